@@ -1,0 +1,93 @@
+"""The Diagnosis: the one versioned document that every screen, report and export renders from."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from rules.evidence import Tier
+from rules.finding import Finding, LadderRow
+from rules.verdict import Verdict
+
+SCHEMA_VERSION = 1
+
+
+class Flag(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A stable reason code about the validity of the document, e.g. `short-window`, `gap`, `synthetic`."""
+
+    code: str
+    message: str
+    key: str | None = None
+
+
+class DeviceProvenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How one row was observed. `unknown` names each missing fact with its reason."""
+
+    key: str
+    gpu: int
+    name: str
+    mig: str | None = None
+    tier: Tier = "nvml"
+    windows: int = 0
+    observed_s: float = 0.0
+    ceilings_label: str | None = None
+    ceilings_model: str | None = None
+    power_limit_w: float | None = None
+    power_w_p50: float | None = None
+    power_w_p90: float | None = None
+    energy_j: float | None = None
+    sm_mhz_p50: float | None = None
+    sm_mhz_max: float | None = None
+    temp_c_max: float | None = None
+    mem_used_bytes: int | None = None
+    mem_total_bytes: int | None = None
+    ecc_enabled: bool | None = None
+    thermally_settled: bool | None = None
+    unknown: dict[str, str] = {}
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where and how the figures were made. source: "live", "replay", "demo" or "run"."""
+
+    advisor_version: str
+    created: str
+    source: Literal["live", "replay", "demo", "run"]
+    host: str
+    t_start_s: float
+    t_end_s: float
+    interval_s: float
+    gpm_interval_s: float
+    driver_version: str | None = None
+    cuda_version: str | None = None
+    pynvml_version: str | None = None
+    python_version: str | None = None
+    cores: int | None = None
+    command: str = ""
+    note: str = ""
+    synthetic: bool = False
+    watch_cost_frac: float | None = None
+    devices: tuple[DeviceProvenance, ...] = ()
+    redacted: tuple[str, ...] = ()
+    unknown: dict[str, str] = {}
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The node's sum over the ladder rows that have a price. unpriced: rows without one."""
+
+    price_usd_h: float | None
+    wasted_usd_h: float | None
+    terms: dict[str, float] = {}
+    unpriced: int = 0
+
+
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Verdicts, ladder and findings of one node over one window. Old versions stay readable."""
+
+    schema_version: int = SCHEMA_VERSION
+    provenance: Provenance
+    verdicts: tuple[Verdict, ...] = ()
+    ladder: tuple[LadderRow, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    totals: Totals = Totals(price_usd_h=None, wasted_usd_h=None)
+    flags: tuple[Flag, ...] = ()

@@ -1,0 +1,1 @@
+"""Micro-probes: what this very card can do. Stands alone; imports neither rules nor advisor."""

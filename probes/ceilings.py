@@ -1,0 +1,68 @@
+"""Ceilings: what a card can do, and what its live counters read while it does it.
+
+A live counter means little alone: `dram_active` of 0.78 may be all that a card's DRAM counter ever
+shows. So every roof fraction divides a counter by its own reading at the ceiling. Readings come, in
+this order, from a probe run on this very card (`measured`), from a bundled figure for the model
+(`typical`), or from a data sheet times a typical fraction (`assumed`). An unknown card has none.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Label = Literal["measured", "typical", "assumed"]
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one live counter shows when the card can do no more.
+
+    counter: name of the field in a GPM window (`dram_active`, `tensor_active`, `fp32_active`, ...).
+    frac: the counter's value at the ceiling, 0 to 1.
+    """
+
+    counter: str
+    frac: float
+    label: Label
+    source: str
+
+
+class Ceiling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One measured or assumed limit of a card, such as DRAM copy bandwidth or dense bf16 throughput.
+
+    value is in `unit` (`bytes_s`, `flop_s`, `w`, `mhz`). p10, p90 and cv exist only when measured.
+    """
+
+    metric: str
+    value: float
+    unit: str
+    label: Label
+    source: str
+    p10: float | None = None
+    p90: float | None = None
+    cv: float | None = None
+
+
+class Ceilings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything known of one card's limits.
+
+    model: the row of the spec table (or the probed card) these hold for, e.g. "H100 SXM5 80GB".
+    sm_mhz: SM clock during the probe, or the data sheet's boost clock when assumed.
+    """
+
+    model: str
+    label: Label
+    readings: tuple[Reading, ...] = ()
+    ceilings: tuple[Ceiling, ...] = ()
+    sm_mhz: float | None = None
+    sm_count: int | None = None
+    power_w: float | None = None
+
+    def reading(self, counter: str) -> Reading | None:
+        """The counter's reading at its ceiling, or None when nothing is known of it."""
+        return next((r for r in self.readings if r.counter == counter), None)
+
+    def ceiling(self, metric: str) -> Ceiling | None:
+        """The limit called `metric`, or None when nothing is known of it."""
+        return next((c for c in self.ceilings if c.metric == metric), None)

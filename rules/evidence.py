@@ -1,0 +1,151 @@
+"""Evidence: one workload on one GPU or MIG instance over one window, reduced to what rules read.
+
+Every figure is optional: `None` says unknown, and `missing` says why. Fractions are 0 to 1.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Tier = Literal["counters", "nvml", "trace"]
+
+
+class SubWindow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The finest slice a verdict is formed over: 200 ms with GPM, otherwise one tick.
+
+    has_process: True when any process holds the device, None when it cannot be seen.
+    gr_active: share of the slice with any engine running. In the `nvml` tier it is NVML's
+        utilisation, which is coarser (a window of 1/6 to 1 s) and says so through the tier.
+    mem_util_frac: NVML's memory-controller time, the nvml tier's substitute for dram_active.
+    throttle_reasons: NVML clocks-event-reason names seen, e.g. "sw_power_cap".
+    lost: the device did not answer; the slice counts as unknown.
+    """
+
+    t_s: float
+    duration_s: float
+    has_process: bool | None = None
+    gr_active: float | None = None
+    sm_active: float | None = None
+    sm_occupancy: float | None = None
+    tensor_active: float | None = None
+    hmma: float | None = None
+    imma: float | None = None
+    dfma: float | None = None
+    dmma: float | None = None
+    int_active: float | None = None
+    fp64: float | None = None
+    fp32: float | None = None
+    fp16: float | None = None
+    dram_active: float | None = None
+    pcie_rx_bytes_s: float | None = None
+    pcie_tx_bytes_s: float | None = None
+    nvlink_rx_bytes_s: float | None = None
+    nvlink_tx_bytes_s: float | None = None
+    mem_util_frac: float | None = None
+    power_w: float | None = None
+    sm_mhz: float | None = None
+    throttle_reasons: tuple[str, ...] = ()
+    lost: bool = False
+
+
+class Workload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who uses the device: the process with the most device memory, and its job.
+
+    name: a short, untrusted label (script or program name). job: "slurm:123", "pod:<uid>",
+    "container:<id>" or None. others: how many further processes hold the device.
+    """
+
+    pid: int
+    name: str
+    user: str | None = None
+    job: str | None = None
+    others: int = 0
+
+
+class HostEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the host did meanwhile: of the workload's processes where `process_*`, of the node otherwise.
+
+    process_cpu_cores: cores used by the process and its children together (2.5 = two and a half).
+    main_thread_cpu_frac: median share of one core used by the process's busiest thread.
+    children_busy: children at 0.9 of a core or more, out of `children`.
+    children_dstate_frac, process_dstate_frac: share of looks at which it waited uninterruptibly (disk, NFS).
+    psi_*: share of time some task waited for that resource (/proc/pressure `some avg10` / 100).
+    throttled_frac: share of wall time the cgroup was throttled by its CPU quota.
+    cpus_allowed: cores the process may run on; cpu_quota_cores: the cgroup's limit in cores.
+    remote_numa_frac: share of the process's allowed CPUs on another NUMA node than the GPU's.
+    """
+
+    process_cpu_cores: float | None = None
+    main_thread_cpu_frac: float | None = None
+    main_thread_system_frac: float | None = None
+    children: int | None = None
+    children_busy: int | None = None
+    children_cpu_frac: float | None = None
+    children_dstate_frac: float | None = None
+    process_dstate_frac: float | None = None
+    voluntary_switches_s: float | None = None
+    io_read_bytes_s: float | None = None
+    io_write_bytes_s: float | None = None
+    psi_cpu_frac: float | None = None
+    psi_io_frac: float | None = None
+    psi_memory_frac: float | None = None
+    throttled_frac: float | None = None
+    cpu_quota_cores: float | None = None
+    cpus_allowed: int | None = None
+    node_cpu_frac: float | None = None
+    node_cores: int | None = None
+    remote_numa_frac: float | None = None
+    gpu_numa_node: int | None = None
+    governor: str | None = None
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Facts of the device that rules compare against. Missing facts are None."""
+
+    name: str
+    memory_total_bytes: int | None = None
+    power_limit_w: float | None = None
+    power_limit_default_w: float | None = None
+    sm_mhz_max: float | None = None
+    pcie_gen: int | None = None
+    pcie_gen_max: int | None = None
+    pcie_width: int | None = None
+    pcie_width_max: int | None = None
+    ecc_uncorrected: int | None = None
+    remap_pending: bool | None = None
+    remap_failure: bool | None = None
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One workload over one window. `key` is the UUID of the GPU or MIG instance.
+
+    gpu: the device's NVML index; mig: MIG profile and instance such as "1g.10gb/7", or None.
+    price_share: the part of the GPU's price this row stands for (1.0, or a MIG slice's share).
+    gap_s: time inside the window with no data (driver silent, worker restarted).
+    throttle_frac: reason name -> share of observed time.
+    """
+
+    key: str
+    gpu: int
+    device: Device
+    tier: Tier
+    t_start_s: float
+    t_end_s: float
+    mig: str | None = None
+    price_share: float = 1.0
+    workload: Workload | None = None
+    windows: tuple[SubWindow, ...] = ()
+    host: HostEvidence = HostEvidence()
+    mem_used_bytes: int | None = None
+    power_w_p50: float | None = None
+    power_w_p90: float | None = None
+    energy_j: float | None = None
+    temp_c_max: float | None = None
+    throttle_frac: dict[str, float] = {}
+    pcie_bytes_s_max: float | None = None
+    gap_s: float = 0.0
+    lost_reason: str | None = None
+    silent_since_s: float | None = None
+    missing: dict[str, str] = {}

@@ -1,0 +1,93 @@
+"""Findings: one claim each, with its evidence, what to do, and what that would buy."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from rules.verdict import EvidenceItem
+
+Severity = Literal["critical", "high", "medium", "low", "info"]
+SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low", "info")
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the fix would buy, as a range of throughput factors (1.4 = 40 % more work an hour).
+
+    bound: the factor no fix of this kind can exceed, e.g. 1/(1-h) for a host gap of h.
+    basis: how the range was reached, and what it assumes.
+    """
+
+    low: float
+    high: float
+    basis: str
+    bound: float | None = None
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One finding on one GPU or MIG instance.
+
+    claim: one sentence with its number. why: why this costs. actions: exact commands or settings.
+    usd_h: dollars an hour the fix could at most recover; None when no price is known.
+    share: the share of paid time the finding stands for (ranks findings when there is no price).
+    owner: who can act, "job" or "fleet".
+    """
+
+    code: str
+    title: str
+    severity: Severity
+    gpu: int
+    key: str
+    claim: str
+    confidence: float
+    share: float
+    mig: str | None = None
+    why: str = ""
+    evidence: tuple[EvidenceItem, ...] = ()
+    actions: tuple[str, ...] = ()
+    effect: Effect | None = None
+    usd_h: float | None = None
+    owner: Literal["job", "fleet"] = "job"
+    references: tuple[str, ...] = ()
+
+
+class LadderRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where one GPU's (or MIG slice's) dollars an hour go. terms_usd_h sums to price_usd_h.
+
+    shares: the same terms as shares of time; they sum to 1 and exist without a price.
+    wasted_usd_h: everything but `useful` and `unknown`. basis: whose price it is
+    ("user", "config", "bundled") with provider, instance and date in `price_source`.
+    """
+
+    key: str
+    gpu: int
+    mig: str | None
+    price_usd_h: float | None
+    basis: str
+    price_source: str
+    shares: dict[str, float]
+    terms: dict[str, float] | None = None
+    wasted_usd_h: float | None = None
+
+
+# The ladder's terms in the order they are shown.
+TERMS: tuple[str, ...] = (
+    "free",
+    "idle_held",
+    "host_gap",
+    "communication",
+    "throttle",
+    "inefficiency",
+    "useful",
+    "unknown",
+)
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Dollars per hour for one whole GPU, and whose figure that is."""
+
+    usd_h: float | None
+    basis: Literal["user", "environment", "config", "bundled", "none"]
+    source: str
+    notes: tuple[str, ...] = ()

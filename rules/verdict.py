@@ -1,0 +1,91 @@
+"""Verdict: how the paid time splits, what limits the workload, and how sure that is."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from rules.evidence import Tier, Workload
+
+Class = Literal["compute", "memory", "host", "communication", "device", "idle", "unknown"]
+
+# Every share key, in the order ladders and bars show them. They sum to 1.
+SHARES: tuple[str, ...] = (
+    "free",
+    "idle_held",
+    "host",
+    "communication",
+    "throttle",
+    "device",
+    "memory",
+    "compute",
+    "unknown",
+)
+
+
+class EvidenceItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One checkable line: a metric, its value, the threshold it met, and where it was read.
+
+    value is None when unknown. unit: "frac", "bytes_s", "w", "mhz", "c", "count", "cores", "s", ""...
+    threshold: as shown, such as "> 0.15"; None for context only.
+    """
+
+    metric: str
+    value: float | str | None
+    unit: str = "frac"
+    threshold: str | None = None
+    source: str = ""
+
+
+class Margin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Distance of a deciding value from its threshold; positive is on the verdict's side."""
+
+    name: str
+    value: float
+    threshold: float
+    margin: float
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"class_": "class"}):
+    """What limits one workload.
+
+    class_ ("class" in JSON): the largest group of shares, or `unknown`.
+        `device` is time on the GPU in which neither roof was approached: latency, occupancy, grid size.
+    cause: a short stable slug (`input-pipeline`, `launch-rate`, `dram-bandwidth`, `idle-held`, ...).
+    secondary: the next class with a share of at least 0.15, if any.
+    shares: SHARES key -> share of the window; sums to 1 within 1e-9.
+    dram_roof_frac, pipe_roof_frac: busy-time means of the roof fractions; None when unknown.
+    unknown_because: what is missing, when class_ is `unknown`; also reasons for a lower tier.
+    """
+
+    key: str
+    gpu: int
+    mig: str | None
+    device_name: str
+    workload: Workload | None
+    class_: Class
+    cause: str
+    confidence: float
+    tier: Tier
+    shares: dict[str, float]
+    evidence: tuple[EvidenceItem, ...] = ()
+    secondary: Class | None = None
+    secondary_cause: str | None = None
+    margins: tuple[Margin, ...] = ()
+    dram_roof_frac: float | None = None
+    pipe_roof_frac: float | None = None
+    pipe: str | None = None
+    useful_frac: float | None = None
+    ceilings_label: str | None = None
+    headline: str = ""
+    unknown_because: tuple[str, ...] = ()
+    phases: tuple[Phase, ...] = ()
+
+
+class Phase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"class_": "class"}):
+    """A stretch of the window with one class, merged from equal neighbouring sub-windows."""
+
+    class_: str
+    t_start_s: float
+    t_end_s: float
