@@ -1,0 +1,70 @@
+"""Snapshot: one immutable picture of the node for a screen to draw. Made by advisor.monitor.Monitor."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from advisor.document import Diagnosis
+from advisor.telemetry.records import DeviceInfo, Hello, HostSample, ProcessSample, Sample
+from rules.finding import LadderRow
+from rules.verdict import Verdict
+
+
+class HistoryPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One tick of one device. shares: verdict shares (SHARES keys) of this tick alone; empty when unknown.
+
+    gap: no data came in this tick (draw it as a hole, not as zero).
+    """
+
+    t_s: float
+    shares: dict[str, float] = {}
+    gr_active: float | None = None
+    sm_active: float | None = None
+    tensor_active: float | None = None
+    dram_active: float | None = None
+    power_w: float | None = None
+    sm_mhz: float | None = None
+    mem_used_bytes: int | None = None
+    gap: bool = False
+
+
+class DeviceView(msgspec.Struct, frozen=True, kw_only=True):
+    """One row: a GPU, or a MIG instance. state: `waiting` (no frame yet), `ok`, `lost`, `silent`.
+
+    counters_at_ceiling: counter name -> its reading at the ceiling (what a full bar means);
+    ceilings_label: "measured" | "typical" | "assumed" | None.
+    """
+
+    info: DeviceInfo
+    state: Literal["waiting", "ok", "lost", "silent"]
+    state_reason: str = ""
+    sample: Sample | None = None
+    latest: HistoryPoint | None = None
+    processes: tuple[ProcessSample, ...] = ()
+    verdict: Verdict | None = None
+    ladder: LadderRow | None = None
+    history: tuple[HistoryPoint, ...] = ()
+    counters_at_ceiling: dict[str, float] = {}
+    ceilings_label: str | None = None
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The node at `t_s` (Unix time of the newest data).
+
+    mode: where data comes from. reason: why a replay is shown instead of a live node, or "".
+    stale: one sentence when data is old ("driver not answering since 14:02:31"), else None.
+    ended: one sentence when the stream is over, else None.
+    """
+
+    t_s: float
+    mode: Literal["live", "replay", "demo"]
+    reason: str
+    hello: Hello
+    devices: tuple[DeviceView, ...]
+    host: HostSample | None
+    diagnosis: Diagnosis
+    stale: str | None = None
+    ended: str | None = None
+    paused: bool = False
