@@ -1,0 +1,232 @@
+"""Registry: every rule, its page, and how a rule turns what it saw into a Finding.
+
+A rule is one function from a `Context` to a `Finding` or None. Its docstring is its page, with the
+sections named in `SECTIONS`; `advisor explain CODE` prints it. Rules never raise and do no I/O.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from functools import cache
+from typing import Literal
+
+import msgspec
+
+from probes.ceilings import Ceilings
+from rules import thresholds as t
+from rules.evidence import Evidence
+from rules.finding import SEVERITIES, Effect, Finding, LadderRow, Price, Severity
+from rules.verdict import EvidenceItem, Verdict
+
+Owner = Literal["job", "fleet"]
+
+# What a finding rests on: the verdict (inferred, so never surer than it) or a fact the driver reports.
+Basis = Literal["verdict", "observation"]
+
+SECTIONS: tuple[str, ...] = (
+    "What it detects",
+    "Why it costs",
+    "How to tell it apart",
+    "What to do",
+    "Evidence",
+    "Source",
+)
+
+_CATALOGUE = ("idle", "host", "host_limits", "memory", "compute", "device", "faults", "communication")
+_REGISTRY: dict[str, Rule] = {}
+
+
+class UnknownRuleError(LookupError):
+    """No rule has this code. The message names codes close to it."""
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a rule may look at: one workload's evidence, its verdict, its ladder, what the card can do, its price.
+
+    ceilings is None on a card nothing is known of. price is that of one whole GPU.
+    """
+
+    evidence: Evidence
+    verdict: Verdict
+    ladder: LadderRow
+    ceilings: Ceilings | None
+    price: Price
+
+
+Check = Callable[[Context], Finding | None]
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule. severity is the worst it can get; a finding's own falls with the share it stands for.
+
+    doc: the page, Markdown. basis: "verdict" caps a finding's confidence at the verdict's.
+    """
+
+    code: str
+    title: str
+    severity: Severity
+    owner: Owner
+    basis: Basis
+    check: Check
+    doc: str
+
+    def __call__(self, ctx: Context) -> Finding | None:
+        """The finding this rule makes of `ctx`, or None where it does not apply."""
+        return self.check(ctx)
+
+
+def rule(
+    code: str, title: str, severity: Severity, owner: Owner, basis: Basis = "verdict"
+) -> Callable[[Check], Rule]:
+    """Register the decorated function as rule `code`. Raises ValueError when the code is taken."""
+
+    def register(check: Check) -> Rule:
+        if code in _REGISTRY:
+            raise ValueError(f"rule {code} is declared twice")
+        made = Rule(
+            code=code,
+            title=title,
+            severity=severity,
+            owner=owner,
+            basis=basis,
+            check=check,
+            doc=check.__doc__ or "",
+        )
+        _REGISTRY[code] = made
+        return made
+
+    return register
+
+
+@cache
+def all_rules() -> tuple[Rule, ...]:
+    """Every rule of the catalogue, sorted by code."""
+    for module in _CATALOGUE:
+        importlib.import_module(f"rules.catalogue.{module}")
+    return tuple(_REGISTRY[code] for code in sorted(_REGISTRY))
+
+
+def get_rule(code: str) -> Rule:
+    """The rule with this code, in any case. Raises UnknownRuleError, which suggests the nearest codes."""
+    wanted = code.strip().upper()
+    found = next((r for r in all_rules() if r.code == wanted), None)
+    if found is None:
+        raise UnknownRuleError(_unknown_message(code, wanted))
+    return found
+
+
+def _unknown_message(code: str, wanted: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(wanted, [r.code for r in all_rules()], n=3, cutoff=0.5)
+    hint = f"; did you mean {', '.join(near)}?" if near else "; `advisor rules` lists them all"
+    return f"no rule has the code {code!r}{hint}"
+
+
+def sections(found: Rule) -> dict[str, str]:
+    """The page's sections, heading to text. The lines before the first heading stand under ""."""
+    parts: dict[str, list[str]] = {"": []}
+    current = ""
+    for line in inspect.cleandoc(found.doc).splitlines():
+        heading = line.strip()
+        if heading.startswith("**") and heading.endswith("**") and heading[2:-2] in SECTIONS:
+            current = heading[2:-2]
+            parts[current] = []
+        else:
+            parts[current].append(line)
+    return {name: "\n".join(lines).strip() for name, lines in parts.items()}
+
+
+def page(code: str) -> str:
+    """The rule's page as Markdown. Raises UnknownRuleError for a code no rule has."""
+    found = get_rule(code)
+    facts = f"Severity: up to {found.severity}. Who can act: {found.owner}. Rests on: {found.basis}."
+    return f"# {found.code} {found.title}\n\n{facts}\n\n{inspect.cleandoc(found.doc)}\n"
+
+
+def run_rules(ctx: Context) -> tuple[Finding, ...]:
+    """What every rule finds in `ctx`, most severe first, then by the share of paid time at stake."""
+    found = [finding for finding in (each(ctx) for each in all_rules()) if finding is not None]
+    return tuple(sorted(found, key=lambda f: (SEVERITIES.index(f.severity), -f.share, f.code)))
+
+
+def severity_of(share: float, worst: Severity) -> Severity:
+    """Severity for a share of paid time, never worse than the rule's own."""
+    steps: tuple[tuple[float, Severity], ...] = (
+        (t.SEVERITY_HIGH.value, "high"),
+        (t.SEVERITY_MEDIUM.value, "medium"),
+        (t.SEVERITY_LOW.value, "low"),
+    )
+    by_share: Severity = next((name for least, name in steps if share >= least), "info")
+    return max(by_share, worst, key=SEVERITIES.index)
+
+
+def finding(
+    ctx: Context,
+    found: Rule,
+    *,
+    claim: str,
+    share: float,
+    evidence: tuple[EvidenceItem, ...] = (),
+    actions: tuple[str, ...] = (),
+    effect: Effect | None = None,
+    recoverable: float | None = None,
+    confidence: float = 1.0,
+    severity: Severity | None = None,
+) -> Finding:
+    """A Finding of `found` on the workload in `ctx`.
+
+    share: of paid time, 0 to 1, that the finding stands for. recoverable: the part of paid time the fix
+    could at most win back, by default the share; it sets usd_h, and no price means no dollars.
+    confidence: of the rule's own reading; capped by the observed part of the window and, for rules that
+    rest on the verdict, by the verdict's confidence. severity: given only where the share does not decide.
+    """
+    at_stake = clamp(share)
+    return Finding(
+        code=found.code,
+        title=found.title,
+        severity=severity or severity_of(at_stake, found.severity),
+        gpu=ctx.evidence.gpu,
+        key=ctx.evidence.key,
+        mig=ctx.evidence.mig,
+        claim=claim,
+        confidence=_confidence(ctx, found, confidence),
+        share=at_stake,
+        why=" ".join(sections(found).get("Why it costs", "").split()),
+        evidence=evidence,
+        actions=actions,
+        effect=effect,
+        usd_h=_dollars(ctx, at_stake if recoverable is None else clamp(recoverable)),
+        owner=found.owner,
+        references=references(found),
+    )
+
+
+def references(found: Rule) -> tuple[str, ...]:
+    """The bullets of the page's Source section, one reference each."""
+    text = sections(found).get("Source", "")
+    bullets = ("\n" + text).split("\n- ")[1:]
+    return tuple(" ".join(bullet.split()) for bullet in bullets)
+
+
+def coverage(evidence: Evidence) -> float:
+    """Share of the window for which there is data, 0 to 1. An empty window has no data."""
+    length = evidence.t_end_s - evidence.t_start_s
+    return clamp(1.0 - evidence.gap_s / length) if length > 0 else 0.0
+
+
+def clamp(value: float) -> float:
+    """`value` within 0 to 1; a NaN becomes 0."""
+    return min(1.0, max(0.0, value)) if value == value else 0.0
+
+
+def _confidence(ctx: Context, found: Rule, own: float) -> float:
+    limit = ctx.verdict.confidence if found.basis == "verdict" else coverage(ctx.evidence)
+    return min(clamp(own), clamp(limit))
+
+
+def _dollars(ctx: Context, recoverable: float) -> float | None:
+    usd_h = ctx.price.usd_h
+    return None if usd_h is None else recoverable * usd_h * clamp(ctx.evidence.price_share)
