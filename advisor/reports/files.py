@@ -1,0 +1,79 @@
+"""Writing a report: whole or not at all, readable by its owner alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from advisor.reports.errors import DocumentError
+from advisor.reports.escape import terminal
+
+
+def write_atomic(path: str | Path, data: bytes) -> None:
+    """Write `data` to `path`, mode 0600. A reader sees the old file or the new one, never a part.
+
+    The old file stays when anything fails. A symbolic link is followed. A pipe or a device, such as
+    /dev/stdout, is written to as it is. Raises DocumentError, for example when `path` is a folder.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        if _is_plain(path):
+            _replace(target, data)
+        else:
+            Path(path).write_bytes(data)
+    except OSError as error:
+        raise _explain(path, target, error) from error
+
+
+def _is_plain(path: str | Path) -> bool:
+    """True for a regular file, and for one that does not exist yet."""
+    try:
+        mode = Path(path).stat().st_mode
+    except FileNotFoundError:
+        return True
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError
+    return stat.S_ISREG(mode)
+
+
+def _replace(target: Path, data: bytes) -> None:
+    handle, name = tempfile.mkstemp(prefix=".advisor-", suffix=".tmp", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name survive a power cut, where the file system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _explain(path: str | Path, target: Path, error: OSError) -> DocumentError:
+    shown = terminal(str(path))
+    if isinstance(error, IsADirectoryError):
+        return DocumentError(f"{shown} is a folder", "give the name of a file in it")
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return DocumentError(
+            f"there is no folder {terminal(str(target.parent))}", "create it, or choose another"
+        )
+    if isinstance(error, PermissionError):
+        return DocumentError(f"no permission to write {shown}", "choose a folder you may write to")
+    reason = error.strerror or type(error).__name__
+    return DocumentError(
+        f"cannot write {shown}: {reason}", "nothing was changed; free some space or choose another place"
+    )

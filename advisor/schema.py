@@ -1,0 +1,57 @@
+"""JSON Schema of everything the program writes or reads, made from the records themselves."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, cast, get_args
+
+import msgspec
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+Which = Literal["diagnosis", "recording", "config"]
+WHICH: tuple[Which, ...] = get_args(Which)
+
+_TITLES: dict[Which, str] = {
+    "diagnosis": "A diagnosis of one node",
+    "recording": "One line of a recording",
+    "config": "The configuration file",
+}
+
+
+def json_schema(which: Which) -> dict[str, Any]:
+    """The JSON Schema (Draft 2020-12) of a diagnosis, a line of a recording, or the configuration.
+
+    Descriptions are the records' docstrings. `$id` holds the schema's version: a document that says
+    another `schema_version` is not described by this schema.
+    """
+    type_, version = _source(which)
+    (root,), components = msgspec.json.schema_components([type_], ref_template="#/$defs/{name}")
+    head = {"$schema": DIALECT, "$id": f"urn:gpu-advisor:schema:{which}:{version}", "title": _TITLES[which]}
+    for component in components.values():
+        _pin_version(component, version)
+    whole = {**head, **root, "$defs": components}
+    return cast("dict[str, Any]", msgspec.json.decode(msgspec.json.encode(whole)))
+
+
+def _source(which: Which) -> tuple[Any, int]:
+    if which == "diagnosis":
+        from advisor.document import SCHEMA_VERSION, Diagnosis
+
+        return Diagnosis, SCHEMA_VERSION
+    if which == "recording":
+        from advisor.telemetry import records
+
+        return records.Message, records.SCHEMA_VERSION
+    if which == "config":
+        from advisor.config import Config
+
+        return Config, 1
+    raise ValueError(f"no schema is called {which!r}; there are {', '.join(WHICH)}")
+
+
+def _pin_version(component: dict[str, Any], version: int) -> None:
+    """A record that carries the version must say it, and say this one."""
+    properties = cast("dict[str, Any]", component.get("properties", {}))
+    if "schema_version" in properties:
+        properties["schema_version"] = {"type": "integer", "const": version}
+        component["required"] = sorted({*component.get("required", ()), "schema_version"})
