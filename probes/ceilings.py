@@ -14,6 +14,16 @@ import msgspec
 
 Label = Literal["measured", "typical", "assumed"]
 
+# Pinned host-to-device copies over 16 lanes, bytes per second and direction. Gen 3 to 5: nvbandwidth and
+# the Azure AI benchmarking guide (12.3, 25 to 26.3, 51 to 55.6 GB/s); others 0.8 of the line rate.
+_PCIE_X16_BYTES_S = {1: 3.2e9, 2: 6.4e9, 3: 12.3e9, 4: 25.5e9, 5: 53e9, 6: 102e9}
+
+
+def pcie_copy_bytes_s(gen: int | None, width: int | None) -> float | None:
+    """What a pinned copy typically reaches, per direction, on a PCIe link; None for an unknown link."""
+    full = _PCIE_X16_BYTES_S.get(gen) if gen is not None else None
+    return full * width / 16 if full is not None and width is not None and 1 <= width <= 32 else None
+
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one live counter shows when the card can do no more.

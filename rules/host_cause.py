@@ -1,11 +1,36 @@
-"""Why the host kept the GPU waiting, as far as it can be seen from outside the process."""
+"""Why the host kept the GPU waiting, as far as it can be seen from outside the process.
+
+Each detector looks for one cause and says how well the evidence supports it, given that there is a
+gap. The best supported one names the gap; below `CAUSE_MIN` the gap stays `unattributed`. Detectors
+that only a look inside the process can settle (synchronisation above all) never get far.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-from rules.evidence import Evidence
+from probes.ceilings import pcie_copy_bytes_s
+from rules import thresholds as th
+from rules.evidence import Evidence, HostEvidence
+from rules.observed import busy_mean, link_mean, mean, reading_note, variation
 from rules.verdict import EvidenceItem
+
+# Programs that serve requests: their GPU waits when nobody asks.
+SERVERS: tuple[str, ...] = (
+    "vllm",
+    "sglang",
+    "trtllm-serve",
+    "tritonserver",
+    "text-generation",
+    "tgi",
+    "ollama",
+    "llama-server",
+    "lmdeploy",
+    "dynamo",
+    "infinity_emb",
+    "torchserve",
+)
 
 
 class HostCause(NamedTuple):
@@ -18,5 +43,223 @@ class HostCause(NamedTuple):
 
 def host_cause(evidence: Evidence) -> HostCause:
     """The best-supported cause of the host gap: its slug, how sure, and what shows it."""
-    del evidence
-    return HostCause("unattributed", 0.0, ())
+    ranked = host_causes(evidence)
+    if ranked and ranked[0].confidence >= th.CAUSE_MIN.value:
+        return ranked[0]
+    return HostCause("unattributed", 0.0, _seen(evidence.host))
+
+
+def host_causes(evidence: Evidence) -> tuple[HostCause, ...]:
+    """Every cause with any support, best first; of equals the more direct evidence goes first."""
+    found = [cause for cause in (detect(evidence) for detect in _DETECTORS) if cause is not None]
+    return tuple(sorted(found, key=lambda cause: -cause.confidence))
+
+
+def _cpu_throttled(evidence: Evidence) -> HostCause | None:
+    """The kernel itself counts this, so it is direct; the longer, the likelier it explains the gap."""
+    frac = evidence.host.throttled_frac
+    if frac is None or frac < th.CPU_THROTTLED.value:
+        return None
+    items = [_item("time throttled by the CPU quota", frac, "frac", th.CPU_THROTTLED, "cgroup cpu.stat")]
+    if evidence.host.cpu_quota_cores is not None:
+        items.append(_item("CPU quota", evidence.host.cpu_quota_cores, "cores", None, "cgroup cpu.max"))
+    return HostCause("cpu-throttled", 0.6 + 0.35 * min(1.0, frac / 0.5), tuple(items))
+
+
+def _storage(evidence: Evidence) -> HostCause | None:
+    host = evidence.host
+    waits = [f for f in (host.process_dstate_frac, host.children_dstate_frac) if f is not None]
+    worst = max(waits, default=0.0)
+    if worst >= th.DISK_WAIT.value:
+        item = _item("looks at which it waited for I/O (state D)", worst, "frac", th.DISK_WAIT, "/proc")
+        return HostCause("storage", 0.5 + 0.4 * min(1.0, worst / 0.5), (item, *_reads(host)))
+    if host.psi_io_frac is None or host.psi_io_frac < th.PSI_IO.value:
+        return None
+    item = _item("time some task waited for I/O", host.psi_io_frac, "frac", th.PSI_IO, "/proc/pressure/io")
+    own_reads = (
+        host.io_read_bytes_s or 0.0
+    ) >= 50e6  # the pressure is the node's: is this process part of it?
+    return HostCause("storage", 0.5 if own_reads else 0.35, (item, *_reads(host)))
+
+
+def _input_pipeline(evidence: Evidence) -> HostCause | None:
+    """Workers at a full core while the thread that feeds the GPU waits for them."""
+    host = evidence.host
+    if host.children_busy:
+        return HostCause("input-pipeline", _workers_confidence(host), _workers(host))
+    thread = host.main_thread_cpu_frac
+    waiting = thread is not None and thread < th.THREAD_WAITING.value
+    if waiting and (host.children_cpu_frac or 0.0) >= 0.5:
+        return HostCause("input-pipeline", 0.45, _workers(host))
+    if waiting and _thread_pool_cores(host) >= 1.5:
+        return HostCause("input-pipeline", 0.4, _workers(host))
+    return None
+
+
+def _workers_confidence(host: HostEvidence) -> float:
+    busy, thread = host.children_busy or 0, host.main_thread_cpu_frac
+    sure = 0.6
+    if thread is not None:
+        sure += 0.25 if thread < th.THREAD_WAITING.value else -0.1
+    if host.children and busy / host.children >= 0.5:
+        sure += 0.07
+    return sure
+
+
+def _thread_pool_cores(host: HostEvidence) -> float:
+    """Cores used by the process's own threads: a loader that decodes in threads has no busy children."""
+    return (host.process_cpu_cores or 0.0) - (host.children_cpu_frac or 0.0)
+
+
+def _launch_rate(evidence: Evidence) -> HostCause | None:
+    """One thread at a full core feeds many short kernels. Python that prepares data looks alike."""
+    host = evidence.host
+    thread = host.main_thread_cpu_frac
+    if thread is None or thread < th.LAUNCH_THREAD.value or host.children_busy:
+        return None
+    sm, busy = busy_mean(evidence, "sm_active"), mean(evidence, "gr_active")
+    sure = 0.5
+    sure += 0.2 if sm is not None and sm < th.LAUNCH_SM_ACTIVE.value else 0.0
+    sure += 0.1 if _is_regular(evidence) else 0.0
+    sure -= 0.2 if (host.main_thread_system_frac or 0.0) >= th.THREAD_SYSTEM.value else 0.0
+    sure -= 0.15 if busy is not None and busy < 0.3 else 0.0
+    items = [_thread_item(host, th.LAUNCH_THREAD, above=True)]
+    if sm is not None:
+        source = reading_note(evidence, "sm_active")
+        items.append(_item("SMs active while anything ran", sm, "frac", th.LAUNCH_SM_ACTIVE, source, "<"))
+    return HostCause("launch-rate", sure, tuple(items))
+
+
+def _sync(evidence: Evidence) -> HostCause | None:
+    """Spinning in the driver, or blocking often. From outside this stays a suspicion."""
+    host = evidence.host
+    thread, kernel = host.main_thread_cpu_frac, host.main_thread_system_frac or 0.0
+    if thread is None or host.children_busy:
+        return None
+    if thread >= th.LAUNCH_THREAD.value and kernel >= th.THREAD_SYSTEM.value:
+        item = _item("busiest thread's time in the kernel", kernel, "frac", th.THREAD_SYSTEM, "/proc")
+        sure = 0.45 if _is_regular(evidence) else 0.4
+        return HostCause("sync", sure, (_thread_item(host, th.LAUNCH_THREAD, above=True), item))
+    switches = host.voluntary_switches_s
+    if thread < th.LAUNCH_THREAD.value and switches is not None and switches >= th.SWITCHES_S.value:
+        item = _item("voluntary context switches", switches, "per s", th.SWITCHES_S, "/proc/PID/status")
+        return HostCause("sync", 0.35, (_thread_item(host, th.LAUNCH_THREAD, above=False), item))
+    return None
+
+
+def _transfer(evidence: Evidence) -> HostCause | None:
+    """Copies take bytes over rate seconds; compare that with the seconds in which nothing ran."""
+    rate = link_mean(evidence, "pcie")
+    limit = pcie_copy_bytes_s(evidence.device.pcie_gen, evidence.device.pcie_width)
+    busy = mean(evidence, "gr_active")
+    if rate is None or limit is None or busy is None or busy >= 1.0:
+        return None
+    explained = min(1.0, rate / limit / (1.0 - busy))
+    if explained < th.TRANSFER_EXPLAINS.value:
+        return None
+    link = f"PCIe gen {evidence.device.pcie_gen} x{evidence.device.pcie_width}"
+    items = (
+        _item("part of the gap that PCIe copies fill", explained, "frac", th.TRANSFER_EXPLAINS, "derived"),
+        _item("PCIe traffic, busier direction", rate, "bytes_s", None, reading_note(evidence, "pcie")),
+        _item("typical pinned copy on this link", limit, "bytes_s", None, link),
+    )
+    return HostCause("transfer", 0.4 + 0.5 * explained, items)
+
+
+def _remote_numa(evidence: Evidence) -> HostCause | None:
+    """Placement slows the host and its copies; that it explains a whole gap is the weakest of claims."""
+    frac = evidence.host.remote_numa_frac
+    if frac is None or frac < th.REMOTE_NUMA.value:
+        return None
+    item = _item(
+        "allowed CPUs on another NUMA node", frac, "frac", th.REMOTE_NUMA, "sched_getaffinity, sysfs"
+    )
+    return HostCause("remote-numa", 0.3, (item,))
+
+
+def _no_demand(evidence: Evidence) -> HostCause | None:
+    """The process sleeps, and so do its children: nobody asks for work, or it waits for another machine."""
+    host = evidence.host
+    cores, thread = host.process_cpu_cores, host.main_thread_cpu_frac
+    if cores is None or cores >= th.NO_DEMAND_CORES.value or host.children_busy:
+        return None
+    if (host.voluntary_switches_s or 0.0) >= th.SWITCHES_S.value:
+        return None
+    items = [_item("CPU used by the process", cores, "cores", th.NO_DEMAND_CORES, "/proc", "<")]
+    if thread is not None:
+        items.append(_thread_item(host, th.THREAD_WAITING, above=False))
+    return HostCause("no-demand", 0.75 if is_server(evidence) else 0.5, tuple(items))
+
+
+_DETECTORS: tuple[Callable[[Evidence], HostCause | None], ...] = (
+    _cpu_throttled,
+    _storage,
+    _input_pipeline,
+    _transfer,
+    _launch_rate,
+    _no_demand,
+    _sync,
+    _remote_numa,
+)
+
+
+def is_server(evidence: Evidence) -> bool:
+    """True when the workload's name is that of a program that serves requests."""
+    name = evidence.workload.name.lower() if evidence.workload else ""
+    return any(server in name for server in SERVERS)
+
+
+def _is_regular(evidence: Evidence) -> bool:
+    spread = variation(evidence, "gr_active")
+    return spread is not None and spread < th.GAP_REGULAR.value
+
+
+def _item(
+    metric: str, value: float, unit: str, limit: th.Threshold | None, source: str, sign: str = ">="
+) -> EvidenceItem:
+    threshold = None if limit is None else f"{sign} {limit.value:g}"
+    return EvidenceItem(metric=metric, value=value, unit=unit, threshold=threshold, source=source)
+
+
+def _thread_item(host: HostEvidence, limit: th.Threshold, *, above: bool) -> EvidenceItem:
+    value = host.main_thread_cpu_frac or 0.0
+    return _item("busiest thread's CPU", value, "cores", limit, "/proc, 5 s", ">=" if above else "<")
+
+
+def _workers(host: HostEvidence) -> tuple[EvidenceItem, ...]:
+    """What is known of children and of the thread that waits for them."""
+    lines: list[EvidenceItem] = []
+    if host.children_busy is not None:
+        of = "" if host.children is None else f" of {host.children}"
+        lines.append(
+            EvidenceItem(
+                metric="children at 0.9 of a core or more",
+                value=f"{host.children_busy}{of}",
+                unit="count",
+                threshold=">= 1",
+                source="/proc, 5 s",
+            )
+        )
+    if host.children_cpu_frac is not None:
+        lines.append(_item("CPU used by children together", host.children_cpu_frac, "cores", None, "/proc"))
+    if host.main_thread_cpu_frac is not None:
+        lines.append(_thread_item(host, th.THREAD_WAITING, above=False))
+    return tuple(lines)
+
+
+def _reads(host: HostEvidence) -> tuple[EvidenceItem, ...]:
+    if host.io_read_bytes_s is None:
+        return ()
+    return (_item("read by the process", host.io_read_bytes_s, "bytes_s", None, "/proc/PID/io"),)
+
+
+def _seen(host: HostEvidence) -> tuple[EvidenceItem, ...]:
+    """What was looked at without explaining the gap; unknown figures are listed as unknown."""
+    looked: tuple[tuple[str, float | None, str], ...] = (
+        ("busiest thread's CPU", host.main_thread_cpu_frac, "cores"),
+        ("CPU used by the process", host.process_cpu_cores, "cores"),
+        ("children at 0.9 of a core or more", host.children_busy, "count"),
+        ("time throttled by the CPU quota", host.throttled_frac, "frac"),
+        ("time some task waited for I/O", host.psi_io_frac, "frac"),
+    )
+    return tuple(EvidenceItem(metric=m, value=v, unit=unit, source="/proc") for m, v, unit in looked)

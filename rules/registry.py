@@ -43,7 +43,7 @@ class UnknownRuleError(LookupError):
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a rule may look at: one workload's evidence, its verdict, its ladder, what the card can do, its price.
+    """All that a rule may look at: one workload, its verdict and ladder, what the card can do, its price.
 
     ceilings is None on a card nothing is known of. price is that of one whole GPU.
     """

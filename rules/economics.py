@@ -1,0 +1,65 @@
+"""Money and what-ifs: dollars that sum to the bill, and bounds on what a fix can buy."""
+
+from __future__ import annotations
+
+from rules.finding import Effect
+
+# A host gap above this leaves too little busy time to say how fast the rest would run.
+_GAP_MAX = 0.95
+
+
+def split_cents(terms: dict[str, float], total: float) -> dict[str, float]:
+    """Round terms to cents so that they sum to `total` rounded to cents (largest remainders first).
+
+    A term that is 0 stays 0, and each term is off by less than a cent where the terms sum to `total`.
+    Raises ValueError for a negative term or total, or when nothing can carry a total above 0.
+    """
+    cents = round(total * 100)
+    whole = sum(terms.values())
+    if cents < 0 or min(terms.values(), default=0.0) < 0:
+        raise ValueError("dollars must not be negative")
+    if whole <= 0:
+        return _nothing(terms, cents)
+    exact = {name: value / whole * cents for name, value in terms.items()}
+    floors = {name: int(value) for name, value in exact.items()}
+    order = sorted(exact, key=lambda name: floors[name] - exact[name])
+    for name in order[: cents - sum(floors.values())]:
+        floors[name] += 1
+    return {name: count / 100 for name, count in floors.items()}
+
+
+def _nothing(terms: dict[str, float], cents: int) -> dict[str, float]:
+    if cents:
+        raise ValueError(f"no term to carry ${cents / 100:.2f}")
+    return dict.fromkeys(terms, 0.0)
+
+
+def host_gap_bound(gap: float) -> float | None:
+    """Most that closing a host gap can multiply throughput by: 1/(1-gap). None where hardly anything ran.
+
+    With a busy share of 1-gap, the same work cannot take less than its busy time.
+    """
+    return 1.0 / (1.0 - gap) if 0.0 <= gap <= _GAP_MAX else None
+
+
+def amdahl(share: float, factor: float) -> float:
+    """Throughput factor when a `share` of the time runs `factor` times as fast and the rest as before."""
+    return 1.0 / (1.0 - share + share / factor)
+
+
+def saved(effect: Effect) -> float:
+    """Part of today's cost for the same work that the upper end of the range saves: 1 - 1/high."""
+    return max(0.0, 1.0 - 1.0 / effect.high)
+
+
+def host_gap_effect(gap: float) -> Effect | None:
+    """Closing between half of the gain and all of it; None where the bound says nothing."""
+    bound = host_gap_bound(gap)
+    if bound is None:
+        return None
+    return Effect(
+        low=1.0 + (bound - 1.0) * 0.5,
+        high=bound,
+        bound=bound,
+        basis=f"bound 1/(1-{gap:.2f}) = {bound:.2f}x when the gap closes completely; the low end assumes half of that gain",
+    )

@@ -1,0 +1,66 @@
+"""Time-weighted figures over an Evidence's sub-windows, for rules. Unknown stays None."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rules.evidence import Evidence, SubWindow
+
+
+def mean(evidence: Evidence, field: str) -> float | None:
+    """Mean of a SubWindow field by time, over the sub-windows that have it."""
+    pairs = list(_known(evidence, field))
+    seconds = sum(d for _, d in pairs)
+    return sum(value * d for value, d in pairs) / seconds if seconds > 0 else None
+
+
+def busy_mean(evidence: Evidence, field: str) -> float | None:
+    """Mean of a counter over the time in which the engine ran: its sum over gr_active's, at most 1."""
+    both = [w for w in _seen(evidence) if getattr(w, field) is not None and w.gr_active is not None]
+    busy_s = sum((w.gr_active or 0.0) * w.duration_s for w in both)
+    if busy_s <= 0:
+        return None
+    return min(1.0, sum(getattr(w, field) * w.duration_s for w in both) / busy_s)
+
+
+def variation(evidence: Evidence, field: str) -> float | None:
+    """Coefficient of variation over sub-windows; None with fewer than five, or a mean of 0."""
+    values = [value for value, _ in _known(evidence, field)]
+    middle = sum(values) / len(values) if values else 0.0
+    if len(values) < 5 or middle <= 0:
+        return None
+    spread = sum((value - middle) ** 2 for value in values) / len(values)
+    return float(spread**0.5) / middle
+
+
+def link_mean(evidence: Evidence, link: str) -> float | None:
+    """Mean bytes a second over `link` ("pcie" or "nvlink"), in its busier direction."""
+    both = [mean(evidence, f"{link}_{way}_bytes_s") for way in ("rx", "tx")]
+    known = [value for value in both if value is not None]
+    return max(known) if known else None
+
+
+def seconds(evidence: Evidence) -> float:
+    """Seconds of data, lost sub-windows left out."""
+    return sum(w.duration_s for w in _seen(evidence))
+
+
+def reading_note(evidence: Evidence, counter: str) -> str:
+    """Where `counter` was read: tier, number of sub-windows and their mean length."""
+    windows = list(_seen(evidence))
+    if not windows:
+        return "no data"
+    kind = {"counters": "GPM", "nvml": "NVML", "trace": "trace"}[evidence.tier]
+    length_ms = 1000 * seconds(evidence) / len(windows)
+    return f"{kind} {counter}, {len(windows)} sub-windows of {length_ms:.0f} ms"
+
+
+def _seen(evidence: Evidence) -> Iterator[SubWindow]:
+    return (w for w in evidence.windows if not w.lost and w.duration_s > 0)
+
+
+def _known(evidence: Evidence, field: str) -> Iterator[tuple[float, float]]:
+    for window in _seen(evidence):
+        value = getattr(window, field)
+        if value is not None:
+            yield value, window.duration_s
