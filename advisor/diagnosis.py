@@ -1,0 +1,226 @@
+"""Diagnosis: from tracks to the one document, with provenance, totals and validity flags."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import platform
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import msgspec
+
+from advisor import __version__
+from advisor.document import DeviceProvenance, Diagnosis, Flag, Provenance, Totals
+from advisor.telemetry.records import DeviceInfo, Hello, Sample
+from advisor.tracks import mig_label, quantile
+from probes.ceilings import Ceilings
+from rules.engine import Result, ranked
+from rules.evidence import Evidence
+from rules.finding import TERMS, LadderRow, Price
+from rules.ladder import in_dollars, wasted
+
+Source = Literal["live", "replay", "demo", "run"]
+
+SHORT_WINDOW_S = 5.0
+# A part of a MIG GPU smaller than this is rounding in the slice sizes, not an unallocated slice.
+MIN_REMAINDER = 0.01
+SETTLE_MIN_S = 30.0
+SETTLE_BAND_C = 2.0
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One diagnosed device: what went in and what the rules said."""
+
+    info: DeviceInfo
+    evidence: Evidence
+    ceilings: Ceilings | None
+    samples: tuple[Sample, ...]
+    result: Result
+
+
+class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
+    """What the document says of how it was made."""
+
+    source: Source
+    t_start_s: float
+    t_end_s: float
+    command: str = ""
+    note: str = ""
+    watch_cost_frac: float | None = None
+
+
+def build(
+    hello: Hello, rows: Sequence[Row], remainders: Sequence[LadderRow], how: Circumstances
+) -> Diagnosis:
+    """The document of a node. `remainders` are the unallocated parts of GPUs split by MIG."""
+    ladder = [row.result.ladder for row in rows] + list(remainders)
+    return Diagnosis(
+        provenance=provenance(hello, rows, how),
+        verdicts=tuple(row.result.verdict for row in rows),
+        ladder=tuple(sorted(ladder, key=lambda r: (r.gpu, r.mig or ""))),
+        findings=ranked([f for row in rows for f in row.result.findings]),
+        totals=totals(ladder),
+        flags=tuple(flags(hello, rows, how)),
+    )
+
+
+def totals(ladder: Sequence[LadderRow]) -> Totals:
+    """Sums over the rows that have a price; None when none has."""
+    priced = [row for row in ladder if row.price_usd_h is not None and row.terms is not None]
+    unpriced = len(ladder) - len(priced)
+    if not priced:
+        return Totals(price_usd_h=None, wasted_usd_h=None, unpriced=unpriced)
+    terms = {name: math.fsum((row.terms or {}).get(name, 0.0) for row in priced) for name in TERMS}
+    return Totals(
+        price_usd_h=math.fsum(row.price_usd_h or 0.0 for row in priced),
+        wasted_usd_h=wasted(terms),
+        terms=terms,
+        unpriced=unpriced,
+    )
+
+
+def remainder(parent: DeviceInfo, instances: Sequence[DeviceInfo], price: Price) -> LadderRow | None:
+    """The free part of a GPU split by MIG, so that the ladder still sums to the bill; None when all is allotted."""
+    taken = math.fsum(i.slice_frac or 0.0 for i in instances)
+    free = 1.0 - taken
+    if free < MIN_REMAINDER:
+        return None
+    shares = {name: 1.0 if name == "free" else 0.0 for name in TERMS}
+    usd_h = None if price.usd_h is None else price.usd_h * free
+    terms = None if usd_h is None else in_dollars(shares, usd_h)
+    return LadderRow(
+        key=parent.key,
+        gpu=parent.index,
+        mig="unallocated",
+        price_usd_h=usd_h,
+        basis=price.basis,
+        price_source=price.source,
+        shares=shares,
+        terms=terms,
+        wasted_usd_h=None if terms is None else wasted(terms),
+    )
+
+
+def provenance(hello: Hello, rows: Sequence[Row], how: Circumstances) -> Provenance:
+    """Where, when and how the figures were made."""
+    return Provenance(
+        advisor_version=__version__,
+        created=datetime.datetime.fromtimestamp(how.t_end_s, datetime.UTC).isoformat(timespec="seconds"),
+        source=how.source,
+        host=hello.host.host,
+        t_start_s=how.t_start_s,
+        t_end_s=how.t_end_s,
+        interval_s=hello.interval_s,
+        gpm_interval_s=hello.gpm_interval_s,
+        driver_version=hello.driver_version,
+        cuda_version=hello.cuda_version,
+        pynvml_version=hello.pynvml_version,
+        python_version=hello.host.python or platform.python_version(),
+        cores=hello.host.cores,
+        command=how.command,
+        note=how.note or hello.note,
+        synthetic=hello.synthetic,
+        watch_cost_frac=how.watch_cost_frac,
+        devices=tuple(device_provenance(row) for row in rows),
+        redacted=hello.redacted,
+        unknown=dict(hello.host.missing),
+    )
+
+
+def device_provenance(row: Row) -> DeviceProvenance:
+    """How one row was observed."""
+    e, last = row.evidence, (row.samples[-1] if row.samples else None)
+    return DeviceProvenance(
+        key=e.key,
+        gpu=e.gpu,
+        name=e.device.name,
+        mig=mig_label(row.info),
+        tier=e.tier,
+        windows=len(e.windows),
+        observed_s=sum(w.duration_s for w in e.windows if not w.lost),
+        ceilings_label=row.ceilings.label if row.ceilings else None,
+        ceilings_model=row.ceilings.model if row.ceilings else None,
+        power_limit_w=e.device.power_limit_w,
+        power_w_p50=e.power_w_p50,
+        power_w_p90=e.power_w_p90,
+        energy_j=e.energy_j,
+        sm_mhz_p50=quantile((s.sm_mhz for s in row.samples), 0.5),
+        sm_mhz_max=e.device.sm_mhz_max,
+        temp_c_max=e.temp_c_max,
+        mem_used_bytes=e.mem_used_bytes,
+        mem_total_bytes=(last.mem_total_bytes if last else None) or row.info.memory_total_bytes,
+        ecc_enabled=row.info.ecc_enabled,
+        thermally_settled=settled(row.samples),
+        unknown=e.missing,
+    )
+
+
+def settled(samples: Sequence[Sample]) -> bool | None:
+    """True when the core's temperature in the last third stayed within 2 °C of the third before it.
+
+    None when the window is shorter than 30 s or has no temperatures: a short look cannot tell.
+    """
+    known = [(s.t_s, s.temp_c) for s in samples if s.temp_c is not None]
+    if len(known) < 6 or known[-1][0] - known[0][0] < SETTLE_MIN_S:
+        return None
+    third = len(known) // 3
+    before = _mean(t for _, t in known[-2 * third : -third])
+    return abs(_mean(t for _, t in known[-third:]) - before) <= SETTLE_BAND_C
+
+
+def _mean(values: Iterable[float]) -> float:
+    kept = list(values)
+    return math.fsum(kept) / len(kept)
+
+
+def flags(hello: Hello, rows: Sequence[Row], how: Circumstances) -> list[Flag]:
+    """Stable codes for everything a reader must know before trusting the figures."""
+    found = []
+    if hello.synthetic:
+        found.append(Flag(code="synthetic", message="the data is synthetic: no GPU produced these figures"))
+    if how.t_end_s - how.t_start_s < SHORT_WINDOW_S:
+        found.append(
+            Flag(
+                code="short-window",
+                message=f"watched for {how.t_end_s - how.t_start_s:.1f} s; 30 s tells more",
+            )
+        )
+    for row in rows:
+        found.extend(_row_flags(row))
+    if rows and all(row.result.ladder.price_usd_h is None for row in rows):
+        found.append(Flag(code="no-price", message="no price is known: shares are shown without dollars"))
+    return found
+
+
+def _row_flags(row: Row) -> list[Flag]:
+    e, key = row.evidence, row.evidence.key
+    name = f"GPU {e.gpu}" + (f" MIG {e.mig}" if e.mig else "")
+    found = []
+    if e.lost_reason:
+        found.append(Flag(code="gpu-lost", message=f"{name}: {e.lost_reason}", key=key))
+    if e.gap_s > 0.0:
+        found.append(Flag(code="gap", message=f"{name}: {e.gap_s:.1f} s of the window have no data", key=key))
+    if e.tier == "nvml":
+        why = e.missing.get("gpm", "no GPM counters")
+        found.append(
+            Flag(code="no-gpm", message=f"{name}: roofs are estimated from NVML alone: {why}", key=key)
+        )
+    if row.ceilings is None:
+        found.append(
+            Flag(code="no-ceiling", message=f"{name}: nothing is known of this model's limits", key=key)
+        )
+    elif row.ceilings.label == "assumed":
+        found.append(
+            Flag(
+                code="assumed-ceilings",
+                message=f"{name}: ceilings are assumed from the data sheet of {row.ceilings.model}, not measured",
+                key=key,
+            )
+        )
+    return found
+
+
+def watch_cost(costs: Sequence[float], interval_s: float) -> float | None:
+    """Share of one core's time that watching took inside the sampler, from the frames' own costs."""
+    return math.fsum(costs) / len(costs) / interval_s if costs and interval_s > 0 else None

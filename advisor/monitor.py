@@ -1,0 +1,286 @@
+"""Monitor: the headless core. Messages go in; a Diagnosis, or a Snapshot for a screen, comes out.
+
+Live sampling, replays, the command line and the TUI all run this same code. Nothing here blocks or
+does I/O; `advisor.pump` moves messages from a feed into a monitor.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Mapping
+
+import msgspec
+from probes.specs import assumed_ceilings, find_spec
+
+from advisor import diagnosis as dx
+from advisor.config import Config
+from advisor.document import Diagnosis
+from advisor.history import HISTORY_POINTS, gap_point, history_point
+from advisor.prices import price_for
+from advisor.snapshot import DeviceView, HistoryPoint, Snapshot
+from advisor.telemetry.records import DeviceInfo, End, Frame, Gap, Hello, HostSample, Message, Sample
+from advisor.tracks import Track
+from probes.ceilings import Ceilings
+from rules.engine import Result, Subject, diagnose
+from rules.finding import LadderRow, Price
+from rules.hysteresis import Steady
+
+_MODES = {"live": "live", "run": "live", "replay": "replay", "demo": "demo"}
+
+
+class MonitorOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What to watch and how to price it.
+
+    window_s: seconds a verdict looks back; None keeps the whole stream (a report, not a screen).
+    keys: UUIDs to show; None shows all. pids: show only devices one of these processes uses; None shows
+    all (see `Monitor.watch_pids` for a set that grows). price_flag: dollars per GPU-hour given by the user. reason: why a replay is shown.
+    """
+
+    window_s: float | None = None
+    source: dx.Source = "live"
+    keys: frozenset[str] | None = None
+    pids: frozenset[int] | None = None
+    price_flag: float | None = None
+    config: Config = msgspec.field(default_factory=Config)
+    env: Mapping[str, str] = msgspec.field(default_factory=lambda: dict(os.environ))
+    command: str = ""
+    reason: str = ""
+
+
+class Monitor:
+    """Keeps a node's recent past and says what it means."""
+
+    def __init__(self, options: MonitorOptions | None = None) -> None:
+        self.options = options or MonitorOptions()
+        self.hello: Hello | None = None
+        self.end: End | None = None
+        self.gap: Gap | None = None
+        self.tracks: dict[str, Track] = {}
+        self._parents: dict[str, DeviceInfo] = {}
+        self._host: deque[HostSample] = deque()
+        self._history: dict[str, deque[HistoryPoint]] = {}
+        self._steady: dict[str, Steady] = {}
+        self._prices: dict[tuple[str, int | None], Price] = {}
+        self._costs: deque[float] = deque(maxlen=HISTORY_POINTS)
+        self._pids = None if self.options.pids is None else set(self.options.pids)
+        self._first_s: float | None = None
+        self._now_s = 0.0
+
+    # --- messages in ---------------------------------------------------------------------------
+
+    def feed(self, message: Message) -> None:
+        """Take one message of a stream. The first must be its Hello."""
+        match message:
+            case Hello():
+                self.hello = message
+                self._first_s = self._now_s = message.t_s
+                self._set_devices(message.devices)
+            case Frame():
+                self._feed_frame(message)
+            case Gap():
+                self._feed_gap(message)
+            case End():
+                self.end = message
+
+    def tick(self, t_s: float) -> None:
+        """Let time pass without data, so that a silence grows while it lasts."""
+        if self.gap is not None:
+            self._now_s = max(self._now_s, t_s)
+
+    def watch_pids(self, pids: Iterable[int]) -> None:
+        """Add processes whose devices are to be shown, such as children that appeared meanwhile."""
+        self._pids = (self._pids or set()) | set(pids)
+
+    @property
+    def interval_s(self) -> float:
+        """The stream's tick."""
+        return self.hello.interval_s if self.hello else 1.0
+
+    def _feed_frame(self, frame: Frame) -> None:
+        self.gap = None
+        self._now_s = frame.t_s
+        if frame.devices is not None:
+            self._set_devices(frame.devices)
+        if frame.host is not None:
+            self._host.append(frame.host)
+        if frame.cost_s is not None:
+            self._costs.append(frame.cost_s)
+        if frame.processes is not None:
+            for key, track in self.tracks.items():
+                track.add_look(frame.t_s, tuple(p for p in frame.processes if p.key == key))
+        for sample in frame.samples:
+            self._feed_sample(sample)
+        self._forget()
+
+    def _feed_sample(self, sample: Sample) -> None:
+        track = self.tracks.get(sample.key)
+        if track is None:
+            return
+        splits = track.add_sample(sample, self.interval_s)
+        self._history[sample.key].append(history_point(sample, splits))
+
+    def _feed_gap(self, gap: Gap) -> None:
+        self.gap = gap
+        self._now_s = max(self._now_s, gap.t_s)
+        for key, track in self.tracks.items():
+            if gap.kind != "paused":
+                track.add_silence(gap.t_s)
+            self._history[key].append(gap_point(gap.t_s))
+
+    def _set_devices(self, devices: tuple[DeviceInfo, ...]) -> None:
+        """Take the device list; devices that stay keep their past, removed ones stay as lost."""
+        by_key = {d.key: d for d in devices}
+        self._parents = {d.key: d for d in devices if d.mig_enabled}
+        for info in devices:
+            if info.key in self._parents or not self._wanted(info) or info.key in self.tracks:
+                continue
+            parent = by_key.get(info.parent_key or "")
+            self.tracks[info.key] = Track(info, parent, ceilings_for(parent or info))
+            self._history[info.key] = deque(maxlen=HISTORY_POINTS)
+            self._steady[info.key] = Steady()
+
+    def _wanted(self, info: DeviceInfo) -> bool:
+        keys = self.options.keys
+        return keys is None or info.key in keys or (info.parent_key or "") in keys
+
+    def _forget(self) -> None:
+        if self.options.window_s is None:
+            return
+        before = self._now_s - self.options.window_s
+        for track in self.tracks.values():
+            track.forget(before)
+        while self._host and self._host[0].t_s < before:
+            self._host.popleft()
+
+    # --- conclusions out -----------------------------------------------------------------------
+
+    def diagnosis(self) -> Diagnosis:
+        """The document of what was seen. Raises ValueError before a Hello has come."""
+        return self._build(self._rows(steady=False))
+
+    def snapshot(self) -> Snapshot:
+        """One picture for a screen, with hysteresis applied. Raises ValueError before a Hello has come."""
+        rows = self._rows(steady=True)
+        document = self._build(rows)
+        by_key = {row.info.key: row for row in rows}
+        return Snapshot(
+            t_s=self._now_s,
+            mode=_MODES[self.options.source],  # type: ignore[arg-type]
+            reason=self.options.reason,
+            hello=self._hello(),
+            devices=tuple(self._view(track, by_key.get(key)) for key, track in self._shown().items()),
+            host=self._host[-1] if self._host else None,
+            diagnosis=document,
+            stale=self._stale(),
+            ended=self.end.reason if self.end else None,
+            paused=self.gap is not None and self.gap.kind == "paused",
+        )
+
+    def _hello(self) -> Hello:
+        if self.hello is None:
+            raise ValueError("nothing was read: a stream starts with its header")
+        return self.hello
+
+    def _stale(self) -> str | None:
+        return self.gap.reason if self.gap is not None and self.gap.kind != "paused" else None
+
+    def _shown(self) -> dict[str, Track]:
+        pids = self._pids
+        if pids is None:
+            return self.tracks
+        return {key: t for key, t in self.tracks.items() if any(p.pid in pids for p in t.all_processes())}
+
+    def _window(self) -> tuple[float, float]:
+        first = self._first_s if self._first_s is not None else self._now_s
+        if self.options.window_s is not None:
+            first = max(first, self._now_s - self.options.window_s)
+        return first, self._now_s
+
+    def _rows(self, *, steady: bool) -> list[dx.Row]:
+        return [self._row(track, steady=steady) for track in self._shown().values()]
+
+    def _row(self, track: Track, *, steady: bool) -> dx.Row:
+        start, end = self._window()
+        evidence = track.evidence(tuple(self._host), self._hello().host, start, end)
+        price = self._price(track.parent or track.info)
+        subject = Subject(
+            evidence=evidence,
+            ceilings=track.ceilings,
+            price=price,
+            splits=tuple(part for _, part in track.windows),
+        )
+        show = self._steady[track.info.key] if steady else None
+        result: Result = diagnose(subject, steady=show)
+        return dx.Row(
+            info=track.info,
+            evidence=evidence,
+            ceilings=track.ceilings,
+            samples=tuple(track.samples),
+            result=result,
+        )
+
+    def _build(self, rows: list[dx.Row]) -> Diagnosis:
+        start, end = self._window()
+        how = dx.Circumstances(
+            source=self.options.source,
+            t_start_s=start,
+            t_end_s=end,
+            command=self.options.command,
+            note=self.options.reason,
+            watch_cost_frac=dx.watch_cost(tuple(self._costs), self.interval_s),
+        )
+        return dx.build(self._hello(), rows, self._remainders(), how)
+
+    def _remainders(self) -> list[LadderRow]:
+        if self._pids is not None:
+            return []
+        found = []
+        for parent in self._parents.values():
+            if self.options.keys is not None and parent.key not in self.options.keys:
+                continue
+            instances = [t.info for t in self.tracks.values() if t.info.parent_key == parent.key]
+            row = dx.remainder(parent, instances, self._price(parent))
+            if row is not None:
+                found.append(row)
+        return found
+
+    def _price(self, info: DeviceInfo) -> Price:
+        asked = (info.name, info.memory_total_bytes)
+        if asked not in self._prices:
+            self._prices[asked] = price_for(
+                *asked, flag=self.options.price_flag, env=self.options.env, config=self.options.config
+            )
+        return self._prices[asked]
+
+    def _view(self, track: Track, row: dx.Row | None) -> DeviceView:
+        history = tuple(self._history[track.info.key])
+        state, why = self._state(track)
+        return DeviceView(
+            info=track.info,
+            state=state,  # type: ignore[arg-type]
+            state_reason=why,
+            sample=track.samples[-1] if track.samples else None,
+            latest=history[-1] if history else None,
+            processes=track.processes,
+            verdict=row.result.verdict if row else None,
+            ladder=row.result.ladder if row else None,
+            history=history,
+            counters_at_ceiling={r.counter: r.frac for r in track.ceilings.readings}
+            if track.ceilings
+            else {},
+            ceilings_label=track.ceilings.label if track.ceilings else None,
+        )
+
+    def _state(self, track: Track) -> tuple[str, str]:
+        if track.silent_since_s is not None:
+            return "silent", self._stale() or "the driver does not answer"
+        if track.lost_reason is not None:
+            return "lost", track.lost_reason
+        return ("ok", "") if track.samples else ("waiting", "no data yet")
+
+
+def ceilings_for(info: DeviceInfo) -> Ceilings | None:
+    """What this card can do: assumed from its data sheet; None for a model that is not in the table."""
+    spec = find_spec(info.name, info.memory_total_bytes, info.compute_capability, info.power_limit_max_w)
+    return None if spec is None else assumed_ceilings(spec)

@@ -1,0 +1,267 @@
+"""Decide: from added-up splits to a verdict with its cause, evidence, margins and confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from probes.ceilings import Ceilings
+from rules import thresholds as th
+from rules.classify import CLOCK_REASONS, GROUPS, Split, Sums, is_launching, limits_of, split, total
+from rules.confidence import confidence
+from rules.evidence import Evidence, SubWindow
+from rules.headline import headline
+from rules.host_cause import host_cause
+from rules.phases import phases
+from rules.roofs import PIPES, TENSOR_PIPES
+from rules.verdict import Class, EvidenceItem, Margin, Verdict
+
+_PIPE_CAUSES = {"fp64": "fp64-pipe", "fp32": "fp32-pipe", "fp16": "fp16-pipe", "int_active": "integer-pipe"}
+THERMAL = frozenset({"sw_thermal", "hw_thermal"})
+
+
+def splits_of(evidence: Evidence, ceilings: Ceilings | None) -> list[Split]:
+    """Split every sub-window of the evidence."""
+    limits = limits_of(evidence, ceilings)
+    launching = is_launching(evidence.host)
+    return [split(w, evidence.tier, ceilings, limits, launching=launching) for w in evidence.windows]
+
+
+def decide(evidence: Evidence, ceilings: Ceilings | None, splits: Sequence[Split] | None = None) -> Verdict:
+    """The verdict on one workload. `splits` may be given by a caller that keeps them as they come."""
+    parts = splits_of(evidence, ceilings) if splits is None else splits
+    sums = total(parts)
+    groups = group_shares(sums)
+    ranked = sorted(groups, key=lambda c: groups[c], reverse=True)
+    reasons = _unknown_because(evidence, ceilings, sums)
+    class_: Class = "unknown" if _undecided(evidence, sums) else ranked[0]
+    cause, cause_evidence = _cause(class_, evidence, sums)
+    second = next((c for c in ranked if c != class_ and groups[c] >= th.SECONDARY.value), None)
+    margins = _margins(class_, sums, groups, ranked)
+    roof_margin = next((m.margin for m in margins if m.name.endswith("roof_frac")), None)
+    shares = sums.shares or {**dict.fromkeys(_all_shares(), 0.0), "unknown": 1.0}
+    verdict = Verdict(
+        key=evidence.key,
+        gpu=evidence.gpu,
+        mig=evidence.mig,
+        device_name=evidence.device.name,
+        workload=evidence.workload,
+        class_=class_,
+        cause=cause,
+        confidence=confidence(
+            class_,
+            lead=_lead(class_, groups, ranked),
+            roof_margin=roof_margin,
+            observed_s=sums.observed_s,
+            tier=evidence.tier,
+            label=ceilings.label if ceilings else None,
+        ),
+        tier=evidence.tier,
+        shares=shares,
+        evidence=(*_counter_evidence(evidence, ceilings, sums), *cause_evidence),
+        secondary=second,
+        secondary_cause=_secondary_cause(second, evidence, sums),
+        margins=margins,
+        dram_roof_frac=sums.dram_roof,
+        pipe_roof_frac=sums.pipe_roof,
+        pipe=sums.pipe,
+        useful_frac=sums.useful if sums.shares else None,
+        ceilings_label=ceilings.label if ceilings else None,
+        unknown_because=reasons,
+        phases=phases(parts),
+    )
+    return _with_headline(verdict)
+
+
+def group_shares(sums: Sums) -> dict[Class, float]:
+    """Shares added up by class, without `unknown`."""
+    return {class_: sum(sums.shares.get(k, 0.0) for k in keys) for class_, keys in GROUPS.items()}
+
+
+def _with_headline(verdict: Verdict) -> Verdict:
+    import msgspec
+
+    return msgspec.structs.replace(verdict, headline=headline(verdict))
+
+
+def _all_shares() -> tuple[str, ...]:
+    from rules.verdict import SHARES
+
+    return SHARES
+
+
+def _undecided(evidence: Evidence, sums: Sums) -> bool:
+    unknown = sums.shares.get("unknown", 1.0)
+    too_short = sums.observed_s < th.MIN_OBSERVED_S.value
+    return bool(evidence.lost_reason) or not sums.shares or too_short or unknown > th.UNKNOWN_MAX.value
+
+
+def _unknown_because(evidence: Evidence, ceilings: Ceilings | None, sums: Sums) -> tuple[str, ...]:
+    """Why a verdict is missing, or weaker than it could be."""
+    reasons: list[str] = []
+    if evidence.lost_reason:
+        reasons.append(evidence.lost_reason)
+    if evidence.silent_since_s is not None:
+        reasons.append(f"the driver has not answered for {evidence.t_end_s - evidence.silent_since_s:.0f} s")
+    if sums.observed_s < th.MIN_OBSERVED_S.value:
+        reasons.append(
+            f"only {sums.observed_s:.1f} s of data: watch for {th.MIN_OBSERVED_S.value:.0f} s or more"
+        )
+    if ceilings is None:
+        reasons.append(f"no ceiling is known for {evidence.device.name}, so roof fractions cannot be formed")
+    if evidence.tier == "nvml":
+        why = evidence.missing.get("gpm", "this device or driver gives no GPM counters")
+        reasons.append(f"roofs are estimated from power and memory-controller time: {why}")
+    for counter in ("gr_active", "dram_active", "tensor_active", "fp32"):
+        if evidence.tier == "counters" and counter in evidence.missing:
+            reasons.append(f"{counter}: {evidence.missing[counter]}")
+    return tuple(reasons)
+
+
+def _cause(class_: Class, evidence: Evidence, sums: Sums) -> tuple[str, tuple[EvidenceItem, ...]]:
+    if class_ == "host":
+        slug, _, items = host_cause(evidence)
+        return slug, items
+    return _plain_cause(class_, evidence, sums), ()
+
+
+def _plain_cause(class_: Class, evidence: Evidence, sums: Sums) -> str:
+    """The slug of every class but host, whose cause is found on the host."""
+    if class_ == "idle":
+        return "free" if sums.shares["free"] >= sums.shares["idle_held"] else "idle-held"
+    if class_ == "memory":
+        return "dram-bandwidth"
+    if class_ == "compute":
+        return _compute_cause(sums)
+    if class_ == "device":
+        return _device_cause(evidence)
+    if class_ == "communication":
+        return "interconnect"
+    return _unknown_cause(evidence, sums)
+
+
+def _compute_cause(sums: Sums) -> str:
+    if sums.pipe is None:
+        return "compute-throughput"
+    return "tensor-cores" if sums.pipe in TENSOR_PIPES else _PIPE_CAUSES.get(sums.pipe, "compute-throughput")
+
+
+def _device_cause(evidence: Evidence) -> str:
+    active = busy_mean(evidence.windows, "sm_active")
+    occupancy = busy_mean(evidence.windows, "sm_occupancy")
+    if active is not None and active < th.LAUNCH_SM_ACTIVE.value:
+        return "small-grid"
+    if occupancy is not None and occupancy < th.LOW_OCCUPANCY.value:
+        return "low-occupancy"
+    return "latency"
+
+
+def _unknown_cause(evidence: Evidence, sums: Sums) -> str:
+    if evidence.lost_reason:
+        return "gpu-lost"
+    if evidence.silent_since_s is not None:
+        return "driver-silent"
+    return "no-data" if sums.observed_s < th.MIN_OBSERVED_S.value else "missing-counters"
+
+
+def _secondary_cause(second: Class | None, evidence: Evidence, sums: Sums) -> str | None:
+    if sums.shares.get("throttle", 0.0) >= th.THROTTLE_NOTED.value:
+        return throttle_cause(evidence)
+    return _cause(second, evidence, sums)[0] if second else None
+
+
+def throttle_cause(evidence: Evidence) -> str:
+    """The slug of the clock limit seen most: heat before power, since heat is a fault and a cap a choice."""
+    seen = {name: frac for name, frac in evidence.throttle_frac.items() if name in CLOCK_REASONS}
+    if any(seen.get(name, 0.0) >= th.THROTTLE_NOTED.value for name in THERMAL):
+        return "thermal"
+    return "power-cap" if seen.get("sw_power_cap") else "hw-slowdown"
+
+
+def _lead(class_: Class, groups: dict[Class, float], ranked: Sequence[Class]) -> float:
+    if class_ == "unknown":
+        return 0.0
+    return groups[class_] - groups[ranked[1]]
+
+
+def _margins(
+    class_: Class, sums: Sums, groups: dict[Class, float], ranked: Sequence[Class]
+) -> tuple[Margin, ...]:
+    """Distances of the deciding values from what would have changed the verdict."""
+    if class_ == "unknown":
+        return ()
+    lead = groups[class_]
+    found = [_margin(f"share of {class_} over {ranked[1]}", lead, groups[ranked[1]])]
+    dram, pipe, high = sums.dram_roof, sums.pipe_roof, th.ROOF_HIGH.value
+    if class_ == "memory" and dram is not None:
+        found.append(_margin("dram_roof_frac", dram, max(high, pipe or 0.0)))
+    if class_ == "compute" and pipe is not None:
+        found.append(_margin("pipe_roof_frac", pipe, max(high, dram or 0.0)))
+    if class_ == "device":
+        top = max(dram or 0.0, pipe or 0.0)
+        found.append(Margin(name="top_roof_frac", value=top, threshold=high, margin=high - top))
+    return tuple(found)
+
+
+def _margin(name: str, value: float, threshold: float) -> Margin:
+    return Margin(name=name, value=value, threshold=threshold, margin=value - threshold)
+
+
+def busy_mean(windows: Sequence[SubWindow], counter: str) -> float | None:
+    """Mean of a counter over busy time alone (its average divided by gr_active), None when never seen."""
+    top = bottom = 0.0
+    for w in windows:
+        value = getattr(w, counter)
+        if value is not None and w.gr_active and w.gr_active >= th.ENGINE_IDLE.value:
+            top += value * w.duration_s
+            bottom += w.gr_active * w.duration_s
+    return top / bottom if bottom > 0 else None
+
+
+def _counter_evidence(evidence: Evidence, ceilings: Ceilings | None, sums: Sums) -> tuple[EvidenceItem, ...]:
+    """The lines every verdict shows: time with nothing running, both roofs, SMs and occupancy."""
+    if not sums.shares:
+        return ()
+    where = _where(evidence)
+    label = ceilings.label if ceilings else "no"
+    gap = sums.shares["free"] + sums.shares["idle_held"] + sums.shares["host"]
+    items = [
+        EvidenceItem(
+            metric="time with nothing running", value=gap, threshold=f"> {th.HOST_GAP.value}", source=where
+        )
+    ]
+    high = f">= {th.ROOF_HIGH.value}"
+    if sums.dram_roof is not None:
+        items.append(
+            EvidenceItem(
+                metric="DRAM roof fraction while busy",
+                value=sums.dram_roof,
+                threshold=high,
+                source=f"{where}; {label} ceiling",
+            )
+        )
+    if sums.pipe_roof is not None:
+        name = PIPES.get(sums.pipe or "", "compute")
+        items.append(
+            EvidenceItem(
+                metric=f"{name} roof fraction while busy",
+                value=sums.pipe_roof,
+                threshold=high,
+                source=f"{where}; {label} ceiling",
+            )
+        )
+    for counter, metric in (
+        ("sm_active", "SMs with work while busy"),
+        ("sm_occupancy", "occupancy while busy"),
+    ):
+        value = busy_mean(evidence.windows, counter)
+        if value is not None:
+            items.append(EvidenceItem(metric=metric, value=min(1.0, value), source=where))
+    return tuple(items)
+
+
+def _where(evidence: Evidence) -> str:
+    count = len(evidence.windows)
+    if evidence.tier == "nvml":
+        return f"NVML utilisation, power and memory-controller time, {count} samples"
+    size = evidence.windows[0].duration_s * 1e3 if evidence.windows else 0.0
+    return f"GPM, {count} sub-windows of {size:.0f} ms"

@@ -1,0 +1,62 @@
+"""Engine: evidence in, verdicts, ladder and findings out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from probes.ceilings import Ceilings
+from rules.classify import Split
+from rules.decide import decide
+from rules.evidence import Evidence
+from rules.finding import SEVERITIES, Finding, LadderRow, Price
+from rules.hysteresis import Steady
+from rules.ladder import ladder_row
+from rules.registry import Context, run_rules
+from rules.verdict import Verdict
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """One row to diagnose: its evidence, what the card can do, what it costs.
+
+    splits: the evidence's sub-windows already split, by a caller that keeps them as they come.
+    """
+
+    evidence: Evidence
+    ceilings: Ceilings | None
+    price: Price
+    splits: tuple[Split, ...] | None = None
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rules say of one row."""
+
+    verdict: Verdict
+    ladder: LadderRow
+    findings: tuple[Finding, ...]
+
+
+def diagnose(subject: Subject, steady: Steady | None = None) -> Result:
+    """Verdict, ladder and findings of one row; with `steady`, the verdict a live screen shows."""
+    verdict = decide(subject.evidence, subject.ceilings, subject.splits)
+    if steady is not None:
+        verdict = steady.update(verdict, subject.evidence.t_end_s)
+    row = ladder_row(subject.evidence, verdict, subject.price)
+    context = Context(
+        evidence=subject.evidence,
+        verdict=verdict,
+        ladder=row,
+        ceilings=subject.ceilings,
+        price=subject.price,
+    )
+    return Result(verdict=verdict, ladder=row, findings=run_rules(context))
+
+
+def ranked(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Findings as people read them: dollars first, then severity, then share, then place."""
+
+    def order(f: Finding) -> tuple[float, int, float, int, str]:
+        return (-(f.usd_h or 0.0), SEVERITIES.index(f.severity), -f.share, f.gpu, f.code)
+
+    return tuple(sorted(findings, key=order))

@@ -1,0 +1,89 @@
+"""Headline: the verdict as one sentence a person reads first. Names in it are not escaped here."""
+
+from __future__ import annotations
+
+from rules.verdict import Class, Verdict
+
+WORDS: dict[Class, str] = {
+    "compute": "compute-bound",
+    "memory": "memory-bound",
+    "host": "host-bound",
+    "communication": "communication-bound",
+    "device": "limited on the device by latency",
+    "idle": "idle",
+    "unknown": "of unknown limit",
+}
+
+CAUSES: dict[str, str] = {
+    "free": "no process uses it",
+    "idle-held": "a process holds its memory and runs nothing",
+    "input-pipeline": "it waits for the input pipeline",
+    "launch-rate": "it waits for kernel launches",
+    "sync": "it waits for synchronisation with the host",
+    "transfer": "it waits for host transfers",
+    "cpu-throttled": "its CPU quota throttles the process that feeds it",
+    "remote-numa": "the process that feeds it runs on another NUMA node",
+    "storage": "it waits for storage",
+    "no-demand": "it waits for requests",
+    "unattributed": "it waits for the host, and no cause shows from outside",
+    "dram-bandwidth": "DRAM bandwidth limits it",
+    "tensor-cores": "the tensor cores limit it",
+    "fp32-pipe": "the fp32 pipe limits it",
+    "fp64-pipe": "the fp64 pipe limits it",
+    "fp16-pipe": "the fp16 pipe limits it",
+    "integer-pipe": "the integer pipe limits it",
+    "compute-throughput": "arithmetic limits it",
+    "small-grid": "its kernels fill too few SMs",
+    "low-occupancy": "too few warps are resident to hide latency",
+    "latency": "its kernels wait on latency, near neither roof",
+    "interconnect": "NVLink or PCIe traffic limits it",
+    "thermal": "heat holds its clocks down",
+    "power-cap": "the power limit holds its clocks down",
+    "hw-slowdown": "the hardware holds its clocks down",
+    "gpu-lost": "the driver has lost it",
+    "driver-silent": "the driver does not answer",
+    "no-data": "there is too little data",
+    "missing-counters": "the counters that would tell are missing",
+}
+
+
+def cause_words(cause: str) -> str:
+    """A cause slug in words; an unknown slug is shown as it is."""
+    return CAUSES.get(cause, cause.replace("-", " "))
+
+
+def row_name(gpu: int, mig: str | None) -> str:
+    """ "GPU 2", or "GPU 0 MIG 1g.10gb/7" for an instance."""
+    return f"GPU {gpu} MIG {mig}" if mig else f"GPU {gpu}"
+
+
+def headline(verdict: Verdict) -> str:
+    """One sentence: which device, what limits it, why, and for how much of the time."""
+    device = f"{row_name(verdict.gpu, verdict.mig)} ({short_name(verdict.device_name)})"
+    words = WORDS[verdict.class_]
+    if verdict.class_ == "unknown":
+        return f"{device}: what limits it is unknown, because {_because(verdict)}."
+    cause = cause_words(verdict.cause)
+    return f"{device} is {words}: {cause}{_time(verdict)}{_also(verdict)}."
+
+
+def short_name(name: str) -> str:
+    """A device name without the vendor."""
+    return name.removeprefix("NVIDIA ")
+
+
+def _because(verdict: Verdict) -> str:
+    return verdict.unknown_because[0] if verdict.unknown_because else cause_words(verdict.cause)
+
+
+def _time(verdict: Verdict) -> str:
+    from rules.classify import GROUPS
+
+    keys = GROUPS.get(verdict.class_, ())
+    return f", {sum(verdict.shares.get(k, 0.0) for k in keys):.0%} of the time".replace("%", " %")
+
+
+def _also(verdict: Verdict) -> str:
+    if verdict.secondary_cause is None:
+        return ""
+    return f"; also, {cause_words(verdict.secondary_cause)}"

@@ -1,0 +1,36 @@
+"""Phases: stretches of a window in which one class prevailed, so that a mix reads as phases, not flicker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rules.classify import GROUPS, Split
+from rules.verdict import Phase
+
+# Shorter stretches are merged into the one before: a person reads seconds, not sub-windows.
+MIN_PHASE_S = 1.0
+MAX_PHASES = 64
+
+
+def phases(splits: Sequence[Split]) -> tuple[Phase, ...]:
+    """Merge equal neighbours; fold stretches under MIN_PHASE_S into the one before them."""
+    runs: list[tuple[str, float, float]] = []
+    for part in splits:
+        name, start, end = _prevailing(part), part.t_s - part.duration_s, part.t_s
+        if runs and (runs[-1][0] == name or end - start < 0):
+            runs[-1] = (runs[-1][0], runs[-1][1], end)
+        else:
+            runs.append((name, start, end))
+    merged: list[tuple[str, float, float]] = []
+    for name, start, end in runs:
+        if merged and (merged[-1][0] == name or end - start < MIN_PHASE_S):
+            merged[-1] = (merged[-1][0], merged[-1][1], end)
+        else:
+            merged.append((name, start, end))
+    return tuple(Phase(class_=n, t_start_s=a, t_end_s=b) for n, a, b in merged[:MAX_PHASES])
+
+
+def _prevailing(part: Split) -> str:
+    scores = {c: sum(part.seconds.get(k, 0.0) for k in keys) for c, keys in GROUPS.items()}
+    best = max(scores, key=lambda c: scores[c])
+    return best if scores[best] > part.seconds.get("unknown", 0.0) else "unknown"

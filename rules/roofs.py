@@ -1,0 +1,113 @@
+"""Roof fractions of busy time: how near one sub-window came to the DRAM roof and to a pipe's roof."""
+
+from __future__ import annotations
+
+import msgspec
+
+from probes.ceilings import Ceilings
+from rules import thresholds as th
+from rules.evidence import SubWindow, Tier
+
+# GPM pipe counters (fields of SubWindow) and how people call what keeps them busy.
+PIPES: dict[str, str] = {
+    "tensor_active": "tensor cores",
+    "hmma": "tensor cores (fp16/bf16)",
+    "imma": "tensor cores (integer)",
+    "dfma": "tensor cores (fp64)",
+    "dmma": "tensor cores (fp64)",
+    "fp64": "fp64 pipe",
+    "fp32": "fp32 pipe",
+    "fp16": "fp16 pipe",
+    "int_active": "integer pipe",
+}
+TENSOR_PIPES = frozenset({"tensor_active", "hmma", "imma", "dfma", "dmma"})
+
+
+class Roofs(msgspec.Struct, frozen=True, gc=False):
+    """Roof fractions of one sub-window's busy time, 0 to 1; None where a counter or its ceiling is unknown.
+
+    complete: enough is known to say that *neither* roof was approached.
+    """
+
+    dram: float | None
+    pipe: float | None
+    pipe_name: str | None
+    complete: bool
+
+    @property
+    def top(self) -> float | None:
+        """The larger known roof fraction."""
+        if self.dram is None:
+            return self.pipe
+        return self.dram if self.pipe is None else max(self.dram, self.pipe)
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Device limits a sub-window is compared with. Any may be unknown.
+
+    sm_mhz: the reference clock: the probe's, or the data sheet's boost clock when assumed.
+    """
+
+    power_w: float | None = None
+    sm_mhz: float | None = None
+    pcie_bytes_s: float | None = None
+    nvlink_bytes_s: float | None = None
+
+
+def roofs(window: SubWindow, tier: Tier, ceilings: Ceilings | None, limits: Limits) -> Roofs:
+    """Roof fractions by the counters, or estimated from NVML's coarse figures where there is no GPM."""
+    busy = min(1.0, window.gr_active or 0.0)
+    if busy <= 0.0:
+        return Roofs(None, None, None, False)
+    if tier == "nvml":
+        return _estimated(window, busy, limits)
+    return _counted(window, busy, ceilings)
+
+
+def _counted(w: SubWindow, busy: float, ceilings: Ceilings | None) -> Roofs:
+    if ceilings is None:
+        return Roofs(None, None, None, False)
+    best, name = None, None
+    for counter in PIPES:
+        frac = _of_ceiling(getattr(w, counter), busy, counter, ceilings)
+        if frac is not None and (best is None or frac > best):
+            best, name = frac, counter
+    dram = _of_ceiling(w.dram_active, busy, "dram_active", ceilings)
+    # Without the tensor and fp32 pipes a high roof may be out of sight, so "neither" cannot be said.
+    seen = dram is not None and w.tensor_active is not None and w.fp32 is not None
+    return Roofs(dram, best, name, seen)
+
+
+def _of_ceiling(value: float | None, busy: float, counter: str, ceilings: Ceilings) -> float | None:
+    reading = ceilings.reading(counter)
+    if value is None or reading is None or reading.frac <= 0.0:
+        return None
+    return min(1.0, value / busy / reading.frac)
+
+
+def _estimated(w: SubWindow, busy: float, limits: Limits) -> Roofs:
+    """NVML only: memory-controller time stands in for DRAM, power against the limit for the pipes.
+
+    A memory-bound kernel draws much power too, so power argues for compute only while the memory
+    controller is quieter than it would be at its own roof.
+    """
+    dram = None
+    if w.mem_util_frac is not None:
+        dram = min(1.0, w.mem_util_frac / busy / th.NVML_MEM_UTIL_CEILING.value)
+    pipe = None
+    if w.power_w is not None and limits.power_w:
+        pipe = min(1.0, w.power_w / limits.power_w)
+        if dram is not None and dram >= th.ROOF_BOUND.value:
+            pipe = min(pipe, dram)
+    return Roofs(dram, pipe, None, dram is not None and pipe is not None)
+
+
+def link_frac(w: SubWindow, limits: Limits) -> float:
+    """The nearest any link direction came to its ceiling, 0 when neither traffic nor ceiling is known."""
+    pairs = (
+        (w.pcie_rx_bytes_s, limits.pcie_bytes_s),
+        (w.pcie_tx_bytes_s, limits.pcie_bytes_s),
+        (w.nvlink_rx_bytes_s, limits.nvlink_bytes_s),
+        (w.nvlink_tx_bytes_s, limits.nvlink_bytes_s),
+    )
+    return max((rate / ceiling for rate, ceiling in pairs if rate and ceiling), default=0.0)

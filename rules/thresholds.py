@@ -1,0 +1,98 @@
+"""Every threshold of the project, in one table, each with its source.
+
+A threshold is a starting point until it has been validated on labelled workloads; `source` says
+where it comes from. Code refers to the constants; `THRESHOLDS` lists them for docs and `advisor rules`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Threshold(msgspec.Struct, frozen=True):
+    """A named number, and where it comes from."""
+
+    name: str
+    value: float
+    source: str
+
+
+_NCU = "Nsight Compute SOLBottleneck and HighPipeUtilization: 60 % high, 80 % bottleneck"
+_OWN = "advisor, to be validated on labelled workloads"
+
+# --- classifier -------------------------------------------------------------------------------
+ENGINE_IDLE = Threshold(
+    "gr_active below which the engine counts as not running", 0.01, "economics: idle-held rule"
+)
+IDLE_HELD_MIN_S = Threshold(
+    "seconds without any engine activity after which a held GPU is idle-held, not host-bound", 5.0, _OWN
+)
+ROOF_HIGH = Threshold("roof fraction of busy time that names memory or compute", 0.6, _NCU)
+ROOF_BOUND = Threshold("roof fraction at which the roof is the bottleneck", 0.8, _NCU)
+HOST_GAP = Threshold(
+    "host share worth a finding", 0.15, "DCGM/XProf practice (5 % moderate, 20 % high); gpuprof 15 %"
+)
+SECONDARY = Threshold("share that makes a class the secondary one", 0.15, _OWN)
+LAUNCH_SM_ACTIVE = Threshold(
+    "busy-time sm_active below which short kernels, not the device, are suspected",
+    0.5,
+    "DCGM field guide: SM_ACTIVE < 0.5 is likely ineffective use",
+)
+LAUNCH_THREAD = Threshold("CPU share of the launching thread that counts as pegged", 0.9, _OWN)
+LAUNCH_OCCUPANCY = Threshold(
+    "busy-time sm_occupancy below which kernels are too small to fill the SMs", 0.15, _OWN
+)
+LOW_OCCUPANCY = Threshold("busy-time sm_occupancy below which latency is hard to hide", 0.25, _OWN)
+THROTTLE_NOTED = Threshold("share of time a clock limit must hold to be named", 0.05, _OWN)
+LINK_HIGH = Threshold("share of a PCIe or NVLink ceiling that names communication", 0.6, _NCU)
+UNKNOWN_MAX = Threshold("unknown share above which no verdict is given", 0.5, _OWN)
+MIN_OBSERVED_S = Threshold("seconds of data below which no verdict is given", 1.0, _OWN)
+CLOCK_LOW = Threshold("share of the reference SM clock below which a throttled clock costs", 0.97, _OWN)
+
+# --- nvml tier: no GPM, so the roofs are estimated ---------------------------------------------
+NVML_POWER_COMPUTE = Threshold(
+    "power share of the limit that points to compute when the memory controller is quiet", 0.75, _OWN
+)
+NVML_MEM_UTIL_CEILING = Threshold("NVML memory-controller time at a copy's full bandwidth", 0.9, _OWN)
+
+# --- host causes and catalogue -----------------------------------------------------------------
+_XPROF = "XProf input pipeline: 5 % moderate, 20 % high; PyTorch profiler plug-in: data loader 5 %"
+_GPUPROF = "gpuprof: loader 15 % medium, 30 % high"
+SEVERITY_HIGH = Threshold("share of paid time from which a finding is high", 0.30, _GPUPROF)
+SEVERITY_MEDIUM = Threshold("share of paid time from which a finding is medium", 0.15, _GPUPROF)
+SEVERITY_LOW = Threshold("share of paid time from which a finding is low, and worth naming", 0.05, _XPROF)
+CAUSE_MIN = Threshold("confidence below which a host gap stays unattributed", 0.3, _OWN)
+CPU_THROTTLED = Threshold("share of wall time throttled by the cgroup that counts", 0.05, _OWN)
+THREAD_WAITING = Threshold("CPU share of the busiest thread below which it mostly waits", 0.5, _OWN)
+THREAD_SYSTEM = Threshold(
+    "part of the busiest thread's core spent in the kernel that points away from launching", 0.3, _OWN
+)
+SWITCHES_S = Threshold("voluntary context switches per second that point to blocking waits", 500.0, _OWN)
+DISK_WAIT = Threshold("share of looks at which a process waited uninterruptibly that counts", 0.1, _OWN)
+PSI_IO = Threshold("share of time some task of the node waited for I/O that counts", 0.2, _OWN)
+TRANSFER_EXPLAINS = Threshold(
+    "part of the gap that bytes over the link's copy rate must fill to blame transfers", 0.3, _OWN
+)
+REMOTE_NUMA = Threshold("share of allowed CPUs on another NUMA node than the GPU's that counts", 0.5, _OWN)
+NO_DEMAND_CORES = Threshold("CPU cores below which a process asks for next to nothing", 0.1, _OWN)
+GAP_REGULAR = Threshold(
+    "coefficient of variation of gr_active over sub-windows below which gaps are regular", 0.25, _OWN
+)
+SMALL_MEMORY = Threshold(
+    "memory use below which the batch can grow", 0.5, "Gao et al., ICSE'24: peak memory at most 50 %"
+)
+DECODE_TENSOR = Threshold(
+    "busy-time tensor activity below which memory-bound matrix work has too few rows", 0.3, _OWN
+)
+TENSOR_IDLE = Threshold(
+    "busy-time tensor activity below which tensor cores count as unused",
+    0.02,
+    "PyTorch profiler plug-in: tensor-core time 0 on a card that has them",
+)
+LINK_UNDER_LOAD = Threshold("gr_active above which the PCIe link should run at full speed", 0.05, _OWN)
+POWER_LIMIT_LOW = Threshold("share of the default power limit below which it was lowered", 0.98, _OWN)
+
+
+def table() -> tuple[Threshold, ...]:
+    """Every threshold declared in this module, in order."""
+    return tuple(value for value in globals().values() if isinstance(value, Threshold))
