@@ -15,12 +15,13 @@ from advisor.snapshot import DeviceView, HistoryPoint, Snapshot
 from advisor.telemetry.records import DeviceInfo, Gpm, Hello, HostInfo, HostSample, ProcessSample, Sample
 from rules.evidence import Workload
 from rules.finding import TERMS, Effect, Finding, LadderRow
+from rules.headline import headline
 from rules.verdict import SHARES, Class, EvidenceItem, Margin, Verdict
 
 GIB = 1024**3
 T0_S = 1_700_000_000.0
 DEVICE_NAME = "NVIDIA Simulated X100 80GB"
-PRICE_SOURCE = "bundled table, example-cloud x100.8xlarge / 8, on-demand, us-1, 2026-04"
+PRICE_SOURCE = "example-cloud x100.8xlarge / 8, on-demand, us-1, 2026-04"
 
 _SHARES: dict[Class, dict[str, float]] = {
     "compute": {"compute": 0.86, "memory": 0.06, "host": 0.08},
@@ -31,14 +32,14 @@ _SHARES: dict[Class, dict[str, float]] = {
     "idle": {"idle_held": 1.0},
     "unknown": {"unknown": 1.0},
 }
-_CAUSES: dict[Class, tuple[str, str]] = {
-    "compute": ("tensor-pipe", "tensor cores at 0.93 of roof"),
-    "memory": ("dram-bandwidth", "DRAM at 0.87 of roof"),
-    "host": ("input-pipeline", "waiting for the data loader"),
-    "communication": ("nvlink", "waiting for collectives"),
-    "device": ("low-occupancy", "kernels too small to fill the card"),
-    "idle": ("idle-held", "40.0 GiB held, nothing ran"),
-    "unknown": ("unknown", "cannot tell"),
+_CAUSES: dict[Class, str] = {
+    "compute": "tensor-cores",
+    "memory": "dram-bandwidth",
+    "host": "input-pipeline",
+    "communication": "interconnect",
+    "device": "low-occupancy",
+    "idle": "idle-held",
+    "unknown": "missing-counters",
 }
 
 
@@ -72,7 +73,6 @@ def make_evidence_item(metric: str = "time with nothing running", **changes: Any
 
 def make_verdict(class_: Class = "host", *, gpu: int = 0, mig: str | None = None, **changes: Any) -> Verdict:
     """A verdict of this class with shares that fit it and sum to 1."""
-    cause, headline = _CAUSES[class_]
     verdict = Verdict(
         key=device_key(gpu, mig),
         gpu=gpu,
@@ -80,7 +80,7 @@ def make_verdict(class_: Class = "host", *, gpu: int = 0, mig: str | None = None
         device_name=DEVICE_NAME,
         workload=make_workload(),
         class_=class_,
-        cause=cause,
+        cause=_CAUSES[class_],
         confidence=0.0 if class_ == "unknown" else 0.94,
         tier="counters",
         shares=fill(SHARES, _SHARES[class_]),
@@ -91,10 +91,10 @@ def make_verdict(class_: Class = "host", *, gpu: int = 0, mig: str | None = None
         pipe="tensor",
         useful_frac=0.35,
         ceilings_label="assumed",
-        headline=headline,
         unknown_because=("no GPM on this driver",) if class_ == "unknown" else (),
     )
-    return msgspec.structs.replace(verdict, **changes)
+    changed = msgspec.structs.replace(verdict, **changes)
+    return changed if changed.headline else msgspec.structs.replace(changed, headline=headline(changed))
 
 
 def ladder_shares(verdict: Verdict, efficiency: float = 0.6) -> dict[str, float]:

@@ -8,7 +8,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from advisor.reports.errors import DocumentError
+from advisor.reports.errors import WriteError
 from advisor.reports.escape import terminal
 
 
@@ -16,7 +16,7 @@ def write_atomic(path: str | Path, data: bytes) -> None:
     """Write `data` to `path`, mode 0600. A reader sees the old file or the new one, never a part.
 
     The old file stays when anything fails. A symbolic link is followed. A pipe or a device, such as
-    /dev/stdout, is written to as it is. Raises DocumentError, for example when `path` is a folder.
+    /dev/stdout, is written to as it is. Raises WriteError (an OSError), also when `path` is a folder.
     """
     target = Path(os.path.realpath(path))
     try:
@@ -63,17 +63,15 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def _explain(path: str | Path, target: Path, error: OSError) -> DocumentError:
-    shown = terminal(str(path))
+def _explain(path: str | Path, target: Path, error: OSError) -> WriteError:
+    reason, fix = error.strerror or type(error).__name__, "free some space, or choose another place"
     if isinstance(error, IsADirectoryError):
-        return DocumentError(f"{shown} is a folder", "give the name of a file in it")
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return DocumentError(
-            f"there is no folder {terminal(str(target.parent))}", "create it, or choose another"
+        reason, fix = "it is a folder", "give the name of a file in it"
+    elif isinstance(error, FileNotFoundError | NotADirectoryError):
+        reason, fix = (
+            f"there is no folder {terminal(str(target.parent))}",
+            "create it, or choose another place",
         )
-    if isinstance(error, PermissionError):
-        return DocumentError(f"no permission to write {shown}", "choose a folder you may write to")
-    reason = error.strerror or type(error).__name__
-    return DocumentError(
-        f"cannot write {shown}: {reason}", "nothing was changed; free some space or choose another place"
-    )
+    elif isinstance(error, PermissionError):
+        reason, fix = "no permission", "choose a place you may write to"
+    return WriteError(error.errno or 0, reason, fix, terminal(str(path)))

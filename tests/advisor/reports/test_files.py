@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.reports.errors import DocumentError
+from advisor.reports.errors import WriteError
 from advisor.reports.files import write_atomic
 
 
@@ -43,9 +43,10 @@ def test_keeps_the_old_file_on_an_error(tmp_path: Path, monkeypatch: pytest.Monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os if broken == "fsync" else Path, broken, fail)
-    with pytest.raises(DocumentError, match="No space left on device") as caught:
+    with pytest.raises(WriteError, match="No space left on device") as caught:
         write_atomic(path, b"new")
-    assert "nothing was changed" in caught.value.fix
+    assert caught.value.fix
+    assert caught.value.errno == 28
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["report.md"]
 
@@ -61,7 +62,7 @@ def test_leaves_nothing_behind_when_interrupted(tmp_path: Path, monkeypatch: pyt
 
 
 def test_refuses_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(DocumentError, match="is a folder") as caught:
+    with pytest.raises(WriteError, match="it is a folder") as caught:
         write_atomic(tmp_path, b"x")
     assert caught.value.fix
 
@@ -69,7 +70,7 @@ def test_refuses_a_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["missing/report.md", "file/report.md"])
 def test_names_the_folder_that_is_not_there(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(DocumentError, match="there is no folder"):
+    with pytest.raises(WriteError, match="there is no folder"):
         write_atomic(tmp_path / name, b"x")
 
 
@@ -78,13 +79,13 @@ def test_says_when_permission_is_missing(tmp_path: Path, monkeypatch: pytest.Mon
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("tempfile.mkstemp", refuse)
-    with pytest.raises(DocumentError, match="no permission"):
+    with pytest.raises(WriteError, match="no permission"):
         write_atomic(tmp_path / "report.md", b"x")
 
 
 def test_an_error_cannot_drive_the_terminal(tmp_path: Path) -> None:
     (tmp_path / "a\x1b[31m").mkdir()
-    with pytest.raises(DocumentError) as caught:
+    with pytest.raises(WriteError) as caught:
         write_atomic(tmp_path / "a\x1b[31m", b"x")
     assert "\x1b" not in str(caught.value)
 
