@@ -81,7 +81,7 @@ def totals(ladder: Sequence[LadderRow]) -> Totals:
 
 
 def remainder(parent: DeviceInfo, instances: Sequence[DeviceInfo], price: Price) -> LadderRow | None:
-    """The free part of a GPU split by MIG, so that the ladder still sums to the bill; None when all is allotted."""
+    """The free part of a GPU split by MIG, so that the ladder sums to the bill; None when all is allotted."""
     taken = math.fsum(i.slice_frac or 0.0 for i in instances)
     free = 1.0 - taken
     if free < MIN_REMAINDER:
@@ -194,31 +194,21 @@ def flags(hello: Hello, rows: Sequence[Row], how: Circumstances) -> list[Flag]:
 
 
 def _row_flags(row: Row) -> list[Flag]:
-    e, key = row.evidence, row.evidence.key
+    e = row.evidence
     name = f"GPU {e.gpu}" + (f" MIG {e.mig}" if e.mig else "")
-    found = []
+    said: list[tuple[str, str]] = []
     if e.lost_reason:
-        found.append(Flag(code="gpu-lost", message=f"{name}: {e.lost_reason}", key=key))
+        said.append(("gpu-lost", e.lost_reason))
     if e.gap_s > 0.0:
-        found.append(Flag(code="gap", message=f"{name}: {e.gap_s:.1f} s of the window have no data", key=key))
+        said.append(("gap", f"{e.gap_s:.1f} s of the window have no data"))
     if e.tier == "nvml":
-        why = e.missing.get("gpm", "no GPM counters")
-        found.append(
-            Flag(code="no-gpm", message=f"{name}: roofs are estimated from NVML alone: {why}", key=key)
-        )
+        said.append(("no-gpm", f"roofs are estimated from NVML alone: {e.missing.get('gpm', 'no GPM')}"))
     if row.ceilings is None:
-        found.append(
-            Flag(code="no-ceiling", message=f"{name}: nothing is known of this model's limits", key=key)
-        )
+        said.append(("no-ceiling", "nothing is known of this model's limits"))
     elif row.ceilings.label == "assumed":
-        found.append(
-            Flag(
-                code="assumed-ceilings",
-                message=f"{name}: ceilings are assumed from the data sheet of {row.ceilings.model}, not measured",
-                key=key,
-            )
-        )
-    return found
+        sheet = f"assumed from the data sheet of {row.ceilings.model}, not measured"
+        said.append(("assumed-ceilings", f"ceilings are {sheet}"))
+    return [Flag(code=code, message=f"{name}: {text}", key=e.key) for code, text in said]
 
 
 def watch_cost(costs: Sequence[float], interval_s: float) -> float | None:

@@ -18,7 +18,7 @@ from advisor.config import Config
 from advisor.document import Diagnosis
 from advisor.history import HISTORY_POINTS, gap_point, history_point
 from advisor.prices import price_for
-from advisor.snapshot import DeviceView, HistoryPoint, Snapshot
+from advisor.snapshot import DeviceView, HistoryPoint, Mode, Snapshot, State
 from advisor.telemetry.records import DeviceInfo, End, Frame, Gap, Hello, HostSample, Message, Sample
 from advisor.tracks import Track
 from probes.ceilings import Ceilings
@@ -26,7 +26,7 @@ from rules.engine import Result, Subject, diagnose
 from rules.finding import LadderRow, Price
 from rules.hysteresis import Steady
 
-_MODES = {"live": "live", "run": "live", "replay": "replay", "demo": "demo"}
+_MODES: dict[dx.Source, Mode] = {"live": "live", "run": "live", "replay": "replay", "demo": "demo"}
 
 
 class MonitorOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +34,8 @@ class MonitorOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     window_s: seconds a verdict looks back; None keeps the whole stream (a report, not a screen).
     keys: UUIDs to show; None shows all. pids: show only devices one of these processes uses; None shows
-    all (see `Monitor.watch_pids` for a set that grows). price_flag: dollars per GPU-hour given by the user. reason: why a replay is shown.
+    all (see `Monitor.watch_pids` for a set that grows). price_flag: dollars per GPU-hour given by the
+    user. reason: why a replay is shown.
     """
 
     window_s: float | None = None
@@ -166,7 +167,7 @@ class Monitor:
         by_key = {row.info.key: row for row in rows}
         return Snapshot(
             t_s=self._now_s,
-            mode=_MODES[self.options.source],  # type: ignore[arg-type]
+            mode=_MODES[self.options.source],
             reason=self.options.reason,
             hello=self._hello(),
             devices=tuple(self._view(track, by_key.get(key)) for key, track in self._shown().items()),
@@ -255,10 +256,11 @@ class Monitor:
 
     def _view(self, track: Track, row: dx.Row | None) -> DeviceView:
         history = tuple(self._history[track.info.key])
+        ceilings = track.ceilings
         state, why = self._state(track)
         return DeviceView(
             info=track.info,
-            state=state,  # type: ignore[arg-type]
+            state=state,
             state_reason=why,
             sample=track.samples[-1] if track.samples else None,
             latest=history[-1] if history else None,
@@ -266,13 +268,11 @@ class Monitor:
             verdict=row.result.verdict if row else None,
             ladder=row.result.ladder if row else None,
             history=history,
-            counters_at_ceiling={r.counter: r.frac for r in track.ceilings.readings}
-            if track.ceilings
-            else {},
-            ceilings_label=track.ceilings.label if track.ceilings else None,
+            counters_at_ceiling={r.counter: r.frac for r in ceilings.readings} if ceilings else {},
+            ceilings_label=ceilings.label if ceilings else None,
         )
 
-    def _state(self, track: Track) -> tuple[str, str]:
+    def _state(self, track: Track) -> tuple[State, str]:
         if track.silent_since_s is not None:
             return "silent", self._stale() or "the driver does not answer"
         if track.lost_reason is not None:

@@ -12,6 +12,10 @@ from rules.finding import LadderRow
 from rules.verdict import Verdict
 
 
+Mode = Literal["live", "replay", "demo"]
+State = Literal["waiting", "ok", "lost", "silent"]
+
+
 class HistoryPoint(msgspec.Struct, frozen=True, kw_only=True):
     """One tick of one device. shares: verdict shares (SHARES keys) of this tick alone; empty when unknown.
 
@@ -26,6 +30,7 @@ class HistoryPoint(msgspec.Struct, frozen=True, kw_only=True):
     dram_active: float | None = None
     power_w: float | None = None
     sm_mhz: float | None = None
+    temp_c: float | None = None
     mem_used_bytes: int | None = None
     gap: bool = False
 
@@ -38,7 +43,7 @@ class DeviceView(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     info: DeviceInfo
-    state: Literal["waiting", "ok", "lost", "silent"]
+    state: State
     state_reason: str = ""
     sample: Sample | None = None
     latest: HistoryPoint | None = None
@@ -59,7 +64,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     t_s: float
-    mode: Literal["live", "replay", "demo"]
+    mode: Mode
     reason: str
     hello: Hello
     devices: tuple[DeviceView, ...]

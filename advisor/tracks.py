@@ -6,14 +6,16 @@ split by the classifier, so that a live verdict costs a sum and not a re-reading
 
 from __future__ import annotations
 
-import statistics
 from collections import deque
 from collections.abc import Iterable, Sequence
+from typing import Any
 
+from advisor.host_facts import node_facts, process_facts
 from advisor.telemetry.records import DeviceInfo, Gpm, HostInfo, HostSample, ProcessSample, Sample
 from probes.ceilings import Ceilings
-from rules.classify import Limits, Split, is_launching, limits_of, split
+from rules.classify import Split, is_launching, limits_of, split
 from rules.evidence import Device, Evidence, HostEvidence, SubWindow, Tier, Workload
+from rules.roofs import Limits
 
 # Memory the driver itself keeps on an unused device; less than this is nobody's.
 DRIVER_RESERVE_BYTES = 1 << 30
@@ -128,7 +130,7 @@ class Track:
             **self._around(sample),
         )
 
-    def _around(self, sample: Sample) -> dict[str, object]:
+    def _around(self, sample: Sample) -> dict[str, Any]:
         return {
             "has_process": self._has_process(sample),
             "power_w": sample.power_w,
@@ -229,7 +231,7 @@ class Track:
         """What the workload's own process did, and the node around it."""
         main = main_process(self.processes)
         mine = [p for _, look in self.looks for p in look if main is not None and p.pid == main.pid]
-        return HostEvidence(**_process_facts(mine), **_node_facts(host or (), info, self.info.numa_node))
+        return HostEvidence(**process_facts(mine), **node_facts(host or (), info, self.info.numa_node))
 
 
 def main_process(processes: Sequence[ProcessSample]) -> ProcessSample | None:
@@ -275,55 +277,3 @@ def _pcie_rate(samples: Sequence[Sample], windows: Sequence[SubWindow]) -> float
             if a is not None and b is not None and b >= a and seconds > 0:
                 counted.append((b - a) / seconds)
     return max(counted, default=None)
-
-
-def _median(values: Iterable[float | int | None]) -> float | None:
-    known = [float(v) for v in values if v is not None]
-    return statistics.median(known) if known else None
-
-
-def _whole(value: float | None) -> int | None:
-    return None if value is None else round(value)
-
-
-def _process_facts(looks: Sequence[ProcessSample]) -> dict[str, object]:
-    """Medians over the looks at one process."""
-    states = [p.state for p in looks if p.state is not None]
-    stuck = [p.children_dstate / p.children for p in looks if p.children and p.children_dstate is not None]
-    cpu = _median(p.cpu_frac for p in looks)
-    children = _median(p.children for p in looks)
-    child_cpu = _median(p.children_cpu_frac for p in looks)
-    together = None if cpu is None else cpu + (children or 0.0) * (child_cpu or 0.0)
-    return {
-        "process_cpu_cores": together,
-        "main_thread_cpu_frac": _median(p.busiest_thread_frac for p in looks),
-        "main_thread_system_frac": _median(p.busiest_thread_system_frac for p in looks),
-        "children": _whole(children),
-        "children_busy": _whole(_median(p.children_busy for p in looks)),
-        "children_cpu_frac": child_cpu,
-        "children_dstate_frac": _median(stuck),
-        "process_dstate_frac": sum(s == "disk-sleep" for s in states) / len(states) if states else None,
-        "voluntary_switches_s": _median(p.voluntary_switches_s for p in looks),
-        "io_read_bytes_s": _median(p.io_read_bytes_s for p in looks),
-        "io_write_bytes_s": _median(p.io_write_bytes_s for p in looks),
-        "throttled_frac": _median(p.throttled_frac for p in looks),
-        "cpu_quota_cores": _median(p.cpu_quota_cores for p in looks),
-        "cpus_allowed": _whole(_median(p.cpus_allowed for p in looks)),
-        "remote_numa_frac": _median(p.remote_numa_frac for p in looks),
-    }
-
-
-def _node_facts(
-    host: Sequence[HostSample], info: HostInfo | None, numa_node: int | None
-) -> dict[str, object]:
-    """Medians over the node's samples in the window."""
-    loads = [statistics.fmean(h.cpu_fracs) for h in host if h.cpu_fracs]
-    return {
-        "psi_cpu_frac": _median(h.psi_cpu_frac for h in host),
-        "psi_io_frac": _median(h.psi_io_frac for h in host),
-        "psi_memory_frac": _median(h.psi_memory_frac for h in host),
-        "node_cpu_frac": _median(loads),
-        "node_cores": info.cores if info else None,
-        "gpu_numa_node": numa_node,
-        "governor": info.governor if info else None,
-    }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from probes.ceilings import Ceilings
 from rules import thresholds as th
 from rules.classify import CLOCK_REASONS, GROUPS, Split, Sums, is_launching, limits_of, split, total
@@ -13,9 +15,10 @@ from rules.headline import headline
 from rules.host_cause import host_cause
 from rules.phases import phases
 from rules.roofs import PIPES, TENSOR_PIPES
-from rules.verdict import Class, EvidenceItem, Margin, Verdict
+from rules.verdict import SHARES, Class, EvidenceItem, Margin, Verdict
 
 _PIPE_CAUSES = {"fp64": "fp64-pipe", "fp32": "fp32-pipe", "fp16": "fp16-pipe", "int_active": "integer-pipe"}
+_DEVICE_LINES = (("sm_active", "SMs with work while busy"), ("sm_occupancy", "occupancy while busy"))
 THERMAL = frozenset({"sw_thermal", "hw_thermal"})
 
 
@@ -38,7 +41,7 @@ def decide(evidence: Evidence, ceilings: Ceilings | None, splits: Sequence[Split
     second = next((c for c in ranked if c != class_ and groups[c] >= th.SECONDARY.value), None)
     margins = _margins(class_, sums, groups, ranked)
     roof_margin = next((m.margin for m in margins if m.name.endswith("roof_frac")), None)
-    shares = sums.shares or {**dict.fromkeys(_all_shares(), 0.0), "unknown": 1.0}
+    shares = sums.shares or {**dict.fromkeys(SHARES, 0.0), "unknown": 1.0}
     verdict = Verdict(
         key=evidence.key,
         gpu=evidence.gpu,
@@ -78,21 +81,16 @@ def group_shares(sums: Sums) -> dict[Class, float]:
 
 
 def _with_headline(verdict: Verdict) -> Verdict:
-    import msgspec
-
     return msgspec.structs.replace(verdict, headline=headline(verdict))
-
-
-def _all_shares() -> tuple[str, ...]:
-    from rules.verdict import SHARES
-
-    return SHARES
 
 
 def _undecided(evidence: Evidence, sums: Sums) -> bool:
     unknown = sums.shares.get("unknown", 1.0)
     too_short = sums.observed_s < th.MIN_OBSERVED_S.value
-    return bool(evidence.lost_reason) or not sums.shares or too_short or unknown > th.UNKNOWN_MAX.value
+    silent = evidence.silent_since_s is not None
+    return (
+        bool(evidence.lost_reason) or silent or not sums.shares or too_short or unknown > th.UNKNOWN_MAX.value
+    )
 
 
 def _unknown_because(evidence: Evidence, ceilings: Ceilings | None, sums: Sums) -> tuple[str, ...]:
@@ -111,9 +109,9 @@ def _unknown_because(evidence: Evidence, ceilings: Ceilings | None, sums: Sums) 
     if evidence.tier == "nvml":
         why = evidence.missing.get("gpm", "this device or driver gives no GPM counters")
         reasons.append(f"roofs are estimated from power and memory-controller time: {why}")
-    for counter in ("gr_active", "dram_active", "tensor_active", "fp32"):
-        if evidence.tier == "counters" and counter in evidence.missing:
-            reasons.append(f"{counter}: {evidence.missing[counter]}")
+    if evidence.tier == "counters":
+        needed = ("gr_active", "dram_active", "tensor_active", "fp32")
+        reasons.extend(f"{c}: {evidence.missing[c]}" for c in needed if c in evidence.missing)
     return tuple(reasons)
 
 
@@ -222,37 +220,22 @@ def _counter_evidence(evidence: Evidence, ceilings: Ceilings | None, sums: Sums)
     if not sums.shares:
         return ()
     where = _where(evidence)
-    label = ceilings.label if ceilings else "no"
     gap = sums.shares["free"] + sums.shares["idle_held"] + sums.shares["host"]
-    items = [
-        EvidenceItem(
-            metric="time with nothing running", value=gap, threshold=f"> {th.HOST_GAP.value}", source=where
-        )
-    ]
-    high = f">= {th.ROOF_HIGH.value}"
-    if sums.dram_roof is not None:
-        items.append(
-            EvidenceItem(
-                metric="DRAM roof fraction while busy",
-                value=sums.dram_roof,
-                threshold=high,
-                source=f"{where}; {label} ceiling",
+    least = f"> {th.HOST_GAP.value}"
+    items = [EvidenceItem(metric="time with nothing running", value=gap, threshold=least, source=where)]
+    label = ceilings.label if ceilings else "no"
+    pipe_name = PIPES.get(sums.pipe or "", "compute")
+    for name, value in (("DRAM", sums.dram_roof), (pipe_name, sums.pipe_roof)):
+        if value is not None:
+            items.append(
+                EvidenceItem(
+                    metric=f"{name} roof fraction while busy",
+                    value=value,
+                    threshold=f">= {th.ROOF_HIGH.value}",
+                    source=f"{where}; {label} ceiling",
+                )
             )
-        )
-    if sums.pipe_roof is not None:
-        name = PIPES.get(sums.pipe or "", "compute")
-        items.append(
-            EvidenceItem(
-                metric=f"{name} roof fraction while busy",
-                value=sums.pipe_roof,
-                threshold=high,
-                source=f"{where}; {label} ceiling",
-            )
-        )
-    for counter, metric in (
-        ("sm_active", "SMs with work while busy"),
-        ("sm_occupancy", "occupancy while busy"),
-    ):
+    for counter, metric in _DEVICE_LINES:
         value = busy_mean(evidence.windows, counter)
         if value is not None:
             items.append(EvidenceItem(metric=metric, value=min(1.0, value), source=where))

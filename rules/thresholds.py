@@ -50,9 +50,6 @@ MIN_OBSERVED_S = Threshold("seconds of data below which no verdict is given", 1.
 CLOCK_LOW = Threshold("share of the reference SM clock below which a throttled clock costs", 0.97, _OWN)
 
 # --- nvml tier: no GPM, so the roofs are estimated ---------------------------------------------
-NVML_POWER_COMPUTE = Threshold(
-    "power share of the limit that points to compute when the memory controller is quiet", 0.75, _OWN
-)
 NVML_MEM_UTIL_CEILING = Threshold("NVML memory-controller time at a copy's full bandwidth", 0.9, _OWN)
 
 # --- host causes and catalogue -----------------------------------------------------------------

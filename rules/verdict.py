@@ -47,7 +47,9 @@ class Margin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     margin: float
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"class_": "class"}):
+class Verdict(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"class_": "class"}
+):
     """What limits one workload.
 
     class_ ("class" in JSON): the largest group of shares, or `unknown`.
@@ -83,7 +85,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     phases: tuple[Phase, ...] = ()
 
 
-class Phase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"class_": "class"}):
+class Phase(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"class_": "class"}
+):
     """A stretch of the window with one class, merged from equal neighbouring sub-windows."""
 
     class_: str
