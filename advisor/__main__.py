@@ -1,0 +1,26 @@
+"""Entry point of the `advisor` script and of `python -m advisor`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code.
+
+    `--version` is answered before anything heavier than this file is imported.
+    """
+    args = sys.argv[1:]
+    if args in (["--version"], ["-V"]):
+        from advisor import __version__
+        from advisor.cli import output
+
+        output.write(f"advisor {__version__}\n")
+        sys.exit(0)
+    from advisor.cli.app import run_cli
+
+    sys.exit(run_cli(args))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""The command line: its commands, and how their outcomes become exit codes."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from types import FrameType
+
+import rich_click as click
+from click.core import ParameterSource
+
+from advisor import __version__
+from advisor.cli import diagnostics
+from advisor.cli.diagnostics import CliError, ExitCode
+from advisor.cli.lazy import LazyGroup
+from advisor.cli.options import duration_option, gpu_option, interval_option, json_option, price_option
+
+GROUPS = {
+    "Look": ("diagnose", "run", "demo"),
+    "Keep": ("record", "replay", "export"),
+    "Understand": ("explain", "rules", "schema"),
+    "Set up": ("doctor", "config"),
+}
+COMMANDS = tuple(name for names in GROUPS.values() for name in names)
+click.rich_click.COMMAND_GROUPS = {
+    "advisor": [{"name": title, "commands": list(names)} for title, names in GROUPS.items()]
+}
+EPILOG = (
+    "Exit codes: 0 fine, 1 findings at or over --fail-on, 2 usage or bad input, 3 cannot measure, "
+    "130 interrupted. Results go to stdout, everything else to stderr."
+)
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EPILOG,
+)
+@click.option("-1", "--once", is_flag=True, help="Print one report and exit, also on a terminal.")
+@gpu_option
+@duration_option("5s", "How long to look before printing one report.")
+@interval_option
+@price_option
+@json_option
+@click.version_option(__version__, prog_name="advisor", message="%(prog)s %(version)s")
+@click.pass_context
+def root(
+    ctx: click.Context,
+    once: bool,
+    gpu: str | None,
+    duration: float,
+    interval: float | None,
+    price: float | None,
+    as_json: bool,
+) -> int:
+    """What limits a GPU workload, how that is known, what it wastes in $/h, and what to do.
+
+    Without a command: the live screen on a terminal, one report elsewhere. Without an NVIDIA driver the
+    bundled demo recording is shown instead, marked REPLAY with the reason.
+    """
+    if ctx.invoked_subcommand is not None:
+        _refuse_misplaced(ctx)
+        return ExitCode.OK
+    from advisor.cli.start import start
+
+    return start(gpu=gpu, duration_s=duration, interval_s=interval, price=price, once=once, as_json=as_json)
+
+
+def _refuse_misplaced(ctx: click.Context) -> None:
+    """An option before the command would be silently ignored; say where it belongs."""
+    for name in ctx.params:
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = next(p.opts[-1] for p in ctx.command.params if p.name == name)
+            raise click.UsageError(
+                f"{option} goes after the command: advisor {ctx.invoked_subcommand} {option} ...", ctx
+            )
+
+
+def run_cli(args: Sequence[str]) -> int:
+    """Run one command line and give its exit code; every error has been said on stderr by then."""
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        return _code(root.main(args=list(args), prog_name="advisor", standalone_mode=False))
+    except click.ClickException as error:
+        return _usage(error)
+    except CliError as error:
+        return diagnostics.fail(error)
+    except (click.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    except Exception as error:
+        return diagnostics.crash(error)
+
+
+def _code(result: object) -> int:
+    return int(result) if isinstance(result, int) else ExitCode.OK
+
+
+def _usage(error: click.ClickException) -> int:
+    """A wrong command line, and where its help is."""
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context is not None else "advisor"
+    return diagnostics.fail(CliError(error.format_message(), f"{where} --help"))
+
+
+def _leave(signum: int, _frame: FrameType | None) -> None:
+    """SIGTERM unwinds like any exit, so that the sampler is stopped and files are closed."""
+    raise SystemExit(128 + signum)

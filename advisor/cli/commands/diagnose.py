@@ -1,0 +1,75 @@
+"""`advisor diagnose`: look at the node for a while and say what limits it."""
+
+from __future__ import annotations
+
+import sys
+
+import rich_click as click
+
+from advisor.cli.diagnostics import ExitCode
+from advisor.cli.options import (
+    duration_option,
+    gpu_option,
+    interval_option,
+    price_option,
+    report_options,
+)
+
+
+@click.command("diagnose")
+@gpu_option
+@click.option("--pid", type=click.IntRange(min=1), help="Only the GPUs this process and its children use.")
+@duration_option("30s", "How long to look.")
+@interval_option
+@price_option
+@report_options
+@click.option(
+    "--fail-on",
+    multiple=True,
+    metavar="WHAT",
+    help="Exit 1 on findings: a severity or worse, a rule's CODE, or usd:N wasted per hour. Repeatable.",
+)
+def command(
+    gpu: str | None,
+    pid: int | None,
+    duration: float,
+    interval: float | None,
+    price: float | None,
+    form: str | None,
+    as_json: bool,
+    out: str | None,
+    flavor: str,
+    keep: bool,
+    fail_on: tuple[str, ...],
+) -> int:
+    """Look at the GPUs for a while; say what limits each, how that is known, what it wastes, what to do.
+
+    Ctrl-C ends it early and prints what was seen so far. Exits 3 where nothing can be measured.
+    """
+    from advisor.cli.delivery import check_writable, deliver, delivery
+    from advisor.cli.failon import judge, parse_fail_on
+    from advisor.cli.inputs import load_config
+    from advisor.cli.session import (
+        Look,
+        collect,
+        diagnosis_of,
+        exit_of,
+        live_feed,
+        make_monitor,
+        reproduce,
+        started,
+    )
+
+    wanted = delivery(form, as_json, out, flavor, keep)
+    check_writable(wanted)
+    config = load_config(interval_s=interval)
+    gate = parse_fail_on(fail_on or (config.fail_on,))
+    look = Look(gpu=gpu, pid=pid, price=price, command=reproduce(sys.argv[1:]))
+    feed = live_feed(config)
+    with started(feed) as hello:
+        monitor = make_monitor(hello, look, config)
+        outcome = collect(feed, monitor, hello, duration, pid=pid)
+    diagnosis = diagnosis_of(monitor, outcome)
+    deliver(diagnosis, wanted, config)
+    code = exit_of(outcome)
+    return code if code is not ExitCode.OK else judge(diagnosis, gate)

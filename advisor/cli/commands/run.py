@@ -1,0 +1,43 @@
+"""`advisor run`: observe one command from start to end."""
+
+from __future__ import annotations
+
+import sys
+
+import rich_click as click
+
+from advisor.cli.options import gpu_option, interval_option, price_option, report_options
+
+
+@click.command("run", context_settings={"allow_interspersed_args": False})
+@gpu_option
+@interval_option
+@price_option
+@report_options
+@click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED, metavar="CMD...")
+def command(
+    gpu: str | None,
+    interval: float | None,
+    price: float | None,
+    form: str | None,
+    as_json: bool,
+    out: str | None,
+    flavor: str,
+    keep: bool,
+    argv: tuple[str, ...],
+) -> int:
+    """Run CMD and diagnose the GPUs that it and its children use, from its start to its end.
+
+    CMD keeps stdin, stdout and stderr. The report goes to stderr, or to FILE with -o (- is stdout), so that
+    CMD's own stdout stays clean. SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 reach CMD. The exit
+    code is CMD's own, 128+N when signal N ended it, 127 or 126 when it could not be started. Where nothing
+    can be measured CMD runs all the same, and stderr says so.
+    """
+    from advisor.cli.delivery import delivery
+    from advisor.cli.inputs import load_config
+    from advisor.cli.running import run_observed
+    from advisor.cli.session import Look, reproduce
+
+    wanted = delivery(form, as_json, out, flavor, keep)
+    look = Look(source="run", gpu=gpu, price=price, command=reproduce(sys.argv[1:]))
+    return run_observed(argv, look, load_config(interval_s=interval), wanted)

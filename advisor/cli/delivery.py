@@ -1,0 +1,106 @@
+"""From a Diagnosis to what the person asked for: redacted, rendered, and written to stdout or a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+import msgspec
+
+from advisor.cli import diagnostics, output
+from advisor.cli.diagnostics import CliError
+from advisor.document import Diagnosis
+
+if TYPE_CHECKING:
+    from advisor.config import Config
+
+Format = Literal["text", "md", "json"]
+Flavor = Literal["github", "jira"]
+_BY_SUFFIX: dict[str, Format] = {".json": "json", ".md": "md", ".markdown": "md", ".txt": "text"}
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """form: None means by the file's suffix, or text. out: None or "-" is stdout."""
+
+    form: Format | None = None
+    out: str | None = None
+    flavor: Flavor = "github"
+    keep: bool = False
+    to_stderr: bool = False
+
+    @property
+    def path(self) -> Path | None:
+        """The file to write, or None."""
+        return None if self.out in (None, "-") else Path(cast(str, self.out))
+
+    @property
+    def shape(self) -> Format:
+        """The format that was asked for, or that the file's name implies."""
+        if self.form is not None:
+            return self.form
+        return "text" if self.path is None else _BY_SUFFIX.get(self.path.suffix.lower(), "text")
+
+
+def delivery(
+    form: str | None, as_json: bool, out: str | None, flavor: str = "github", keep: bool = False
+) -> Delivery:
+    """The delivery that options ask for. Raises CliError when --json contradicts --format."""
+    if as_json and form not in (None, "json"):
+        raise CliError(f"--json and --format {form} contradict each other", "give one of them")
+    shape = cast("Format | None", "json" if as_json else form)
+    return Delivery(form=shape, out=out, flavor=cast(Flavor, flavor), keep=keep)
+
+
+def check_writable(wanted: Delivery) -> None:
+    """Fail before half a minute of measuring rather than after it."""
+    path = wanted.path
+    if path is None:
+        return
+    if path.is_dir():
+        raise CliError(f"{path} is a folder", "name a file in it")
+    if not path.parent.is_dir():
+        raise CliError(
+            f"{path.parent} is not a folder, so {path.name} cannot be written there", "create it first"
+        )
+
+
+def deliver(diagnosis: Diagnosis, wanted: Delivery, config: Config | None = None) -> None:
+    """Redact (unless --no-redact or the configuration says not to), render and write."""
+    from advisor.reports.redact import redact_diagnosis
+
+    keep = wanted.keep or (config is not None and not config.redact)
+    shown = redact_diagnosis(diagnosis, keep=keep)
+    if wanted.path is not None:
+        _to_file(wanted.path, render(shown, wanted, width=output.DEFAULT_COLUMNS, color=False))
+    elif wanted.to_stderr and wanted.out is None:
+        diagnostics.write(render(shown, wanted, width=output.columns(), color=diagnostics.use_color()))
+    else:
+        output.write(render(shown, wanted, width=output.columns(), color=output.use_color()))
+
+
+def render(diagnosis: Diagnosis, wanted: Delivery, *, width: int, color: bool) -> str:
+    """The document in the shape asked for, ending in a newline."""
+    if wanted.shape == "json":
+        from advisor.reports.json import encode
+
+        text = encode(diagnosis).decode()
+    elif wanted.shape == "md":
+        from advisor.reports.markdown import render_markdown
+
+        text = render_markdown(diagnosis, flavor=wanted.flavor)
+    else:
+        from advisor.reports.text import render_text
+
+        text = render_text(diagnosis, width=width, color=color)
+    return text.rstrip("\n") + "\n"
+
+
+def _to_file(path: Path, text: str) -> None:
+    from advisor.reports.errors import DocumentError
+    from advisor.reports.files import write_atomic
+
+    try:
+        write_atomic(path, text.encode())
+    except DocumentError as error:
+        raise CliError(str(error), error.fix) from error
+    diagnostics.note(f"wrote {path}")

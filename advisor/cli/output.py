@@ -1,0 +1,58 @@
+"""stdout: results only, and nothing else in the program writes there.
+
+A reader that goes away early (`advisor rules | head`) is not an error: what follows is dropped quietly
+and the command's own exit code stands.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+DEFAULT_COLUMNS = 100
+
+
+def write(text: str) -> None:
+    """Write `text` as it is and flush it, so that a reader sees results as they come."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except UnicodeEncodeError:
+        write(text.encode(sys.stdout.encoding, "replace").decode(sys.stdout.encoding))
+    except BrokenPipeError:
+        _discard_the_rest()
+
+
+def write_record(record: object) -> None:
+    """Write anything msgspec can encode as one indented JSON document."""
+    import msgspec
+
+    write(msgspec.json.format(msgspec.json.encode(record), indent=2).decode() + "\n")
+
+
+def is_terminal() -> bool:
+    """True when results go to a person's terminal."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def use_color(env: os._Environ[str] | dict[str, str] = os.environ) -> bool:
+    """Colour on a terminal that can show it, unless NO_COLOR is set; in a pipe only with FORCE_COLOR."""
+    if env.get("NO_COLOR"):
+        return False
+    if env.get("FORCE_COLOR"):
+        return True
+    return is_terminal() and env.get("TERM") != "dumb"
+
+
+def columns() -> int:
+    """Width to lay results out for: COLUMNS, the terminal's, or 100 where there is none."""
+    import shutil
+
+    return max(40, shutil.get_terminal_size((DEFAULT_COLUMNS, 24)).columns)
+
+
+def _discard_the_rest() -> None:
+    """Point stdout at nothing, so that the flush at exit does not fail again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -1,0 +1,38 @@
+"""Rules as a list, as records, and as pages a terminal can show."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+from advisor.cli import output
+from rules.registry import Rule, page
+
+
+def listing(rules: Sequence[Rule], width: int) -> str:
+    """One line a rule, cut at the terminal's width."""
+    lines = [f"{r.code:<9}{r.severity:<10}{r.owner:<7}{r.title}" for r in rules]
+    return "".join(line[:width].rstrip() + "\n" for line in lines)
+
+
+def as_record(rule: Rule, with_page: bool) -> dict[str, str]:
+    """A rule for JSON; its Markdown page only where that is asked for."""
+    record = {"code": rule.code, "title": rule.title, "severity": rule.severity, "owner": rule.owner}
+    return record | ({"page": page(rule.code)} if with_page else {})
+
+
+def shown_page(code: str) -> str:
+    """The page: rendered where a person reads it, and as Markdown in a pipe."""
+    text = page(code)
+    return _rendered(text) if output.is_terminal() else text
+
+
+def _rendered(markdown: str) -> str:
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    held = io.StringIO()
+    width = min(output.columns(), 110)
+    console = Console(file=held, width=width, force_terminal=output.use_color(), highlight=False)
+    console.print(Markdown(markdown, hyperlinks=False))
+    return held.getvalue()

@@ -1,0 +1,33 @@
+"""The live screen, opened over any feed. The only place outside advisor.tui that knows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from advisor.telemetry.records import Hello
+
+if TYPE_CHECKING:
+    from advisor.config import Config
+    from advisor.monitor import Monitor
+    from advisor.pump import Sink
+    from advisor.telemetry.feed import Feed
+
+
+def open_screen(
+    feed: Feed,
+    monitor: Monitor,
+    hello: Hello,
+    config: Config,
+    open_recorder: Callable[[Path, Hello], Sink] | None = None,
+) -> int:
+    """Show a started feed until the person quits, and give the exit code."""
+    from advisor.pump import MonitorThread
+    from advisor.tui import run_tui
+
+    source = MonitorThread(feed, monitor, hello, open_recorder=open_recorder)
+    try:
+        return run_tui(source, theme=config.theme, ascii=config.ascii)
+    finally:
+        source.close()

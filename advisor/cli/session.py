@@ -1,0 +1,201 @@
+"""One look at a node: a feed is read into a Monitor for a while, and its Diagnosis is what was seen."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from advisor.cli.diagnostics import CliError, ExitCode, Progress, cannot_measure, note, warn
+from advisor.cli.durations import format_duration
+from advisor.document import Diagnosis
+from advisor.telemetry.feed import Feed, NoFeedError
+from advisor.telemetry.records import End, Frame, Gap, Hello, Message
+
+if TYPE_CHECKING:
+    from advisor.config import Config
+    from advisor.monitor import Monitor
+
+Source = Literal["live", "replay", "demo", "run"]
+POLL_S = 0.5
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """What to look at, and whose figures to use. price: dollars an hour of a GPU, as typed."""
+
+    source: Source = "live"
+    gpu: str | None = None
+    pid: int | None = None
+    price: float | None = None
+    window_s: float | None = None
+    command: str = ""
+    reason: str = ""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a look ended. frames: how many ticks had data. silence: the last reason for having none."""
+
+    frames: int = 0
+    interrupted: bool = False
+    ended: End | None = None
+    silence: str = ""
+
+
+def live_feed(config: Config) -> Feed:
+    """The sampler of this node, not started yet."""
+    from advisor.telemetry.sampler import LiveFeed
+
+    return LiveFeed(interval_s=config.interval_s, gpm_interval_s=config.gpm_interval_s)
+
+
+@contextmanager
+def started(feed: Feed) -> Iterator[Hello]:
+    """The feed's header; the feed is closed at the end. Raises CliError (3) where nothing can be measured."""
+    try:
+        yield feed.start()
+    except NoFeedError as error:
+        raise cannot_measure(str(error), error.fix) from error
+    finally:
+        feed.close()
+
+
+def make_monitor(hello: Hello, look: Look, config: Config) -> Monitor:
+    """A Monitor over the devices that were asked for; it has not been given the stream's header yet."""
+    from advisor.monitor import Monitor, MonitorOptions
+
+    options = MonitorOptions(
+        window_s=look.window_s,
+        source=look.source,
+        keys=selected_keys(hello, look),
+        pids=None if look.pid is None else frozenset({look.pid}),
+        price_flag=look.price,
+        config=config,
+        env=dict(os.environ),
+        command=look.command,
+        reason=look.reason,
+    )
+    return Monitor(options)
+
+
+def selected_keys(hello: Hello, look: Look) -> frozenset[str] | None:
+    """Keys of the devices that --gpu, or on a live node CUDA_VISIBLE_DEVICES, asks for; None is all."""
+    from advisor.telemetry.select import SelectionError, select_devices
+
+    live = look.source in ("live", "run")
+    try:
+        return select_devices(hello.devices, look.gpu, os.environ if live else {})
+    except SelectionError as error:
+        raise CliError(str(error), "`advisor doctor` lists the GPUs of this node") from error
+
+
+def collect(
+    feed: Feed,
+    monitor: Monitor,
+    hello: Hello,
+    duration_s: float | None,
+    *,
+    label: str = "looking",
+    stop: Callable[[], bool] = lambda: False,
+    pid: int | None = None,
+) -> Outcome:
+    """Feed the monitor until the time is over, the stream ends, `stop` says so, or Ctrl-C.
+
+    A driver that does not answer takes no longer than one that does: polls are short and bounded.
+    pid: this process and its children, also later ones, are what the monitor watches.
+    """
+    tally = _Tally()
+    progress = Progress(False) if label == "" else Progress()
+    begin = time.monotonic()
+    monitor.feed(hello)
+    try:
+        while tally.ended is None and not stop() and (left := _left(begin, duration_s)) > 0:
+            _take(feed.poll(min(POLL_S, left)), monitor, tally, pid)
+            progress.show(_progress(label, time.monotonic() - begin, duration_s, tally.silence))
+    except KeyboardInterrupt:
+        tally.interrupted = True
+    finally:
+        progress.clear()
+    return tally.outcome()
+
+
+def _take(messages: Sequence[Message], monitor: Monitor, tally: _Tally, pid: int | None) -> None:
+    for message in messages:
+        if pid is not None and isinstance(message, Frame) and message.processes is not None:
+            monitor.watch_pids(tree_pids(pid))
+        monitor.feed(message)
+        tally.count(message)
+    monitor.tick(time.time())
+
+
+def tree_pids(pid: int) -> set[int]:
+    """The process and all its descendants that are alive now; the process alone when it cannot be seen."""
+    import psutil
+
+    try:
+        return {pid} | {child.pid for child in psutil.Process(pid).children(recursive=True)}
+    except psutil.Error:
+        return {pid}
+
+
+def reproduce(args: Sequence[str]) -> str:
+    """The command line that made a document, quoted for a shell."""
+    return shlex.join(["advisor", *args])
+
+
+def exit_of(outcome: Outcome) -> ExitCode:
+    """The code of a look, before --fail-on; says on stderr why it is not 0."""
+    if outcome.interrupted:
+        note("interrupted: this is what was seen so far")
+        return ExitCode.INTERRUPTED
+    if outcome.frames == 0:
+        because = outcome.silence or (outcome.ended.reason if outcome.ended else "no data came")
+        note(f"nothing could be measured: {because}")
+        return ExitCode.CANNOT_MEASURE
+    if outcome.ended is not None and outcome.ended.error:
+        warn(f"the stream ended early: {outcome.ended.reason}")
+    return ExitCode.OK
+
+
+def diagnosis_of(monitor: Monitor, outcome: Outcome) -> Diagnosis:
+    """The diagnosis of what was seen. Raises CliError (130) when it was interrupted before any data."""
+    if outcome.interrupted and outcome.frames == 0:
+        raise CliError("interrupted before any data came", code=ExitCode.INTERRUPTED)
+    return monitor.diagnosis()
+
+
+class _Tally:
+    """What went by while collecting."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.interrupted = False
+        self.ended: End | None = None
+        self.silence = ""
+
+    def count(self, message: object) -> None:
+        if isinstance(message, Frame):
+            self.frames += 1
+            self.silence = ""
+        elif isinstance(message, Gap):
+            self.silence = message.reason
+        elif isinstance(message, End):
+            self.ended = message
+
+    def outcome(self) -> Outcome:
+        return Outcome(
+            frames=self.frames, interrupted=self.interrupted, ended=self.ended, silence=self.silence
+        )
+
+
+def _left(begin: float, duration_s: float | None) -> float:
+    return POLL_S if duration_s is None else begin + duration_s - time.monotonic()
+
+
+def _progress(label: str, elapsed_s: float, duration_s: float | None, silence: str) -> str:
+    of = "" if duration_s is None else f" of {format_duration(duration_s)}"
+    return f"{label} {elapsed_s:.0f}s{of}, Ctrl-C ends it early" + (f"; {silence}" if silence else "")

@@ -1,0 +1,74 @@
+"""`advisor` without a command: the live screen, or one report, or the demo where there is no driver."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from advisor.cli.delivery import Delivery, deliver, delivery
+from advisor.cli.diagnostics import cannot_measure
+from advisor.cli.inputs import load_config
+from advisor.cli.replaying import demo_report, demo_screen, wants_screen
+from advisor.cli.session import Look, collect, diagnosis_of, exit_of, live_feed, make_monitor, reproduce
+from advisor.telemetry.feed import Feed, NoFeedError
+from advisor.telemetry.records import Hello
+
+if TYPE_CHECKING:
+    from advisor.config import Config
+    from advisor.monitor import Monitor
+    from advisor.pump import Sink
+
+
+def start(
+    *,
+    gpu: str | None,
+    duration_s: float,
+    interval_s: float | None,
+    price: float | None,
+    once: bool,
+    as_json: bool,
+) -> int:
+    """Open the screen on a terminal, else print one report; show the demo where nothing can be measured."""
+    wanted = delivery(None, as_json, None)
+    on_screen = wants_screen(once, wanted)
+    config = load_config(interval_s=interval_s)
+    feed = live_feed(config)
+    try:
+        hello = feed.start()
+    except NoFeedError as error:
+        feed.close()
+        if not config.demo:
+            raise cannot_measure(str(error), error.fix) from error
+        return demo_screen(_why(error)) if on_screen else demo_report(wanted, _why(error))
+    try:
+        window_s = config.window_s if on_screen else None
+        look = Look(gpu=gpu, price=price, window_s=window_s, command=reproduce([]))
+        monitor = make_monitor(hello, look, config)
+        if on_screen:
+            from advisor.cli.screen import open_screen
+
+            return open_screen(feed, monitor, hello, config, _open_recorder)
+        return _one_report(feed, hello, monitor, duration_s, wanted, config)
+    finally:
+        feed.close()
+
+
+def _one_report(
+    feed: Feed, hello: Hello, monitor: Monitor, duration_s: float, wanted: Delivery, config: Config
+) -> int:
+    outcome = collect(feed, monitor, hello, duration_s)
+    deliver(diagnosis_of(monitor, outcome), wanted, config)
+    return exit_of(outcome)
+
+
+def _open_recorder(path: Path, hello: Hello) -> Sink:
+    """A recording that starts in the middle of a stream: it needs the stream's header first."""
+    from advisor.telemetry.recording import Recorder
+
+    recorder = Recorder(path)
+    recorder.write(hello)
+    return recorder
+
+
+def _why(error: NoFeedError) -> str:
+    return f"{error}. {error.fix}".strip() if error.fix else str(error)
