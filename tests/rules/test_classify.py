@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rules import thresholds as th
+from rules.classify import Split, clock_loss, split, total
+from rules.evidence import SubWindow
+from rules.roofs import Limits
+from rules.verdict import SHARES
+from tests.rules.loads import CEILINGS, series, window
+
+LIMITS = Limits(power_w=700.0, sm_mhz=1980.0, pcie_bytes_s=50e9, nvlink_bytes_s=400e9)
+
+
+def one(w: SubWindow, *, launching: bool = False) -> Split:
+    return split(w, "counters", CEILINGS, LIMITS, launching=launching)
+
+
+def test_no_process_and_no_work_is_free() -> None:
+    assert one(window(has_process=False, gr_active=0.0)).seconds == {"free": 0.2}
+
+
+def test_work_without_a_visible_process_is_not_free() -> None:
+    """In a container other people's processes are invisible, yet the engine runs."""
+    assert "free" not in one(window(has_process=False, gr_active=1.0)).seconds
+
+
+def test_time_with_nothing_running_is_the_host_gap() -> None:
+    parts = one(window(gr_active=0.4, dram_active=0.36)).seconds
+    assert parts["host"] == pytest.approx(0.12)
+    assert parts["memory"] == pytest.approx(0.08)
+
+
+def test_a_memory_bound_kernel_with_all_sms_active_is_memory_not_compute() -> None:
+    parts = one(window(sm_active=1.0, dram_active=0.85, tensor_active=0.06)).seconds
+    assert parts == {"host": 0.0, "memory": pytest.approx(0.2)}
+
+
+def test_counters_are_divided_by_their_reading_at_the_ceiling() -> None:
+    """0.56 of a card whose counter tops out at 0.9 is 0.62 of its roof: past the threshold."""
+    assert "memory" in one(window(dram_active=0.56)).seconds
+    assert "memory" not in one(window(dram_active=0.53)).seconds
+
+
+def test_roofs_are_conditional_on_busy_time() -> None:
+    """A starved GEMM at half duty shows half the tensor counter, but runs at its roof while it runs."""
+    parts = one(window(gr_active=0.5, tensor_active=0.4)).seconds
+    assert parts["compute"] == pytest.approx(0.1)
+
+
+def test_busy_far_from_both_roofs_is_a_device_inefficiency() -> None:
+    assert one(window(sm_active=0.05, sm_occupancy=0.02)).seconds["device"] == pytest.approx(0.2)
+
+
+def test_small_kernels_with_a_pegged_thread_are_launch_bound() -> None:
+    small = window(sm_active=0.1, sm_occupancy=0.02)
+    assert one(small, launching=True).seconds == {"host": pytest.approx(0.2)}
+    assert "device" in one(small, launching=False).seconds
+
+
+def test_a_busy_link_with_low_roofs_is_communication() -> None:
+    parts = one(window(nvlink_rx_bytes_s=300e9)).seconds
+    assert parts["communication"] == pytest.approx(0.2)
+    assert "communication" not in one(window(nvlink_rx_bytes_s=300e9, dram_active=0.85)).seconds
+
+
+def test_a_held_down_clock_is_throttle_on_the_compute_share_alone() -> None:
+    hot: dict[str, object] = {"sm_mhz": 1188.0, "throttle_reasons": ("hw_thermal",)}
+    compute = one(window(tensor_active=0.7, **hot)).seconds
+    assert compute["throttle"] == pytest.approx(0.2 * 0.4)
+    assert compute["compute"] == pytest.approx(0.2 * 0.6)
+    assert "throttle" not in one(window(dram_active=0.85, **hot)).seconds
+
+
+def test_a_low_clock_without_a_reason_is_not_throttle() -> None:
+    assert clock_loss(window(sm_mhz=1000.0), LIMITS) == 0.0
+    assert clock_loss(window(sm_mhz=1000.0, throttle_reasons=("gpu_idle",)), LIMITS) == 0.0
+
+
+def test_without_a_ceiling_busy_time_is_unknown_and_the_gap_still_known() -> None:
+    parts = split(window(gr_active=0.75), "counters", None, LIMITS).seconds
+    assert parts == {"host": pytest.approx(0.05), "unknown": pytest.approx(0.15)}
+
+
+def test_a_missing_pipe_counter_cannot_prove_a_device_inefficiency() -> None:
+    assert one(window(tensor_active=None)).seconds == {"host": 0.0, "unknown": pytest.approx(0.2)}
+
+
+def test_lost_and_unread_time_is_unknown() -> None:
+    assert one(window(lost=True)).seconds == {"unknown": 0.2}
+    assert one(window(gr_active=None)).seconds == {"unknown": 0.2}
+
+
+def test_quiet_runs_are_a_host_gap_until_they_last() -> None:
+    busy, quiet = {"tensor_active": 0.7}, {"gr_active": 0.0}
+    short = total([one(w) for w in series((10, busy), (15, quiet), (10, busy))])
+    assert short.shares["idle_held"] == 0.0
+    assert short.shares["host"] == pytest.approx(15 / 35)
+    long = total([one(w) for w in series((10, busy), (40, quiet), (10, busy))])
+    assert long.shares["host"] == pytest.approx(0.0, abs=1e-9)
+    assert long.shares["idle_held"] == pytest.approx(40 / 60)
+    assert long.longest_quiet_s == pytest.approx(40 * 0.2)
+    assert long.longest_quiet_s >= th.IDLE_HELD_MIN_S.value
+
+
+def test_a_wholly_quiet_window_is_idle_held_however_short() -> None:
+    shares = total([one(w) for w in series((5, {"gr_active": 0.0}))]).shares
+    assert shares["idle_held"] == pytest.approx(1.0)
+
+
+def test_nothing_observed_has_no_shares() -> None:
+    assert total([]).shares == {}
+
+
+def test_nvml_tier_names_memory_by_the_memory_controller_and_compute_by_power() -> None:
+    def nvml(**counters: object) -> Split:
+        w = window(sm_active=None, tensor_active=None, dram_active=None, fp32=None, **counters)
+        return split(w, "nvml", None, LIMITS)
+
+    assert "memory" in nvml(mem_util_frac=0.95, power_w=600.0).seconds
+    assert "compute" in nvml(mem_util_frac=0.3, power_w=690.0).seconds
+    assert "device" in nvml(mem_util_frac=0.02, power_w=150.0).seconds
+    assert "unknown" in nvml(mem_util_frac=None, power_w=None).seconds
+
+
+fracs = st.one_of(st.none(), st.floats(0.0, 1.2))
+windows = st.builds(
+    SubWindow,
+    t_s=st.floats(0, 1e9),
+    duration_s=st.floats(0.001, 10.0),
+    has_process=st.sampled_from([True, False, None]),
+    **dict.fromkeys(
+        ("gr_active", "sm_active", "sm_occupancy", "tensor_active", "fp32", "fp64", "hmma", "dram_active"),
+        fracs,
+    ),
+    mem_util_frac=fracs,
+    power_w=st.one_of(st.none(), st.floats(0, 1500)),
+    sm_mhz=st.one_of(st.none(), st.floats(0, 3000)),
+    pcie_rx_bytes_s=st.one_of(st.none(), st.floats(0, 1e12)),
+    throttle_reasons=st.lists(st.sampled_from(["sw_power_cap", "hw_thermal", "gpu_idle"])).map(tuple),
+    lost=st.booleans(),
+)
+
+
+@given(windows, st.sampled_from(["counters", "nvml"]), st.booleans(), st.booleans())
+def test_a_split_always_sums_to_its_duration(w: SubWindow, tier: str, known: bool, launching: bool) -> None:
+    part = split(w, tier, CEILINGS if known else None, LIMITS, launching=launching)  # type: ignore[arg-type]
+    assert math.fsum(part.seconds.values()) == pytest.approx(w.duration_s, rel=1e-9)
+    assert all(value >= 0.0 for value in part.seconds.values())
+    assert 0.0 <= part.useful_s <= w.duration_s * (1 + 1e-9)
+
+
+@given(st.lists(windows, min_size=1, max_size=60))
+def test_shares_always_sum_to_one(ws: list[SubWindow]) -> None:
+    shares = total([one(w) for w in ws]).shares
+    assert set(shares) == set(SHARES)
+    assert abs(math.fsum(shares.values()) - 1.0) < 1e-9
+    assert all(value >= -1e-12 for value in shares.values())
