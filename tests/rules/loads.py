@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from probes.ceilings import Ceilings, Reading
 from rules.evidence import Device, Evidence, HostEvidence, SubWindow, Tier
+
+Load = Mapping[str, Any]
 
 # dram, any tensor, fp32: readings at the ceiling of a made-up card.
 CEILINGS = Ceilings(
@@ -17,9 +22,9 @@ CEILINGS = Ceilings(
 )
 
 
-def window(t_s: float = 0.2, duration_s: float = 0.2, **counters: object) -> SubWindow:
+def window(t_s: float = 0.2, duration_s: float = 0.2, **counters: Any) -> SubWindow:
     """A busy sub-window with quiet counters, changed by `counters`."""
-    given: dict[str, object] = {
+    given: dict[str, Any] = {
         "has_process": True,
         "gr_active": 1.0,
         "sm_active": 0.9,
@@ -29,10 +34,10 @@ def window(t_s: float = 0.2, duration_s: float = 0.2, **counters: object) -> Sub
         "dram_active": 0.05,
         **counters,
     }
-    return SubWindow(t_s=t_s, duration_s=duration_s, **given)  # type: ignore[arg-type]
+    return SubWindow(t_s=t_s, duration_s=duration_s, **given)
 
 
-def series(*parts: tuple[int, dict[str, object]], duration_s: float = 0.2) -> tuple[SubWindow, ...]:
+def series(*parts: tuple[int, Load], duration_s: float = 0.2) -> tuple[SubWindow, ...]:
     """(count, counters) parts one after the other."""
     made: list[SubWindow] = []
     for count, counters in parts:
@@ -48,11 +53,11 @@ def evidence(
     *,
     tier: Tier = "counters",
     host: HostEvidence | None = None,
-    **more: object,
+    **more: Any,
 ) -> Evidence:
     """Evidence over these sub-windows on a made-up card."""
     end = windows[-1].t_s if windows else 0.0
-    given: dict[str, object] = {
+    given: dict[str, Any] = {
         "key": "GPU-made-up",
         "gpu": 0,
         "device": Device(name="NVIDIA H100 80GB HBM3", power_limit_w=700.0, sm_mhz_max=1980.0),
@@ -63,4 +68,4 @@ def evidence(
         "host": host or HostEvidence(),
         **more,
     }
-    return Evidence(**given)  # type: ignore[arg-type]
+    return Evidence(**given)

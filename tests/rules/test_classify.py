@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from rules.classify import Split, clock_loss, split, total
 from rules.evidence import SubWindow
 from rules.roofs import Limits
 from rules.verdict import SHARES
-from tests.rules.loads import CEILINGS, series, window
+from tests.rules.loads import CEILINGS, Load, series, window
 
 LIMITS = Limits(power_w=700.0, sm_mhz=1980.0, pcie_bytes_s=50e9, nvlink_bytes_s=400e9)
 
@@ -69,7 +70,7 @@ def test_a_busy_link_with_low_roofs_is_communication() -> None:
 
 
 def test_a_held_down_clock_is_throttle_on_the_compute_share_alone() -> None:
-    hot: dict[str, object] = {"sm_mhz": 1188.0, "throttle_reasons": ("hw_thermal",)}
+    hot: Load = {"sm_mhz": 1188.0, "throttle_reasons": ("hw_thermal",)}
     compute = one(window(tensor_active=0.7, **hot)).seconds
     assert compute["throttle"] == pytest.approx(0.2 * 0.4)
     assert compute["compute"] == pytest.approx(0.2 * 0.6)
@@ -117,7 +118,7 @@ def test_nothing_observed_has_no_shares() -> None:
 
 
 def test_nvml_tier_names_memory_by_the_memory_controller_and_compute_by_power() -> None:
-    def nvml(**counters: object) -> Split:
+    def nvml(**counters: Any) -> Split:
         w = window(sm_active=None, tensor_active=None, dram_active=None, fp32=None, **counters)
         return split(w, "nvml", None, LIMITS)
 

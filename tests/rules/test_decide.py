@@ -1,20 +1,20 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from rules.decide import decide
 from rules.evidence import HostEvidence
 from rules.hysteresis import HOLD_S, Steady
 from rules.verdict import Verdict
-from tests.rules.loads import CEILINGS, evidence, series
+from tests.rules.loads import CEILINGS, Load, evidence, series
 
-COMPUTE: dict[str, object] = {"tensor_active": 0.76, "hmma": 0.76}
-MEMORY: dict[str, object] = {"dram_active": 0.86}
+COMPUTE: Load = {"tensor_active": 0.76, "hmma": 0.76}
+MEMORY: Load = {"dram_active": 0.86}
 
 
-def verdict_of(
-    *parts: tuple[int, dict[str, object]], host: HostEvidence | None = None, **more: object
-) -> Verdict:
+def verdict_of(*parts: tuple[int, Load], host: HostEvidence | None = None, **more: Any) -> Verdict:
     return decide(evidence(series(*parts), host=host, **more), CEILINGS)
 
 
@@ -31,7 +31,7 @@ def verdict_of(
         ({"sm_active": 0.95, "sm_occupancy": 0.5}, "device", "latency"),
     ],
 )
-def test_each_class_and_cause(load: dict[str, object], class_: str, cause: str) -> None:
+def test_each_class_and_cause(load: Load, class_: str, cause: str) -> None:
     verdict = verdict_of((50, load))
     assert (verdict.class_, verdict.cause) == (class_, cause)
     assert verdict.confidence > 0.8
@@ -54,7 +54,7 @@ def test_flicker_is_one_phase() -> None:
 
 
 def test_heat_is_the_secondary_cause() -> None:
-    hot: dict[str, object] = {**COMPUTE, "sm_mhz": 1200.0, "throttle_reasons": ("hw_thermal",)}
+    hot: Load = {**COMPUTE, "sm_mhz": 1200.0, "throttle_reasons": ("hw_thermal",)}
     verdict = verdict_of((50, hot), throttle_frac={"hw_thermal": 1.0})
     assert verdict.class_ == "compute"
     assert verdict.secondary_cause == "thermal"
@@ -96,7 +96,7 @@ def test_an_unknown_card_can_still_be_host_bound() -> None:
 
 
 def test_nvml_tier_is_less_sure_and_says_why() -> None:
-    load: dict[str, object] = {"mem_util_frac": 0.95, "power_w": 500.0, "sm_active": None}
+    load: Load = {"mem_util_frac": 0.95, "power_w": 500.0, "sm_active": None}
     verdict = decide(
         evidence(series((50, load)), tier="nvml", missing={"gpm": "needs Hopper or newer"}), CEILINGS
     )
