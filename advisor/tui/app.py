@@ -1,0 +1,253 @@
+"""AdvisorApp: one snapshot a second from a thread, screens that draw it, and keys."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+from textual import on, work
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.worker import get_current_worker
+
+from advisor.snapshot import Snapshot
+from advisor.tui.export import export, free_path, stamp
+from advisor.tui.glyphs import ASCII, UNICODE
+from advisor.tui.messages import Exported, FetchFailed, RecordingChanged, SnapshotFetched, TaskFailed
+from advisor.tui.screens.base import DataScreen
+from advisor.tui.screens.overview import OverviewScreen
+from advisor.tui.source import SnapshotSource
+from advisor.tui.themes import DARK, LIGHT, THEME_NAMES, group_colors, theme_name
+
+
+class TuiOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How the screens look and where they write.
+
+    theme: "dark", "light", "ansi", or the name of one of Textual's themes. ascii: no character beyond
+    ASCII. interval_s: how often the source is asked. folder: where exports and recordings go.
+    """
+
+    theme: str = "dark"
+    ascii: bool = False
+    interval_s: float = 1.0
+    folder: Path = Path()
+
+
+class AdvisorApp(App[int]):
+    """The program's screens over one source."""
+
+    TITLE = "advisor"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    NOTIFICATION_TIMEOUT = 8
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f", "findings", "Findings"),
+        Binding("dollar_sign", "money", "Money", key_display="$"),
+        Binding("space", "pause", "Pause", key_display="space"),
+        Binding("e", "export", "Export"),
+        Binding("r", "record", "Record"),
+        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("q", "quit", "Quit"),
+    ]
+
+    def __init__(self, source: SnapshotSource, options: TuiOptions | None = None) -> None:
+        self.options = options or TuiOptions()
+        self.source = source
+        self.glyphs = ASCII if self.options.ascii else UNICODE
+        self.snapshot: Snapshot | None = None
+        self.recording: Path | None = None
+        self.paused = False
+        self._stop = threading.Event()
+        super().__init__()
+        self.animation_level = "none"
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        self.theme = self._known_theme(self.options.theme)
+
+    def _known_theme(self, choice: str) -> str:
+        name = theme_name(choice)
+        if name not in self.available_themes:
+            known = ", ".join(sorted((*THEME_NAMES, *self.available_themes)))
+            raise ValueError(f"no theme is called {choice!r}; known are {known}")
+        return name
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Colours of the share groups, for whichever theme is chosen."""
+        return group_colors(self.current_theme)
+
+    def get_default_screen(self) -> Screen[None]:
+        """The overview."""
+        return OverviewScreen()
+
+    def on_mount(self) -> None:
+        """Begin asking the source."""
+        self.set_class(self.options.ascii, "-ascii")
+        if self.options.ascii:
+            from advisor.tui.plain import use_ascii_scrollbars
+
+            use_ascii_scrollbars()
+        self.fetch()
+
+    def on_unmount(self) -> None:
+        """Let the thread end."""
+        self._stop.set()
+
+    # Workers: they post messages and touch no widget.
+
+    @work(thread=True, exclusive=True, group="fetch", exit_on_error=False)
+    def fetch(self) -> None:
+        """Ask the source about once a second, and pass on what is new."""
+        worker = get_current_worker()
+        last: Snapshot | None = None
+        problem: str | None = None
+        while not (worker.is_cancelled or self._stop.is_set()):
+            try:
+                snapshot = self.source.snapshot()
+            except Exception as error:  # a broken source must not end the screens
+                self.post_message(FetchFailed(f"{type(error).__name__}: {error}"))
+            else:
+                if snapshot is not last:
+                    last = snapshot
+                    self.post_message(SnapshotFetched(snapshot))
+            if self.source.recording_problem != problem:
+                problem = self.source.recording_problem
+                if problem:
+                    self.post_message(RecordingChanged(None))
+                    self.post_message(TaskFailed(f"the recording ended: {problem}"))
+            self._stop.wait(self.options.interval_s)
+
+    @work(thread=True, group="task", exit_on_error=False)
+    def attempt(self, what: str, task: Callable[[], None]) -> None:
+        """Do something slow off the UI thread; a failure becomes a notice."""
+        try:
+            task()
+        except Exception as error:  # whatever failed, the screens go on and say so
+            self.post_message(TaskFailed(f"{what}: {error}"))
+
+    # What arrives.
+
+    @on(SnapshotFetched)
+    def take_snapshot(self, message: SnapshotFetched) -> None:
+        """Keep it, and let the screen in sight draw it; a pause keeps the old one."""
+        if not self.paused:
+            self.draw(message.snapshot)
+
+    def draw(self, snapshot: Snapshot) -> None:
+        """Keep this snapshot and draw it on the topmost screen that shows data."""
+        self.snapshot = snapshot
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, DataScreen):
+                screen.show(snapshot)
+                return
+
+    @on(FetchFailed)
+    def tell_fetch_failed(self, message: FetchFailed) -> None:
+        """Old data looks stale, with the reason."""
+        if self.snapshot is not None:
+            self.draw(msgspec.structs.replace(self.snapshot, stale=f"no new data: {message.error}"))
+
+    @on(Exported)
+    def tell_exported(self, message: Exported) -> None:
+        """Say where the report lies."""
+        self.notify("\n".join(str(path) for path in message.paths), title="Exported", markup=False)
+
+    @on(RecordingChanged)
+    def tell_recording(self, message: RecordingChanged) -> None:
+        """Badge and notice."""
+        ended, self.recording = self.recording, message.path
+        if message.path is not None:
+            self.notify(str(message.path), title="Recording to", markup=False)
+        elif ended is not None:
+            self.notify(str(ended), title="Recorded", markup=False)
+        if self.snapshot is not None:
+            self.draw(self.snapshot)
+
+    @on(TaskFailed)
+    def tell_failed(self, message: TaskFailed) -> None:
+        """Say what did not work."""
+        self.notify(message.text, title="Did not work", severity="error", markup=False)
+
+    # Keys.
+
+    def action_pause(self) -> None:
+        """Freeze what is shown, or go on."""
+        self.paused = not self.paused
+        on = self.paused
+        self.attempt("pause", lambda: self.source.pause(on))
+        if self.snapshot is not None:
+            self.draw(msgspec.structs.replace(self.snapshot, paused=on))
+
+    def action_export(self) -> None:
+        """Write the report of what is on the screen."""
+        if self.snapshot is None:
+            self.notify("no data yet", severity="warning")
+            return
+        diagnosis = self.snapshot.diagnosis
+        folder = self.options.folder
+        self.attempt("export", lambda: self._posted(Exported(export(diagnosis, folder))))
+
+    def _posted(self, message: Exported | RecordingChanged) -> None:
+        self.post_message(message)
+
+    def action_record(self) -> None:
+        """Begin or end a recording."""
+        self.attempt("record", self._stop_recording if self.recording else self._start_recording)
+
+    def _start_recording(self) -> None:
+        base = free_path(self.options.folder, f"advisor-{stamp(time.time())}", (".jsonl",))
+        path = base.with_name(base.name + ".jsonl")
+        self.source.start_recording(path)
+        self._posted(RecordingChanged(path))
+
+    def _stop_recording(self) -> None:
+        self.source.stop_recording()
+        self._posted(RecordingChanged(None))
+
+    def open_detail(self, key: str) -> None:
+        """One device's own screen."""
+        from advisor.tui.screens.detail import DetailScreen
+
+        self.push_screen(DetailScreen(key))
+
+    def open_page(self, code: str) -> None:
+        """A rule's page."""
+        from advisor.tui.screens.explain import ExplainScreen
+
+        self.push_screen(ExplainScreen(code))
+
+    def action_findings(self) -> None:
+        """All findings, by dollars an hour."""
+        from advisor.tui.screens.findings import FindingsScreen
+
+        self._show_once(FindingsScreen)
+
+    def action_money(self) -> None:
+        """Where every dollar goes."""
+        from advisor.tui.screens.money import MoneyScreen
+
+        self._show_once(MoneyScreen)
+
+    def action_help(self) -> None:
+        """Keys and what the glyphs mean."""
+        from advisor.tui.screens.help import HelpScreen
+
+        self._show_once(HelpScreen)
+
+    def _show_once(self, kind: type[Screen[None]]) -> None:
+        if not isinstance(self.screen, kind):
+            self.push_screen(kind())
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """The same actions in the command palette."""
+        yield SystemCommand("Findings", "All findings, by dollars an hour", self.action_findings)
+        yield SystemCommand("Money", "Where every dollar goes, by GPU", self.action_money)
+        yield SystemCommand("Pause or resume", "Freeze what is shown", self.action_pause)
+        yield SystemCommand("Export", "Write the report as Markdown and JSON", self.action_export)
+        yield SystemCommand("Record", "Begin or end a recording", self.action_record)
+        yield SystemCommand("Help", "Keys and glyphs", self.action_help)
+        yield from super().get_system_commands(screen)

@@ -1,0 +1,229 @@
+"""The lines above and below the table: what node this is, what it wastes, what to do first, how the host is."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+
+from advisor.snapshot import Snapshot
+from advisor.telemetry.records import HostSample
+from advisor.tui import format as fmt
+from advisor.tui.charts.history import sparkline
+from advisor.tui.devices import shown_devices
+from advisor.tui.glyphs import Glyphs
+from advisor.tui.labels import TERM_GROUP, TERM_WORDS
+from advisor.tui.rows import Row, Span, join, left, spread, width_of, wrap
+from advisor.tui.text import safe
+from rules.finding import Finding
+
+
+def header_row(snapshot: Snapshot, width: int, glyphs: Glyphs, *, recording: bool = False) -> Row:
+    """Name, host, GPUs, driver, GPM, ceilings; at the right the badges and the clock of the newest data."""
+    dot = f" {glyphs.dot} "
+    facts = [text for text in _facts(snapshot) if text]
+    badges = _badges(snapshot, recording)
+    room = width - width_of(badges) - len(" advisor  ") - 1
+    while len(facts) > 1 and len(dot.join(facts)) > room:
+        facts.pop(_least_needed(facts))
+    start = (Span(" advisor ", "title"), Span(" "), Span(dot.join(facts)))
+    return spread(start, badges, width)
+
+
+def _least_needed(facts: list[str]) -> int:
+    """Facts are given most needed first, except that GPUs (the second) outlive the host."""
+    return len(facts) - 1 if len(facts) > 2 else 0
+
+
+def _facts(snapshot: Snapshot) -> list[str]:
+    hello = snapshot.hello
+    return [
+        safe(hello.host.host),
+        _models(snapshot),
+        _ceilings(snapshot),
+        _gpm(snapshot),
+        f"driver {safe(hello.driver_version)}" if hello.driver_version else "driver unknown",
+    ]
+
+
+def _models(snapshot: Snapshot) -> str:
+    gpus = [view.info for view in snapshot.devices if view.info.parent_key is None]
+    counts = Counter(safe(info.name).removeprefix("NVIDIA ") for info in gpus)
+    return ", ".join(f"{count} × {name}" for name, count in counts.items()) or "no GPU"
+
+
+def _gpm(snapshot: Snapshot) -> str:
+    known = [view.info.gpm for view in shown_devices(snapshot)]
+    if all(known) and known:
+        return "GPM"
+    return "GPM on some" if any(known) else "no GPM"
+
+
+def _ceilings(snapshot: Snapshot) -> str:
+    labels = {view.ceilings_label for view in snapshot.devices if view.ceilings_label}
+    return f"ceilings {'/'.join(sorted(labels))}" if labels else "ceilings unknown"
+
+
+def _badges(snapshot: Snapshot, recording: bool) -> Row:
+    badges: list[Span] = []
+    if snapshot.hello.synthetic:
+        badges += [Span(" SYNTHETIC ", "badge warn"), Span(" ")]
+    if recording:
+        badges += [Span(" REC ", "badge bad"), Span(" ")]
+    word, role = mode_word(snapshot)
+    badges += [Span(f" {word} ", f"badge {role}"), Span(f" {fmt.clock(snapshot.t_s)} ")]
+    return tuple(badges)
+
+
+def mode_word(snapshot: Snapshot) -> tuple[str, str]:
+    """The badge: where data comes from, unless something matters more."""
+    if snapshot.ended:
+        return "ENDED", "warn"
+    if snapshot.stale:
+        return "STALE", "bad"
+    if snapshot.paused:
+        return "PAUSED", "warn"
+    return snapshot.mode.upper(), "good" if snapshot.mode == "live" else "warn"
+
+
+def notice_row(snapshot: Snapshot, width: int, glyphs: Glyphs) -> Row | None:
+    """The sentence that must not be missed: stale, ended, or why a replay is shown. None when there is none."""
+    text = snapshot.stale or snapshot.ended or snapshot.reason
+    role = "bad" if snapshot.stale else "warn"
+    return (Span(left(f" {safe(text)}", width), role),) if text else None
+
+
+def money_row(snapshot: Snapshot, width: int, glyphs: Glyphs) -> Row:
+    """What the node wastes an hour, by term, and whose price that is."""
+    totals = snapshot.diagnosis.totals
+    if not totals.price_usd_h:
+        return spread(_share_only(snapshot), (Span("no price known: give --price ", "dim"),), width)
+    wasted = totals.wasted_usd_h or 0.0
+    start: Row = (
+        Span(f" {fmt.money(wasted)}", "money strong"),
+        Span(f" of {fmt.money(totals.price_usd_h)} per hour wasted ({fmt.percent(wasted / totals.price_usd_h)})", "strong"),
+        Span("   "),
+        *_terms({name: usd / totals.price_usd_h for name, usd in totals.terms.items()}),
+    )
+    if totals.unpriced:
+        start = (*start, Span(f"  {totals.unpriced} without price", "warn"))
+    source = price_words(snapshot)
+    end: Row = (Span(f" {source} ", "dim"),)
+    return spread(start, end, width) if width_of(start) + width_of(end) <= width else start
+
+
+def price_words(snapshot: Snapshot) -> str:
+    """Whose price: "price: aws p5.48xlarge on-demand 2025 (bundled)"."""
+    sources = {(row.price_source, row.basis) for row in snapshot.diagnosis.ladder if row.price_usd_h is not None}
+    if not sources:
+        return "no price"
+    if len(sources) > 1:
+        return f"prices from {len(sources)} sources"
+    source, basis = sources.pop()
+    return f"price: {safe(source)} ({basis})" if basis not in source else f"price: {safe(source)}"
+
+
+def _share_only(snapshot: Snapshot) -> Row:
+    rows = snapshot.diagnosis.ladder
+    if not rows:
+        return (Span(" No verdict yet", "dim"),)
+    names = rows[0].shares.keys()
+    mean = {name: sum(row.shares.get(name, 0.0) for row in rows) / len(rows) for name in names}
+    wasted = 1.0 - mean.get("useful", 0.0) - mean.get("unknown", 0.0)
+    return (Span(f" {fmt.percent(wasted)} of GPU time wasted", "strong"), Span("   "), *_terms(mean))
+
+
+def _terms(shares: dict[str, float]) -> Row:
+    """The wasted terms of at least 1 %, largest first."""
+    shown = sorted((name for name, share in shares.items() if share >= 0.01), key=lambda name: -shares[name])
+    lines: list[Row] = [
+        (Span(TERM_WORDS.get(name, name), TERM_GROUP.get(name, "")), Span(f" {fmt.percent(shares[name])}"))
+        for name in shown
+        if name not in ("useful", "unknown")
+    ]
+    return join(lines, "  ")
+
+
+def top_finding(snapshot: Snapshot) -> Finding | None:
+    """The finding worth most: by dollars, or by share where there is no price."""
+    return max(snapshot.diagnosis.findings, key=finding_weight, default=None)
+
+
+def finding_weight(finding: Finding) -> tuple[float, float]:
+    """What findings are ranked by, largest first."""
+    return (finding.usd_h or 0.0, finding.share)
+
+
+def place_of(finding: Finding) -> str:
+    """"GPU 2" or "GPU 2 1g.10gb/7"."""
+    return f"GPU {finding.gpu}" + (f" {safe(finding.mig)}" if finding.mig else "")
+
+
+def effect_words(finding: Finding) -> str:
+    """"Expect 1.4× to 1.6×, up to $2.61 per hour." as far as both are known."""
+    parts = []
+    if finding.effect:
+        parts.append(f"Expect {finding.effect.low:.2g}× to {finding.effect.high:.2g}×")
+    if finding.usd_h is not None:
+        parts.append(f"up to {fmt.money(finding.usd_h)} per hour")
+    text = ", ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def do_first_rows(snapshot: Snapshot, width: int, height: int, glyphs: Glyphs) -> list[Row]:
+    """The top finding in at most `height` lines: code, claim, first action, effect."""
+    finding = top_finding(snapshot)
+    if finding is None:
+        nothing = "nothing stands out" if snapshot.diagnosis.verdicts else "waiting for the first window"
+        return [(Span(" Do first  ", "title"), Span(nothing, "dim"))]
+    action = safe(finding.actions[0]) if finding.actions else ""
+    body = f"on {place_of(finding)}: {safe(finding.claim)} {action} {effect_words(finding)}"
+    indent = 11
+    first, *rest = _hanging(body, width, indent + len(finding.code) + 1, indent, height)
+    out: list[Row] = [(Span(" Do first  ", "title"), Span(f"{finding.code} ", "strong bad"), Span(first))]
+    return out + [(Span(" " * indent + line),) for line in rest]
+
+
+def _hanging(body: str, width: int, first: int, indent: int, height: int) -> list[str]:
+    """Lines of text, the first shorter by what stands before it."""
+    room = max(16, width - indent - 1)
+    lines = textwrap.wrap("x" * (first - indent) + body, room, break_on_hyphens=False) or [""]
+    lines[0] = lines[0][first - indent :]
+    if len(lines) <= height:
+        return lines
+    return [*lines[: height - 1], left(" ".join(lines[height - 1 :]), room).rstrip()]
+
+
+def host_rows(host: HostSample | None, width: int, glyphs: Glyphs) -> list[Row]:
+    """CPU with a bar a core (or the busiest of a few), pressure, memory, disk, throttling."""
+    if host is None:
+        return [(Span(" host  ", "title"), Span("no host data", "dim"))]
+    tail = _host_tail(host)
+    cores = host.cpu_fracs
+    mean = sum(cores) / len(cores) if cores else None
+    lead: Row = (Span(" host  ", "title"), Span(f"CPU {fmt.percent(mean)} "))
+    room = min(64, width - width_of(lead) - width_of(tail) - 3)
+    bars = _core_bars(cores, room, glyphs)
+    return [(*lead, Span(bars, "host"), Span("  "), *tail)]
+
+
+def _core_bars(cores: tuple[float, ...], room: int, glyphs: Glyphs) -> str:
+    """A bar a core where they fit, otherwise each the busiest of equally many."""
+    if room < 4 or not cores:
+        return ""
+    per_bar = -(-len(cores) // room)
+    busiest = [max(cores[start : start + per_bar]) for start in range(0, len(cores), per_bar)]
+    return sparkline(busiest, len(busiest), 1.0, glyphs)
+
+
+def _host_tail(host: HostSample) -> Row:
+    psi = f"PSI cpu {fmt.percent(host.psi_cpu_frac)} io {fmt.percent(host.psi_io_frac)}"
+    disk = None if host.disk_read_bytes_s is None else host.disk_read_bytes_s + (host.disk_write_bytes_s or 0.0)
+    throttled = host.throttled_frac or 0.0
+    return (
+        Span(psi),
+        Span(f"  mem {fmt.of_total(host.mem_used_bytes, host.mem_total_bytes)} GiB"),
+        Span(f"  disk {fmt.rate(disk)}"),
+        Span(f"  throttled {fmt.percent(host.throttled_frac)}", "bad" if throttled > 0.05 else ""),
+    )
+
+

@@ -1,0 +1,1 @@
+"""Charts as rows of text: pure functions of data, size and glyphs."""

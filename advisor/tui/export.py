@@ -1,0 +1,38 @@
+"""Export: the diagnosis as Markdown and JSON, redacted, next to each other."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from advisor.document import Diagnosis
+
+
+def stamp(t_s: float) -> str:
+    """Unix time as a file name's part: "20260401-140231", local time."""
+    return time.strftime("%Y%m%d-%H%M%S", time.localtime(t_s))
+
+
+def free_path(folder: Path, stem: str, suffixes: tuple[str, ...]) -> Path:
+    """The first of stem, stem-2, stem-3, ... of which no file with any of the suffixes exists."""
+    number = 1
+    while True:
+        name = stem if number == 1 else f"{stem}-{number}"
+        if not any((folder / f"{name}{suffix}").exists() for suffix in suffixes):
+            return folder / name
+        number += 1
+
+
+def export(diagnosis: Diagnosis, folder: Path) -> tuple[Path, ...]:
+    """Write the report as .md and .json into `folder`, redacted. Raises OSError when it cannot."""
+    from advisor.reports.files import write_atomic
+    from advisor.reports.json import encode
+    from advisor.reports.markdown import render_markdown
+    from advisor.reports.redact import redact_diagnosis
+
+    shown = redact_diagnosis(diagnosis)
+    base = free_path(folder, f"advisor-{stamp(diagnosis.provenance.t_end_s)}", (".md", ".json"))
+    report, data = base.with_name(base.name + ".md"), base.with_name(base.name + ".json")
+    write_atomic(report, render_markdown(shown).encode())
+    write_atomic(data, encode(shown))
+    return report, data

@@ -1,0 +1,55 @@
+"""Which rows are shown and in what order. The order does not jump: small changes leave rows in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from advisor.snapshot import DeviceView
+from advisor.tui.devices import device_label, job_of, user_of, verdict_words, wasted_of
+
+SortKey = Literal["wasted", "index", "verdict"]
+SORT_KEYS: tuple[SortKey, ...] = ("wasted", "index", "verdict")
+SORT_WORDS: dict[SortKey, str] = {"wasted": "$/h", "index": "index", "verdict": "verdict"}
+
+# A row overtakes another only when its waste exceeds the other's by this share of the larger.
+SLACK = 0.10
+
+
+def matches(view: DeviceView, needle: str) -> bool:
+    """Whether the row's name, job, user, verdict or index contains the text, whatever its case."""
+    if not needle:
+        return True
+    word, _, cause = verdict_words(view)
+    jobs = " ".join(process.job or "" for process in view.processes)
+    names = " ".join(process.name for process in view.processes)
+    hay = f"gpu{device_label(view)} {job_of(view)} {user_of(view)} {jobs} {names} {word} {cause} {view.info.name}"
+    return needle.casefold() in hay.casefold()
+
+
+def ordered(views: Sequence[DeviceView], by: SortKey, previous: Sequence[str] = ()) -> list[DeviceView]:
+    """The rows in order. previous: keys as they stand now, kept where `by` is `wasted` and little changed."""
+    by_index = sorted(views, key=_index)
+    if by == "index":
+        return by_index
+    if by == "verdict":
+        return sorted(by_index, key=lambda view: verdict_words(view)[0])
+    if not previous:
+        return sorted(by_index, key=lambda view: -wasted_of(view))
+    place = {key: number for number, key in enumerate(previous)}
+    return _settle(sorted(by_index, key=lambda view: place.get(view.info.key, len(place))))
+
+
+def _settle(views: list[DeviceView]) -> list[DeviceView]:
+    """Insertion sort by waste in which a row passes another only when clearly ahead of it."""
+    out: list[DeviceView] = []
+    for view in views:
+        at = len(out)
+        while at and wasted_of(view) > wasted_of(out[at - 1]) * (1 + SLACK) + 0.01:
+            at -= 1
+        out.insert(at, view)
+    return out
+
+
+def _index(view: DeviceView) -> tuple[int, int]:
+    return view.info.index, view.info.gi_id if view.info.gi_id is not None else -1

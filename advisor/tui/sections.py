@@ -1,0 +1,270 @@
+"""Sections of a device's detail: history, counters against ceilings, verdict, ladder, processes, trends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from advisor.snapshot import DeviceView, HistoryPoint
+from advisor.tui import format as fmt
+from advisor.tui.charts.history import resample, sparkline, stacked
+from advisor.tui.charts.meter import meter
+from advisor.tui.glyphs import Glyphs
+from advisor.tui.labels import TERM_GROUP, TERM_WORDS
+from advisor.tui.rows import Row, Span, clip, left, right, wrap
+from advisor.tui.text import safe
+from rules.economics import split_cents
+from rules.finding import TERMS, LadderRow
+from rules.verdict import EvidenceItem
+
+COUNTER_WORDS: dict[str, str] = {
+    "gr_active": "engine busy",
+    "sm_active": "SMs active",
+    "sm_occupancy": "occupancy",
+    "tensor_active": "tensor cores",
+    "hmma": "tensor half",
+    "imma": "tensor integer",
+    "dfma": "tensor double",
+    "dmma": "tensor double",
+    "fp64": "fp64 pipe",
+    "fp32": "fp32 pipe",
+    "fp16": "fp16 pipe",
+    "int_active": "integer pipe",
+    "dram_active": "DRAM",
+}
+COUNTER_GROUP: dict[str, str] = {"dram_active": "memory", "gr_active": "", "sm_active": "", "sm_occupancy": ""}
+
+
+def heading(text: str, width: int, glyphs: Glyphs, remark: str = "") -> Row:
+    """A section's first line: a rule with the title in it."""
+    lead = f"{glyphs.rule} "
+    tail = f"  {remark} " if remark else " "
+    room = width - len(lead) - len(text) - len(tail)
+    return (Span(lead, "dim"), Span(text, "title"), Span(tail, "dim"), Span(glyphs.rule * max(0, room), "dim"))
+
+
+def beside(first: Sequence[Row], second: Sequence[Row], width: int, gap: int = 2) -> list[Row]:
+    """Two blocks next to each other; the first is `width` cells wide."""
+    out: list[Row] = []
+    for number in range(max(len(first), len(second))):
+        start = first[number] if number < len(first) else ()
+        end = second[number] if number < len(second) else ()
+        out.append((*clip(start, width), Span(" " * gap), *end))
+    return out
+
+
+def history_rows(view: DeviceView, width: int, height: int, glyphs: Glyphs) -> list[Row]:
+    """Stacked shares over time, with the time they span."""
+    points = view.history
+    head = heading("where the time went", width, glyphs, "blank: no data" if _has_gap(points) else "")
+    if not points:
+        return [head, (Span("no history yet", "dim"),)]
+    chart = stacked(points, width, height, glyphs)
+    return [head, *chart, _axis(points, width)]
+
+
+def _has_gap(points: Sequence[HistoryPoint]) -> bool:
+    return any(point.gap or not point.shares for point in points)
+
+
+def _axis(points: Sequence[HistoryPoint], width: int) -> Row:
+    """How long ago the leftmost drawn column is, and now at the right."""
+    first = f"{fmt.span(points[-1].t_s - points[0].t_s)} ago"
+    shown = min(width, len(points))
+    indent = max(0, min(width - shown, width - len(first) - 5))
+    return (Span(" " * indent + first + right("now", width - indent - len(first)), "dim"),)
+
+
+def counter_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
+    """Each counter against its reading at the ceiling; without GPM, NVML's two coarse figures."""
+    label = view.ceilings_label or "unknown"
+    rows = [heading("counters against ceilings", width, glyphs, f"ceilings {label}")]
+    figures = _live_counters(view)
+    if not figures:
+        return [*rows, *_coarse_rows(view, width, glyphs)]
+    return rows + [_counter_row(name, value, view, width, glyphs) for name, value in figures.items()]
+
+
+def _live_counters(view: DeviceView) -> dict[str, float]:
+    """The newest sub-window's counters that are known and worth a line, then the tick's means."""
+    windows = view.sample.gpm if view.sample else ()
+    if not windows:
+        return {}
+    newest = windows[-1]
+    pipes = [name for name in view.counters_at_ceiling if name not in ("dram_active", "tensor_active")]
+    names = dict.fromkeys(["gr_active", "sm_active", "sm_occupancy", "dram_active", "tensor_active", *pipes])
+    found = {name: getattr(newest, name, None) for name in names}
+    busy_pipes = {name for name, value in found.items() if value is not None and (name not in pipes or value > 0.005)}
+    return {name: value for name, value in found.items() if value is not None and name in busy_pipes}
+
+
+def _counter_row(name: str, value: float, view: DeviceView, width: int, glyphs: Glyphs) -> Row:
+    at_ceiling = view.counters_at_ceiling.get(name)
+    frac = value / at_ceiling if at_ceiling else value
+    role = COUNTER_GROUP.get(name, "compute") or "strong"
+    remark = f"{value:.2f} of {at_ceiling:.2f}" if at_ceiling else f"{value:.2f} of time"
+    tail = f" {fmt.percent(frac):>5}  {remark:<14}"
+    room = max(4, width - 14 - len(tail))
+    return (Span(left(COUNTER_WORDS.get(name, name), 13) + " "), *meter(frac, room, glyphs, role), Span(tail))
+
+
+def _coarse_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
+    sample = view.sample
+    reason = view.info.missing.get("gpm") or "no GPM counters in the newest data"
+    if sample is None:
+        return [(Span(f"no data: {safe(view.state_reason) or 'none yet'}", "dim"),)]
+    figures = (("utilisation", sample.gpu_util_frac), ("mem. control", sample.mem_util_frac))
+    rows: list[Row] = []
+    for name, value in figures:
+        tail = f" {fmt.percent(value):>5}  of time"
+        rows.append((Span(left(name, 13) + " "), *meter(value, max(4, width - 14 - len(tail)), glyphs), Span(tail)))
+    return [*rows, *((Span(line, "dim"),) for line in wrap(safe(reason), width))]
+
+
+def verdict_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
+    """What limits it, how sure, the margins, the evidence, and what is missing."""
+    verdict = view.verdict
+    if view.state in ("lost", "silent"):
+        words = "the driver has lost this GPU" if view.state == "lost" else "not answering"
+        lines = wrap(f"{words}: {safe(view.state_reason)}", width)
+        return [heading("verdict", width, glyphs), *((Span(line, "bad"),) for line in lines)]
+    if verdict is None:
+        return [heading("verdict", width, glyphs), (Span("not enough data yet", "dim"),)]
+    rows = [heading("verdict", width, glyphs, f"confidence {verdict.confidence:.2f}, read from {verdict.tier}")]
+    rows += [(Span(line, "strong"),) for line in wrap(safe(verdict.headline), width)]
+    rows += [(Span(line, "warn"),) for reason in verdict.unknown_because for line in wrap(safe(reason), width)]
+    rows += [_margin_row(margin.name, margin.value, margin.threshold, margin.margin, width) for margin in verdict.margins]
+    return rows + evidence_rows(verdict.evidence, width)
+
+
+def _margin_row(name: str, value: float, threshold: float, margin: float, width: int) -> Row:
+    role = "good" if margin >= 0.05 else "warn"
+    figures = f"{value:.2f} vs {threshold:.2f}  margin {margin:+.2f}"
+    return (Span(left(safe(name), max(8, width - len(figures) - 1)) + " "), Span(figures, role))
+
+
+def evidence_rows(items: Sequence[EvidenceItem], width: int) -> list[Row]:
+    """One line a metric: what, value, threshold and where it was read, as far as there is room."""
+    out: list[Row] = []
+    source_width = 0 if width < 70 else min(40, width // 3)
+    name_width = max(12, width - 12 - 9 - source_width - 2)
+    for item in items:
+        value = right(safe(fmt.value(item.value, item.unit)), 12)
+        source = Span(" " + left(safe(item.source), source_width), "dim") if source_width else Span("")
+        threshold = Span(" " + left(safe(item.threshold or ""), 8), "dim")
+        out.append((Span(left(safe(item.metric), name_width)), Span(value, "strong"), threshold, source))
+    return out
+
+
+def ladder_rows(ladder: LadderRow | None, width: int, glyphs: Glyphs) -> list[Row]:
+    """Where one device's dollars go; the cents sum to the price."""
+    rows = [heading("money", width, glyphs)]
+    if ladder is None:
+        return [*rows, (Span("no ladder yet", "dim"),)]
+    dollars = _cents(ladder)
+    for term in TERMS:
+        share = ladder.shares.get(term, 0.0)
+        if share > 0.0:
+            rows.append(_term_row(term, share, dollars.get(term) if dollars else None, width, glyphs))
+    return [*rows, *_price_rows(ladder, width)]
+
+
+def _cents(ladder: LadderRow) -> dict[str, float] | None:
+    if ladder.terms is None or ladder.price_usd_h is None:
+        return None
+    return split_cents(ladder.terms, ladder.price_usd_h)
+
+
+def _term_row(term: str, share: float, usd: float | None, width: int, glyphs: Glyphs) -> Row:
+    role = TERM_GROUP[term]
+    words = left(TERM_WORDS[term], 18)
+    figures = f"{fmt.money(usd).removeprefix('$'):>8} {fmt.percent(share):>6}  "
+    room = max(4, min(40, width - len(figures) - 19))
+    return (Span(figures), Span(words + " ", role), *meter(share, room, glyphs, role))
+
+
+def _price_rows(ladder: LadderRow, width: int) -> list[Row]:
+    if ladder.price_usd_h is None:
+        return [(Span("no price known: give --price, or set one in the configuration", "dim"),)]
+    total: Row = (Span(f"{ladder.price_usd_h:>8.2f}  100 %  price per hour", "strong"),)
+    lines = wrap(f"{safe(ladder.price_source)} ({ladder.basis})", width - 2)
+    return [total, *((Span(f"  {line}", "dim"),) for line in lines)]
+
+
+PROCESS_HEAD = f"{'pid':>8} {'CPU':>6} {'busiest':>7} {'thr':>4} {'children':>9} {'mem GiB':>8}"
+
+
+def process_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
+    """Processes on the device: CPU in per cent of a core, the busiest thread, children at work, memory, job."""
+    rows = [heading("processes", width, glyphs, "CPU in % of one core")]
+    if not view.processes:
+        reason = (view.sample.missing.get("processes") if view.sample else None) or "none seen"
+        return [*rows, (Span(safe(reason), "dim"),)]
+    name_width = max(10, min(40, width - len(PROCESS_HEAD) - 2 - 26))
+    rows.append((Span(left("name", name_width) + " " + PROCESS_HEAD + "  job, user", "dim"),))
+    by_memory = sorted(view.processes, key=lambda process: -(process.mem_used_bytes or 0))
+    for process in by_memory:
+        children = fmt.NONE
+        if process.children is not None:
+            children = f"{process.children_busy or 0} of {process.children}"
+        figures = (
+            f"{process.pid:>8} {fmt.points(process.cpu_frac):>6} {fmt.points(process.busiest_thread_frac):>7} "
+            f"{_count(process.threads):>4} {children:>9} {fmt.gib(process.mem_used_bytes):>8}"
+        )
+        owner = " ".join(safe(text) for text in (process.job, process.user) if text)
+        rows.append((Span(left(safe(process.name), name_width) + " "), Span(figures), Span(f"  {owner}", "dim")))
+    return rows
+
+
+def _count(value: int | None) -> str:
+    return fmt.NONE if value is None else str(value)
+
+
+def trend_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
+    """Power, SM clock and temperature over time, each against its own limit where one is known."""
+    points, info = view.history, view.info
+    sample = view.sample
+    series = (
+        ("power", [p.power_w for p in points], info.power_limit_w, "W", sample.power_w if sample else None),
+        ("SM clock", [p.sm_mhz for p in points], info.sm_mhz_max, "MHz", sample.sm_mhz if sample else None),
+        ("temperature", [p.temp_c for p in points], 100.0, "°C", sample.temp_c if sample else None),
+    )
+    rows = [heading("power, clock, temperature", width, glyphs)]
+    for name, values, limit, unit, now in series:
+        rows.append(_trend_row(name, values, limit, unit, now, width, glyphs))
+    reasons = ", ".join(sample.throttle_reasons) if sample and sample.throttle_reasons else ""
+    return [*rows, (Span(f"throttled by {safe(reasons)}", "warn"),)] if reasons else rows
+
+
+def _trend_row(
+    name: str,
+    values: Sequence[float | None],
+    limit: float | None,
+    unit: str,
+    now: float | None,
+    width: int,
+    glyphs: Glyphs,
+) -> Row:
+    known = [value for value in values if value is not None]
+    top = limit or max(known, default=0.0)
+    of_limit = f" of {limit:.0f}" if limit and unit != "°C" else ""
+    text = f"{left(name, 12)}{fmt.whole(now)}{of_limit} {unit}"
+    room = max(4, width - 32)
+    line = sparkline(resample(values, room), room, top, glyphs)
+    return (Span(left(text, 31) + " "), Span(line, "memory" if known else "dim"))
+
+
+def preview_rows(view: DeviceView, width: int, height: int, glyphs: Glyphs) -> list[Row]:
+    """The selected device below the table: history at the left, verdict and money at the right."""
+    title = heading(f"GPU {view.info.index}  {safe(view.info.name)}", width, glyphs, "Enter for all of it")
+    room = height - 1
+    if width < 110:
+        return [title, *history_rows(view, width, max(3, room - 2), glyphs)][:height]
+    split = width // 2 - 1
+    first = history_rows(view, split, max(3, min(14, room - 2)), glyphs)
+    if room - len(first) >= 8:
+        first += [(), *counter_rows(view, split, glyphs)]
+    if room - len(first) >= 5:
+        first += [(), *trend_rows(view, split, glyphs)]
+    other = width - split - 2
+    second = [*verdict_rows(view, other, glyphs), (), *ladder_rows(view.ladder, other, glyphs)]
+    return [title, *beside(first, second, split)][:height]
