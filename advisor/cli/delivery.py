@@ -31,7 +31,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def path(self) -> Path | None:
         """The file to write, or None."""
-        return None if self.out in (None, "-") else Path(cast(str, self.out))
+        return None if self.out is None or self.out == "-" else Path(self.out)
 
     @property
     def shape(self) -> Format:

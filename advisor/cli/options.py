@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from advisor.cli.durations import parse_duration
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+if TYPE_CHECKING:
+    _Seconds = click.ParamType[float]
+else:
+    _Seconds = click.ParamType  # not generic at run time in every click we support
 FORMATS = ("text", "md", "json")
 FLAVORS = ("github", "jira")
 
 
-class DurationType(click.ParamType):
+class DurationType(_Seconds):
     """30s, 2m, 500ms, 1h; a bare number is seconds."""
 
     name = "duration"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import rich_click as click
 
-KINDS = ("diagnosis", "recording", "config")
+Kind = Literal["diagnosis", "recording", "config"]
 
 
 @click.command("schema")
-@click.argument("kind", type=click.Choice(KINDS), default="diagnosis")
+@click.argument("kind", type=click.Choice(get_args(Kind)), default="diagnosis")
 @click.option(
     "--json", is_flag=True, expose_value=False, help="The schema is always JSON; accepted for symmetry."
 )
-def command(kind: str) -> int:
+def command(kind: Kind) -> int:
     """Print the JSON Schema of a diagnosis (`--format json`), of a recording's lines, or of config.toml."""
     from advisor.cli import output
     from advisor.cli.diagnostics import ExitCode
