@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from rules.evidence import Evidence, SubWindow
@@ -11,7 +12,7 @@ def mean(evidence: Evidence, field: str) -> float | None:
     """Mean of a SubWindow field by time, over the sub-windows that have it."""
     pairs = list(_known(evidence, field))
     seconds = sum(d for _, d in pairs)
-    return sum(value * d for value, d in pairs) / seconds if seconds > 0 else None
+    return math.fsum(value * d for value, d in pairs) / seconds if seconds > 0 else None
 
 
 def busy_mean(evidence: Evidence, field: str) -> float | None:
@@ -20,7 +21,7 @@ def busy_mean(evidence: Evidence, field: str) -> float | None:
     busy_s = sum((w.gr_active or 0.0) * w.duration_s for w in both)
     if busy_s <= 0:
         return None
-    return min(1.0, sum(getattr(w, field) * w.duration_s for w in both) / busy_s)
+    return min(1.0, math.fsum(getattr(w, field) * w.duration_s for w in both) / busy_s)
 
 
 def variation(evidence: Evidence, field: str) -> float | None:

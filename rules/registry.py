@@ -22,8 +22,9 @@ from rules.verdict import EvidenceItem, Verdict
 
 Owner = Literal["job", "fleet"]
 
-# What a finding rests on: the verdict (inferred, so never surer than it) or a fact the driver reports.
-Basis = Literal["verdict", "observation"]
+# What a finding rests on, and so how sure it can be: the verdict; counters read over the window, as far
+# as the window was seen; or a fact that the driver states.
+Basis = Literal["verdict", "window", "fact"]
 
 SECTIONS: tuple[str, ...] = (
     "What it detects",
@@ -61,7 +62,7 @@ Check = Callable[[Context], Finding | None]
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """One rule. severity is the worst it can get; a finding's own falls with the share it stands for.
 
-    doc: the page, Markdown. basis: "verdict" caps a finding's confidence at the verdict's.
+    doc: the page, Markdown. basis: what a finding rests on; it caps the finding's confidence.
     """
 
     code: str
@@ -180,8 +181,8 @@ def finding(
 
     share: of paid time, 0 to 1, that the finding stands for. recoverable: the part of paid time the fix
     could at most win back, by default the share; it sets usd_h, and no price means no dollars.
-    confidence: of the rule's own reading; capped by the observed part of the window and, for rules that
-    rest on the verdict, by the verdict's confidence. severity: given only where the share does not decide.
+    confidence: of the rule's own reading, capped by what the rule rests on. severity: given only where the
+    share does not decide.
     """
     at_stake = clamp(share)
     return Finding(
@@ -212,9 +213,11 @@ def references(found: Rule) -> tuple[str, ...]:
 
 
 def coverage(evidence: Evidence) -> float:
-    """Share of the window for which there is data, 0 to 1. An empty window has no data."""
+    """Share of the window for which there is data, 0 to 1."""
     length = evidence.t_end_s - evidence.t_start_s
-    return clamp(1.0 - evidence.gap_s / length) if length > 0 else 0.0
+    if length <= 0 or all(w.lost for w in evidence.windows):
+        return 0.0
+    return clamp(1.0 - evidence.gap_s / length)
 
 
 def clamp(value: float) -> float:
@@ -223,8 +226,8 @@ def clamp(value: float) -> float:
 
 
 def _confidence(ctx: Context, found: Rule, own: float) -> float:
-    limit = ctx.verdict.confidence if found.basis == "verdict" else coverage(ctx.evidence)
-    return min(clamp(own), clamp(limit))
+    limits = {"verdict": ctx.verdict.confidence, "window": coverage(ctx.evidence), "fact": 1.0}
+    return min(clamp(own), clamp(limits[found.basis]))
 
 
 def _dollars(ctx: Context, recoverable: float) -> float | None:
