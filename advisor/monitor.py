@@ -133,6 +133,8 @@ class Monitor:
         """Take the device list; devices that stay keep their past, removed ones stay as lost."""
         by_key = {d.key: d for d in devices}
         self._parents = {d.key: d for d in devices if d.mig_enabled}
+        for key, track in self.tracks.items():
+            track.removed = key not in by_key
         for info in devices:
             if info.key in self._parents or not self._wanted(info) or info.key in self.tracks:
                 continue

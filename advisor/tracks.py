@@ -39,6 +39,7 @@ class Track:
         self._limits: Limits = limits_of(self._blank(), ceilings)
         self._last_s: float | None = None
         self._launching = False
+        self.removed = False
 
     @property
     def tier(self) -> Tier:
@@ -57,6 +58,8 @@ class Track:
     @property
     def lost_reason(self) -> str | None:
         """Why the device is lost at the end of the stream, or None."""
+        if self.removed:
+            return "the driver no longer lists this device"
         if not self.samples or self.samples[-1].state != "lost":
             return None
         reasons = self.samples[-1].missing

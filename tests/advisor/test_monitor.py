@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from advisor.document import Diagnosis
+from advisor.monitor import Monitor, MonitorOptions
+from advisor.telemetry.records import DeviceInfo, End, Frame, Gap, Message
+from tests.advisor.streams import GIB, T0, device, frames, hello, process, sample
+
+COMPUTE = {"tensor_active": 0.75, "hmma": 0.75}
+MEMORY = {"dram_active": 0.86}
+
+
+def monitor(*messages: Iterable[Message], devices: tuple[DeviceInfo, ...] = (), **options: Any) -> Monitor:
+    made = Monitor(MonitorOptions(price_flag=4.0, env={}, **options))
+    made.feed(hello(*devices))
+    for part in messages:
+        for message in part:
+            made.feed(message)
+    return made
+
+
+def codes(d: Diagnosis) -> set[str]:
+    return {flag.code for flag in d.flags}
+
+
+def test_a_memory_bound_stream_is_memory_bound_and_priced() -> None:
+    d = monitor(frames(MEMORY, 10)).diagnosis()
+    verdict, row = d.verdicts[0], d.ladder[0]
+    assert (verdict.class_, verdict.tier, verdict.gpu) == ("memory", "counters", 0)
+    assert verdict.workload is not None and verdict.workload.pid == 4242
+    assert row.price_usd_h == 4.0 and row.basis == "user"
+    assert row.terms is not None and math.isclose(math.fsum(row.terms.values()), 4.0, abs_tol=1e-9)
+    assert d.totals.price_usd_h == 4.0
+    assert d.provenance.devices[0].energy_j == pytest.approx(500.0 * 9)
+    assert d.provenance.watch_cost_frac == pytest.approx(0.005)
+    assert "assumed-ceilings" in codes(d)
+
+
+def test_nothing_but_a_header_is_unknown_not_an_error() -> None:
+    d = monitor().diagnosis()
+    assert d.verdicts[0].class_ == "unknown"
+    assert d.totals.price_usd_h == 4.0
+
+
+def test_without_a_header_there_is_no_diagnosis() -> None:
+    with pytest.raises(ValueError, match="header"):
+        Monitor(MonitorOptions(env={})).diagnosis()
+
+
+def test_a_device_without_gpm_is_read_in_the_nvml_tier() -> None:
+    old = device(gpm=False, missing={"gpm": "needs Hopper or newer"})
+    m = monitor(frames(None, 10, old, mem_util_frac=0.95), devices=(old,))
+    verdict = m.diagnosis().verdicts[0]
+    assert (verdict.class_, verdict.tier) == ("memory", "nvml")
+    assert verdict.confidence <= 0.70
+    assert "no-gpm" in codes(m.diagnosis())
+
+
+def test_coarse_figures_from_before_gpm_answered_are_not_mixed_in() -> None:
+    unsure = device(gpm=None)
+    m = monitor(frames(None, 2, unsure), frames(COMPUTE, 8, unsure, start=3), devices=(unsure,))
+    verdict = m.diagnosis().verdicts[0]
+    assert verdict.tier == "counters"
+    assert m.diagnosis().provenance.devices[0].windows == 40
+
+
+def test_a_rolling_window_forgets() -> None:
+    m = monitor(frames(MEMORY, 30), frames(COMPUTE, 30, start=31), window_s=20.0)
+    verdict = m.diagnosis().verdicts[0]
+    assert verdict.class_ == "compute"
+    assert verdict.shares["memory"] == 0.0
+    assert m.diagnosis().provenance.t_start_s == T0 + 40
+
+
+def test_a_lost_gpu_leaves_the_other_running() -> None:
+    two = (device(0), device(1))
+    gone = [
+        Frame(
+            seq=i,
+            t_s=T0 + i,
+            samples=(
+                sample(two[0], T0 + i, MEMORY),
+                sample(two[1], T0 + i, None, state="lost", missing={"state": "GPU is lost"}),
+            ),
+        )
+        for i in range(11, 16)
+    ]
+    m = monitor(frames(MEMORY, 10, *two), gone, devices=two)
+    first, second = m.diagnosis().verdicts
+    assert first.class_ == "memory"
+    assert (second.class_, second.cause) == ("unknown", "gpu-lost")
+    assert [v.state for v in m.snapshot().devices] == ["ok", "lost"]
+    assert "gpu-lost" in codes(m.diagnosis())
+
+
+def test_a_silence_is_unknown_while_it_lasts_and_a_gap_afterwards() -> None:
+    gap = Gap(t_s=T0 + 10, kind="silent", reason="driver not answering since 12:00:10")
+    m = monitor(frames(MEMORY, 10), [gap])
+    m.tick(T0 + 15)
+    snapshot = m.snapshot()
+    assert snapshot.stale == "driver not answering since 12:00:10"
+    assert snapshot.devices[0].state == "silent"
+    assert snapshot.diagnosis.verdicts[0].cause == "driver-silent"
+    for message in frames(MEMORY, 5, start=16):
+        m.feed(message)
+    assert m.snapshot().stale is None
+    assert m.diagnosis().verdicts[0].class_ == "memory"
+    assert "gap" in codes(m.diagnosis())
+    assert any(p.gap for p in m.snapshot().devices[0].history)
+
+
+def test_mig_instances_are_rows_and_the_unallocated_rest_is_free() -> None:
+    parent = device(0, mig_enabled=True)
+    slices = tuple(
+        device(
+            0,
+            key=f"MIG-{gi}",
+            uuid=f"MIG-{gi}",
+            name="NVIDIA H100 80GB HBM3 MIG 2g.20gb",
+            parent_key=parent.key,
+            mig_profile="2g.20gb",
+            gi_id=gi,
+            slice_frac=2 / 7,
+            memory_total_bytes=20 * GIB,
+        )
+        for gi in (3, 5)
+    )
+    d = monitor(frames(MEMORY, 10, *slices), devices=(parent, *slices)).diagnosis()
+    assert [v.mig for v in d.verdicts] == ["2g.20gb/3", "2g.20gb/5"]
+    assert {v.class_ for v in d.verdicts} == {"memory"}
+    assert d.totals.price_usd_h == pytest.approx(4.0)
+    rest = next(row for row in d.ladder if row.mig == "unallocated")
+    assert rest.terms is not None and rest.terms["free"] == pytest.approx(4.0 * 3 / 7)
+
+
+def test_devices_can_be_chosen_by_uuid_and_by_process() -> None:
+    two = (device(0), device(1))
+    chosen = monitor(frames(MEMORY, 5, *two), devices=two, keys=frozenset({"GPU-00000001"}))
+    assert [v.gpu for v in chosen.diagnosis().verdicts] == [1]
+    m = monitor(frames(MEMORY, 5, *two), devices=two, pids=frozenset({7}))
+    assert m.diagnosis().verdicts == ()
+    m.feed(Frame(seq=6, t_s=T0 + 6, processes=(process("GPU-00000001", pid=8),)))
+    m.watch_pids([8])
+    assert [v.gpu for v in m.diagnosis().verdicts] == [1]
+
+
+def test_an_unknown_model_has_no_ceiling_and_no_invented_price() -> None:
+    odd = device(name="NVIDIA Imaginary 9000")
+    made = Monitor(MonitorOptions(env={}))
+    made.feed(hello(odd))
+    for message in frames(MEMORY, 10, odd):
+        made.feed(message)
+    d = made.diagnosis()
+    assert d.ladder[0].price_usd_h is None and d.ladder[0].basis == "none"
+    assert d.verdicts[0].class_ == "unknown"
+    assert {"no-price", "no-ceiling"} <= codes(d)
+
+
+def test_no_process_and_little_memory_is_free() -> None:
+    idle = [
+        Frame(
+            seq=i,
+            t_s=T0 + i,
+            samples=(sample(device(), T0 + i, {"gr_active": 0.0}, mem_used_bytes=GIB // 2),),
+            processes=(),
+        )
+        for i in range(1, 11)
+    ]
+    assert monitor(idle).diagnosis().verdicts[0].cause == "free"
+
+
+def test_memory_held_by_processes_out_of_sight_is_not_free() -> None:
+    held = [
+        Frame(seq=i, t_s=T0 + i, samples=(sample(device(), T0 + i, {"gr_active": 0.0}),), processes=())
+        for i in range(1, 11)
+    ]
+    assert monitor(held).diagnosis().verdicts[0].cause == "idle-held"
+
+
+def test_the_end_is_shown() -> None:
+    m = monitor(frames(MEMORY, 5), [End(t_s=T0 + 6, reason="the recording ends here")])
+    assert m.snapshot().ended == "the recording ends here"
+
+
+def test_a_hot_removed_device_is_lost_and_a_new_one_appears() -> None:
+    two = (device(0), device(1))
+    m = monitor(frames(MEMORY, 5, *two), devices=two)
+    m.feed(Frame(seq=6, t_s=T0 + 6, samples=(sample(two[0], T0 + 6, MEMORY),), devices=(two[0],)))
+    states = {v.info.index: v.state for v in m.snapshot().devices}
+    assert states == {0: "ok", 1: "lost"}
