@@ -220,11 +220,12 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="end", omit_defaults=True):
-    """The stream is over. error is None at a normal end; code is the exit code the design gives it."""
+    """The stream is over. error: it could not go on; fix: what to do about that."""
 
     t_s: float
     reason: str
     error: bool = False
+    fix: str = ""
 
 
 Message = Hello | Frame | Gap | End
