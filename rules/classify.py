@@ -32,6 +32,8 @@ GROUPS: dict[Class, tuple[str, ...]] = {
     "compute": ("compute", "throttle"),
 }
 
+CLASS_OF: dict[str, Class] = {share: class_ for class_, shares in GROUPS.items() for share in shares}
+
 
 class Split(msgspec.Struct, frozen=True, gc=False):
     """One sub-window's seconds, divided. `seconds` sums to `duration_s`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rules.classify import GROUPS, Split
+from rules.classify import CLASS_OF, Split
 from rules.verdict import Phase
 
 # Shorter stretches are merged into the one before: a person reads seconds, not sub-windows.
@@ -17,7 +17,7 @@ def phases(splits: Sequence[Split]) -> tuple[Phase, ...]:
     runs: list[tuple[str, float, float]] = []
     for part in splits:
         name, start, end = _prevailing(part), part.t_s - part.duration_s, part.t_s
-        if runs and (runs[-1][0] == name or end - start < 0):
+        if runs and runs[-1][0] == name:
             runs[-1] = (runs[-1][0], runs[-1][1], end)
         else:
             runs.append((name, start, end))
@@ -31,6 +31,8 @@ def phases(splits: Sequence[Split]) -> tuple[Phase, ...]:
 
 
 def _prevailing(part: Split) -> str:
-    scores = {c: sum(part.seconds.get(k, 0.0) for k in keys) for c, keys in GROUPS.items()}
-    best = max(scores, key=lambda c: scores[c])
-    return best if scores[best] > part.seconds.get("unknown", 0.0) else "unknown"
+    scores: dict[str, float] = {}
+    for share, seconds in part.seconds.items():
+        class_ = CLASS_OF.get(share, "unknown")
+        scores[class_] = scores.get(class_, 0.0) + seconds
+    return max(scores, key=scores.__getitem__)
