@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rules.classify import CLASS_OF, Split
+from rules.thresholds import IDLE_HELD_MIN_S
 from rules.verdict import Phase
 
 # Shorter stretches are merged into the one before: a person reads seconds, not sub-windows.
 MIN_PHASE_S = 1.0
 MAX_PHASES = 64
+QUIET = "quiet"
 
 
 def phases(splits: Sequence[Split]) -> tuple[Phase, ...]:
@@ -22,7 +24,7 @@ def phases(splits: Sequence[Split]) -> tuple[Phase, ...]:
         else:
             runs.append((name, start, end))
     merged: list[tuple[str, float, float]] = []
-    for name, start, end in runs:
+    for name, start, end in ((_settle(r, alone=len(runs) == 1), r[1], r[2]) for r in runs):
         if merged and (merged[-1][0] == name or end - start < MIN_PHASE_S):
             merged[-1] = (merged[-1][0], merged[-1][1], end)
         else:
@@ -30,7 +32,17 @@ def phases(splits: Sequence[Split]) -> tuple[Phase, ...]:
     return tuple(Phase(class_=n, t_start_s=a, t_end_s=b) for n, a, b in merged[:MAX_PHASES])
 
 
+def _settle(run: tuple[str, float, float], *, alone: bool) -> str:
+    """A quiet run is idle when it lasts, a host gap when work surrounds it closely."""
+    name, start, end = run
+    if name != QUIET:
+        return name
+    return "idle" if alone or end - start >= IDLE_HELD_MIN_S.value else "host"
+
+
 def _prevailing(part: Split) -> str:
+    if part.quiet:
+        return QUIET
     scores: dict[str, float] = {}
     for share, seconds in part.seconds.items():
         class_ = CLASS_OF.get(share, "unknown")

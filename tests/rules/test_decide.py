@@ -48,6 +48,13 @@ def test_a_mix_says_both_parts_and_its_phases() -> None:
     assert [p.class_ for p in verdict.phases] == ["memory", "compute"]
 
 
+def test_a_long_quiet_stretch_is_an_idle_phase_and_a_short_one_the_hosts() -> None:
+    quiet: Load = {"gr_active": 0.0}
+    assert [p.class_ for p in verdict_of((20, COMPUTE), (30, quiet)).phases] == ["compute", "idle"]
+    assert [p.class_ for p in verdict_of((20, COMPUTE), (10, quiet)).phases] == ["compute", "host"]
+    assert [p.class_ for p in verdict_of((10, quiet)).phases] == ["idle"]
+
+
 def test_flicker_is_one_phase() -> None:
     parts = [(1, MEMORY if i % 2 else COMPUTE) for i in range(40)]
     assert len(verdict_of(*parts).phases) == 1
