@@ -12,7 +12,7 @@ import unicodedata
 
 REPLACEMENT = "\ufffd"
 
-# Printable by category, yet drawn as nothing: fillers, the grapheme joiner, variation selectors, blank Braille.
+# Printable by category, yet drawn as nothing: fillers, grapheme joiner, variation selectors, blank Braille.
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
     chr(c) for c in range(0xFE00, 0xFE10)
 }
