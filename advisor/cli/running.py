@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from advisor.cli.checks.host import own_pids_are_the_drivers
 from advisor.cli.child import Child
 from advisor.cli.delivery import Delivery, check_writable, deliver
 from advisor.cli.diagnostics import CliError, note
 from advisor.cli.durations import format_duration
-from advisor.cli.session import Look, Outcome, collect, live_feed, make_monitor
+from advisor.cli.session import Look, Outcome, collect, diagnosis_of, live_feed, make_monitor
 from advisor.document import Diagnosis
 from advisor.telemetry.feed import NoFeedError
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 # A healthy driver answers in 0.1 s; a slow one must not hold the command back, and is waited for beside it.
 READY_S = 1.0
 STOP_S = 5.0
+# Processes are looked at every 5 s: a command shorter than this may have used a GPU between two looks.
+ATTRIBUTION_S = 12.0
 
 
 class Observer:
@@ -81,7 +84,6 @@ class Observer:
         self._go.wait()
         self._feed.poll(0.0)  # what came before the command started is not the command's
         header = msgspec.structs.replace(hello, t_s=time.time())
-        monitor.watch_pids({self._pid})
         self.outcome = collect(
             self._feed, monitor, header, None, label="", stop=self._over.is_set, pid=self._pid
         )
@@ -111,7 +113,7 @@ def run_observed(argv: Sequence[str], look: Look, config: Config, wanted: Delive
 
 
 def _say_unobserved(program: str, problem: CliError) -> None:
-    note(f"{program} runs unobserved: {problem}" + (f"; {problem.fix}" if problem.fix else ""))
+    note(f"{program} runs unobserved: {problem}; `advisor doctor` says more")
 
 
 def _report(observer: Observer, program: str, lasted_s: float, wanted: Delivery, config: Config) -> None:
@@ -125,10 +127,12 @@ def _report(observer: Observer, program: str, lasted_s: float, wanted: Delivery,
 def _diagnosis(observer: Observer, program: str, lasted_s: float) -> Diagnosis:
     if observer.monitor is None:
         raise CliError(f"{program} could not be observed: the driver did not answer")
-    if observer.outcome.frames == 0:
-        why = observer.outcome.silence or f"it ended after {format_duration(max(lasted_s, 0.001))}"
+    outcome = observer.outcome
+    if outcome.frames == 0:
+        why = outcome.silence or f"it ended after {format_duration(max(lasted_s, 0.001))}"
         raise CliError(f"{program} was not observed: no sample came while it ran ({why})")
-    diagnosis = observer.monitor.diagnosis()
-    if not diagnosis.verdicts:
-        raise CliError(f"{program} and its children used no GPU in {format_duration(lasted_s)}")
-    return diagnosis
+    if not outcome.keys:
+        if lasted_s > ATTRIBUTION_S and own_pids_are_the_drivers():
+            raise CliError(f"{program} and its children used no GPU in {format_duration(lasted_s)}")
+        note(f"{program} was not seen among the GPU processes; this is every visible GPU while it ran")
+    return diagnosis_of(observer.monitor, outcome)

@@ -28,6 +28,6 @@ def open_screen(
 
     source = MonitorThread(feed, monitor, hello, open_recorder=open_recorder)
     try:
-        return run_tui(source, theme=config.theme, ascii=config.ascii)
+        return run_tui(source, theme="dark" if config.theme == "auto" else config.theme, ascii=config.ascii)
     finally:
         source.close()

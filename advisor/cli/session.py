@@ -15,7 +15,7 @@ from advisor.cli.diagnostics import CliError, ExitCode, Progress, cannot_measure
 from advisor.cli.durations import format_duration
 from advisor.document import Diagnosis
 from advisor.telemetry.feed import Feed, NoFeedError
-from advisor.telemetry.records import End, Frame, Gap, Hello, Message
+from advisor.telemetry.records import End, Frame, Gap, Hello, Message, ProcessSample
 
 if TYPE_CHECKING:
     from advisor.config import Config
@@ -38,9 +38,14 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How a look ended. frames: how many ticks had data. silence: the last reason for having none."""
+    """How a look ended. frames: how many ticks had data. silence: the last reason for having none.
+
+    pids: the watched process and its descendants, when one was watched. keys: devices they were seen on.
+    """
 
     frames: int = 0
+    pids: frozenset[int] = frozenset()
+    keys: frozenset[str] = frozenset()
     interrupted: bool = False
     ended: End | None = None
     silence: str = ""
@@ -72,7 +77,6 @@ def make_monitor(hello: Hello, look: Look, config: Config) -> Monitor:
         window_s=look.window_s,
         source=look.source,
         keys=selected_keys(hello, look),
-        pids=None if look.pid is None else frozenset({look.pid}),
         price_flag=look.price,
         config=config,
         env=dict(os.environ),
@@ -106,30 +110,24 @@ def collect(
     """Feed the monitor until the time is over, the stream ends, `stop` says so, or Ctrl-C.
 
     A driver that does not answer takes no longer than one that does: polls are short and bounded.
-    pid: this process and its children, also later ones, are what the monitor watches.
+    pid: note on which devices this process and its descendants, also later ones, are seen.
     """
-    tally = _Tally()
+    tally = _Tally(pid)
     progress = Progress(False) if label == "" else Progress()
     begin = time.monotonic()
     monitor.feed(hello)
     try:
         while tally.ended is None and not stop() and (left := _left(begin, duration_s)) > 0:
-            _take(feed.poll(min(POLL_S, left)), monitor, tally, pid)
+            for message in feed.poll(min(POLL_S, left)):
+                monitor.feed(message)
+                tally.count(message)
+            monitor.tick(time.time())
             progress.show(_progress(label, time.monotonic() - begin, duration_s, tally.silence))
     except KeyboardInterrupt:
         tally.interrupted = True
     finally:
         progress.clear()
     return tally.outcome()
-
-
-def _take(messages: Sequence[Message], monitor: Monitor, tally: _Tally, pid: int | None) -> None:
-    for message in messages:
-        if pid is not None and isinstance(message, Frame) and message.processes is not None:
-            monitor.watch_pids(tree_pids(pid))
-        monitor.feed(message)
-        tally.count(message)
-    monitor.tick(time.time())
 
 
 def tree_pids(pid: int) -> set[int]:
@@ -162,25 +160,34 @@ def exit_of(outcome: Outcome) -> ExitCode:
 
 
 def diagnosis_of(monitor: Monitor, outcome: Outcome) -> Diagnosis:
-    """The diagnosis of what was seen. Raises CliError (130) when it was interrupted before any data."""
+    """The diagnosis of what was seen, of the watched processes' devices alone when some were seen there.
+
+    Raises CliError (130) when it was interrupted before any data.
+    """
     if outcome.interrupted and outcome.frames == 0:
         raise CliError("interrupted before any data came", code=ExitCode.INTERRUPTED)
+    if outcome.keys:
+        monitor.watch_pids(outcome.pids)
     return monitor.diagnosis()
 
 
 class _Tally:
     """What went by while collecting."""
 
-    def __init__(self) -> None:
+    def __init__(self, pid: int | None) -> None:
+        self._pid = pid
+        self._pids: set[int] = set()
+        self._keys: set[str] = set()
         self.frames = 0
         self.interrupted = False
         self.ended: End | None = None
         self.silence = ""
 
-    def count(self, message: object) -> None:
+    def count(self, message: Message) -> None:
         if isinstance(message, Frame):
             self.frames += 1
             self.silence = ""
+            self._match(message.processes)
         elif isinstance(message, Gap):
             self.silence = message.reason
         elif isinstance(message, End):
@@ -188,8 +195,19 @@ class _Tally:
 
     def outcome(self) -> Outcome:
         return Outcome(
-            frames=self.frames, interrupted=self.interrupted, ended=self.ended, silence=self.silence
+            frames=self.frames,
+            pids=frozenset(self._pids),
+            keys=frozenset(self._keys),
+            interrupted=self.interrupted,
+            ended=self.ended,
+            silence=self.silence,
         )
+
+    def _match(self, seen: Sequence[ProcessSample] | None) -> None:
+        if self._pid is None or seen is None:
+            return
+        self._pids |= tree_pids(self._pid)
+        self._keys |= {process.key for process in seen if process.pid in self._pids}
 
 
 def _left(begin: float, duration_s: float | None) -> float:

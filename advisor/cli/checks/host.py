@@ -42,12 +42,20 @@ def _cgroup_view(root: Path) -> tuple[str | None, str]:
     return None, ""
 
 
-def _pid_namespace(root: Path) -> Check:
+def own_pids_are_the_drivers(root: Path = Path("/")) -> bool | None:
+    """True in the host's PID namespace, whose numbers the driver uses; None where that cannot be told."""
     try:
-        inode = int((root / "proc/self/ns/pid").readlink().name.partition("[")[2].rstrip("]"))
+        name = (root / "proc/self/ns/pid").readlink().name
+        return int(name.partition("[")[2].rstrip("]")) == FIRST_PID_NAMESPACE
     except (OSError, ValueError):
+        return None
+
+
+def _pid_namespace(root: Path) -> Check:
+    same = own_pids_are_the_drivers(root)
+    if same is None:
         return skip("host.pid_namespace", "cannot be told here")
-    if inode == FIRST_PID_NAMESPACE:
+    if same:
         return ok("host.pid_namespace", "the host's own: GPU processes can be matched")
     return warn(
         "host.pid_namespace",

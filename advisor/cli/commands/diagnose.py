@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import rich_click as click
 
-from advisor.cli.diagnostics import ExitCode
+from advisor.cli.diagnostics import CliError, ExitCode, cannot_measure
 from advisor.cli.options import (
     duration_option,
     gpu_option,
@@ -63,12 +64,19 @@ def command(
     wanted = delivery(form, as_json, out, flavor, keep)
     check_writable(wanted)
     config = load_config(interval_s=interval)
+    if pid is not None and not Path(f"/proc/{pid}").exists():
+        raise CliError(f"there is no process {pid}", "check the PID with nvidia-smi or ps")
     gate = parse_fail_on(fail_on or (config.fail_on,))
     look = Look(gpu=gpu, pid=pid, price=price, command=reproduce(sys.argv[1:]))
     feed = live_feed(config)
     with started(feed) as hello:
         monitor = make_monitor(hello, look, config)
         outcome = collect(feed, monitor, hello, duration, pid=pid)
+    if pid is not None and outcome.frames > 0 and not outcome.keys:
+        raise cannot_measure(
+            f"process {pid} and its children hold no GPU that can be seen here",
+            "Check the PID with nvidia-smi; in a container the driver's PIDs are the host's.",
+        )
     diagnosis = diagnosis_of(monitor, outcome)
     deliver(diagnosis, wanted, config)
     code = exit_of(outcome)

@@ -20,7 +20,7 @@ def command(code: str, as_json: bool) -> int:
     try:
         rule = get_rule(code)
     except UnknownRuleError as error:
-        raise CliError(str(error), "`advisor rules` lists every code") from error
+        raise CliError(str(error)) from error
     if as_json:
         output.write_record(as_record(rule, with_page=True))
     else:
