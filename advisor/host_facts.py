@@ -25,7 +25,7 @@ def process_facts(looks: Sequence[ProcessSample]) -> dict[str, Any]:
     cpu = _median(p.cpu_frac for p in looks)
     children = _median(p.children for p in looks)
     child_cpu = _median(p.children_cpu_frac for p in looks)
-    together = None if cpu is None else cpu + (children or 0.0) * (child_cpu or 0.0)
+    together = None if cpu is None else cpu + (child_cpu or 0.0)
     return {
         "process_cpu_cores": together,
         "main_thread_cpu_frac": _median(p.busiest_thread_frac for p in looks),

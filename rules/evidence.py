@@ -69,6 +69,7 @@ class HostEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     process_cpu_cores: cores used by the process and its children together (2.5 = two and a half).
     main_thread_cpu_frac: median share of one core used by the process's busiest thread.
+    children_cpu_frac: cores that all children use together.
     children_busy: children at 0.9 of a core or more, out of `children`.
     children_dstate_frac, process_dstate_frac: share of looks at which it waited uninterruptibly (disk, NFS).
     psi_*: share of time some task waited for that resource (/proc/pressure `some avg10` / 100).

@@ -112,6 +112,7 @@ class ProcessSample(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     key: the device. name: program or script name, untrusted. command: only as far as a job or cause
     needs it, redacted. job: "slurm:<id>", "pod:<uid>", "container:<id>".
     state: psutil's name ("running", "sleeping", "disk-sleep", ...).
+    children_cpu_frac: cores that all its descendants use together (7.5 = seven and a half).
     busiest_thread_system_frac: the part of the busiest thread's CPU spent in the kernel.
     """
 
