@@ -7,6 +7,7 @@ does I/O; `advisor.pump` moves messages from a feed into a monitor.
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 
@@ -25,6 +26,9 @@ from probes.ceilings import Ceilings
 from rules.engine import Result, Subject, diagnose
 from rules.finding import LadderRow, Price
 from rules.hysteresis import Steady
+
+# A frame may be late by one tick on a busy node; this many missing ticks at the end are a silence.
+SILENT_INTERVALS = 2.5
 
 _MODES: dict[dx.Source, Mode] = {"live": "live", "run": "live", "replay": "replay", "demo": "demo"}
 
@@ -88,6 +92,14 @@ class Monitor:
         """Let time pass without data, so that a silence grows while it lasts."""
         if self.gap is not None:
             self._now_s = max(self._now_s, t_s)
+
+    def note_silence(self, t_s: float) -> None:
+        """Mark a live stream silent when it stopped so shortly before the end that its feed has not said so."""
+        last = max((t.last_s for t in self.tracks.values() if t.last_s is not None), default=None)
+        if self.gap is None and last is not None and t_s - last > SILENT_INTERVALS * self.interval_s:
+            since = time.strftime("%H:%M:%S", time.localtime(last))
+            self.feed(Gap(t_s=last, kind="silent", reason=f"driver not answering since {since}"))
+            self.tick(t_s)
 
     def watch_pids(self, pids: Iterable[int]) -> None:
         """Add processes whose devices are to be shown, such as children that appeared meanwhile."""

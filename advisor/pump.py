@@ -45,6 +45,8 @@ def collect(
         for message in feed.poll(left):
             monitor.feed(message)
         monitor.tick(time.time())
+    if monitor.end is None and monitor.options.source in ("live", "run"):
+        monitor.note_silence(time.time())
     return monitor.diagnosis()
 
 

@@ -37,7 +37,7 @@ class Track:
         self.silent_since_s: float | None = None
         self.seen_gpm = False
         self._limits: Limits = limits_of(self._blank(), ceilings)
-        self._last_s: float | None = None
+        self.last_s: float | None = None
         self._launching = False
         self.removed = False
 
@@ -74,7 +74,7 @@ class Track:
         """Keep one sample, split its sub-windows, and return the splits."""
         self._end_silence(sample.t_s)
         made = self._sub_windows(sample, interval_s)
-        self._last_s = sample.t_s
+        self.last_s = sample.t_s
         self.samples.append(sample)
         splits = []
         for window in made:
@@ -111,14 +111,14 @@ class Track:
                 self.seen_gpm = True
                 self.windows.clear()
             return [self._from_gpm(g, sample) for g in sample.gpm]
-        if self.seen_gpm or (self.info.gpm and self._last_s is None):
+        if self.seen_gpm or (self.info.gpm and self.last_s is None):
             return []
         return [self._from_nvml(sample, interval_s)]
 
     def _elapsed(self, sample: Sample, interval_s: float) -> float:
-        if self._last_s is None:
+        if self.last_s is None:
             return interval_s
-        return min(max(sample.t_s - self._last_s, 0.0), 3.0 * interval_s)
+        return min(max(sample.t_s - self.last_s, 0.0), 3.0 * interval_s)
 
     def _from_gpm(self, g: Gpm, sample: Sample) -> SubWindow:
         counters = {name: getattr(g, name) for name in _GPM_FIELDS}

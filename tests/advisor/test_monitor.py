@@ -114,6 +114,14 @@ def test_a_silence_is_unknown_while_it_lasts_and_a_gap_afterwards() -> None:
     assert any(p.gap for p in m.snapshot().devices[0].history)
 
 
+def test_a_stream_that_stopped_just_before_the_end_is_silent_too() -> None:
+    m = monitor(frames(MEMORY, 10))
+    m.note_silence(T0 + 12)
+    assert m.diagnosis().verdicts[0].class_ == "memory"
+    m.note_silence(T0 + 13)
+    assert m.diagnosis().verdicts[0].cause == "driver-silent"
+
+
 def test_mig_instances_are_rows_and_the_unallocated_rest_is_free() -> None:
     parent = device(0, mig_enabled=True)
     slices = tuple(
