@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 
 import msgspec
-from probes.specs import assumed_ceilings, find_spec
 
 from advisor import diagnosis as dx
 from advisor.config import Config
@@ -23,6 +22,7 @@ from advisor.snapshot import DeviceView, HistoryPoint, Mode, Snapshot, State
 from advisor.telemetry.records import DeviceInfo, End, Frame, Gap, Hello, HostSample, Message, Sample
 from advisor.tracks import Track
 from probes.ceilings import Ceilings
+from probes.specs import assumed_ceilings, find_spec
 from rules.engine import Result, Subject, diagnose
 from rules.finding import LadderRow, Price
 from rules.hysteresis import Steady
@@ -94,7 +94,7 @@ class Monitor:
             self._now_s = max(self._now_s, t_s)
 
     def note_silence(self, t_s: float) -> None:
-        """Mark a live stream silent when it stopped so shortly before the end that its feed has not said so."""
+        """Mark a live stream silent that stopped too shortly before the end for its feed to say so."""
         last = max((t.last_s for t in self.tracks.values() if t.last_s is not None), default=None)
         if self.gap is None and last is not None and t_s - last > SILENT_INTERVALS * self.interval_s:
             since = time.strftime("%H:%M:%S", time.localtime(last))

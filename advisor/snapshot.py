@@ -11,7 +11,6 @@ from advisor.telemetry.records import DeviceInfo, Hello, HostSample, ProcessSamp
 from rules.finding import LadderRow
 from rules.verdict import Verdict
 
-
 Mode = Literal["live", "replay", "demo"]
 State = Literal["waiting", "ok", "lost", "silent"]
 
