@@ -1,0 +1,52 @@
+"""Fixtures for all tests: the simulated NVML library."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.nvml_stub.build import build_stub, compiler, default_cache
+from tests.nvml_stub.scenarios import SCENARIOS
+
+
+@dataclass(frozen=True)
+class NvmlStub:
+    """The compiled simulated library and a folder for scenario files."""
+
+    library: Path
+    scratch: Path
+    cache: Path
+
+    def env(self, scenario: dict[str, Any] | str, *, anchor: bool = False, **extra: str) -> dict[str, str]:
+        """Environment for a subprocess that shall find this library and play the scenario.
+
+        scenario: a dict, or the name of one in tests.nvml_stub.scenarios. anchor: time 0 is now, for every
+        process that plays it, rather than each process's own first nvmlInit. extra: more variables.
+        """
+        document = SCENARIOS[scenario]() if isinstance(scenario, str) else scenario
+        if anchor:
+            document = {**document, "t0": time.time()}
+        path = self.scratch / f"scenario-{time.monotonic_ns()}.json"
+        path.write_text(json.dumps(document))
+        found = os.pathsep.join(filter(None, [str(self.library), os.environ.get("LD_LIBRARY_PATH")]))
+        return {**os.environ, "LD_LIBRARY_PATH": found, "ADVISOR_NVML_SCENARIO": str(path), **extra}
+
+    def without(self, omit: Sequence[str]) -> NvmlStub:
+        """A library that lacks these functions, as an older driver's does."""
+        return NvmlStub(build_stub(self.cache, omit), self.scratch, self.cache)
+
+
+@pytest.fixture(scope="session")
+def nvml_stub(tmp_path_factory: pytest.TempPathFactory) -> NvmlStub:
+    """The simulated NVML library, compiled once and kept in the user's cache."""
+    if compiler() is None:
+        pytest.skip("no C compiler: the simulated NVML library cannot be built")
+    cache = default_cache()
+    return NvmlStub(build_stub(cache), tmp_path_factory.mktemp("nvml"), cache)
