@@ -12,7 +12,7 @@ class DocumentError(Exception):
 
 
 class WriteError(OSError):
-    """A file cannot be written; what was there before still is. `strerror` is the reason, `fix` what to do."""
+    """A file cannot be written; what was there still is. `strerror` is the reason, `fix` what to do."""
 
     def __init__(self, number: int, reason: str, fix: str, shown_path: str) -> None:
         super().__init__(number, reason)

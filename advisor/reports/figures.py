@@ -18,6 +18,7 @@ _UNITS = {
     "j": "J",
     "count": "",
 }
+UNITS = frozenset({"frac", "bytes_s", "bytes", "usd_h", "", *_UNITS})
 _RATES = ((1e12, "TB/s"), (1e9, "GB/s"), (1e6, "MB/s"), (1e3, "kB/s"), (0.0, "B/s"))
 _SIZES = ((1024.0**4, "TiB"), (1024.0**3, "GiB"), (1024.0**2, "MiB"), (1024.0, "KiB"), (0.0, "B"))
 
@@ -43,7 +44,9 @@ def fraction(figure: float) -> str:
 
 
 def number(figure: float) -> str:
-    """Three digits at least, thousands separated: 7.9, 291, 1,755."""
+    """Three digits, more in front of the point, thousands separated: 7.9, 291, 1,755."""
+    if not math.isfinite(figure):
+        return UNKNOWN
     if figure == int(figure) or abs(figure) >= 100:
         return f"{figure:,.0f}" if abs(figure) < 1e15 else f"{figure:.3g}"
     return f"{figure:.3g}"
@@ -64,11 +67,6 @@ def factor(times: float) -> str:
     if times >= 10:
         return f"{times:,.0f}×"
     return f"{times:.2f}".removesuffix("0") + "×"
-
-
-def gain(times: float) -> str:
-    """1.4 -> "+40 %", 0.9 -> "-10 %"."""
-    return f"{(times - 1) * 100:+,.0f} %"
 
 
 def size(count: float) -> str:

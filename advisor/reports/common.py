@@ -1,0 +1,125 @@
+"""What every report says, in the order it says it; how it looks is each format's own business.
+
+Untrusted text (names, claims, commands) goes through a `Style` the moment it is read, cut to a length
+first, so that no cut falls inside an escape. Figures and words of our own are not escaped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from advisor.document import Diagnosis
+from rules.finding import Finding, LadderRow
+from rules.verdict import Verdict
+
+CELL = 160
+SENTENCE = 400
+PARAGRAPH = 900
+
+_CODE_SPAN = re.compile(r"(`[^`]+`)")
+_NOT_WASTED = frozenset({"useful", "unknown"})
+
+
+class Style(msgspec.Struct, frozen=True):
+    """How one format shows untrusted text: inline, and as code."""
+
+    escape: Callable[[str], str]
+    escape_code: Callable[[str], str]
+
+    def text(self, raw: str, limit: int = CELL) -> str:
+        """Inline text of at most `limit` characters once it is escaped."""
+        return bounded(self.escape, raw, limit)
+
+    def code(self, raw: str, limit: int = SENTENCE) -> str:
+        """Inline code of at most `limit` characters once it is escaped."""
+        return bounded(self.escape_code, raw, limit)
+
+    def prose(self, raw: str, limit: int = PARAGRAPH) -> str:
+        """A sentence or two in which `backticks` mark code."""
+        return bounded(self._spans, raw, limit)
+
+    def _spans(self, raw: str) -> str:
+        return "".join(self._span(part) for part in _CODE_SPAN.split(raw))
+
+    def _span(self, part: str) -> str:
+        if _CODE_SPAN.fullmatch(part):
+            return self.escape_code(part[1:-1])
+        body = part.strip()
+        before, _, after = part.partition(body) if body else (part[:1], "", "")
+        return f"{' ' if before else ''}{self.escape(body)}{' ' if after else ''}"
+
+
+def bounded(escape: Callable[[str], str], raw: str, limit: int) -> str:
+    """`escape` of the longest start of `raw` that fits into `limit` characters, marked where it was cut."""
+    whole = raw[: limit + 1]
+    if len(whole) <= limit and len(shown := escape(whole)) <= limit:
+        return shown
+    low, high = 0, min(len(raw), limit)
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = len(escape(raw[:middle] + "…")) <= limit
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return escape(raw[:low] + "…")
+
+
+def width_of(text: str) -> int:
+    """Length as trackers count it: UTF-16 units, so a character outside the basic plane counts twice."""
+    return len(text) + sum(char > "\uffff" for char in text)
+
+
+def row_name(gpu: int, mig: str | None, style: Style) -> str:
+    """ "GPU 2", or "GPU 0 MIG 1g.10gb/7" for an instance."""
+    return f"GPU {gpu} MIG {style.text(mig, 60)}" if mig else f"GPU {gpu}"
+
+
+def is_node(diagnosis: Diagnosis) -> bool:
+    """True when there is more than one row, so that totals are needed."""
+    return max(len(diagnosis.verdicts), len(diagnosis.ladder)) > 1
+
+
+def ranked(findings: Sequence[Finding]) -> list[Finding]:
+    """By dollars an hour, then by share of paid time."""
+    return sorted(findings, key=lambda f: (-(f.usd_h or 0.0), -f.share, f.gpu, f.code))
+
+
+def rows_by_key(diagnosis: Diagnosis) -> dict[str, LadderRow]:
+    """The ladder row of each device. A MIG GPU's unallocated part never hides an instance."""
+    return {row.key: row for row in diagnosis.ladder}
+
+
+def wasted_share(row: LadderRow) -> float:
+    """The part of the row's time that was neither useful nor unknown."""
+    return sum(share for term, share in row.shares.items() if term not in _NOT_WASTED)
+
+
+def worst(diagnosis: Diagnosis) -> Verdict | None:
+    """The verdict to speak of first: most dollars wasted, then most time wasted."""
+    rows = rows_by_key(diagnosis)
+
+    def order(verdict: Verdict) -> tuple[float, float, int]:
+        row = rows.get(verdict.key)
+        return (
+            (0.0, 0.0, -verdict.gpu)
+            if row is None
+            else (row.wasted_usd_h or 0.0, wasted_share(row), -verdict.gpu)
+        )
+
+    return max(diagnosis.verdicts, key=order, default=None)
+
+
+def labels(diagnosis: Diagnosis, style: Style) -> list[str]:
+    """What must be read before anything else: that data is synthetic, or is a replay."""
+    p = diagnosis.provenance
+    found = []
+    if p.synthetic:
+        found.append("SYNTHETIC DATA: no GPU produced these figures.")
+    if p.source == "demo":
+        found.append("DEMO: the bundled recording, not this node.")
+    if p.source == "replay":
+        found.append("REPLAY: made from a recording, not from a live node.")
+    if found and p.note:
+        found.append(f"Note: {style.prose(p.note, SENTENCE)}")
+    return found

@@ -1,0 +1,151 @@
+"""Findings as a report words them: what, how it is known, what to do, what that would buy, how to check."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+
+import msgspec
+
+from advisor.document import Diagnosis
+from advisor.reports.common import CELL, SENTENCE, Style, row_name, rows_by_key
+from advisor.reports.figures import UNITS, factor, fraction, percent, usd, value
+from rules.finding import Effect, Finding
+from rules.verdict import EvidenceItem
+
+MAX_EVIDENCE = 16
+MAX_ACTIONS = 8
+MAX_CHECK_S = 600.0
+
+_CODE = re.compile(r"[A-Z]{2,8}\d{1,4}")
+
+
+class EvidenceRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of an evidence table, ready to show."""
+
+    metric: str
+    value: str
+    threshold: str
+    source: str
+
+
+class FindingView(msgspec.Struct, frozen=True, kw_only=True):
+    """One finding, ready to show. `check` holds code."""
+
+    code: str
+    title: str
+    facts: tuple[str, ...]
+    claim: str
+    evidence: tuple[EvidenceRow, ...]
+    more_evidence: int
+    why: str
+    actions: tuple[str, ...]
+    expect: str
+    check: tuple[str, ...]
+
+
+def view(finding: Finding, diagnosis: Diagnosis, style: Style) -> FindingView:
+    """A finding in words."""
+    return FindingView(
+        code=style.text(finding.code, 40),
+        title=style.text(finding.title, CELL),
+        facts=_facts(finding, style),
+        claim=style.prose(finding.claim),
+        evidence=evidence_rows(finding.evidence[:MAX_EVIDENCE], style),
+        more_evidence=max(0, len(finding.evidence) - MAX_EVIDENCE),
+        why=style.prose(finding.why),
+        actions=tuple(style.prose(action, SENTENCE) for action in finding.actions[:MAX_ACTIONS]),
+        expect=_expect(finding, diagnosis, style),
+        check=tuple(style.code(command) for command in checks(finding, diagnosis)),
+    )
+
+
+def evidence_rows(items: Sequence[EvidenceItem], style: Style) -> tuple[EvidenceRow, ...]:
+    """Evidence lines with values in their units."""
+    return tuple(
+        EvidenceRow(
+            metric=style.text(item.metric),
+            value=_value(item, style),
+            threshold=style.text(item.threshold or "–", 80),
+            source=style.text(item.source or "–"),
+        )
+        for item in items
+    )
+
+
+def _value(item: EvidenceItem, style: Style) -> str:
+    """Figures are our own words; text and unknown units are not."""
+    shown = value(item.value, item.unit)
+    return shown if isinstance(item.value, float | int) and item.unit in UNITS else style.text(shown, 80)
+
+
+def worth(finding: Finding) -> str:
+    """What is at stake, in dollars where a price is known."""
+    if finding.usd_h is None:
+        return f"{percent(finding.share)} of paid time"
+    return f"up to {usd(finding.usd_h)}/h, {percent(finding.share)} of paid time"
+
+
+def checks(finding: Finding, diagnosis: Diagnosis) -> list[str]:
+    """Commands that show whether the fix worked, and how the rule decides."""
+    p = diagnosis.provenance
+    length = min(MAX_CHECK_S, max(1.0, p.t_end_s - p.t_start_s))
+    place = finding.key if finding.mig else str(finding.gpu)
+    commands = [f"advisor diagnose --gpu {shlex.quote(place)} --duration {length:.0f}s"]
+    if _CODE.fullmatch(finding.code):
+        commands.append(f"advisor explain {finding.code}")
+    return commands
+
+
+def _facts(finding: Finding, style: Style) -> tuple[str, ...]:
+    who = "the job's owner can act" if finding.owner == "job" else "the fleet's operator can act"
+    place = row_name(finding.gpu, finding.mig, style)
+    return (
+        place,
+        f"severity {finding.severity}",
+        worth(finding),
+        f"confidence {fraction(finding.confidence)}",
+        who,
+    )
+
+
+def _expect(finding: Finding, diagnosis: Diagnosis, style: Style) -> str:
+    if finding.effect is None:
+        return f"{worth(finding)}." if finding.usd_h or finding.share else ""
+    row = rows_by_key(diagnosis).get(finding.key)
+    price = row.price_usd_h if row else None
+    effect = finding.effect
+    said = f"{_times(effect)}{_dollars(effect, price, finding.usd_h)}.{_bound(effect)}"
+    return f"{said} Basis: {style.prose(effect.basis, SENTENCE)}" if effect.basis else said
+
+
+def _times(effect: Effect) -> str:
+    low, high = factor(effect.low), factor(effect.high)
+    gains = _percent_gain(effect)
+    slower = "; it may be slower" if effect.low < 1 else ""
+    return (
+        f"{low} throughput ({gains}{slower})"
+        if low == high
+        else f"{low} to {high} throughput ({gains}{slower})"
+    )
+
+
+def _percent_gain(effect: Effect) -> str:
+    low, high = (f"{(x - 1) * 100:.0f} %" for x in (effect.low, effect.high))
+    return f"{low} more" if low == high else f"{low} to {high} more"
+
+
+def _dollars(effect: Effect, price_usd_h: float | None, at_most: float | None) -> str:
+    """The same work at factor x costs 1/x of today's, so 1 - 1/x of the price is won back."""
+    if price_usd_h is None or effect.low <= 0 or effect.high <= 0:
+        return ""
+    cap = price_usd_h if at_most is None else at_most
+    low, high = (usd(min(cap, price_usd_h * (1 - 1 / x))) for x in (effect.low, effect.high))
+    return f", worth {low} per hour" if low == high else f", worth {low} to {high} per hour"
+
+
+def _bound(effect: Effect) -> str:
+    """The bound, unless the range or its basis has said it already."""
+    known = effect.bound is None or effect.bound <= effect.high * 1.005 or "bound" in effect.basis
+    return "" if known or effect.bound is None else f" No fix of this kind exceeds {factor(effect.bound)}."

@@ -1,0 +1,215 @@
+"""The waste ladder as a table whose displayed dollars sum to the displayed bill."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from advisor.document import Diagnosis
+from advisor.reports.common import CELL, Style
+from advisor.reports.figures import fraction, percent, usd
+from rules.economics import split_cents
+from rules.finding import TERMS, LadderRow
+from rules.headline import cause_words
+from rules.verdict import Verdict
+
+LABELS: dict[str, str] = {
+    "free": "free: no process uses it",
+    "idle_held": "idle-held: memory held, nothing runs",
+    "host_gap": "host gap",
+    "communication": "communication",
+    "throttle": "throttle: clocks held down",
+    "inefficiency": "inefficiency: busy, below the card's ceiling",
+    "useful": "useful",
+    "unknown": "unknown",
+}
+
+# Which term a finding's code explains. Codes of other families explain none alone.
+_FAMILIES: dict[str, str] = {
+    "IDLE": "idle_held",
+    "HOST": "host_gap",
+    "MEM": "inefficiency",
+    "COMP": "inefficiency",
+    "COMM": "communication",
+}
+_NOT_WASTED = frozenset({"useful", "unknown"})
+_SHOWN_PLACES = 3
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One term. usd is None without a price; frac is what a bar draws."""
+
+    term: str
+    usd: str | None
+    share: str
+    frac: float
+    where: str
+
+
+class Ladder(msgspec.Struct, frozen=True, kw_only=True):
+    """The lines, and what they sum to. Dollars are those shown, in whole cents.
+
+    price: where the price comes from, or that there is none. unpriced: rows left out for want of one.
+    """
+
+    lines: tuple[Line, ...]
+    price_usd_h: float | None
+    wasted_usd_h: float | None
+    wasted_share: float
+    unknown_usd_h: float | None
+    unknown_share: float
+    price: str
+    unpriced: int
+
+
+def ladder(diagnosis: Diagnosis, style: Style) -> Ladder:
+    """The node's ladder: over the rows that have a price, or over all rows in shares when none has."""
+    rows = diagnosis.ladder
+    priced = [row for row in rows if row.price_usd_h is not None and row.terms is not None]
+    used = priced or list(rows)
+    shares = _mean_shares(used, by_price=bool(priced))
+    price = sum(row.price_usd_h or 0.0 for row in priced) if priced else None
+    dollars = None if price is None else cents(_sum_terms(priced), price)
+    return Ladder(
+        lines=_lines(diagnosis, used, shares, dollars, style),
+        price_usd_h=None if dollars is None else round(sum(dollars.values()), 2),
+        wasted_usd_h=None if dollars is None else _wasted(dollars),
+        wasted_share=_wasted(shares),
+        unknown_usd_h=None if dollars is None else dollars.get("unknown", 0.0),
+        unknown_share=shares.get("unknown", 0.0),
+        price=_price_source(priced, style),
+        unpriced=len(rows) - len(used),
+    )
+
+
+def cents(terms: dict[str, float], total: float) -> dict[str, float]:
+    """Terms in whole cents that sum to the bill. A document whose own sums are off is shown as it is."""
+    try:
+        return split_cents(terms, total)
+    except (ValueError, OverflowError):
+        return {term: round(value, 2) for term, value in terms.items()}
+
+
+def _wasted(terms: dict[str, float]) -> float:
+    return sum(value for term, value in terms.items() if term not in _NOT_WASTED)
+
+
+def _sum_terms(rows: Sequence[LadderRow]) -> dict[str, float]:
+    return {term: sum((row.terms or {}).get(term, 0.0) for row in rows) for term in TERMS}
+
+
+def _mean_shares(rows: Sequence[LadderRow], *, by_price: bool) -> dict[str, float]:
+    """Shares over all rows, weighted by what each costs where that is known."""
+    weights = [(row.price_usd_h or 0.0) if by_price else 1.0 for row in rows]
+    whole = sum(weights)
+    if whole <= 0:
+        weights, whole = [1.0] * len(rows), float(len(rows))
+    pairs = list(zip(rows, weights, strict=True))
+    return {
+        term: sum(row.shares.get(term, 0.0) * w for row, w in pairs) / whole if pairs else 0.0
+        for term in TERMS
+    }
+
+
+def _lines(
+    diagnosis: Diagnosis,
+    rows: Sequence[LadderRow],
+    shares: dict[str, float],
+    dollars: dict[str, float] | None,
+    style: Style,
+) -> tuple[Line, ...]:
+    whole = cents(shares, 1.0)
+    shown = [term for term in TERMS if shares[term] > 0 and (whole[term] or (dollars or {}).get(term))]
+    return tuple(
+        Line(
+            term=term,
+            usd=None if dollars is None else usd(dollars[term]),
+            share=percent(whole[term]) if whole[term] else "<1 %",
+            frac=shares[term],
+            where=_where(term, diagnosis, rows, style),
+        )
+        for term in shown
+    )
+
+
+def _where(term: str, diagnosis: Diagnosis, rows: Sequence[LadderRow], style: Style) -> str:
+    codes = _codes(term, diagnosis, style)
+    if len(rows) > 1:
+        return f"{LABELS[term]}{_places(term, rows, style)}{codes and f': {codes}'}"
+    return f"{LABELS[term]}{_reason(term, diagnosis, style)}{codes and f' ({codes})'}"
+
+
+def _places(term: str, rows: Sequence[LadderRow], style: Style) -> str:
+    """On a node: which rows the term comes from, largest first."""
+
+    def amount(row: LadderRow) -> float:
+        return row.shares.get(term, 0.0) if row.terms is None else row.terms.get(term, 0.0)
+
+    top = sorted((row for row in rows if amount(row) >= 0.005), key=lambda row: (-amount(row), row.gpu))
+    said = [
+        f"{_name(row, style)} {percent(amount(row)) if row.terms is None else usd(amount(row))}"
+        for row in top
+    ]
+    more = f", {len(said) - _SHOWN_PLACES} more" if len(said) > _SHOWN_PLACES else ""
+    return f" ({', '.join(said[:_SHOWN_PLACES])}{more})" if said else ""
+
+
+def _name(row: LadderRow, style: Style) -> str:
+    return f"GPU {row.gpu} {style.text(row.mig, 30)}" if row.mig else f"GPU {row.gpu}"
+
+
+def _reason(term: str, diagnosis: Diagnosis, style: Style) -> str:
+    """On one GPU: the verdict's words for the term."""
+    verdict = diagnosis.verdicts[0] if diagnosis.verdicts else None
+    if verdict is None:
+        return ""
+    if term == "host_gap":
+        return _host_cause(verdict, style)
+    if term == "inefficiency":
+        return _roofs(verdict, style)
+    if term == "unknown" and verdict.unknown_because:
+        return f": {style.text(verdict.unknown_because[0], CELL)}"
+    return ""
+
+
+def _host_cause(verdict: Verdict, style: Style) -> str:
+    cause = (
+        verdict.cause
+        if verdict.class_ == "host"
+        else verdict.secondary_cause
+        if verdict.secondary == "host"
+        else None
+    )
+    return f": {style.text(cause_words(cause), CELL)}" if cause else ""
+
+
+def _roofs(verdict: Verdict, style: Style) -> str:
+    label = f" {style.text(verdict.ceilings_label, 20)}" if verdict.ceilings_label else ""
+    said = []
+    if verdict.dram_roof_frac is not None:
+        said.append(f"DRAM at {fraction(verdict.dram_roof_frac)}")
+    if verdict.pipe_roof_frac is not None:
+        said.append(f"{style.text(verdict.pipe or 'compute', 30)} at {fraction(verdict.pipe_roof_frac)}")
+    return f" ({', '.join(said)} of its{label} ceiling)" if said else ""
+
+
+def _codes(term: str, diagnosis: Diagnosis, style: Style) -> str:
+    found = {f.code for f in diagnosis.findings if _FAMILIES.get(f.code.rstrip("0123456789")) == term}
+    return ", ".join(style.text(code, 20) for code in sorted(found)[:4])
+
+
+def _price_source(rows: Sequence[LadderRow], style: Style) -> str:
+    """Whose price it is, once for each different one."""
+    if not rows:
+        return f"no price is known, so these are shares of time alone; {style.code('--price')} gives one"
+    seen = dict.fromkeys((row.basis, row.price_source) for row in rows)
+    said = [
+        f"price ({style.text(basis, 30)}): {style.text(source, CELL)}"
+        if source
+        else f"price ({style.text(basis, 30)})"
+        for basis, source in seen
+    ]
+    return "; ".join(said[:_SHOWN_PLACES]) + (
+        f"; {len(said) - _SHOWN_PLACES} more" if len(said) > _SHOWN_PLACES else ""
+    )

@@ -1,0 +1,251 @@
+"""A Diagnosis as a ticket: verdict, money, evidence, action, provenance, in that order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import msgspec
+
+from advisor.document import Diagnosis
+from advisor.reports import sources
+from advisor.reports.common import is_node, labels, ranked, width_of
+from advisor.reports.findings import EvidenceRow, FindingView, view
+from advisor.reports.fitting import Fitted, Part, fit
+from advisor.reports.ladders import Ladder, ladder
+from advisor.reports.markup import Align, GitHub, Jira, Markup
+from advisor.reports.titles import title
+from rules.finding import Finding
+
+Flavor = Literal["github", "jira"]
+
+# GitHub refuses bodies over 65,536 characters, Jira text fields over 32,767; both leave room for a reply.
+LIMITS: dict[Flavor, int] = {"github": 60_000, "jira": 30_000}
+MIN_LIMIT = 8_000
+
+KEPT_FINDINGS = 3
+MAX_DEVICE_ROWS = 128
+_EVIDENCE_HEADS = ("evidence", "value", "threshold", "read from")
+_PLURALS = {
+    "finding": ("smaller finding", "smaller findings"),
+    "evidence table": ("evidence table", "evidence tables"),
+}
+
+
+def render_markdown(diagnosis: Diagnosis, flavor: Flavor = "github", limit: int | None = None) -> str:
+    """The document as GitHub Markdown or Jira wiki markup, at most `limit` characters (UTF-16 units).
+
+    Untrusted text cannot inject markup. What does not fit is left out whole, the smallest findings
+    first, and the text says so. Redaction is the caller's: see `advisor.reports.redact`.
+    Raises ValueError for a limit under MIN_LIMIT.
+    """
+    limit = LIMITS[flavor] if limit is None else limit
+    if limit < MIN_LIMIT:
+        raise ValueError(f"a report cannot be fitted into {limit} characters; give {MIN_LIMIT} or more")
+    return _Ticket(diagnosis, GitHub() if flavor == "github" else Jira(), limit).render()
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """A finding whose text was made, with its rank among all."""
+
+    rank: int
+    critical: bool
+    part: Part
+
+
+class _Ticket:
+    """One rendering."""
+
+    def __init__(self, diagnosis: Diagnosis, markup: Markup, limit: int) -> None:
+        self.d = diagnosis
+        self.m = markup
+        self.limit = limit
+
+    def render(self) -> str:
+        """Make every part, let the least important give way, and put them together."""
+        kept = self._findings()
+        unmade = len(self.d.findings) - len(kept)
+        tail = [self._devices(), self._readings(), self._notes(), self._provenance(), self._made()]
+        parts = [Part(sizes=(self._head(),)), *(k.part for k in kept), *tail]
+        fitted = fit(parts, _steps(kept, len(parts)), self.limit)
+        after = 1 + len(kept)
+        pieces = [*fitted.texts[:after], self._left_out(fitted, unmade), *fitted.texts[after:]]
+        return "".join(pieces).rstrip("\n") + "\n"
+
+    def _head(self) -> str:
+        style, m = self.m.style, self.m
+        first, second = title(self.d, style)
+        found = labels(self.d, style)
+        head = m.label(" ".join(found)) if found else ""
+        body = m.paragraph("No findings: no rule saw a cost worth naming.") if not self.d.findings else ""
+        return head + m.heading(2, f"{first} {second}") + self._ladder(ladder(self.d, style)) + body
+
+    def _ladder(self, table: Ladder) -> str:
+        if not table.lines:
+            return ""
+        heads: list[tuple[str, Align]] = [("share", "right"), ("where it goes", "left")]
+        rows = [[line.share, line.where] for line in table.lines]
+        bold = self.m.bold
+        rows.append([bold("100 %"), table.price])
+        if table.price_usd_h is not None:
+            heads.insert(0, ("$/h", "right"))
+            amounts = [(line.usd or "").replace("$", "") for line in table.lines]
+            rows = [
+                [cell, *row]
+                for cell, row in zip([*amounts, bold(f"{table.price_usd_h:,.2f}")], rows, strict=True)
+            ]
+        drawn = self.m.table(heads, rows)
+        return drawn + (self.m.paragraph(_unpriced(table.unpriced)) if table.unpriced else "")
+
+    def _findings(self) -> list[_Kept]:
+        """Texts of the findings that can fit at all, in the order shown: critical ones are made first."""
+        order = sorted(
+            enumerate(ranked(self.d.findings)), key=lambda pair: (pair[1].severity != "critical", pair[0])
+        )
+        kept, total = [], 0
+        for rank, finding in order:
+            if total > self.limit:
+                break
+            part = self._finding(finding)
+            total += width_of(part.sizes[1])
+            kept.append(_Kept(rank, finding.severity == "critical", part))
+        return sorted(kept, key=lambda k: k.rank)
+
+    def _finding(self, finding: Finding) -> Part:
+        seen = view(finding, self.d, self.m.style)
+        head = self.m.heading(3, f"{seen.code} {seen.title}") + self.m.paragraph(" · ".join(seen.facts))
+        head += self.m.paragraph(f"{self.m.bold('What')} {seen.claim}") if seen.claim else ""
+        body = self._advice(seen)
+        if not seen.evidence:
+            return Part(sizes=(head + body, head + body, ""), lost=("", "finding"))
+        return Part(
+            sizes=(head + self._evidence(seen) + body, head + body, ""), lost=("evidence table", "finding")
+        )
+
+    def _evidence(self, seen: FindingView) -> str:
+        more = (
+            self.m.paragraph(f"{seen.more_evidence} more lines are in the JSON.")
+            if seen.more_evidence
+            else ""
+        )
+        heads: list[tuple[str, Align]] = [(name, "left") for name in _EVIDENCE_HEADS]
+        return self.m.table(heads, [_cells(row) for row in seen.evidence]) + more
+
+    def _advice(self, seen: FindingView) -> str:
+        bold, lines = self.m.bold, []
+        if seen.why:
+            lines.append(f"{bold('Why')} {seen.why}")
+        lines += [f"{bold('Do')} {action}" for action in seen.actions]
+        if seen.expect:
+            lines.append(f"{bold('Expect')} {seen.expect}")
+        lines.append(f"{bold('Check')} {' and '.join(seen.check)}")
+        return self.m.bullets(lines)
+
+    def _devices(self) -> Part:
+        """The table of GPUs: needed only where there is more than one."""
+        if not is_node(self.d):
+            return Part(sizes=("", "", "", ""), lost=("",) * 3)
+        rows = sources.device_rows(self.d, self.m.style)
+        sizes = [self._device_table(rows, count) for count in (MAX_DEVICE_ROWS, 16, 4)]
+        return Part(sizes=(*sizes, ""), lost=("", "", "the table of GPUs"))
+
+    def _device_table(self, rows: Sequence[sources.DeviceRow], count: int) -> str:
+        right = {"confidence", "$/h", "wasted"}
+        heads = ("GPU", "workload", "verdict", "confidence", "$/h", "wasted")
+        cells = [
+            [r.name, r.workload, r.verdict, r.confidence, r.price.replace("$", ""), r.wasted]
+            for r in rows[:count]
+        ]
+        more = (
+            self.m.paragraph(f"{len(rows) - count} more rows are in the JSON.") if len(rows) > count else ""
+        )
+        drawn = self.m.table([(name, "right" if name in right else "left") for name in heads], cells)
+        return self.m.heading(3, "All GPUs") + drawn + more
+
+    def _readings(self) -> Part:
+        found = sources.readings(self.d, self.m.style)
+        if not found:
+            return Part(sizes=("", ""), lost=("",))
+        heads = ("GPU", *_EVIDENCE_HEADS)
+        cells = [[r.name, *_cells(r.evidence)] for r in found[:MAX_DEVICE_ROWS]]
+        body = self.m.table([(name, "left") for name in heads], cells)
+        if len(found) > MAX_DEVICE_ROWS:
+            body += self.m.paragraph(f"{len(found) - MAX_DEVICE_ROWS} more lines are in the JSON.")
+        return Part(
+            sizes=(self.m.details("How each verdict was reached", body), ""),
+            lost=("the evidence of verdicts",),
+        )
+
+    def _notes(self) -> Part:
+        """What weakens the figures: missing data first, then validity flags."""
+        missing = sources.unknowns(self.d, self.m.style)[:MAX_DEVICE_ROWS]
+        lines = missing + sources.notes(self.d, self.m.style)
+        if not lines:
+            return Part(sizes=("", "", ""), lost=("", ""))
+        head = self.m.heading(3, "Read this with care")
+        few = [*lines[:4], *([f"{len(lines) - 4} more are in the JSON"] if len(lines) > 4 else [])]
+        return Part(sizes=(head + self.m.bullets(lines), head + self.m.bullets(few), ""), lost=("", "notes"))
+
+    def _provenance(self) -> Part:
+        style, m = self.m.style, self.m
+        facts = [[name, said] for name, said in sources.provenance(self.d, style)]
+        devices = [
+            [
+                f"GPU {p.gpu}" + (f" MIG {style.text(p.mig, 60)}" if p.mig else ""),
+                sources.device_facts(p, style),
+            ]
+            for p in self.d.provenance.devices[:MAX_DEVICE_ROWS]
+        ]
+        both = [m.table([("fact", "left"), ("value", "left")], rows) for rows in ([*facts, *devices], facts)]
+        sizes = [m.details("Provenance", body) for body in both]
+        return Part(sizes=(*sizes, ""), lost=("the provenance of each GPU", "provenance"))
+
+    def _made(self) -> Part:
+        """How to make this again, and what was taken out."""
+        m, command = self.m, self.d.provenance.command
+        again = m.paragraph(f"{m.bold('Reproduce')} on the node:") + m.block(command) if command else ""
+        removed = sources.redactions(self.d, m.style)
+        said = ", ".join(removed) if removed else "nothing"
+        return Part(
+            sizes=(again + m.paragraph(f"{m.bold('Redacted:')} {said}."), ""), lost=("how to reproduce",)
+        )
+
+    def _left_out(self, fitted: Fitted, unmade: int) -> str:
+        counts = dict(fitted.left_out)
+        counts["finding"] = counts.get("finding", 0) + unmade
+        said = [_counted(what, count) for what, count in counts.items() if what and count]
+        if not said:
+            return ""
+        return self.m.paragraph(
+            f"{self.m.bold('Left out')} to stay within {self.limit:,} characters: {', '.join(said)}. "
+            "The JSON has them."
+        )
+
+
+def _steps(kept: Sequence[_Kept], count: int) -> Iterator[tuple[int, int]]:
+    """What gives way, in order. After head and findings come devices, readings, notes, provenance, made."""
+    order = sorted(range(len(kept)), key=lambda i: (kept[i].critical, -kept[i].rank))
+    drop = [1 + i for i in order]
+    devices, readings, notes, provenance, made = range(count - 5, count)
+    smaller = max(0, len(drop) - KEPT_FINDINGS)
+    yield from ((i, 2) for i in drop[:smaller])
+    yield from ((i, 1) for i in drop[smaller:])
+    yield from ((readings, 1), (provenance, 1), (devices, 1), (devices, 2), (notes, 1))
+    yield from ((i, 2) for i in drop[smaller:])
+    yield from ((devices, 3), (provenance, 2), (made, 1), (notes, 2))
+
+
+def _cells(row: EvidenceRow) -> list[str]:
+    return [row.metric, row.value, row.threshold, row.source]
+
+
+def _counted(what: str, count: int) -> str:
+    if what not in _PLURALS:
+        return what
+    return f"{count:,} {_PLURALS[what][count != 1]}"
+
+
+def _unpriced(count: int) -> str:
+    if count == 1:
+        return "One row has no known price and is not in this table."
+    return f"{count} rows have no known price and are not in this table."

@@ -1,0 +1,215 @@
+"""A Diagnosis for a plain terminal or a log: the ticket's content, shorter."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from advisor.document import Diagnosis
+from advisor.reports import sources
+from advisor.reports.common import Style, is_node, labels, ranked
+from advisor.reports.escape import terminal
+from advisor.reports.findings import EvidenceRow, FindingView, view
+from advisor.reports.ladders import Ladder, ladder
+from advisor.reports.titles import render_summary_line, title
+from rules.finding import Finding
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+__all__ = ["render_summary_line", "render_text"]
+
+MIN_WIDTH = 40
+MAX_WIDTH = 140
+BAR_WIDTH = 20
+MAX_FINDINGS = 20
+MAX_ROWS = 64
+
+_STYLE = Style(terminal, lambda raw: f"`{terminal(raw)}`")
+_COLOURS = {"useful": "green", "unknown": "bright_black"}
+_SEVERE = {"severity critical": "bold red", "severity high": "red", "severity medium": "yellow"}
+# One column each, so that nothing laid out shifts.
+_ASCII = str.maketrans("×–·█░…µ\u00a0", "x-|#..u ")
+
+
+def render_text(diagnosis: Diagnosis, width: int, color: bool, *, unicode: bool = True) -> str:
+    """The document as lines of at most `width` columns (40 to 140), with ANSI colours if `color`.
+
+    unicode: False for a terminal that shows ASCII alone. Untrusted text can neither drive the
+    terminal nor be read as markup. Redaction is the caller's: see `advisor.reports.redact`.
+    """
+    console = _console(min(MAX_WIDTH, max(MIN_WIDTH, width)), color)
+    for part in _parts(diagnosis, console.width):
+        console.print(part)
+    out = console.file
+    text = out.getvalue() if isinstance(out, io.StringIO) else ""
+    lines = "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+    return (
+        lines if unicode else lines.replace("°C", "C ").translate(_ASCII).encode("ascii", "replace").decode()
+    )
+
+
+def _console(width: int, color: bool) -> Console:
+    from rich.console import Console
+
+    return Console(
+        file=io.StringIO(),
+        width=width,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        no_color=not color,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        legacy_windows=False,
+        _environ={},
+    )
+
+
+def _parts(d: Diagnosis, width: int) -> list[RenderableType]:
+    parts: list[RenderableType] = [_text(label, "bold black on yellow") for label in labels(d, _STYLE)]
+    first, second = title(d, _STYLE)
+    parts += [*_gap(parts), _text(first, "bold"), _text(second), *_ladder(ladder(d, _STYLE), width)]
+    parts += _findings(d)
+    if is_node(d):
+        parts += [_head("All GPUs"), _devices(sources.device_rows(d, _STYLE))]
+    parts += _listed("Read this with care", sources.unknowns(d, _STYLE) + sources.notes(d, _STYLE))
+    return parts + _provenance(d)
+
+
+def _text(text: str, style: str = "") -> Text:
+    from rich.text import Text
+
+    return Text(text, style=style)
+
+
+def _gap(before: Sequence[object]) -> list[RenderableType]:
+    return [_text("")] if before else []
+
+
+def _head(title_: str) -> Text:
+    return _text(f"\n{title_}", "bold")
+
+
+def _grid(*columns: str) -> Table:
+    """An invisible table; each column is "left", "right" or "fill" (takes the rest, wraps)."""
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for kind in columns:
+        grid.add_column(
+            justify="right" if kind == "right" else "left", no_wrap=kind != "fill", overflow="fold"
+        )
+    return grid
+
+
+def _ladder(table: Ladder, width: int) -> list[RenderableType]:
+    if not table.lines:
+        return []
+    priced, bars = table.price_usd_h is not None, width >= 76
+    kinds = [*(["right"] if priced else []), "right", *(["left"] if bars else []), "fill"]
+    grid = _grid(*kinds)
+    for line in table.lines:
+        money = [_text(line.usd or "")] if priced else []
+        bar = [_bar(line.frac, _COLOURS.get(line.term, "red"))] if bars else []
+        grid.add_row(*money, _text(line.share), *bar, _text(line.where))
+    total = [_text(f"${table.price_usd_h:,.2f}", "bold")] if table.price_usd_h is not None else []
+    grid.add_row(*total, _text("100 %", "bold"), *([_text("")] if bars else []), _text(table.price, "dim"))
+    left = [_text(f"{table.unpriced} more without a known price", "dim")] if table.unpriced else []
+    heading = "Where the money goes, per hour" if priced else "Where the time goes"
+    return [_head(heading), grid, *left]
+
+
+def _bar(frac: float, colour: str) -> Text:
+    full = round(min(1.0, max(0.0, frac)) * BAR_WIDTH)
+    return _text("█" * full, colour).append("░" * (BAR_WIDTH - full), "bright_black")
+
+
+def _findings(d: Diagnosis) -> list[RenderableType]:
+    if not d.findings:
+        return [_head("No findings"), _text("No rule saw a cost worth naming.")]
+    found = ranked(d.findings)
+    parts = [part for finding in found[:MAX_FINDINGS] for part in _finding(finding, d)]
+    more = len(found) - MAX_FINDINGS
+    return parts + (
+        [_text(f"\n{more} smaller findings left out; they are in the JSON.", "bold")] if more > 0 else []
+    )
+
+
+def _finding(finding: Finding, d: Diagnosis) -> list[RenderableType]:
+    from rich.padding import Padding
+
+    seen = view(finding, d, _STYLE)
+    head = _head(f"{seen.code} {seen.title}")
+    body: list[RenderableType] = [_facts(seen), *([_text(seen.claim)] if seen.claim else [])]
+    if seen.evidence:
+        body.append(_evidence(seen.evidence))
+    return [head, *(Padding(part, (0, 0, 0, 2)) for part in (*body, _advice(seen)))]
+
+
+def _facts(seen: FindingView) -> Text:
+    text = _text("")
+    for i, fact in enumerate(seen.facts):
+        text.append(" · " if i else "", "dim").append(fact, _SEVERE.get(fact, "dim"))
+    return text
+
+
+def _evidence(rows: Sequence[EvidenceRow]) -> Table:
+    grid = _grid("fill", "right", "left", "fill")
+    grid.add_row(*(_text(name, "dim") for name in ("evidence", "value", "threshold", "read from")))
+    for row in rows:
+        grid.add_row(
+            _text(row.metric), _text(row.value, "bold"), _text(row.threshold), _text(row.source, "dim")
+        )
+    return grid
+
+
+def _advice(seen: FindingView) -> Table:
+    grid = _grid("left", "fill")
+    lines = [("Why", seen.why), *(("Do", action) for action in seen.actions), ("Expect", seen.expect)]
+    lines += [("Check", command) for command in seen.check]
+    for name, said in lines:
+        if said:
+            grid.add_row(_text(name, "bold"), _text(said))
+    return grid
+
+
+def _devices(rows: Sequence[sources.DeviceRow]) -> Table:
+    grid = _grid("fill", "fill", "right", "right", "right", "fill")
+    grid.add_row(*(_text(name, "dim") for name in ("GPU", "verdict", "conf.", "$/h", "wasted", "workload")))
+    for row in rows[:MAX_ROWS]:
+        price, wasted = row.price.replace("$", ""), row.wasted
+        cells = (row.name, row.verdict, row.confidence, price, wasted, row.workload)
+        grid.add_row(*(_text(cell) for cell in cells))
+    if len(rows) > MAX_ROWS:
+        grid.add_row(_text(f"{len(rows) - MAX_ROWS} more"))
+    return grid
+
+
+def _listed(heading: str, lines: Sequence[str]) -> list[RenderableType]:
+    if not lines:
+        return []
+    grid = _grid("left", "fill")
+    for line in lines[:MAX_ROWS]:
+        grid.add_row(_text("-"), _text(line))
+    return [_head(heading), grid]
+
+
+def _provenance(d: Diagnosis) -> list[RenderableType]:
+    grid = _grid("left", "fill")
+    facts = sources.provenance(d, _STYLE)
+    say = sources.short_device_facts if is_node(d) else sources.device_facts
+    facts += [(_place(p.gpu, p.mig), say(p, _STYLE)) for p in d.provenance.devices[:MAX_ROWS]]
+    facts.append(("redacted", ", ".join(sources.redactions(d, _STYLE)) or "nothing"))
+    if d.provenance.command:
+        facts.append(("reproduce", _STYLE.text(d.provenance.command, 1000)))
+    for name, said in facts:
+        grid.add_row(_text(name, "dim"), _text(said, "dim"))
+    return [_head("Provenance"), grid]
+
+
+def _place(gpu: int, mig: str | None) -> str:
+    return f"GPU {gpu} {_STYLE.text(mig, 24)}" if mig else f"GPU {gpu}"
