@@ -239,8 +239,17 @@ class AdvisorApp(App[int]):
         self._show_once(HelpScreen)
 
     def _show_once(self, kind: type[Screen[None]]) -> None:
-        if not isinstance(self.screen, kind):
+        """Go back to the screen of this kind where one is open, else open one."""
+        if any(isinstance(screen, kind) for screen in self.screen_stack):
+            while not isinstance(self.screen, kind):
+                self.pop_screen()
+        else:
             self.push_screen(kind())
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A screen's own key is not offered on that screen."""
+        here = getattr(self.screen, "ACTION", "") if self.screen_stack else ""
+        return action != here or not here
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The same actions in the command palette."""

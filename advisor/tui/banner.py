@@ -12,7 +12,7 @@ from advisor.tui.charts.history import sparkline
 from advisor.tui.devices import shown_devices
 from advisor.tui.glyphs import Glyphs
 from advisor.tui.labels import TERM_GROUP, TERM_WORDS
-from advisor.tui.rows import Row, Span, join, left, spread, width_of, wrap
+from advisor.tui.rows import Row, Span, left, spread, width_of
 from advisor.tui.text import safe
 from rules.finding import Finding
 
@@ -93,22 +93,30 @@ def notice_row(snapshot: Snapshot, width: int, glyphs: Glyphs) -> Row | None:
 
 
 def money_row(snapshot: Snapshot, width: int, glyphs: Glyphs) -> Row:
-    """What the node wastes an hour, by term, and whose price that is."""
+    """What the node wastes an hour, by term as far as there is room, and whose price that is."""
     totals = snapshot.diagnosis.totals
     if not totals.price_usd_h:
-        return spread(_share_only(snapshot), (Span("no price known: give --price ", "dim"),), width)
+        return _without_price(snapshot, width)
     wasted = totals.wasted_usd_h or 0.0
+    share = fmt.percent(wasted / totals.price_usd_h)
     start: Row = (
         Span(f" {fmt.money(wasted)}", "money strong"),
-        Span(f" of {fmt.money(totals.price_usd_h)} per hour wasted ({fmt.percent(wasted / totals.price_usd_h)})", "strong"),
-        Span("   "),
-        *_terms({name: usd / totals.price_usd_h for name, usd in totals.terms.items()}),
+        Span(f" of {fmt.money(totals.price_usd_h)} per hour wasted ({share})", "strong"),
     )
     if totals.unpriced:
         start = (*start, Span(f"  {totals.unpriced} without price", "warn"))
-    source = price_words(snapshot)
-    end: Row = (Span(f" {source} ", "dim"),)
-    return spread(start, end, width) if width_of(start) + width_of(end) <= width else start
+    terms = _terms({name: usd / totals.price_usd_h for name, usd in totals.terms.items()})
+    return _with_terms(start, terms, (Span(f"{price_words(snapshot)} ", "dim"),), width)
+
+
+def _with_terms(start: Row, terms: list[Row], end: Row, width: int) -> Row:
+    """As many terms as fit, largest first; the price's source only where everything else has room."""
+    line, gap = start, "   "
+    for term in terms:
+        if width_of(line) + len(gap) + width_of(term) > width - 1:
+            return line
+        line, gap = (*line, Span(gap), *term), "  "
+    return spread(line, end, width) if width_of(line) + width_of(end) + 3 <= width else line
 
 
 def price_words(snapshot: Snapshot) -> str:
@@ -122,25 +130,23 @@ def price_words(snapshot: Snapshot) -> str:
     return f"price: {safe(source)} ({basis})" if basis not in source else f"price: {safe(source)}"
 
 
-def _share_only(snapshot: Snapshot) -> Row:
+def _without_price(snapshot: Snapshot, width: int) -> Row:
     rows = snapshot.diagnosis.ladder
     if not rows:
-        return (Span(" No verdict yet", "dim"),)
-    names = rows[0].shares.keys()
-    mean = {name: sum(row.shares.get(name, 0.0) for row in rows) / len(rows) for name in names}
+        return (Span(" no verdict yet", "dim"),)
+    mean = {name: sum(row.shares.get(name, 0.0) for row in rows) / len(rows) for name in rows[0].shares}
     wasted = 1.0 - mean.get("useful", 0.0) - mean.get("unknown", 0.0)
-    return (Span(f" {fmt.percent(wasted)} of GPU time wasted", "strong"), Span("   "), *_terms(mean))
+    start: Row = (Span(f" {fmt.percent(wasted)} of GPU time wasted", "strong"), Span("  no price: --price", "dim"))
+    return _with_terms(start, _terms(mean), (), width)
 
 
-def _terms(shares: dict[str, float]) -> Row:
+def _terms(shares: dict[str, float]) -> list[Row]:
     """The wasted terms of at least 1 %, largest first."""
-    shown = sorted((name for name, share in shares.items() if share >= 0.01), key=lambda name: -shares[name])
-    lines: list[Row] = [
+    wasted = [name for name, share in shares.items() if share >= 0.01 and name not in ("useful", "unknown")]
+    return [
         (Span(TERM_WORDS.get(name, name), TERM_GROUP.get(name, "")), Span(f" {fmt.percent(shares[name])}"))
-        for name in shown
-        if name not in ("useful", "unknown")
+        for name in sorted(wasted, key=lambda name: -shares[name])
     ]
-    return join(lines, "  ")
 
 
 def top_finding(snapshot: Snapshot) -> Finding | None:
@@ -197,13 +203,14 @@ def host_rows(host: HostSample | None, width: int, glyphs: Glyphs) -> list[Row]:
     """CPU with a bar a core (or the busiest of a few), pressure, memory, disk, throttling."""
     if host is None:
         return [(Span(" host  ", "title"), Span("no host data", "dim"))]
-    tail = _host_tail(host)
     cores = host.cpu_fracs
     mean = sum(cores) / len(cores) if cores else None
     lead: Row = (Span(" host  ", "title"), Span(f"CPU {fmt.percent(mean)} "))
-    room = min(64, width - width_of(lead) - width_of(tail) - 3)
-    bars = _core_bars(cores, room, glyphs)
-    return [(*lead, Span(bars, "host"), Span("  "), *tail)]
+    tail = _host_tail(host)
+    while len(tail) > 2 and width_of(lead) + width_of(tail) + 10 > width:
+        tail = tail[:-2] + tail[-1:]
+    room = min(64, width - width_of(lead) - width_of(tail) - 2)
+    return [(*lead, Span(_core_bars(cores, room, glyphs), "host"), *tail)]
 
 
 def _core_bars(cores: tuple[float, ...], room: int, glyphs: Glyphs) -> str:
@@ -216,14 +223,12 @@ def _core_bars(cores: tuple[float, ...], room: int, glyphs: Glyphs) -> str:
 
 
 def _host_tail(host: HostSample) -> Row:
-    psi = f"PSI cpu {fmt.percent(host.psi_cpu_frac)} io {fmt.percent(host.psi_io_frac)}"
+    """Facts in the order they are given up, the last but one first; throttling always stays."""
     disk = None if host.disk_read_bytes_s is None else host.disk_read_bytes_s + (host.disk_write_bytes_s or 0.0)
     throttled = host.throttled_frac or 0.0
     return (
-        Span(psi),
+        Span(f"  PSI cpu {fmt.percent(host.psi_cpu_frac)} io {fmt.percent(host.psi_io_frac)}"),
         Span(f"  mem {fmt.of_total(host.mem_used_bytes, host.mem_total_bytes)} GiB"),
         Span(f"  disk {fmt.rate(disk)}"),
         Span(f"  throttled {fmt.percent(host.throttled_frac)}", "bad" if throttled > 0.05 else ""),
     )
-
-

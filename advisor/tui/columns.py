@@ -11,6 +11,7 @@ from advisor.tui.charts.history import trend
 from advisor.tui.charts.share_bar import share_bar
 from advisor.tui.devices import GpuRow
 from advisor.tui.glyphs import Glyphs
+from advisor.tui.labels import SHORT_WORDS
 from advisor.tui.rows import Row, Span, left, right
 
 Cell = Callable[[GpuRow, int, Glyphs], Row]
@@ -31,6 +32,7 @@ class Column:
     grow: int = 0
     most: int = 0
     flush_right: bool = False
+    short: str = ""
 
 
 def _text(pick: Callable[[GpuRow], str], role: str = "") -> Cell:
@@ -48,7 +50,14 @@ def _figure(pick: Callable[[GpuRow], str], role: str = "") -> Cell:
 
 
 def _word(gpu: GpuRow, width: int, glyphs: Glyphs) -> Row:
-    return (Span(left(gpu.word, width, ""), f"{gpu.role} strong"),)
+    word = gpu.word if len(gpu.word) <= width else SHORT_WORDS.get(gpu.word, gpu.word)
+    return (Span(left(word, width, ""), f"{gpu.role} strong"),)
+
+
+def _job(gpu: GpuRow, width: int, glyphs: Glyphs) -> Row:
+    """As much of name, pid and job as fits whole; the name alone is cut."""
+    text = next((words for words in gpu.job if cell_len(words) <= width), gpu.job[-1])
+    return (Span(left(text, width), "dim" if gpu.muted else ""),)
 
 
 def _cause(gpu: GpuRow, width: int, glyphs: Glyphs) -> Row:
@@ -66,12 +75,12 @@ def _trend(gpu: GpuRow, width: int, glyphs: Glyphs) -> Row:
 
 COLUMNS: tuple[Column, ...] = (
     Column("gpu", "GPU", 4, 0, _text(lambda gpu: gpu.label, "strong")),
-    Column("job", "job", 12, 0, _text(lambda gpu: gpu.job), grow=3, most=40),
+    Column("job", "job", 12, 0, _job, grow=3, most=40),
     Column("user", "user", 8, 9, _text(lambda gpu: gpu.user, "dim"), grow=1, most=12),
-    Column("word", "verdict", 7, 0, _word),
-    Column("cause", "", 12, 2, _cause, grow=3, most=44),
+    Column("word", "verdict", 5, 0, _word, grow=4, most=7, short="limit"),
+    Column("cause", "", 14, 2, _cause, grow=4, most=46),
     Column("confidence", "sure", 4, 5, _figure(lambda gpu: gpu.confidence, "dim"), flush_right=True),
-    Column("bar", "where the time goes", 8, 0, _bar, grow=4, most=48),
+    Column("bar", "where the time goes", 10, 0, _bar, grow=4, most=48, short="time goes"),
     Column("trend", "over time", 12, 10, _trend, grow=2, most=40),
     Column("sm", "SM", 4, 1, _figure(lambda gpu: gpu.sm), flush_right=True),
     Column("tensor", "TC", 4, 1, _figure(lambda gpu: gpu.tensor), flush_right=True),
@@ -80,7 +89,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("celsius", "°C", 3, 8, _figure(lambda gpu: gpu.celsius), flush_right=True),
     Column("mhz", "MHz", 4, 7, _figure(lambda gpu: gpu.mhz), flush_right=True),
     Column("memory", "mem GiB", 7, 4, _figure(lambda gpu: gpu.memory), flush_right=True),
-    Column("wasted", "$/h lost", 8, 0, _figure(lambda gpu: gpu.wasted, "money"), flush_right=True),
+    Column("wasted", "$/h", 6, 0, _figure(lambda gpu: gpu.wasted, "money"), flush_right=True),
 )
 
 GAP = 1
@@ -130,7 +139,8 @@ def head_row(layout: Layout) -> Row:
     spans = [Span(" " * layout.margin)]
     for column, width in layout.columns:
         place = right if column.flush_right else left
-        spans.append(Span(place(column.head, width) + " " * GAP, "dim"))
+        text = column.head if len(column.head) <= width else column.short or column.head
+        spans.append(Span(place(text, width) + " " * GAP, "dim"))
     return tuple(spans)
 
 

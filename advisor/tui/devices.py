@@ -23,7 +23,7 @@ class GpuRow:
 
     key: str
     label: str
-    job: str
+    job: tuple[str, ...]
     user: str
     word: str
     role: str
@@ -64,24 +64,28 @@ def shown_devices(snapshot: Snapshot) -> list[DeviceView]:
     return [view for view in snapshot.devices if view.info.key not in parents]
 
 
-def job_of(view: DeviceView) -> str:
-    """The workload's name and pid, or what the memory says when no process is seen."""
+def job_of(view: DeviceView) -> tuple[str, ...]:
+    """Who uses the device, longest form first: with pid and job, with pid, the name alone."""
     workload = view.verdict.workload if view.verdict else None
     if workload is not None:
         more = f" +{workload.others}" if workload.others else ""
-        return f"{safe(workload.name)} {workload.pid}{more}"
+        return _named(workload.name, workload.pid, workload.job or _any_job(view), more)
     if view.processes:
         first = max(view.processes, key=lambda process: process.mem_used_bytes or 0)
-        return f"{safe(first.name)} {first.pid}"
+        return _named(first.name, first.pid, first.job, "")
     held = view.sample.mem_used_bytes if view.sample else None
     idle_held = view.verdict is not None and view.verdict.shares.get("idle_held", 0.0) >= 0.5
-    return f"({fmt.gib(held)} GiB held)" if idle_held and held else "(no process)"
+    return (f"({fmt.gib(held)} GiB held)",) if idle_held and held else ("(no process)",)
 
 
-def _job_suffix(view: DeviceView) -> str:
-    workload = view.verdict.workload if view.verdict else None
-    job = (workload.job if workload else None) or next((p.job for p in view.processes if p.job), None)
-    return f"  {safe(job)}" if job else ""
+def _named(name: str, pid: int, job: str | None, more: str) -> tuple[str, ...]:
+    short = safe(name)
+    middle = f"{short} {pid}{more}"
+    return (f"{middle}  {safe(job)}", middle, short) if job else (middle, short)
+
+
+def _any_job(view: DeviceView) -> str | None:
+    return next((process.job for process in view.processes if process.job), None)
 
 
 def user_of(view: DeviceView) -> str:
@@ -119,7 +123,7 @@ def gpu_row(view: DeviceView, *, stale: bool = False) -> GpuRow:
     return GpuRow(
         key=view.info.key,
         label=device_label(view),
-        job=job_of(view) + _job_suffix(view),
+        job=job_of(view),
         user=user_of(view),
         word=word,
         role=role,

@@ -12,6 +12,15 @@ CLASS_WORDS: dict[str, str] = {
     "unknown": "UNKNOWN",
 }
 
+# Where the column is five cells wide.
+SHORT_WORDS: dict[str, str] = {
+    "COMPUTE": "COMP",
+    "MEMORY": "MEM",
+    "DEVICE": "DEV",
+    "UNKNOWN": "UNKN",
+    "SILENT": "SILNT",
+}
+
 CLASS_GROUP: dict[str, str] = {"communication": "link"}
 
 SHARE_WORDS: dict[str, str] = {

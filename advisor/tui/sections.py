@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 from advisor.snapshot import DeviceView, HistoryPoint
 from advisor.tui import format as fmt
-from advisor.tui.charts.history import resample, sparkline, stacked
+from advisor.tui.charts.history import buckets, column_means, column_seconds, sparkline, stacked
 from advisor.tui.charts.meter import meter
+from advisor.tui.devices import full_label, job_of, user_of, verdict_words
 from advisor.tui.glyphs import Glyphs
-from advisor.tui.labels import TERM_GROUP, TERM_WORDS
+from advisor.tui.labels import SEVERITY_ROLE, TERM_GROUP, TERM_WORDS
 from advisor.tui.rows import Row, Span, clip, left, right, wrap
 from advisor.tui.text import safe
 from rules.economics import split_cents
-from rules.finding import TERMS, LadderRow
+from rules.finding import TERMS, Finding, LadderRow
 from rules.verdict import EvidenceItem
 
 COUNTER_WORDS: dict[str, str] = {
@@ -52,10 +53,12 @@ def beside(first: Sequence[Row], second: Sequence[Row], width: int, gap: int = 2
     return out
 
 
-def history_rows(view: DeviceView, width: int, height: int, glyphs: Glyphs) -> list[Row]:
+def history_rows(
+    view: DeviceView, width: int, height: int, glyphs: Glyphs, title: str = "where the time went"
+) -> list[Row]:
     """Stacked shares over time, with the time they span."""
     points = view.history
-    head = heading("where the time went", width, glyphs, "blank: no data" if _has_gap(points) else "")
+    head = heading(title, width, glyphs, "blank: no data" if _has_gap(points) else "")
     if not points:
         return [head, (Span("no history yet", "dim"),)]
     chart = stacked(points, width, height, glyphs)
@@ -68,8 +71,8 @@ def _has_gap(points: Sequence[HistoryPoint]) -> bool:
 
 def _axis(points: Sequence[HistoryPoint], width: int) -> Row:
     """How long ago the leftmost drawn column is, and now at the right."""
-    first = f"{fmt.span(points[-1].t_s - points[0].t_s)} ago"
-    shown = min(width, len(points))
+    shown = min(width, len(buckets(points, width)))
+    first = f"{fmt.span(shown * column_seconds(points, width))} ago"
     indent = max(0, min(width - shown, width - len(first) - 5))
     return (Span(" " * indent + first + right("now", width - indent - len(first)), "dim"),)
 
@@ -221,50 +224,93 @@ def _count(value: int | None) -> str:
 
 def trend_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
     """Power, SM clock and temperature over time, each against its own limit where one is known."""
-    points, info = view.history, view.info
-    sample = view.sample
-    series = (
-        ("power", [p.power_w for p in points], info.power_limit_w, "W", sample.power_w if sample else None),
-        ("SM clock", [p.sm_mhz for p in points], info.sm_mhz_max, "MHz", sample.sm_mhz if sample else None),
-        ("temperature", [p.temp_c for p in points], 100.0, "°C", sample.temp_c if sample else None),
-    )
+    info, sample = view.info, view.sample
+    room = max(4, width - 32)
+    columns = buckets(view.history, room)
     rows = [heading("power, clock, temperature", width, glyphs)]
-    for name, values, limit, unit, now in series:
-        rows.append(_trend_row(name, values, limit, unit, now, width, glyphs))
+    for name, field, limit, unit, now in (
+        ("power", "power_w", info.power_limit_w, "W", sample.power_w if sample else None),
+        ("SM clock", "sm_mhz", info.sm_mhz_max, "MHz", sample.sm_mhz if sample else None),
+        ("temperature", "temp_c", None, "°C", sample.temp_c if sample else None),
+    ):
+        of_limit = f" of {limit:.0f}" if limit else ""
+        text = left(f"{left(name, 12)}{fmt.whole(now)}{of_limit} {unit}", 31)
+        line = sparkline(column_means(columns, field), room, limit or 100.0, glyphs)
+        rows.append((Span(text + " "), Span(line, "memory")))
     reasons = ", ".join(sample.throttle_reasons) if sample and sample.throttle_reasons else ""
     return [*rows, (Span(f"throttled by {safe(reasons)}", "warn"),)] if reasons else rows
 
 
-def _trend_row(
-    name: str,
-    values: Sequence[float | None],
-    limit: float | None,
-    unit: str,
-    now: float | None,
-    width: int,
-    glyphs: Glyphs,
-) -> Row:
-    known = [value for value in values if value is not None]
-    top = limit or max(known, default=0.0)
-    of_limit = f" of {limit:.0f}" if limit and unit != "°C" else ""
-    text = f"{left(name, 12)}{fmt.whole(now)}{of_limit} {unit}"
-    room = max(4, width - 32)
-    line = sparkline(resample(values, room), room, top, glyphs)
-    return (Span(left(text, 31) + " "), Span(line, "memory" if known else "dim"))
+def finding_rows(findings: Sequence[Finding], width: int, glyphs: Glyphs) -> list[Row]:
+    """One line a finding: code, dollars an hour, claim."""
+    rows = [heading("findings", width, glyphs, "f for all of them")]
+    if not findings:
+        return [*rows, (Span("none", "dim"),)]
+    for found in findings:
+        lead = f"{found.code:<9}{fmt.money(found.usd_h):>7}/h  "
+        role = SEVERITY_ROLE.get(found.severity, "")
+        rows.append((Span(lead, f"{role} strong".strip()), Span(left(safe(found.claim), max(8, width - len(lead))))))
+    return rows
 
 
-def preview_rows(view: DeviceView, width: int, height: int, glyphs: Glyphs) -> list[Row]:
+def preview_rows(
+    view: DeviceView, findings: Sequence[Finding], width: int, height: int, glyphs: Glyphs
+) -> list[Row]:
     """The selected device below the table: history at the left, verdict and money at the right."""
-    title = heading(f"GPU {view.info.index}  {safe(view.info.name)}", width, glyphs, "Enter for all of it")
-    room = height - 1
+    name = f"{full_label(view)} {safe(view.info.name)}"
     if width < 110:
-        return [title, *history_rows(view, width, max(3, room - 2), glyphs)][:height]
+        return history_rows(view, width, height - 2, glyphs, f"{name}: where the time went")
+    title = heading(name, width, glyphs, "Enter for all of it")
+    room = height - 1
     split = width // 2 - 1
-    first = history_rows(view, split, max(3, min(14, room - 2)), glyphs)
-    if room - len(first) >= 8:
-        first += [(), *counter_rows(view, split, glyphs)]
-    if room - len(first) >= 5:
-        first += [(), *trend_rows(view, split, glyphs)]
     other = width - split - 2
+    under = _that_fit((counter_rows(view, split, glyphs), trend_rows(view, split, glyphs)), room - 9)
+    first = [*history_rows(view, split, max(3, min(26, room - len(under) - 2)), glyphs), *under]
     second = [*verdict_rows(view, other, glyphs), (), *ladder_rows(view.ladder, other, glyphs)]
+    more = (finding_rows(findings, other, glyphs), process_rows(view, other, glyphs))
+    second += _that_fit(more, room - len(second))
     return [title, *beside(first, second, split)][:height]
+
+
+def _that_fit(blocks: Sequence[list[Row]], room: int) -> list[Row]:
+    """The blocks that fit whole, each after a blank line."""
+    out: list[Row] = []
+    for block in blocks:
+        if len(out) + 1 + len(block) <= room:
+            out += [(), *block]
+    return out
+
+
+def title_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
+    """The device's name and job, then its verdict in one word with the cause."""
+    word, role, cause = verdict_words(view)
+    facts = [safe(view.info.name), *job_of(view)[:1], *([user_of(view)] if user_of(view) else [])]
+    name: Row = (Span(f" {full_label(view)}", "title"), Span(f"  {f' {glyphs.dot} '.join(facts)}"))
+    confidence = f"  {view.verdict.confidence:.2f}" if view.verdict and view.state == "ok" else ""
+    return [name, (Span(f" {word}", f"{role} strong"), Span(f"  {cause}"), Span(confidence, "dim"))]
+
+
+def detail_rows(
+    view: DeviceView, findings: Sequence[Finding], width: int, chart_height: int, glyphs: Glyphs
+) -> list[Row]:
+    """Everything about one device, in two columns where the terminal is wide enough."""
+    head = [*title_rows(view, width, glyphs), ()]
+    processes = process_rows(view, width, glyphs)
+    if width < 120:
+        blocks = (
+            history_rows(view, width, chart_height, glyphs),
+            verdict_rows(view, width, glyphs),
+            counter_rows(view, width, glyphs),
+            ladder_rows(view.ladder, width, glyphs),
+            finding_rows(findings, width, glyphs),
+            processes,
+            trend_rows(view, width, glyphs),
+        )
+        return head + [line for block in blocks for line in (*block, ())]
+    split = width // 2 - 1
+    other = width - split - 2
+    first = [*history_rows(view, split, chart_height, glyphs), (), *counter_rows(view, split, glyphs), ()]
+    first += trend_rows(view, split, glyphs)
+    second = [*verdict_rows(view, other, glyphs), (), *ladder_rows(view.ladder, other, glyphs), ()]
+    second += finding_rows(findings, other, glyphs)
+    return [*head, *beside(first, second, split), (), *processes]

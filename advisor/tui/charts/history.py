@@ -10,13 +10,32 @@ from advisor.tui.glyphs import Glyphs, grouped
 from advisor.tui.rows import GROUPS, Row, Span
 
 
+STEPS_S: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 60, 120, 300, 600)
+
+
+def column_seconds(points: Sequence[HistoryPoint], width: int) -> float:
+    """Time one column stands for: the smallest step at which all points fit, and no shorter than their spacing."""
+    if len(points) < 2 or width <= 0:
+        return float(STEPS_S[0])
+    gaps = sorted(after.t_s - before.t_s for before, after in zip(points, points[1:], strict=False))
+    needed = max((points[-1].t_s - points[0].t_s) / width, gaps[len(gaps) // 2] * 0.99)
+    return float(next((step for step in STEPS_S if step >= needed), STEPS_S[-1]))
+
+
 def buckets(points: Sequence[HistoryPoint], width: int) -> list[list[HistoryPoint]]:
-    """The newest points in `width` columns, oldest first; each column holds the same number of points."""
+    """The points by column, oldest first. Columns are cut on whole steps of time, so they do not shimmer
+    as time goes on, and one in which nothing arrived is empty."""
     if not points or width <= 0:
         return []
-    per_column = -(-len(points) // width)
-    newest_first = [list(points[max(0, end - per_column) : end]) for end in range(len(points), 0, -per_column)]
-    return newest_first[::-1]
+    step = column_seconds(points, width)
+    last = int(points[-1].t_s // step)
+    first = max(int(points[0].t_s // step), last - width + 1)
+    columns: list[list[HistoryPoint]] = [[] for _ in range(last - first + 1)]
+    for point in points:
+        at = int(point.t_s // step) - first
+        if at >= 0:
+            columns[at].append(point)
+    return columns
 
 
 def mean_shares(points: Sequence[HistoryPoint]) -> dict[str, float] | None:
@@ -57,8 +76,9 @@ def _merge(names: Sequence[str | None], glyphs: Glyphs) -> Row:
 
 
 def trend(points: Sequence[HistoryPoint], width: int, glyphs: Glyphs) -> Row:
-    """One glyph a column: what dominated then. Newest at the right edge."""
-    names = [dominant(mean_shares(bucket) or {}) for bucket in buckets(points, width)]
+    """One glyph a tick: what dominated then. Newest at the right edge."""
+    shown = points[-width:] if width > 0 else ()
+    names = [None if point.gap else dominant(point.shares) for point in shown]
     return _merge([None] * (width - len(names)) + names, glyphs)
 
 
@@ -77,13 +97,9 @@ def _level(value: float | None, top: float, glyphs: Glyphs) -> str:
     return glyphs.levels[min(steps - 1, max(0, int(share * steps)))]
 
 
-def resample(values: Sequence[float | None], width: int) -> list[float | None]:
-    """At most `width` values, each the mean of its known ones, newest kept at the end."""
-    if not values or width <= 0:
-        return []
-    per_column = -(-len(values) // width)
-    chunks = [values[max(0, end - per_column) : end] for end in range(len(values), 0, -per_column)][::-1]
-    return [_mean([value for value in chunk if value is not None]) for chunk in chunks]
+def column_means(columns: Sequence[Sequence[HistoryPoint]], field: str) -> list[float | None]:
+    """The mean of one figure in each column; None where none is known."""
+    return [_mean([v for point in column if (v := getattr(point, field)) is not None]) for column in columns]
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -26,11 +26,12 @@ def share_bar(shares: dict[str, float], width: int, glyphs: Glyphs) -> Row:
     return (*spans, Span(" " * (width - used))) if used < width else tuple(spans)
 
 
-def legend(glyphs: Glyphs) -> Row:
+def legend(glyphs: Glyphs, gap: str = "  ") -> Row:
     """Which glyph means which group."""
     out: list[Span] = []
     for group in GROUPS:
-        out += [Span("  " if out else ""), Span(glyphs.group[group], group), Span(f" {GROUP_WORDS[group]}", "dim")]
+        words = f" {GROUP_WORDS[group]}"
+        out += [Span(gap if out else ""), Span(glyphs.group[group], group), Span(words, "dim")]
     return tuple(out)
 
 

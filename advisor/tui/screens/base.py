@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.screen import Screen
 
@@ -14,9 +14,13 @@ if TYPE_CHECKING:
 
 
 class DataScreen(Screen[None]):
-    """Subclasses draw in `draw`. A screen that comes back into sight draws what arrived meanwhile."""
+    """Subclasses draw in `draw`. A screen that comes back into sight draws what arrived meanwhile.
+
+    ACTION: the app's action that opens this screen.
+    """
 
     AUTO_FOCUS = "KeyedTable"
+    ACTION: ClassVar[str] = ""
 
     @property
     def advisor(self) -> AdvisorApp:

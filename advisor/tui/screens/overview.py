@@ -11,6 +11,7 @@ from textual.containers import Vertical
 from textual.widgets import Footer
 
 from advisor.snapshot import DeviceView, Snapshot
+from advisor.tui.banner import finding_weight
 from advisor.tui.devices import gpu_row, shown_devices
 from advisor.tui.ordering import SORT_KEYS, SORT_WORDS, SortKey, matches, ordered
 from advisor.tui.screens.base import DataScreen
@@ -80,7 +81,7 @@ class OverviewScreen(DataScreen):
         return f'no GPU matches "{self.needle}": Esc clears the filter' if count else "no GPU is visible to this process"
 
     def _note(self, kept: int, count: int, substitute: bool) -> str:
-        notes = [f"by {SORT_WORDS[self.sort_key]}"]
+        notes = [f"sort: {SORT_WORDS[self.sort_key]}"]
         if self.needle:
             notes.insert(0, f'filter "{self.needle}": {kept} of {count}')
         if substitute:
@@ -96,9 +97,10 @@ class OverviewScreen(DataScreen):
         return next((view for view in snapshot.devices if view.info.key == key), None)
 
     def _draw_preview(self) -> None:
-        preview = self.query_one(Preview)
-        if preview.display:
-            preview.show(self.selected)
+        view, snapshot = self.selected, self.advisor.snapshot
+        key = view.info.key if view else ""
+        findings = [found for found in snapshot.diagnosis.findings if found.key == key] if snapshot else []
+        self.query_one(Preview).show(view, sorted(findings, key=finding_weight, reverse=True))
 
     @on(KeyedTable.Highlighted)
     def follow_cursor(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from advisor.snapshot import Snapshot
 from advisor.tui import banner
 from advisor.tui.charts.share_bar import legend
-from advisor.tui.rows import Row, Span
+from advisor.tui.rows import Row, Span, spread, width_of
 from advisor.tui.widgets.rows_view import RowsView
 
 
@@ -84,4 +84,9 @@ class Legend(RowsView):
 
     def build(self, width: int, height: int) -> list[Row]:
         """One line."""
-        return [(Span("  "), *legend(self.glyphs), Span(f"   {self.note}" if self.note else "", "dim"))]
+        end: Row = (Span(f"{self.note} ", "dim"),)
+        wide = (Span("  "), *legend(self.glyphs))
+        narrow = (Span("  "), *legend(self.glyphs, " "))
+        if width_of(narrow) + width_of(end) > width:
+            return [spread((), end, width)]
+        return [spread(wide if width_of(wide) + width_of(end) < width else narrow, end, width)]
