@@ -61,5 +61,5 @@ def host_gap_effect(gap: float) -> Effect | None:
         low=1.0 + (bound - 1.0) * 0.5,
         high=bound,
         bound=bound,
-        basis=f"bound 1/(1-{gap:.2f}) = {bound:.2f}x when the gap closes; the low end takes half of that gain",
+        basis=f"bound 1/(1-{gap:.2f}) = {bound:.2f}x when the gap closes; the low end takes half of it",
     )

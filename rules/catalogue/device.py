@@ -1,1 +1,309 @@
-"""Rules."""
+"""Rules for a device that is busy below its roofs: latency, clocks held down, the link."""
+
+from __future__ import annotations
+
+from probes.ceilings import pcie_copy_bytes_s
+from rules import thresholds as th
+from rules.catalogue.common import at_least, inefficiency, item, pct, place, room_to_grow, share
+from rules.economics import amdahl
+from rules.evidence import Evidence
+from rules.finding import Effect, Finding
+from rules.observed import busy_mean, link_mean, mean, reading_note
+from rules.registry import Context, clamp, finding, rule
+
+_THERMAL = ("sw_thermal", "hw_thermal", "hw_slowdown", "hw_power_brake")
+_POWER = ("sw_power_cap",)
+_LEAST_EFFICIENCY = 0.1
+
+
+@rule("DEV001", "Busy, but far below every roof", "high", "job")
+def low_occupancy(ctx: Context) -> Finding | None:
+    """Kernels run all the time and neither fill the SMs nor keep them busy.
+
+    **What it detects**
+    At least 15 % of the time something ran, yet below 0.6 of the DRAM roof and of every pipe's roof.
+
+    **Why it costs**
+    "100 % utilised" only says that a kernel was resident. The card does a fraction of what is paid for.
+
+    **How to tell it apart**
+    Low `sm_active`: grids smaller than the number of SMs. High `sm_active` with low occupancy: too few warps
+    to hide latency. A thread at a full core that launches small kernels is HOST002 instead.
+
+    **What to do**
+    Larger batches, several streams or processes (MPS) on one GPU, a MIG slice instead of a whole card, fused
+    kernels, fewer registers or less shared memory per block.
+
+    **Evidence**
+    gr_active, sm_active, sm_occupancy and the roofs (GPM).
+
+    **Source**
+    - Nsight Compute SOLBottleneck: below 60 % on both roofs is latency or a small grid; speed-up of a grid up
+      to SMs/blocks
+    - DCGM field guide: SM activity below 0.5 is likely ineffective use
+    """
+    part = share(ctx, "device")
+    if part < th.SECONDARY.value:
+        return None
+    active, occupancy = busy_mean(ctx.evidence, "sm_active"), busy_mean(ctx.evidence, "sm_occupancy")
+    reached = _reached(ctx, active)
+    return finding(
+        ctx,
+        low_occupancy,
+        claim=f"{place(ctx)} is busy {pct(part)} of the time, far below every roof: {_what(active, occupancy)}.",
+        share=part,
+        evidence=(
+            item("busy time below every roof", part, threshold=at_least(th.SECONDARY)),
+            item("SMs active while busy", active, source=reading_note(ctx.evidence, "sm_active")),
+            item("occupancy while busy", occupancy, source=reading_note(ctx.evidence, "sm_occupancy")),
+            item(
+                "DRAM roof fraction while busy",
+                ctx.verdict.dram_roof_frac,
+                threshold=f"< {th.ROOF_HIGH.value:g}",
+            ),
+            item(
+                "best pipe's roof fraction", ctx.verdict.pipe_roof_frac, threshold=f"< {th.ROOF_HIGH.value:g}"
+            ),
+        ),
+        actions=(
+            *room_to_grow(ctx.evidence),
+            "Run several processes on this GPU (CUDA MPS), or give the job a MIG slice.",
+            "`ncu --set basic -c 20 COMMAND` shows grid sizes and what limits occupancy.",
+        ),
+        effect=_latency_effect(part, reached),
+        recoverable=min(part * (1.0 - reached), inefficiency(ctx)),
+    )
+
+
+def _reached(ctx: Context, sm_active: float | None) -> float:
+    """What the busy time achieved of what it could: the best roof, or the SMs in use if no roof is known."""
+    known = [v for v in (ctx.verdict.dram_roof_frac, ctx.verdict.pipe_roof_frac) if v is not None]
+    best = max(known) if known else sm_active
+    return max(_LEAST_EFFICIENCY, clamp(1.0 if best is None else best))
+
+
+def _what(active: float | None, occupancy: float | None) -> str:
+    if active is not None and active < th.LAUNCH_SM_ACTIVE.value:
+        return f"its kernels use {pct(active)} of the SMs"
+    if occupancy is not None and occupancy < th.LOW_OCCUPANCY.value:
+        return f"only {pct(occupancy)} of the warp slots are filled, too few to hide latency"
+    return "its kernels wait on latency"
+
+
+def _latency_effect(part: float, reached: float) -> Effect:
+    high = amdahl(part, 1.0 / reached)
+    return Effect(
+        low=1.0,
+        high=high,
+        bound=high,
+        basis=f"bound: the share runs at its roof instead of {reached:.2f} of it; low end not measured",
+    )
+
+
+def _held_down(evidence: Evidence, reasons: tuple[str, ...]) -> float:
+    """Share of time under any of these reasons: the longest of them, since they overlap."""
+    return clamp(max((evidence.throttle_frac.get(name, 0.0) for name in reasons), default=0.0))
+
+
+def _throttle_share(ctx: Context, mine: float, other: float) -> float:
+    """My part of the time that held-down clocks cost."""
+    return share(ctx, "throttle") * mine / (mine + other) if mine > 0 else 0.0
+
+
+def _clock_effect(part: float) -> Effect:
+    high = 1.0 / (1.0 - part) if part < 0.9 else 10.0
+    return Effect(
+        low=1.0,
+        high=high,
+        bound=high,
+        basis="the clock of the ceiling over the clock seen, on time that depends on it; nothing "
+        "where the board cannot hold more",
+    )
+
+
+@rule("DEV002", "Power limit holds the clocks down", "medium", "fleet", "window")
+def power_cap(ctx: Context) -> Finding | None:
+    """The card runs slower than it could because it may not draw more power.
+
+    **What it detects**
+    The software power cap was active for at least 5 % of the time, and cost compute time or was set below the
+    board's default.
+
+    **Why it costs**
+    Compute-bound work slows down with the clock. Memory-bound work hardly does: there a cap saves energy.
+
+    **How to tell it apart**
+    Large GEMMs reach the cap of a healthy board at its default limit; that is expected. A limit below the
+    default was set by somebody.
+
+    **What to do**
+    Restore the default limit with `nvidia-smi -pl`, or accept it: the ceiling under the cap is the real one.
+
+    **Evidence**
+    Clocks-event reasons, SM clock, power and power limits (NVML).
+
+    **Source**
+    - NVML clocks-event reasons: SwPowerCap
+    - FlashInfer PR #2899: sustained work lowers a B200's clock from 1965 to 1580 MHz
+    """
+    capped = _held_down(ctx.evidence, _POWER)
+    part = _throttle_share(ctx, capped, _held_down(ctx.evidence, _THERMAL))
+    lowered = _is_lowered(ctx.evidence)
+    if capped < th.THROTTLE_NOTED.value or not (lowered or part >= th.THROTTLE_NOTED.value):
+        return None
+    device = ctx.evidence.device
+    return finding(
+        ctx,
+        power_cap,
+        claim=f"{place(ctx)} was at its power limit {pct(capped)} of the time, which cost {pct(part)} of it"
+        + (f"; the limit is {device.power_limit_w:.0f} W, below its default." if lowered else "."),
+        share=part,
+        evidence=(
+            item("time under the power cap", capped, threshold=at_least(th.THROTTLE_NOTED), source="NVML"),
+            item("power limit", device.power_limit_w, "w", source="NVML"),
+            item("default power limit", device.power_limit_default_w, "w", source="NVML"),
+            item("power, 90th percentile", ctx.evidence.power_w_p90, "w", source="NVML"),
+            item("SM clock, mean", mean(ctx.evidence, "sm_mhz"), "mhz", source="NVML"),
+        ),
+        actions=_power_actions(ctx.evidence, lowered),
+        effect=_clock_effect(part),
+    )
+
+
+def _is_lowered(evidence: Evidence) -> bool:
+    limit, default = evidence.device.power_limit_w, evidence.device.power_limit_default_w
+    return limit is not None and default is not None and limit < th.POWER_LIMIT_LOW.value * default
+
+
+def _power_actions(evidence: Evidence, lowered: bool) -> tuple[str, ...]:
+    default = evidence.device.power_limit_default_w
+    if lowered and default is not None:
+        return (f"`sudo nvidia-smi -i {evidence.gpu} -pl {default:.0f}` restores the default limit.",)
+    return ("The limit is the board's own: expected for large GEMMs; compare with sustained ceilings.",)
+
+
+@rule("DEV003", "Heat or the board holds the clocks down", "high", "fleet", "window")
+def thermal(ctx: Context) -> Finding | None:
+    """The card lowers its clocks to stay within temperature, or the board tells it to.
+
+    **What it detects**
+    A thermal, hardware-slowdown or power-brake reason was active for at least 5 % of the time.
+
+    **Why it costs**
+    The work slows down with the clock, and in a job over many GPUs every other GPU waits for this one.
+
+    **How to tell it apart**
+    DEV002 is the power cap, a choice. Heat and hardware slow-down are faults of cooling or power supply:
+    compare the temperature with the neighbours'.
+
+    **What to do**
+    Check fans, dust, airflow and inlet temperature; drain the node when neighbours stay cool at the same
+    load.
+
+    **Evidence**
+    Clocks-event reasons, temperature, SM clock (NVML).
+
+    **Source**
+    - NVML clocks-event reasons: SwThermalSlowdown, HwThermalSlowdown, HwSlowdown, HwPowerBrakeSlowdown
+    """
+    hot = _held_down(ctx.evidence, _THERMAL)
+    if hot < th.THROTTLE_NOTED.value:
+        return None
+    part = _throttle_share(ctx, hot, _held_down(ctx.evidence, _POWER))
+    names = [name for name in _THERMAL if ctx.evidence.throttle_frac.get(name, 0.0) > 0]
+    peak = ctx.evidence.temp_c_max
+    return finding(
+        ctx,
+        thermal,
+        claim=f"{place(ctx)} was slowed {pct(hot)} of the time ({', '.join(names)})"
+        + ("." if peak is None else f", at up to {peak:.0f} °C."),
+        share=part,
+        evidence=(
+            item(
+                "time slowed by heat or hardware", hot, threshold=at_least(th.THROTTLE_NOTED), source="NVML"
+            ),
+            item("highest temperature", peak, "c", source="NVML"),
+            item("SM clock, mean", mean(ctx.evidence, "sm_mhz"), "mhz", source="NVML"),
+        ),
+        actions=(
+            f"`nvidia-smi -q -d TEMPERATURE,PERFORMANCE -i {ctx.evidence.gpu}` shows limits and reasons.",
+            "Check fans, airflow and inlet temperature; compare with the other GPUs of the node.",
+        ),
+        effect=_clock_effect(part),
+        severity="high" if hot >= th.SEVERITY_HIGH.value else "medium",
+    )
+
+
+@rule("DEV004", "PCIe link runs below its maximum", "medium", "fleet", "window")
+def link_degraded(ctx: Context) -> Finding | None:
+    """The link to the host has fewer lanes or a lower generation than both ends support.
+
+    **What it detects**
+    While the GPU works, its PCIe width or generation is below the maximum.
+
+    **Why it costs**
+    Each copy takes longer by the same factor; the dollars named are the time that copies would save.
+
+    **How to tell it apart**
+    Idle links lower their generation to save power, so only a link seen under load counts. Width does not
+    change with load: fewer lanes are a fault of slot, riser or seating.
+
+    **What to do**
+    Reseat the card or riser, check the slot's wiring and the BIOS setting, look for PCIe replays.
+
+    **Evidence**
+    Current and maximum generation and width (NVML), PCIe traffic.
+
+    **Source**
+    - Microbenchmark practice (nvbandwidth, Azure): pinned copies reach 12.3, 25.5 and 53 GB/s on gen 3, 4 and
+      5
+    """
+    device, busy = ctx.evidence.device, mean(ctx.evidence, "gr_active")
+    if busy is None or busy < th.LINK_UNDER_LOAD.value:
+        return None
+    now = (device.pcie_gen, device.pcie_width)
+    best = (device.pcie_gen_max, device.pcie_width_max)
+    narrow, slow = _below(now[1], best[1]), _below(now[0], best[0])
+    if not (narrow or slow):
+        return None
+    return finding(
+        ctx,
+        link_degraded,
+        claim=f"{place(ctx)} talks to its host over PCIe {_link(now)} while {_link(best)} is possible.",
+        share=_saved_by_full_link(ctx.evidence),
+        evidence=(
+            item("PCIe link now", _link(now), "", source="NVML, under load"),
+            item("PCIe link at most", _link(best), "", source="NVML"),
+            item(
+                "PCIe traffic, busier direction",
+                link_mean(ctx.evidence, "pcie"),
+                "bytes_s",
+                source="GPM or NVML",
+            ),
+        ),
+        actions=(
+            f"`nvidia-smi -q -i {ctx.evidence.gpu} | grep -A8 'GPU Link Info'` while it works.",
+            "Reseat the card or riser; check slot, BIOS link speed and `lspci -vv` LnkSta.",
+        ),
+        confidence=0.95 if narrow else 0.6,
+        severity="medium" if narrow else "low",
+    )
+
+
+def _below(now: int | None, best: int | None) -> bool:
+    return now is not None and best is not None and 0 < now < best
+
+
+def _link(link: tuple[int | None, int | None]) -> str:
+    gen, width = link
+    return f"gen {'?' if gen is None else gen} x{'?' if width is None else width}"
+
+
+def _saved_by_full_link(evidence: Evidence) -> float:
+    """Time in copies now (bytes over this link's copy rate), less what they would take at the maximum."""
+    device, rate = evidence.device, link_mean(evidence, "pcie")
+    now = pcie_copy_bytes_s(device.pcie_gen, device.pcie_width)
+    best = pcie_copy_bytes_s(device.pcie_gen_max, device.pcie_width_max)
+    if rate is None or now is None or best is None or best <= now:
+        return 0.0
+    return clamp(rate / now) * (1.0 - now / best)

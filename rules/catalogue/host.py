@@ -1,1 +1,295 @@
-"""Rules."""
+"""Rules for a GPU that waits for the code that feeds it."""
+
+from __future__ import annotations
+
+from rules import thresholds as th
+from rules.catalogue.common import at_least, item, pct, pid, place, room_to_grow, share, who
+from rules.economics import host_gap_bound, host_gap_effect
+from rules.evidence import HostEvidence
+from rules.finding import Effect, Finding
+from rules.host_cause import HostCause, host_cause
+from rules.observed import mean, reading_note
+from rules.registry import Context, clamp, finding, rule
+from rules.verdict import EvidenceItem
+
+
+def gap_caused_by(ctx: Context, slug: str) -> HostCause | None:
+    """The host gap's cause when there is a gap worth a finding and `slug` explains it best."""
+    if share(ctx, "host") < th.HOST_GAP.value:
+        return None
+    cause = host_cause(ctx.evidence)
+    return cause if cause.slug == slug else None
+
+
+def gap_items(ctx: Context) -> tuple[EvidenceItem, ...]:
+    """The gap itself: its share, and what the engine's counter showed."""
+    busy = mean(ctx.evidence, "gr_active")
+    return (
+        item("share of time lost to the host", share(ctx, "host"), threshold=at_least(th.HOST_GAP)),
+        item("time with anything running", busy, source=reading_note(ctx.evidence, "gr_active")),
+    )
+
+
+def waits(ctx: Context, because: str) -> str:
+    """The claim's sentence."""
+    return f"{place(ctx)} waits for the host {pct(share(ctx, 'host'))} of the time; {because}."
+
+
+def sure(ctx: Context, cause: HostCause) -> float:
+    """Confidence that there is a gap and that this is why."""
+    return clamp(ctx.verdict.confidence) * cause.confidence
+
+
+@rule("HOST001", "Host gap, cause not visible from outside", "high", "job")
+def unattributed(ctx: Context) -> Finding | None:
+    """The GPU waits for the host, and nothing seen outside the process says why.
+
+    **What it detects**
+    At least 15 % of the time is lost to the host, and no cause (HOST002 to HOST009) has enough evidence.
+
+    **Why it costs**
+    While nothing runs on the GPU it is paid for in full; closing the gap h can speed the work up by 1/(1-h).
+
+    **How to tell it apart**
+    One look inside the process settles it: the stack of its main thread while the GPU is idle.
+
+    **What to do**
+    Sample the stack with py-spy, or record a PyTorch profiler trace of a few steps.
+
+    **Evidence**
+    GPM gr_active (or NVML utilisation), CPU use of the process, its busiest thread and its children.
+
+    **Source**
+    - XProf input-pipeline analysis: 5 % waiting is moderate, 20 % is high
+    """
+    cause = gap_caused_by(ctx, "unattributed")
+    if cause is None:
+        return None
+    target = pid(ctx.evidence)
+    return finding(
+        ctx,
+        unattributed,
+        claim=waits(ctx, "why cannot be seen from outside the process"),
+        share=share(ctx, "host"),
+        evidence=(*gap_items(ctx), *cause.evidence),
+        actions=(
+            f"`py-spy dump --pid {target}` a few times: the line that keeps returning is the cause.",
+            f"`py-spy record --pid {target} --duration 30 --output stack.svg` for shares of time.",
+        ),
+        effect=host_gap_effect(share(ctx, "host")),
+    )
+
+
+@rule("HOST002", "Kernel launches cannot keep up", "high", "job")
+def launch_rate(ctx: Context) -> Finding | None:
+    """One thread launches kernels slower than the GPU finishes them.
+
+    **What it detects**
+    A host gap while one thread uses a whole core, no child is busy, and kernels are small (SMs idle between
+    them).
+
+    **Why it costs**
+    A launch takes 2 to 3 µs in the driver and more in a framework; kernels shorter than that leave the GPU
+    waiting for the next one.
+
+    **How to tell it apart**
+    Decoding data in the main thread (HOST003 with `num_workers=0`) and spinning in a synchronisation
+    (HOST004) also use one whole core. A stack sample tells: launches show framework dispatch, not user code.
+
+    **What to do**
+    Launch less often: CUDA graphs, `torch.compile(mode="reduce-overhead")`, fused optimisers, larger batches.
+
+    **Evidence**
+    gr_active and sm_active (GPM), CPU of the busiest thread and of the children (/proc).
+
+    **Source**
+    - CUDA graphs: 8.4 to 5.1 ms a step (1.65x) for an 8B model on an H100; 1.03x for llama.cpp on an RTX 3090
+    - torch.compile, 163 models: 2.27x inference geometric mean
+    """
+    cause = gap_caused_by(ctx, "launch-rate")
+    if cause is None:
+        return None
+    return finding(
+        ctx,
+        launch_rate,
+        claim=waits(ctx, "one thread at a full core launches kernels too slowly"),
+        share=share(ctx, "host"),
+        evidence=(*gap_items(ctx), *cause.evidence),
+        actions=(
+            'Capture the step: `torch.compile(model, mode="reduce-overhead")`, or `torch.cuda.CUDAGraph`.',
+            "Use fused and foreach optimisers, such as `torch.optim.AdamW(..., fused=True)`.",
+            *room_to_grow(ctx.evidence),
+            f"`py-spy dump --native --pid {pid(ctx.evidence)}` confirms it: dispatch and launches on top.",
+        ),
+        effect=_launch_effect(share(ctx, "host")),
+        confidence=sure(ctx, cause),
+    )
+
+
+def _launch_effect(gap: float) -> Effect:
+    """From the least to the most that graphs and compilers were seen to buy, never over the bound."""
+    bound = host_gap_bound(gap)
+    high = 2.27 if bound is None else min(2.27, bound)
+    return Effect(
+        low=min(1.03, high),
+        high=high,
+        bound=bound,
+        basis="CUDA graphs were seen to buy 1.03x (llama.cpp, RTX 3090) to 1.65x (8B model, H100), "
+        "torch.compile 2.27x (163 models, geometric mean of inference); never above the bound 1/(1-gap)",
+    )
+
+
+@rule("HOST003", "Input pipeline cannot keep up", "high", "job")
+def input_pipeline(ctx: Context) -> Finding | None:
+    """The GPU waits for data that the CPU is still preparing.
+
+    **What it detects**
+    A host gap while children of the process (loader workers) use whole cores and its main thread waits.
+
+    **Why it costs**
+    The GPU is paid for while CPUs decode and augment; a few more cores or a faster decoder cost far less.
+
+    **How to tell it apart**
+    Idle workers with a busy main thread point to HOST002. Workers waiting for the disk point to HOST008.
+    Training on one cached batch removes the gap if and only if the input is the cause.
+
+    **What to do**
+    More workers, `persistent_workers=True`, a larger `prefetch_factor`, decoding on the GPU (DALI, nvJPEG),
+    data prepared ahead (WebDataset, FFCV, tokenised files).
+
+    **Evidence**
+    gr_active, children at 0.9 of a core or more, CPU of the busiest thread (/proc).
+
+    **Source**
+    - tf.data, VLDB'21: 20 % of jobs spend more than a third of their compute time on input
+    - CoorDL, VLDB'21: compare synthetic, cached and cold input to find data stalls
+    - Gao et al., ICSE'24: data operations cause 46 % of low-utilisation problems
+    """
+    cause = gap_caused_by(ctx, "input-pipeline")
+    if cause is None:
+        return None
+    return finding(
+        ctx,
+        input_pipeline,
+        claim=waits(ctx, f"the input pipeline cannot keep up{_workers(ctx.evidence.host)}"),
+        share=share(ctx, "host"),
+        evidence=(*gap_items(ctx), *cause.evidence),
+        actions=(
+            _more_workers(ctx.evidence.host),
+            "Decode and augment on the GPU (NVIDIA DALI, nvJPEG, torchvision v2 on CUDA tensors).",
+            "Store the data prepared (tokenised, resized), so that workers only read.",
+            "Check: train on one cached batch; if the gap stays, the input is not the cause.",
+        ),
+        effect=host_gap_effect(share(ctx, "host")),
+        confidence=sure(ctx, cause),
+    )
+
+
+def _workers(host: HostEvidence) -> str:
+    if not host.children_busy:
+        return ""
+    of = "" if host.children is None else f" of {host.children}"
+    return f" ({host.children_busy}{of} children use a whole core)"
+
+
+def _more_workers(host: HostEvidence) -> str:
+    """How far the number of workers can grow with the cores this process may use."""
+    cores = host.cpus_allowed
+    if host.cpu_quota_cores is not None:
+        cores = int(min(cores or host.cpu_quota_cores, host.cpu_quota_cores))
+    busy = host.children_busy or 0
+    if cores is None:
+        return "Raise `num_workers` while cores are free, with `persistent_workers=True, prefetch_factor=4`."
+    if cores - 1 > busy:
+        return f"Raise `num_workers` to {cores - 1} ({cores} cores are allowed), `persistent_workers=True`."
+    return f"All {cores} cores it may use are taken: ask for more (`--cpus-per-task`, the pod's CPU limit)."
+
+
+@rule("HOST004", "Synchronisation suspected between host and GPU", "medium", "job")
+def sync(ctx: Context) -> Finding | None:
+    """The host seems to wait for the GPU, and the GPU then waits for the host, step by step.
+
+    **What it detects**
+    A host gap while one thread spins with much time in the kernel, or blocks hundreds of times a second.
+
+    **Why it costs**
+    After each synchronisation the queue is empty: the GPU idles until the host has launched again.
+
+    **How to tell it apart**
+    From outside this is a suspicion: launching (HOST002) looks much alike. A stack sample settles it:
+    `cudaStreamSynchronize`, `.item()`, `.cpu()` or `print` of a tensor on top.
+
+    **What to do**
+    Read losses every N steps, keep metrics on the device, copy with `non_blocking=True` from pinned memory,
+    avoid `torch.cuda.synchronize()` and data-dependent shapes in the loop.
+
+    **Evidence**
+    CPU of the busiest thread and its part in the kernel, voluntary context switches (/proc).
+
+    **Source**
+    - Nsight Systems `cuda_api_sync` lists the same calls from a trace
+    - llama.cpp #16585: spinning or blocking moved throughput by 15 %
+    """
+    cause = gap_caused_by(ctx, "sync")
+    if cause is None:
+        return None
+    bound = host_gap_bound(share(ctx, "host"))
+    target = pid(ctx.evidence)
+    return finding(
+        ctx,
+        sync,
+        claim=waits(ctx, "synchronisation is suspected, a stack sample settles it"),
+        share=share(ctx, "host"),
+        evidence=(*gap_items(ctx), *cause.evidence),
+        actions=(
+            f"`py-spy dump --native --pid {target}`: look for cudaStreamSynchronize, `.item()`, `.cpu()`.",
+            '`torch.cuda.set_sync_debug_mode("warn")` names each synchronising line of PyTorch code.',
+            "Log losses every 50 steps, and keep metrics on the device until then.",
+        ),
+        effect=None
+        if bound is None
+        else Effect(low=1.0, high=bound, bound=bound, basis="no measured ratio: only the bound 1/(1-gap)"),
+        confidence=sure(ctx, cause),
+    )
+
+
+@rule("HOST009", "Little is asked of this GPU", "medium", "fleet")
+def no_demand(ctx: Context) -> Finding | None:
+    """The process sleeps between requests: the GPU is over-provisioned rather than slowed by its host.
+
+    **What it detects**
+    A gap while the process and its children use next to no CPU and wait for nothing local.
+
+    **Why it costs**
+    The capacity is paid for around the clock and used for a part of it.
+
+    **How to tell it apart**
+    Waiting for another machine (a remote data store, a slower rank) looks the same from here. A server's own
+    metrics tell: no running requests means no demand.
+
+    **What to do**
+    Serve more models or replicas from this GPU (MIG, MPS, one server for several models), scale down when
+    quiet, or choose a smaller GPU.
+
+    **Evidence**
+    gr_active, CPU used by the process and by its busiest thread (/proc), the program's name.
+
+    **Source**
+    - Alibaba PAI 2020 trace (affinode.io): 97.9 % of instances use less GPU than they asked for
+    """
+    cause = gap_caused_by(ctx, "no-demand")
+    if cause is None:
+        return None
+    part = share(ctx, "host")
+    return finding(
+        ctx,
+        no_demand,
+        claim=f"{who(ctx.evidence)} asks little of {place(ctx)}: it is idle {pct(part)} of the time.",
+        share=part,
+        evidence=(*gap_items(ctx), *cause.evidence),
+        actions=(
+            "Check the server's running and waiting requests; if both are 0, consolidate replicas.",
+            "If it waits for another machine instead, look there: a slower rank, a remote data store.",
+        ),
+        confidence=sure(ctx, cause),
+    )

@@ -1,1 +1,212 @@
-"""Rules."""
+"""Rules for a GPU that waits because of a limit of its host: link, quota, placement, storage."""
+
+from __future__ import annotations
+
+from rules import thresholds as th
+from rules.catalogue.common import pct, pid, share
+from rules.catalogue.host import gap_caused_by, gap_items, sure, waits
+from rules.economics import host_gap_bound, host_gap_effect
+from rules.finding import Effect, Finding
+from rules.host_cause import HostCause, host_cause, host_causes
+from rules.registry import Context, finding, rule
+
+
+def _present(ctx: Context, slug: str) -> HostCause | None:
+    """`slug` when the evidence supports it at all, even if another cause explains the gap better."""
+    if share(ctx, "host") < th.HOST_GAP.value:
+        return None
+    return next((cause for cause in host_causes(ctx.evidence) if cause.slug == slug), None)
+
+
+def _leads(ctx: Context, slug: str) -> bool:
+    return host_cause(ctx.evidence).slug == slug
+
+
+@rule("HOST005", "Copies between host and GPU fill the gap", "high", "job")
+def transfer(ctx: Context) -> Finding | None:
+    """The GPU waits for data to cross PCIe.
+
+    **What it detects**
+    Bytes over PCIe, divided by the rate of a pinned copy on this link, fill at least 30 % of the time in
+    which nothing ran.
+
+    **Why it costs**
+    Copies that are not overlapped with kernels stop the GPU for as long as they take.
+
+    **How to tell it apart**
+    Overlapped copies move as many bytes while the GPU is busy; then there is no gap. DEV004 names a link that
+    runs below its maximum.
+
+    **What to do**
+    Pinned memory and `non_blocking=True`, prefetching the next batch on its own stream, sending uint8 and
+    converting on the GPU, keeping data that is used again on the device.
+
+    **Evidence**
+    PCIe counters (GPM), the link's generation and width (NVML), gr_active.
+
+    **Source**
+    - Gao et al., ICSE'24: host-to-GPU transfer is in 27.9 % of low-utilisation problems; pinning alone 1.03x
+      to 1.15x
+    - nvbandwidth, Azure AI benchmarking guide: pinned copies reach 0.77 to 0.87 of the link
+    """
+    cause = gap_caused_by(ctx, "transfer")
+    if cause is None:
+        return None
+    bound = host_gap_bound(share(ctx, "host"))
+    high = 1.15 if bound is None else bound
+    return finding(
+        ctx,
+        transfer,
+        claim=waits(ctx, "copies over PCIe fill much of it"),
+        share=share(ctx, "host"),
+        evidence=(*gap_items(ctx), *cause.evidence),
+        actions=(
+            "`DataLoader(..., pin_memory=True)` and `.to(device, non_blocking=True)`.",
+            "Send images as uint8 and convert on the GPU: a quarter of the bytes of fp32.",
+            "Copy the next batch on a second stream while this one computes.",
+        ),
+        effect=Effect(
+            low=min(1.03, high),
+            high=high,
+            bound=bound,
+            basis="pinned memory alone bought 1.03x to 1.15x (Gao et al., ICSE'24); full overlap is the bound",
+        ),
+        confidence=sure(ctx, cause),
+    )
+
+
+@rule("HOST006", "CPU quota throttles the process", "high", "fleet")
+def cpu_throttled(ctx: Context) -> Finding | None:
+    """The kernel stops the process because its cgroup has used up its CPU quota.
+
+    **What it detects**
+    A host gap while the cgroup was throttled for at least 5 % of the time.
+
+    **Why it costs**
+    A CPU core costs a few cents an hour, the GPU that waits for it dollars.
+
+    **How to tell it apart**
+    `nr_throttled` in `cpu.stat` grows. Without a quota a shortage of cores shows as CPU pressure instead.
+
+    **What to do**
+    Raise or remove the CPU limit of the pod, container or job; requests keep the share fair without a limit.
+
+    **Evidence**
+    cgroup `cpu.stat` and `cpu.max`.
+
+    **Source**
+    - Linux kernel documentation, cgroup v2: `cpu.max`, `cpu.stat`
+    """
+    cause = _present(ctx, "cpu-throttled")
+    if cause is None:
+        return None
+    part = share(ctx, "host")
+    throttled = ctx.evidence.host.throttled_frac or 0.0
+    at_stake = part if _leads(ctx, "cpu-throttled") else min(part, throttled)
+    return finding(
+        ctx,
+        cpu_throttled,
+        claim=waits(ctx, f"its CPU quota stopped the process {pct(throttled)} of the time"),
+        share=at_stake,
+        evidence=(*gap_items(ctx), *cause.evidence),
+        actions=(
+            "Kubernetes: raise or drop `resources.limits.cpu`. Docker: `docker update --cpus N CONTAINER`.",
+            "Slurm: `--cpus-per-task`. Check: `nr_throttled` in the cgroup's cpu.stat stops growing.",
+        ),
+        effect=host_gap_effect(at_stake),
+        confidence=sure(ctx, cause),
+    )
+
+
+@rule("HOST007", "Process runs far from its GPU (NUMA)", "medium", "fleet")
+def remote_numa(ctx: Context) -> Finding | None:
+    """The process may run on CPUs of another NUMA node than the one its GPU hangs on.
+
+    **What it detects**
+    A host gap while at least half of the CPUs the process may use are on another NUMA node than the GPU.
+
+    **Why it costs**
+    Launches, copies and pinned buffers then cross the socket link.
+
+    **How to tell it apart**
+    It rarely explains a gap alone; it makes launches and copies slower. Pinning the process and measuring
+    again is cheap and conclusive.
+
+    **What to do**
+    Bind CPU and memory to the GPU's node: `numactl --cpunodebind=N --membind=N`, or the scheduler's binding.
+
+    **Evidence**
+    The process's CPU affinity and the GPU's node (sysfs).
+
+    **Source**
+    - gearshifft #82: 3.8 GB/s to the far node against 12.2 GB/s to the near one
+    """
+    cause = _present(ctx, "remote-numa")
+    if cause is None:
+        return None
+    host = ctx.evidence.host
+    node = "N" if host.gpu_numa_node is None else str(host.gpu_numa_node)
+    bound = host_gap_bound(share(ctx, "host"))
+    return finding(
+        ctx,
+        remote_numa,
+        claim=waits(
+            ctx, f"{pct(host.remote_numa_frac or 0.0)} of the CPUs it may use are on another NUMA node"
+        ),
+        share=share(ctx, "host"),
+        evidence=(*gap_items(ctx), *cause.evidence),
+        actions=(
+            f"`numactl --cpunodebind={node} --membind={node} COMMAND`, or `srun --gpu-bind=closest`.",
+            "`nvidia-smi topo -m` shows which CPUs are near which GPU.",
+        ),
+        effect=None
+        if bound is None
+        else Effect(low=1.0, high=bound, bound=bound, basis="no measured ratio: only the bound 1/(1-gap)"),
+        confidence=sure(ctx, cause),
+        severity=None if _leads(ctx, "remote-numa") else "low",
+    )
+
+
+@rule("HOST008", "Storage cannot keep up", "high", "job")
+def storage(ctx: Context) -> Finding | None:
+    """The GPU waits for files.
+
+    **What it detects**
+    A host gap while the process or its children wait uninterruptibly for I/O, or the node is under I/O
+    pressure.
+
+    **Why it costs**
+    The GPU is paid for while bytes come from a disk or a network file system.
+
+    **How to tell it apart**
+    Workers at a full core point to HOST003. A second epoch that is much faster (page cache) points here.
+
+    **What to do**
+    Copy the data to local NVMe, read few large files instead of many small ones, read ahead with more
+    workers, write checkpoints asynchronously.
+
+    **Evidence**
+    Process states (/proc), bytes read, I/O pressure (/proc/pressure/io).
+
+    **Source**
+    - Gao et al., ICSE'24: checkpointing is in 16.4 % of low-utilisation problems, remote reads in 2.6 %
+    - Linux kernel documentation, pressure stall information
+    """
+    cause = gap_caused_by(ctx, "storage")
+    if cause is None:
+        return None
+    return finding(
+        ctx,
+        storage,
+        claim=waits(ctx, "it waits for storage"),
+        share=share(ctx, "host"),
+        evidence=(*gap_items(ctx), *cause.evidence),
+        actions=(
+            "Stage the data set on local NVMe, as shards of 100 MB or more (WebDataset, Parquet).",
+            "Raise `num_workers` and `prefetch_factor`: waiting workers use no CPU.",
+            "Write checkpoints asynchronously (`torch.distributed.checkpoint.async_save`).",
+            f"`sudo cat /proc/{pid(ctx.evidence)}/stack` shows which file system it waits in.",
+        ),
+        effect=host_gap_effect(share(ctx, "host")),
+        confidence=sure(ctx, cause),
+    )

@@ -1,1 +1,101 @@
-"""Rules."""
+"""Rules for a GPU on which nothing runs."""
+
+from __future__ import annotations
+
+from rules import thresholds as th
+from rules.catalogue.common import at_least, item, pct, place, share, watched, who
+from rules.finding import Finding
+from rules.registry import Context, finding, rule
+
+
+@rule("IDLE001", "GPU is free", "high", "fleet")
+def free(ctx: Context) -> Finding | None:
+    """A GPU that no process uses is paid for all the same.
+
+    **What it detects**
+    No process held the device for at least 15 % of the time watched.
+
+    **Why it costs**
+    A free GPU costs as much per hour as a busy one, and nobody but the fleet can put work on it.
+
+    **How to tell it apart**
+    IDLE002 is a GPU that a process holds without using it. Processes in another PID namespace or of another
+    user may be hidden from this view; `advisor doctor` says whether they are.
+
+    **What to do**
+    Schedule work on it, give it back, or power the node down outside working hours.
+
+    **Evidence**
+    NVML's list of processes on the device, and the engine's activity.
+
+    **Source**
+    - Alibaba PAI 2020 trace (affinode.io): mean GPU utilisation 10.5 %, median 1.5 %
+    """
+    part = share(ctx, "free")
+    if part < th.SECONDARY.value:
+        return None
+    return finding(
+        ctx,
+        free,
+        claim=f"{place(ctx)} was free for {pct(part)} of {watched(ctx.evidence)}: no process held it.",
+        share=part,
+        evidence=(item("time without any process", part, threshold=at_least(th.SECONDARY), source="NVML"),),
+        actions=(
+            "Schedule work on it, or return it to the pool.",
+            "`advisor diagnose --duration 10m` tells a pause between jobs from a GPU nobody uses.",
+        ),
+    )
+
+
+@rule("IDLE002", "GPU is held idle", "high", "job")
+def held(ctx: Context) -> Finding | None:
+    """A process holds the GPU's memory and runs nothing, so nobody else can use it.
+
+    **What it detects**
+    A process holds the device and no engine ran for five seconds or longer, over at least 15 % of the time
+    watched.
+
+    **Why it costs**
+    The whole price is paid, and the memory that is held keeps other jobs away.
+
+    **How to tell it apart**
+    A host gap (HOST001 to HOST009) has pauses of milliseconds between kernels; here nothing runs for seconds.
+    A server between requests looks the same: its process name usually tells.
+
+    **What to do**
+    End notebooks and debuggers that are done, release memory with `torch.cuda.empty_cache()` after the last
+    reference is gone, or let the scheduler stop jobs below a utilisation for some minutes.
+
+    **Evidence**
+    GPM gr_active (or NVML utilisation), NVML's list of processes, memory in use.
+
+    **Source**
+    - Philly trace, ATC'19 (re-analysis at affinode.io): 25 to 49 % of job minutes at 0 % utilisation
+    - dstack `utilization_policy` and Alibaba PAI stop jobs below 10 % for 60 minutes, as an example to follow
+    """
+    part = share(ctx, "idle_held")
+    if part < th.SECONDARY.value:
+        return None
+    used = ctx.evidence.mem_used_bytes
+    memory = "" if used is None else f" and {used / 2**30:.1f} GiB"
+    return finding(
+        ctx,
+        held,
+        claim=f"{who(ctx.evidence)} holds {place(ctx)}{memory} and ran nothing for {pct(part)} of the time.",
+        share=part,
+        evidence=(
+            item("time held with nothing running", part, threshold=at_least(th.SECONDARY)),
+            item("device memory in use", used, "bytes", source="NVML"),
+        ),
+        actions=_release(ctx),
+    )
+
+
+def _release(ctx: Context) -> tuple[str, ...]:
+    workload = ctx.evidence.workload
+    asked = "its owner" if workload is None or workload.user is None else f"user {workload.user}"
+    end = "" if workload is None else f" (`kill {workload.pid}` ends it)"
+    return (
+        f"Ask {asked} whether the process is still needed{end}.",
+        "In a notebook, shut the kernel down; clearing its output frees nothing.",
+    )
