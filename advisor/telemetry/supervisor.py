@@ -348,7 +348,8 @@ class Supervisor:
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(fd)
         worker.close()
-        if not (self._silent or worker.killed) and worker.gone_within(STOP_GRACE_S):
+        answering = worker.greeted and not self._silent and not worker.killed
+        if answering and worker.gone_within(STOP_GRACE_S):
             return
         worker.kill()
         worker.gone_within(STOP_GRACE_S)
