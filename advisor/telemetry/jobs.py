@@ -2,7 +2,50 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+_UUID = r"[0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12}"
+
+# cgroup v1: /slurm/uid_1000/job_123/step_0; v2: /system.slice/[node_]slurmstepd.scope/job_123/step_0
+_SLURM = re.compile(r"/[^/\n]*slurm[^/\n]*/(?:uid_\d+/)?job_(\d{1,18})(?=/|$)", re.MULTILINE)
+# cgroupfs driver: /kubepods/burstable/pod<uid>/<id>; systemd driver: kubepods-burstable-pod<uid_>.slice/<id>.
+# The uid of a static pod is a hash of 32 digits.
+_POD = re.compile(
+    rf"kubepods(?:-[a-z]+)?(?:/(?:besteffort|burstable|guaranteed))?[-/]pod({_UUID}|[0-9a-f]{{32}})(?=[./]|$)",
+    re.MULTILINE,
+)
+# /docker/<64>, docker-<64>.scope, cri-containerd-<64>.scope, libpod-<64>.scope, :cri-containerd:<64>, …
+_CONTAINER = re.compile(r"[-:/]([0-9a-f]{64})(?=[./]|$)", re.MULTILINE)
+_SLURM_ID = re.compile(r"\d{1,18}", re.ASCII)
+_ENVIRON_NAME = b"SLURM_JOB_ID="
+
 
 def job_of(cgroup_text: str, environ_job: str | None = None) -> str | None:
-    """"slurm:<id>", "pod:<uid>" or "container:<12 characters>" from /proc/<pid>/cgroup, else None."""
-    raise NotImplementedError
+    """The job of a process, "slurm:<id>", "pod:<uid>" or "container:<first 12 digits>", or None.
+
+    cgroup_text: the content of /proc/<pid>/cgroup. environ_job: the process's SLURM_JOB_ID, used where the
+    cgroup names no Slurm job (Slurm may run without its cgroup plugin). A Slurm job is what its user knows it
+    by, so it goes before the pod or container it may run in; a pod goes before its containers.
+    """
+    if slurm := _SLURM.search(cgroup_text):
+        return "slurm:" + slurm[1]
+    if environ_job is not None and _SLURM_ID.fullmatch(environ_job):
+        return "slurm:" + environ_job
+    if pod := _POD.search(cgroup_text):
+        return "pod:" + pod[1].replace("_", "-")
+    containers = _CONTAINER.findall(cgroup_text)
+    return "container:" + containers[-1][:12] if containers else None
+
+
+def environ_job(process: Path) -> str | None:
+    """SLURM_JOB_ID from the environment of `process` (its /proc directory), or None when it is not to be had.
+
+    Nothing else of the environment is kept.
+    """
+    try:
+        entries = (process / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    found = [entry for entry in entries if entry.startswith(_ENVIRON_NAME)]
+    return found[0][len(_ENVIRON_NAME) :].decode("ascii", "replace") if found else None
