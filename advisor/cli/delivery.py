@@ -96,11 +96,11 @@ def render(diagnosis: Diagnosis, wanted: Delivery, *, width: int, color: bool) -
 
 
 def _to_file(path: Path, text: str) -> None:
-    from advisor.reports.errors import DocumentError
+    from advisor.reports.errors import WriteError
     from advisor.reports.files import write_atomic
 
     try:
         write_atomic(path, text.encode())
-    except DocumentError as error:
+    except WriteError as error:
         raise CliError(str(error), error.fix) from error
     diagnostics.note(f"wrote {path}")

@@ -87,14 +87,23 @@ def make_monitor(hello: Hello, look: Look, config: Config) -> Monitor:
 
 
 def selected_keys(hello: Hello, look: Look) -> frozenset[str] | None:
-    """Keys of the devices that --gpu, or on a live node CUDA_VISIBLE_DEVICES, asks for; None is all."""
-    from advisor.telemetry.select import SelectionError, select_devices
+    """Keys of the devices that --gpu, or on a live node CUDA_VISIBLE_DEVICES, asks for; None is all.
 
-    live = look.source in ("live", "run")
+    Raises CliError when that names nothing that is here.
+    """
+    from advisor.telemetry.select import select_devices
+
+    env = os.environ if look.source in ("live", "run") else {}
     try:
-        return select_devices(hello.devices, look.gpu, os.environ if live else {})
-    except SelectionError as error:
-        raise CliError(str(error), "`advisor doctor` lists the GPUs of this node") from error
+        chosen = select_devices(hello.devices, look.gpu, env)
+    except ValueError as error:
+        raise CliError(f"--gpu: {error}") from error
+    if not chosen and hello.devices:
+        hidden = env.get("CUDA_VISIBLE_DEVICES")
+        raise cannot_measure(
+            f"CUDA_VISIBLE_DEVICES={hidden!r} leaves no GPU visible", "give --gpu all to look anyway"
+        )
+    return None if len(chosen) == len(hello.devices) else frozenset(device.key for device in chosen)
 
 
 def collect(

@@ -21,7 +21,7 @@ def init(force: bool) -> int:
     from advisor.cli.diagnostics import CliError, ExitCode, note
     from advisor.config import template
     from advisor.locations import config_file
-    from advisor.reports.errors import DocumentError
+    from advisor.reports.errors import WriteError
     from advisor.reports.files import write_atomic
 
     path = config_file()
@@ -30,10 +30,10 @@ def init(force: bool) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, template().encode())
+    except WriteError as error:
+        raise CliError(str(error), error.fix) from error
     except OSError as error:
         raise CliError(f"cannot create {path.parent}: {error.strerror}", "check its permissions") from error
-    except DocumentError as error:
-        raise CliError(str(error), error.fix) from error
     note(f"wrote {path}")
     return ExitCode.OK
 

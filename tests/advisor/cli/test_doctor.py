@@ -1,0 +1,272 @@
+"""The doctor: ids, what each check makes of what it sees, and a driver that hangs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from advisor.cli.app import run_cli
+from advisor.cli.checks.check import Check, fail, ok, skip, warn
+from advisor.cli.checks.environment import environment_checks
+from advisor.cli.checks.every import as_text
+from advisor.cli.checks.host import FIRST_PID_NAMESPACE, host_checks
+from advisor.cli.checks.libraries import library_checks, torch_cuda
+from advisor.cli.checks.nvidia import nvidia_checks
+from advisor.cli.checks.nvml_look import DeviceLook, NvmlLook, look
+from tests.advisor.cli.harness import advisor, without_driver
+from tests.advisor.streams import device
+
+IDS = [
+    "nvidia.driver", "nvidia.nvml", "nvidia.gpus", "nvidia.gpm", "nvidia.permissions", "nvidia.clocks",
+    "nvidia.mig", "host.cgroup", "host.pid_namespace", "host.psi", "host.clocks", "host.ptrace",
+    "python.pynvml", "python.torch", "python.cupy", "terminal", "config", "storage",
+]  # fmt: skip
+
+
+def seen(*devices: DeviceLook) -> NvmlLook:
+    return NvmlLook(driver="580.1", cuda="13.0", devices=devices)
+
+
+def by_id(checks: list[Check]) -> dict[str, Check]:
+    return {check.id: check for check in checks}
+
+
+def nvidia(*devices: DeviceLook, root: Path = Path("/nowhere")) -> dict[str, Check]:
+    return by_id(nvidia_checks(seen(*devices), root))
+
+
+def test_every_check_without_a_driver(tmp_path: Path) -> None:
+    done = advisor("doctor", "--json", env=without_driver(tmp_path))
+    assert done.returncode == 3
+    checks = msgspec.json.decode(done.stdout, type=dict)["checks"]
+    assert [check["id"] for check in checks] == IDS
+    found = {check["id"]: check for check in checks}
+    assert found["nvidia.nvml"]["status"] == "fail"
+    assert found["nvidia.gpm"]["status"] == "skip"
+    assert all(check["fix"] for check in checks if check["status"] in ("warn", "fail"))
+
+
+def test_text_has_one_greppable_line_a_check(capsys: pytest.CaptureFixture[str]) -> None:
+    run_cli(["doctor"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines if line[:4].strip() in ("ok", "warn", "fail", "skip")][
+        :18
+    ] == IDS
+
+
+def test_exit_code_is_0_when_nothing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = [ok("a", ""), warn("b", "", "x"), skip("c", "")]
+    monkeypatch.setattr("advisor.cli.checks.every.every_check", lambda: checks)
+    assert run_cli(["doctor"]) == 0
+    checks.append(fail("d", "", "x"))
+    assert run_cli(["doctor"]) == 3
+
+
+def test_untrusted_text_is_escaped() -> None:
+    assert "\x1b" not in as_text([warn("x", "name \x1b[2J", "do \x07")], color=False)
+
+
+def worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str) -> None:
+    """Put a script in the place of the interpreter that would look at NVML."""
+    script = tmp_path / "python"
+    script.write_text(f"#!{sys.executable}\n{code}\n")
+    script.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(script))
+
+
+def test_a_hung_driver_does_not_hang_the_doctor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    code = 'import time\nprint(\'{"doing": "listing devices"}\', flush=True)\ntime.sleep(600)'
+    worker(monkeypatch, tmp_path, code)
+    begin = time.monotonic()
+    found = look(timeout_s=2.0)
+    assert time.monotonic() - begin < 30
+    assert found == NvmlLook(hung="listing devices")
+    check = by_id(nvidia_checks(found, Path("/nowhere")))["nvidia.nvml"]
+    assert check.status == "fail"
+    assert "hung while listing devices" in check.detail
+
+
+def test_a_crash_in_the_driver_is_a_finding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    worker(monkeypatch, tmp_path, "print('not json')\nraise SystemExit(1)")
+    assert "died while starting" in str(look(timeout_s=30.0).problem)
+
+
+def test_healthy_gpus() -> None:
+    found = nvidia(DeviceLook(info=device(0), sm_mhz=1980.0), DeviceLook(info=device(1), sm_mhz=345.0))
+    assert {check.status for check in found.values()} == {"ok"}
+    assert device(1).uuid in found["nvidia.gpus"].detail
+
+
+def test_driver_without_gpus() -> None:
+    assert nvidia()["nvidia.gpus"].status == "fail"
+
+
+def test_no_gpm() -> None:
+    found = nvidia(DeviceLook(info=device(0)), DeviceLook(info=device(1), gpm_problem="needs Hopper"))
+    assert found["nvidia.gpm"].status == "warn"
+    assert "1 of 2" in found["nvidia.gpm"].detail
+
+
+def test_no_permission() -> None:
+    refused = {"power": "no permission: the driver refuses this", "clocks": "not supported by this GPU"}
+    check = nvidia(DeviceLook(info=device(0), refused=refused))["nvidia.permissions"]
+    assert check.status == "warn"
+    assert "power of GPU 0" in check.detail
+    assert "clocks" not in check.detail
+
+
+def test_profiling_for_root_alone_is_mentioned(tmp_path: Path) -> None:
+    params = tmp_path / "proc/driver/nvidia/params"
+    params.parent.mkdir(parents=True)
+    params.write_text("ModifyDeviceFiles: 1\nRmProfilingAdminOnly: 1\n")
+    assert "need root" in nvidia(DeviceLook(info=device(0)), root=tmp_path)["nvidia.permissions"].detail
+
+
+def test_clocks_held_down() -> None:
+    held = DeviceLook(info=device(0), clock_reasons=("hw_thermal", "sw_power_cap"))
+    busy = DeviceLook(info=device(0), sm_mhz=1700.0, clock_reasons=("sw_power_cap",))
+    assert nvidia(held)["nvidia.clocks"].status == "warn"
+    assert nvidia(busy)["nvidia.clocks"].status == "ok"
+
+
+def test_mig_without_instances() -> None:
+    parent = device(0, mig_enabled=True)
+    instance = device(0, key="MIG-1", uuid="MIG-1", parent_key=parent.key, mig_profile="1g.10gb")
+    assert nvidia(DeviceLook(info=parent))["nvidia.mig"].status == "warn"
+    assert nvidia(DeviceLook(info=parent), DeviceLook(info=instance))["nvidia.mig"].status == "ok"
+
+
+def host(root: Path, files: dict[str, str], inode: int | None = None) -> dict[str, Check]:
+    """The host's checks below a made-up root."""
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    if inode is not None:
+        (root / "proc/self/ns").mkdir(parents=True, exist_ok=True)
+        (root / "proc/self/ns/pid").symlink_to(f"pid:[{inode}]")
+    return by_id(host_checks(root))
+
+
+def test_a_host_that_shows_nothing(tmp_path: Path) -> None:
+    found = host(tmp_path, {})
+    assert {id_: check.status for id_, check in found.items()} == {
+        "host.cgroup": "warn",
+        "host.pid_namespace": "skip",
+        "host.psi": "warn",
+        "host.clocks": "skip",
+        "host.ptrace": "ok",
+    }
+
+
+def test_a_host_that_shows_everything(tmp_path: Path) -> None:
+    files = {
+        "sys/fs/cgroup/cgroup.controllers": "cpu",
+        "sys/fs/cgroup/cpu.max": "800000 100000\n",
+        "proc/pressure/cpu": "some avg10=0.00",
+        "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "performance\n",
+        "sys/devices/system/clocksource/clocksource0/current_clocksource": "tsc\n",
+        "proc/sys/kernel/yama/ptrace_scope": "0\n",
+    }
+    found = host(tmp_path, files, FIRST_PID_NAMESPACE)
+    assert {check.status for check in found.values()} == {"ok"}
+    assert "800000 100000" in found["host.cgroup"].detail
+
+
+def test_cgroup_v1(tmp_path: Path) -> None:
+    files = {"sys/fs/cgroup/cpu/cpu.stat": "nr_periods 0", "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1"}
+    assert host(tmp_path, files)["host.cgroup"].detail == "v1, no CPU limit at its root"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "id_", "status"),
+    [
+        ("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave", "host.clocks", "warn"),
+        ("sys/devices/system/clocksource/clocksource0/current_clocksource", "hpet", "host.clocks", "warn"),
+        ("proc/sys/kernel/yama/ptrace_scope", "1", "host.ptrace", "warn"),
+    ],
+)
+def test_host_warnings(tmp_path: Path, file: str, text: str, id_: str, status: str) -> None:
+    assert host(tmp_path, {file: text})[id_].status == status
+
+
+def test_powersave_under_pstate_is_no_problem(tmp_path: Path) -> None:
+    folder = "sys/devices/system/cpu/cpu0/cpufreq"
+    files = {f"{folder}/scaling_governor": "powersave", f"{folder}/scaling_driver": "intel_pstate"}
+    assert host(tmp_path, files)["host.clocks"].status == "ok"
+
+
+def test_capability_allows_ptrace(tmp_path: Path) -> None:
+    files = {"proc/sys/kernel/yama/ptrace_scope": "2", "proc/self/status": f"CapEff:\t{1 << 19:016x}\n"}
+    assert host(tmp_path, files)["host.ptrace"].status == "ok"
+
+
+def test_a_container_of_its_own(tmp_path: Path) -> None:
+    assert host(tmp_path, {}, 4026532500)["host.pid_namespace"].status == "warn"
+
+
+@pytest.mark.parametrize(
+    ("version", "requires", "built"),
+    [
+        ("2.9.0+cu130", [], (13, 0)),
+        ("2.6.0+cu124", [], (12, 4)),
+        ("2.9.0", ["nvidia-cuda-runtime-cu12==12.8.90; platform_system == 'Linux'"], (12, 8)),
+        ("2.11.0", ["filelock", "nvidia-cuda-runtime (==13.0.96)"], (13, 0)),
+        ("2.9.0+cpu", ["filelock"], None),
+        ("2.9.0+rocm6.4", [], None),
+    ],
+)
+def test_cuda_of_a_torch_build(version: str, requires: list[str], built: tuple[int, int] | None) -> None:
+    assert torch_cuda(version, requires) == built
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
+    """Make it look as if exactly these distributions were installed (underscores stand for hyphens)."""
+    known = {name.replace("_", "-"): version for name, version in versions.items()}
+
+    def version_of(name: str) -> str:
+        if name not in known:
+            raise metadata.PackageNotFoundError(name)
+        return known[name]
+
+    monkeypatch.setattr("importlib.metadata.version", version_of)
+    monkeypatch.setattr("importlib.metadata.requires", lambda _name: [])
+
+
+@pytest.mark.parametrize(
+    ("versions", "driver", "id_", "status"),
+    [
+        ({"torch": "2.9.0+cu130"}, "13.0", "python.torch", "ok"),
+        ({"torch": "2.9.0+cu128"}, "13.0", "python.torch", "ok"),
+        ({"torch": "2.9.0+cu130"}, "12.8", "python.torch", "warn"),
+        ({"torch": "2.9.0+cpu"}, "12.8", "python.torch", "warn"),
+        ({"torch": "2.9.0+cu130"}, None, "python.torch", "ok"),
+        ({}, "12.8", "python.torch", "skip"),
+        ({"cupy_cuda12x": "13.6"}, "13.0", "python.cupy", "ok"),
+        ({"cupy_cuda13x": "13.6"}, "12.4", "python.cupy", "warn"),
+        ({"cupy_cuda12x": "13.6", "cupy_cuda13x": "13.6"}, "13.0", "python.cupy", "warn"),
+        ({"cupy": "13.6"}, "13.0", "python.cupy", "ok"),
+        ({}, None, "python.cupy", "skip"),
+        ({"nvidia_ml_py": "13.6", "pynvml": "11.5.0"}, None, "python.pynvml", "warn"),
+        ({"nvidia_ml_py": "13.6", "pynvml": "12.0.0"}, None, "python.pynvml", "ok"),
+        ({}, None, "python.pynvml", "warn"),
+    ],
+)
+def test_libraries(
+    monkeypatch: pytest.MonkeyPatch, versions: dict[str, str], driver: str | None, id_: str, status: str
+) -> None:
+    installed(monkeypatch, **versions)
+    assert by_id(library_checks(driver))[id_].status == status
+
+
+def test_a_broken_configuration_fails(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("theme = 3\n")
+    check = by_id(environment_checks({"ADVISOR_CONFIG": str(path)}))["config"]
+    assert check.status == "fail"
+    assert "theme" in check.detail
