@@ -29,6 +29,8 @@ def value(figure: float | str | None, unit: str) -> str:
         return UNKNOWN
     if isinstance(figure, str):
         return figure
+    if not math.isfinite(figure):
+        return UNKNOWN
     if unit == "frac":
         return fraction(figure)
     if unit in ("bytes_s", "bytes"):
@@ -98,6 +100,4 @@ def _scaled(figure: float, scales: tuple[tuple[float, str], ...]) -> str:
 
 
 def _trim(digits: float, decimals: int) -> str:
-    if not math.isfinite(digits):
-        return UNKNOWN
     return f"{digits:,.{decimals}f}".removesuffix(".0")

@@ -84,11 +84,16 @@ def _parse(raw: bytes) -> dict[str, Any]:
 def _not_json(raw: bytes, error: Exception) -> DocumentError:
     if _is_recording(raw):
         return _recording()
-    if "truncated" in str(error):
+    if "truncated" in str(error) or _is_cut(raw):
         return DocumentError("the document is cut off before its end", f"copy the whole file, or {_AGAIN}")
     if isinstance(error, RecursionError):
         return DocumentError("not a diagnosis: the document is nested too deeply", _AGAIN)
     return DocumentError(f"not JSON: {terminal(str(error))}", _AGAIN)
+
+
+def _is_cut(raw: bytes) -> bool:
+    """An object that begins and does not end: a cut inside a number or a word reads as malformed."""
+    return raw.lstrip().startswith(b"{") and not raw.rstrip().endswith(b"}")
 
 
 def _is_recording(raw: bytes) -> bool:

@@ -211,8 +211,8 @@ class _Ticket:
         )
 
     def _left_out(self, fitted: Fitted, unmade: int) -> str:
-        counts = dict(fitted.left_out)
-        counts["finding"] = counts.get("finding", 0) + unmade
+        counts = {"finding": fitted.left_out.get("finding", 0) + unmade}
+        counts |= {what: count for what, count in fitted.left_out.items() if what != "finding"}
         said = [_counted(what, count) for what, count in counts.items() if what and count]
         if not said:
             return ""
