@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from advisor.telemetry.feed import NoFeedError
 from advisor.telemetry.records import End, Hello, Message
-from advisor.telemetry.supervisor import Supervisor, worker_command
+from advisor.telemetry.supervisor import Supervisor, late_after_s, worker_command
 
 _NOT_STARTED_FIX = (
     "The driver is probably hung: `nvidia-smi` will hang too. Look at `dmesg | grep -i -e nvrm -e xid`; "
@@ -42,7 +42,7 @@ class LiveFeed:
         if command is None:
             command = worker_command(interval_s, gpm_interval_s if gpm else None, max(processes_s, 5.0))
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self._supervisor = Supervisor(command, max(interval_s, 0.1), self._messages.put)
+        self._supervisor = Supervisor(command, self._messages.put, late_s=late_after_s(interval_s))
         self._thread: threading.Thread | None = None
         self._ended = False
 

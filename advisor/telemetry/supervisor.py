@@ -175,19 +175,22 @@ class CrashBudget:
 
 
 class Supervisor:
-    """Runs workers until `stop`, and puts one continuous stream out through `emit`."""
+    """Runs workers until `stop`, and puts one continuous stream out through `emit`.
+
+    late_s: silence that becomes a Gap; kill_after_s: silence after which the worker is killed and restarted.
+    """
 
     def __init__(
         self,
         command: Sequence[str],
-        interval_s: float,
         emit: Callable[[Message], None],
         *,
+        late_s: float,
         kill_after_s: float = KILL_AFTER_S,
     ) -> None:
         self._command = command
-        self._late_s = late_after_s(interval_s)
-        self._kill_after_s = max(kill_after_s, 2 * self._late_s)
+        self._late_s = late_s
+        self._kill_after_s = max(kill_after_s, 2 * late_s)
         self._emit = emit
         self._stop_read, self._stop_write = os.pipe()
         self._stopping = False

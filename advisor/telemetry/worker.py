@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
 SCENARIO_VARIABLE = "ADVISOR_NVML_SCENARIO"
 INTERVAL_MIN_S = 0.1
+# Windows under 100 ms are invalid; waking up is not exact to the millisecond.
+GPM_INTERVAL_MIN_S = 0.105
 SLOW_TIER_S = 5.0
 RESCAN_S = 15.0
 _PR_SET_PDEATHSIG = 1
@@ -181,7 +183,7 @@ class Sampling:
             now = time.monotonic()
             if sweep_s is not None and now >= next_sweep:
                 self._timed(self._sweep)
-                next_sweep = now + sweep_s
+                next_sweep = _next(next_sweep, sweep_s)
             if now >= next_tick:
                 self._frame()
                 next_tick = _next(next_tick, self._options.interval_s)
@@ -299,7 +301,7 @@ def _options(argv: Sequence[str]) -> Options:
     given = parser.parse_args(argv)
     return Options(
         interval_s=max(given.interval, INTERVAL_MIN_S),
-        gpm_interval_s=None if given.no_gpm else max(given.gpm_interval, INTERVAL_MIN_S),
+        gpm_interval_s=None if given.no_gpm else max(given.gpm_interval, GPM_INTERVAL_MIN_S),
         processes_s=given.processes,
     )
 

@@ -293,7 +293,7 @@ class FakeNvml:
 
     def _nvmlGpmMigSampleGet(self, handle: Handle, gi: int, sample: ctypes.c_void_p) -> None:  # noqa: N802
         assert handle.mig is None, "NVML wants the GPU's handle here"
-        self.samples[sample.value or 0] = Gpu(gpm={key: gi * 1.0 for key in handle.gpu.gpm})
+        self.samples[sample.value or 0] = Gpu(gpm=dict.fromkeys(handle.gpu.gpm, gi * 1.0))
 
     def _nvmlGpmMetricsGet(self, request: Any) -> None:  # noqa: N802
         gpu = self.samples[request.sample2]

@@ -20,8 +20,8 @@ def windows(nvml: FakeNvml, interval_s: float = 0.2, gi_id: int | None = None) -
     return GpmWindows(nvml, GpmMetrics(nvml), Handle(nvml.gpus[0]), interval_s=interval_s, gi_id=gi_id)
 
 
-def second_window(nvml: FakeNvml, **options: float) -> tuple[GpmWindows, Gpm | None]:
-    gpm = windows(nvml, **options)
+def second_window(nvml: FakeNvml, gi_id: int | None = None) -> tuple[GpmWindows, Gpm | None]:
+    gpm = windows(nvml, gi_id=gi_id)
     assert gpm.open(10.0)
     return gpm, gpm.take(10.2, 1.0)
 
