@@ -43,10 +43,20 @@ class NvmlStub:
         return NvmlStub(build_stub(self.cache, omit), self.scratch, self.cache)
 
 
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
 @pytest.fixture(scope="session")
 def nvml_stub(tmp_path_factory: pytest.TempPathFactory) -> NvmlStub:
     """The simulated NVML library, compiled once and kept in the user's cache."""
     if compiler() is None:
         pytest.skip("no C compiler: the simulated NVML library cannot be built")
     cache = default_cache()
+    if not _writable(cache):
+        cache = tmp_path_factory.mktemp("nvml-build")
     return NvmlStub(build_stub(cache), tmp_path_factory.mktemp("nvml"), cache)

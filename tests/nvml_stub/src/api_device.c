@@ -9,13 +9,13 @@ static Return put_u32(const Call *call, GpuKey key, double scale, unsigned int *
     if (!gpu_value(call->gpu, key, call->t, &value)) {
         return R_NOT_SUPPORTED;
     }
-    *out = (unsigned int)(value * scale + 0.5);
+    *out = to_u32(value * scale);
     return R_SUCCESS;
 }
 
 static unsigned long long mib_to_bytes(double mib)
 {
-    return (unsigned long long)(mib < 0 ? 0 : mib) * 1048576u;
+    return (unsigned long long)fmin(fmax(0, mib), 1e12) * 1048576u;
 }
 
 /* One reading of a whole GPU, as an unsigned int. */
@@ -200,7 +200,7 @@ static Return utilization(const Call *call, GpuKey key, unsigned int *out)
     if (mig_enabled(call->gpu) || call->gpu->series[key].state == SERIES_NULL) {
         return R_NOT_SUPPORTED;
     }
-    *out = (unsigned int)(fmin(100, gpu_utilization(call->gpu, key, call->t)) + 0.5);
+    *out = to_u32(fmin(100, gpu_utilization(call->gpu, key, call->t)));
     return R_SUCCESS;
 }
 
@@ -246,7 +246,7 @@ API Return nvmlDeviceGetTotalEnergyConsumption(Device device, unsigned long long
     if (given->state == SERIES_SET) {
         joules = series_at(given, call.t);
     }
-    *mj = (unsigned long long)(joules < 0 ? 0 : joules * 1000);
+    *mj = to_u64(joules * 1000);
     return call_end(R_SUCCESS);
 }
 

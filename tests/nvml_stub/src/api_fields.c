@@ -36,9 +36,9 @@ static Return put(FieldValue *field, unsigned int type, double value)
     field->value_type = type;
     field->value.u64 = 0;
     if (type == TYPE_U32) {
-        field->value.u32 = (unsigned int)(unsigned long long)(value + 0.5);
+        field->value.u32 = to_u32(value);
     } else {
-        field->value.u64 = (unsigned long long)value;
+        field->value.u64 = to_u64(value);
     }
     return R_SUCCESS;
 }
@@ -111,8 +111,8 @@ static Return averages(const Call *call, FieldValue *field)
     if (!gpu_value(call->gpu, K_power_w, call->t, &value)) {
         return R_NOT_SUPPORTED;
     }
-    if (power->state == SERIES_SET && call->t > 0) {
-        value = series_mean(power, fmax(0, call->t - 1), call->t);
+    if (power->state == SERIES_SET) {
+        value = last_second(power, call->t);
     }
     return put(field, TYPE_U32, value * 1000);
 }

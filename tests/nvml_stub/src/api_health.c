@@ -6,7 +6,7 @@
 static unsigned int whole(const Call *call, GpuKey key)
 {
     double value = 0;
-    return gpu_value(call->gpu, key, call->t, &value) ? (unsigned int)(value + 0.5) : 0;
+    return gpu_value(call->gpu, key, call->t, &value) ? to_u32(value) : 0;
 }
 
 API Return nvmlDeviceGetPcieThroughput(Device device, unsigned int counter, unsigned int *kib_s)
@@ -16,7 +16,7 @@ API Return nvmlDeviceGetPcieThroughput(Device device, unsigned int counter, unsi
     double mib_s = 0;
     GpuKey key = counter == 0 ? K_pcie_tx_mib_s : K_pcie_rx_mib_s;
     bool known = !mig_enabled(call.gpu) && gpu_value(call.gpu, key, call.t, &mib_s);
-    *kib_s = (unsigned int)(mib_s * 1024);
+    *kib_s = to_u32(mib_s * 1024);
     return call_end(known ? R_SUCCESS : R_NOT_SUPPORTED);
 }
 
@@ -89,7 +89,7 @@ API Return nvmlDeviceGetViolationStatus(Device device, unsigned int policy, Viol
     }
     out->reference_us = wall_us();
     double seconds = policy < 4 ? reason_seconds(call.gpu, masks[policy], call.t) : 0;
-    out->violation_ns = (unsigned long long)(seconds * 1e9);
+    out->violation_ns = to_u64(seconds * 1e9);
     return call_end(R_SUCCESS);
 }
 
@@ -155,7 +155,7 @@ API Return nvmlDeviceGetConfComputeMemSizeInfo(Device device, unsigned long long
     double total = 0;
     gpu_value(call.gpu, K_memory_total_mib, call.t, &total);
     out[0] = 0;
-    out[1] = (unsigned long long)total * 1024;
+    out[1] = to_u64(total) * 1024;
     return call_end(R_SUCCESS);
 }
 

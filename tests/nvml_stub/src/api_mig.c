@@ -16,7 +16,7 @@ API Return nvmlDeviceGetMaxMigDeviceCount(Device device, unsigned int *count)
     NEED(count != NULL);
     double most = 0;
     gpu_value(call.gpu, K_max_mig_devices, call.t, &most);
-    *count = call.gpu->series[K_mig_mode].state == SERIES_NULL ? 0 : (unsigned int)most;
+    *count = call.gpu->series[K_mig_mode].state == SERIES_NULL ? 0 : to_u32(most);
     return call_end(R_SUCCESS);
 }
 
@@ -82,6 +82,6 @@ API Return nvmlDeviceGetAttributes_v2(Device device, Attributes *out)
     out->copy_engines = out->decoders = out->jpegs = m->slices;
     out->gi_slices = m->slices;
     out->ci_slices = m->compute_slices;
-    out->memory_mib = (unsigned long long)series_at(&m->memory_total_mib, call.t);
+    out->memory_mib = to_u64(series_at(&m->memory_total_mib, call.t));
     return call_end(R_SUCCESS);
 }

@@ -5,7 +5,7 @@ static unsigned long long used_bytes(const Process *p, double t)
     if (p->memory_mib.state != SERIES_SET) {
         return ULLONG_MAX;
     }
-    return (unsigned long long)series_at(&p->memory_mib, t) * 1048576u;
+    return to_u64(fmin(series_at(&p->memory_mib, t), 1e12)) * 1048576u;
 }
 
 static bool visible(const Call *call, const Process *p)
@@ -72,7 +72,7 @@ API Return nvmlDeviceGetRunningProcessDetailList(Device device, ProcessDetailLis
 
 static unsigned int percent(const Series *s, double t)
 {
-    return s->state == SERIES_SET ? (unsigned int)(series_mean(s, t < 1 ? fmin(t, 0) : t - 1, t) + 0.5) : 0;
+    return s->state == SERIES_SET ? to_u32(last_second(s, t)) : 0;
 }
 
 /* The driver keeps samples of processes that ran something; one that reports no share has none. */

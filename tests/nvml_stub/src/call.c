@@ -8,8 +8,6 @@
 #include <time.h>
 #include <unistd.h>
 
-Node node;
-
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static Function *functions;
 static unsigned int generation; /* 0: no scenario read yet */
@@ -269,11 +267,22 @@ bool mig_enabled(const Gpu *gpu)
     return gpu_value(gpu, K_mig_mode, 0, &mode) && mode > 0.5;
 }
 
+/* A message quotes the file, which may hold anything; a terminal gets plain text. */
+static void make_printable(char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text < 0x20 || *text > 0x7E) {
+            *text = '?';
+        }
+    }
+}
+
 static bool read_scenario(void)
 {
     const char *path = getenv("ADVISOR_NVML_SCENARIO");
     char error[400] = "";
     if (!node_load(&node, path, error, sizeof error)) {
+        make_printable(error);
         fprintf(stderr, "simulated NVML: %s: %s\n", path == NULL ? "default scenario" : path, error);
         return false;
     }

@@ -21,8 +21,6 @@ typedef struct {
     double t;           /* scenario seconds */
 } Call;
 
-extern Node node;
-
 /* Each returns SUCCESS with the lock held, or an error with the lock free. */
 Return call_begin(Call *call, Function *function);
 Return call_begin_device(Call *call, Function *function, Device handle);

@@ -38,7 +38,7 @@ static void fault_member(Loader *l, const char *key, const Json *value, Fault *f
     if (strcmp(key, "function") == 0) {
         f->function = load_string(l, value, key);
     } else if (strcmp(key, "gpu") == 0) {
-        f->gpu = (int)load_number(l, value, key);
+        f->gpu = (int)(load_count(l, value, key) & 0xFF);
     } else if (strcmp(key, "after_calls") == 0) {
         f->after_calls = (unsigned long long)load_count(l, value, key);
     } else if (strcmp(key, "calls") == 0) {
@@ -139,7 +139,9 @@ static int cuda_version(Loader *l, const Json *value)
 static void init_fault(Loader *l, const Json *value, Node *node)
 {
     Fault *faults = load_alloc(l, node->fault_count + 1, sizeof *faults);
-    memcpy(faults, node->faults, node->fault_count * sizeof *faults);
+    for (size_t i = 0; i < node->fault_count; i++) {
+        faults[i] = node->faults[i];
+    }
     faults[node->fault_count++] = (Fault){.function = "nvmlInit*", .gpu = -1, .from_s = -INFINITY, .to_s = INFINITY,
         .probability = 1, .calls = ULLONG_MAX, .code = load_return(l, value, "init_return")};
     node->faults = faults;

@@ -75,7 +75,7 @@ Return load_return(Loader *l, const Json *value, const char *key)
 #undef X
     };
     if (value->type == JSON_NUMBER) {
-        return (Return)(int)value->number;
+        return (Return)(int)fmin(fmax(value->number, 0), 9999);
     }
     load_type(l, value, key, JSON_STRING);
     const char *name = strncmp(value->string, "NVML_ERROR_", 11) == 0 ? value->string + 11 : value->string;
@@ -223,7 +223,7 @@ static unsigned long long reason_bit(Loader *l, const Json *name)
 static unsigned long long reason_mask(Loader *l, const Json *value)
 {
     if (value->type == JSON_NUMBER) {
-        return (unsigned long long)value->number;
+        return load_count(l, value, "reasons");
     }
     load_type(l, value, "reasons", JSON_ARRAY);
     unsigned long long mask = 0;

@@ -2,6 +2,8 @@
 
 #include <stddef.h>
 
+Node node;
+
 const GpmMetricKind gpm_kinds[GPM_METRIC_KINDS] = {
     {1, "gr_active", true, "GRAPHICS_UTIL", "Graphics or compute engine active"},
     {2, "sm_active", true, "SM_UTIL", "SMs busy"},
@@ -76,15 +78,19 @@ double gpu_area(const Gpu *gpu, GpuKey key, double t)
     return s->state == SERIES_NULL || isnan(fallbacks[key]) ? 0 : fallbacks[key] * t;
 }
 
+double last_second(const Series *s, double t)
+{
+    return series_mean(s, t - node.speed, t);
+}
+
 double gpu_utilization(const Gpu *gpu, GpuKey key, double t)
 {
     const Series *given = &gpu->series[key];
-    double from = t < 1 ? 0 : t - 1;
     if (given->state == SERIES_SET) {
-        return series_mean(given, t < 0 ? t : from, t);
+        return last_second(given, t);
     }
     const Series *counter = &gpu->gpm.metrics[key == K_gpu_util ? 0 : 9];
-    return counter->state == SERIES_SET ? 100 * series_mean(counter, t < 0 ? t : from, t) : 0;
+    return counter->state == SERIES_SET ? 100 * last_second(counter, t) : 0;
 }
 
 double gpu_memory_used_mib(const Gpu *gpu, double t)
@@ -108,6 +114,16 @@ unsigned long long gpu_reasons(const Gpu *gpu, double t)
         mask |= (unsigned long long)on << bit;
     }
     return mask;
+}
+
+unsigned int to_u32(double value)
+{
+    return value >= UINT_MAX ? UINT_MAX : value > 0 ? (unsigned int)(value + 0.5) : 0;
+}
+
+unsigned long long to_u64(double value)
+{
+    return value >= 1.8e19 ? ULLONG_MAX : value > 0 ? (unsigned long long)value : 0;
 }
 
 bool process_alive(const Process *process, double t)

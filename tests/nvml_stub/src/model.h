@@ -138,6 +138,8 @@ typedef struct {
     Event *events;
 } Node;
 
+extern Node node;
+
 /* Reads the scenario at `path`, or the default one for NULL. False with one line in `error` on failure. */
 bool node_load(Node *node, const char *path, char *error, size_t error_size);
 
@@ -147,11 +149,18 @@ bool gpu_value(const Gpu *gpu, GpuKey key, double t, double *value);
 /* Integral from scenario time 0; 0 where the card does not have it. */
 double gpu_area(const Gpu *gpu, GpuKey key, double t);
 
+/* Mean over the last second of real time; a repeating series repeated before time 0 too. */
+double last_second(const Series *s, double t);
+
 /* Per cent over the last second, as the driver samples it. */
 double gpu_utilization(const Gpu *gpu, GpuKey key, double t);
 
 double gpu_memory_used_mib(const Gpu *gpu, double t);
 unsigned long long gpu_reasons(const Gpu *gpu, double t);
+
+/* The nearest whole number that fits; 0 for what is below. */
+unsigned int to_u32(double value);
+unsigned long long to_u64(double value);
 
 bool process_alive(const Process *process, double t);
 bool gpu_present(const Gpu *gpu, double t);

@@ -1,0 +1,173 @@
+"""The simulated NVML library: errors, lost GPUs, hangs, crashes, missing functions."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import NvmlStub
+from tests.nvml_stub.client import PRELUDE, START, ask, at, launch, node
+from tests.nvml_stub.scenarios import crash, hung
+
+
+def fault(nvml_stub: NvmlStub, code: str, *faults: dict[str, Any], gpus: int = 1, start: str = START) -> Any:
+    """What the code prints on a node with these faults."""
+    return ask(nvml_stub.env({"gpus": [{}] * gpus, "faults": list(faults)}), code, start)
+
+
+CALLS = "out([code(p.nvmlDeviceGetPowerUsage, h) for _ in range(6)])"
+
+
+def test_fault_by_count(nvml_stub: NvmlStub) -> None:
+    some = {"function": "nvmlDeviceGetPowerUsage", "after_calls": 2, "calls": 3, "return": "NO_PERMISSION"}
+    assert fault(nvml_stub, CALLS, some) == [70000, 70000, "E4", "E4", "E4", 70000]
+    assert fault(nvml_stub, CALLS, {"function": "nvmlDevice*Usage", "return": 999}) == ["E999"] * 6
+
+
+def test_fault_by_time(nvml_stub: NvmlStub) -> None:
+    late = {"function": "nvmlDeviceGetPowerUsage", "from_s": 100, "to_s": 200, "return": "TIMEOUT"}
+    codes = [
+        at(nvml_stub, {}, t, "out(code(p.nvmlDeviceGetPowerUsage, h))", faults=[late]) for t in (50, 150, 250)
+    ]
+    assert codes == [70000, "E10", 70000]
+
+
+def test_fault_by_chance_is_the_same_on_every_run(nvml_stub: NvmlStub) -> None:
+    often = {"function": "nvmlDeviceGetPowerUsage", "probability": 0.3, "return": "UNKNOWN"}
+    code = "out([code(p.nvmlDeviceGetPowerUsage, h) for _ in range(300)])"
+    first = fault(nvml_stub, code, often)
+    assert first == fault(nvml_stub, code, often)
+    assert 50 < first.count("E999") < 130
+
+
+def test_fault_on_one_gpu(nvml_stub: NvmlStub) -> None:
+    code = "out([code(p.nvmlDeviceGetPowerUsage, p.nvmlDeviceGetHandleByIndex(i)) for i in (0, 1)])"
+    one = {"function": "nvmlDeviceGetPowerUsage", "gpu": 1, "return": "RESET_REQUIRED"}
+    assert fault(nvml_stub, code, one, gpus=2) == [70000, "E16"]
+
+
+def test_lost_gpu_leaves_the_other(nvml_stub: NvmlStub) -> None:
+    code = """
+    g = p.nvmlDeviceGetHandleByIndex(1)
+    got = [code(p.nvmlDeviceGetTemperature, g, 0) for _ in range(200)]
+    out([got[0], got[-1], got.index("E15"), p.nvmlDeviceGetCount(), code(p.nvmlDeviceGetHandleByIndex, 1),
+         p.nvmlDeviceGetTemperature(h, 0)])
+    """
+    assert ask(nvml_stub.env("lost"), code) == [64, "E15", 149, 2, "E15", 64]
+
+
+def test_lost_by_fault(nvml_stub: NvmlStub) -> None:
+    gone = {"function": "nvmlGpm*", "gpu": 0, "lost": True}
+    assert fault(nvml_stub, "out([code(sample, h), code(p.nvmlDeviceGetPowerUsage, h)])", gone) == [
+        "E15",
+        "E15",
+    ]
+
+
+def test_hot_removal(nvml_stub: NvmlStub) -> None:
+    gpus = [{"uuid": "GPU-a", "removed_at_s": 1}, {"uuid": "GPU-b"}]
+    code = """
+    before = p.nvmlDeviceGetCount()
+    while p.nvmlDeviceGetCount() == 2:
+        time.sleep(0.02)
+    left = p.nvmlDeviceGetHandleByIndex(0)
+    out([before, p.nvmlDeviceGetUUID(left), code(p.nvmlDeviceGetHandleByUUID, "GPU-a"),
+         code(p.nvmlDeviceGetPowerUsage, h), code(p.nvmlDeviceGetHandleByIndex, 1)])
+    """
+    assert ask(nvml_stub.env({"gpus": gpus}), code) == [2, "GPU-b", "E6", "E15", "E2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("DRIVER_NOT_LOADED", 9), ("LIB_RM_VERSION_MISMATCH", 18), ("NO_PERMISSION", 4)]
+)
+def test_init_refused(nvml_stub: NvmlStub, name: str, value: int) -> None:
+    assert ask(nvml_stub.env(node(init_return=name)), "out(code(p.nvmlInit))", "") == f"E{value}"
+
+
+def test_calls_outside_init_and_shutdown(nvml_stub: NvmlStub) -> None:
+    code = """
+    p.nvmlInit(); p.nvmlInit(); p.nvmlShutdown()
+    still = p.nvmlDeviceGetCount()
+    p.nvmlShutdown()
+    out([still, code(p.nvmlDeviceGetCount), code(p.nvmlShutdown)])
+    """
+    assert ask(nvml_stub.env("free"), code, "") == [1, "E1", "E1"]
+
+
+def test_a_hang_never_returns(nvml_stub: NvmlStub) -> None:
+    code = "print('asking', flush=True)\np.nvmlDeviceGetUtilizationRates(h)\nprint('answered')\n"
+    program = [sys.executable, "-c", PRELUDE + START + code]
+    with subprocess.Popen(program, env=nvml_stub.env(hung(0)), stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None and child.stdout.readline() == "asking\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            child.wait(0.6)
+        child.kill()
+        assert child.stdout.read() == ""
+
+
+@pytest.mark.parametrize("holds_lock", [False, True])
+def test_whether_other_threads_hang_too(nvml_stub: NvmlStub, holds_lock: bool) -> None:
+    slow = {"function": "nvmlDeviceGetUtilizationRates", "hang_s": 0.6, "holds_lock": holds_lock}
+    code = """
+    import threading
+    t = threading.Thread(target=p.nvmlDeviceGetUtilizationRates, args=(h,))
+    t.start(); time.sleep(0.1)
+    begun = time.monotonic()
+    p.nvmlDeviceGetPowerUsage(h)
+    took = time.monotonic() - begun
+    alive = t.is_alive()
+    t.join()
+    out([took, alive])
+    """
+    took, still_hanging = fault(nvml_stub, code, slow)
+    assert took > 0.3 if holds_lock else still_hanging
+
+
+def test_crash_aborts_the_process(nvml_stub: NvmlStub) -> None:
+    done = launch(nvml_stub.env(crash(0)), "p.nvmlDeviceGetPowerUsage(h)")
+    assert done.returncode == -6
+    assert ask(nvml_stub.env(crash(-9, -5)), "out(p.nvmlDeviceGetPowerUsage(h))") == 680_000
+
+
+def test_omitted_function(nvml_stub: NvmlStub) -> None:
+    older = nvml_stub.without(["nvmlDeviceGetCurrentClocksEventReasons", "nvmlGpmMetricsGet"])
+    code = """
+    out([code(p.nvmlDeviceGetCurrentClocksEventReasons, h), p.nvmlDeviceGetCurrentClocksThrottleReasons(h)])
+    """
+    assert ask(older.env("throttled"), code) == ["E13", 0x68]
+
+
+def test_latency_and_call_counts(nvml_stub: NvmlStub, tmp_path: Path) -> None:
+    slow = node(latency_us={"nvmlDeviceGetPowerUsage": 30000, "nvml*": 0})
+    code = """
+    begun = time.monotonic()
+    [p.nvmlDeviceGetPowerUsage(h) for _ in range(5)]
+    middle = time.monotonic()
+    p.nvmlDeviceGetTemperature(h, 0)
+    out(middle - begun)
+    """
+    counts = tmp_path / "calls-%p.json"
+    assert ask(nvml_stub.env(slow, ADVISOR_NVML_CALLS=str(counts)), code) >= 0.15
+    (written,) = tmp_path.glob("calls-*.json")
+    calls = json.loads(written.read_text())
+    assert calls["nvmlDeviceGetPowerUsage"] == 5 and calls["nvmlDeviceGetTemperature"] == 1
+
+
+def test_xid_event(nvml_stub: NvmlStub) -> None:
+    code = """
+    s = p.nvmlEventSetCreate()
+    p.nvmlDeviceRegisterEvents(h, 8, s)
+    e = p.nvmlEventSetWait(s, 5000)
+    out([e.eventType, e.eventData, code(p.nvmlEventSetWait, s, 10)])
+    p.nvmlEventSetFree(s)
+    """
+    assert ask(nvml_stub.env(node(events=[{"t_s": 0.1, "gpu": 0, "type": 8, "data": 79}])), code) == [
+        8,
+        79,
+        "E10",
+    ]
