@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from rules.evidence import Evidence, SubWindow
@@ -12,7 +11,7 @@ def mean(evidence: Evidence, field: str) -> float | None:
     """Mean of a SubWindow field by time, over the sub-windows that have it."""
     pairs = list(_known(evidence, field))
     seconds = sum(d for _, d in pairs)
-    return math.fsum(value * d for value, d in pairs) / seconds if seconds > 0 else None
+    return sum(value * d for value, d in pairs) / seconds if seconds > 0 else None
 
 
 def busy_mean(evidence: Evidence, field: str) -> float | None:
@@ -21,7 +20,8 @@ def busy_mean(evidence: Evidence, field: str) -> float | None:
     busy_s = sum((w.gr_active or 0.0) * w.duration_s for w in both)
     if busy_s <= 0:
         return None
-    return min(1.0, math.fsum(getattr(w, field) * w.duration_s for w in both) / busy_s)
+    counted: float = sum(getattr(w, field) * w.duration_s for w in both)
+    return min(1.0, counted / busy_s)
 
 
 def variation(evidence: Evidence, field: str) -> float | None:
@@ -30,7 +30,7 @@ def variation(evidence: Evidence, field: str) -> float | None:
     middle = sum(values) / len(values) if values else 0.0
     if len(values) < 5 or middle <= 0:
         return None
-    spread = sum((value - middle) ** 2 for value in values) / len(values)
+    spread = sum((value - middle) * (value - middle) for value in values) / len(values)
     return float(spread**0.5) / middle
 
 

@@ -106,8 +106,8 @@ def _fp8_effect(ctx: Context, part: float) -> Effect | None:
         low=amdahl(part, FP8_LOW),
         high=amdahl(part, ratio[0]),
         bound=amdahl(part, ratio[0]),
-        basis=f"fp8 over bf16 GEMMs, {ratio[0]:.2f}x ({ratio[1]} ceilings), on the compute-bound share, if it "
-        "runs bf16 now; the low end is fp8 at 0.81x of bf16, as seen on Qwen3-235B at batch 8 (ML.ENERGY)",
+        basis=f"fp8 over bf16 GEMMs, {ratio[0]:.2f}x ({ratio[1]} ceilings), on the compute-bound share, if "
+        "it runs bf16 now; the low end is fp8 at 0.81x of bf16, as seen on Qwen3-235B at batch 8 (ML.ENERGY)",
     )
 
 
@@ -187,6 +187,6 @@ def _tensor_effect(ctx: Context, part: float, pipe: str) -> Effect | None:
         low=1.0,
         high=high,
         bound=high,
-        basis=f"{rates[1]} over {rates[0]} GEMMs, {ratio[0]:.1f}x ({ratio[1]} ceilings), on the compute-bound "
-        "share, as far as it is matrix work; 1.0x where none of it is",
+        basis=f"{rates[1]} over {rates[0]} GEMMs, {ratio[0]:.1f}x ({ratio[1]} ceilings), on the "
+        "compute-bound share, as far as it is matrix work; 1.0x where none of it is",
     )

@@ -50,7 +50,7 @@ def low_occupancy(ctx: Context) -> Finding | None:
     return finding(
         ctx,
         low_occupancy,
-        claim=f"{place(ctx)} is busy {pct(part)} of the time, far below every roof: {_what(active, occupancy)}.",
+        claim=f"{place(ctx)} is busy {pct(part)} of the time, far from any roof: {_why(active, occupancy)}.",
         share=part,
         evidence=(
             item("busy time below every roof", part, threshold=at_least(th.SECONDARY)),
@@ -82,7 +82,7 @@ def _reached(ctx: Context, sm_active: float | None) -> float:
     return max(_LEAST_EFFICIENCY, clamp(1.0 if best is None else best))
 
 
-def _what(active: float | None, occupancy: float | None) -> str:
+def _why(active: float | None, occupancy: float | None) -> str:
     if active is not None and active < th.LAUNCH_SM_ACTIVE.value:
         return f"its kernels use {pct(active)} of the SMs"
     if occupancy is not None and occupancy < th.LOW_OCCUPANCY.value:

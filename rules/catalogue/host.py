@@ -194,15 +194,18 @@ def _workers(host: HostEvidence) -> str:
 
 def _more_workers(host: HostEvidence) -> str:
     """How far the number of workers can grow with the cores this process may use."""
-    cores = host.cpus_allowed
-    if host.cpu_quota_cores is not None:
-        cores = int(min(cores or host.cpu_quota_cores, host.cpu_quota_cores))
-    busy = host.children_busy or 0
+    cores, busy = _usable_cores(host), host.children_busy or 0
     if cores is None:
         return "Raise `num_workers` while cores are free, with `persistent_workers=True, prefetch_factor=4`."
     if cores - 1 > busy:
         return f"Raise `num_workers` to {cores - 1} ({cores} cores are allowed), `persistent_workers=True`."
     return f"All {cores} cores it may use are taken: ask for more (`--cpus-per-task`, the pod's CPU limit)."
+
+
+def _usable_cores(host: HostEvidence) -> int | None:
+    """Cores by affinity and by quota, whichever is fewer."""
+    limits = [c for c in (host.cpus_allowed, host.cpu_quota_cores) if c is not None and 0 < c < 1e6]
+    return max(1, int(min(limits))) if limits else None
 
 
 @rule("HOST004", "Synchronisation suspected between host and GPU", "medium", "job")

@@ -69,7 +69,7 @@ def transfer(ctx: Context) -> Finding | None:
             low=min(1.03, high),
             high=high,
             bound=bound,
-            basis="pinned memory alone bought 1.03x to 1.15x (Gao et al., ICSE'24); full overlap is the bound",
+            basis="pinned memory alone bought 1.03x to 1.15x (Gao et al., ICSE'24); full overlap: the bound",
         ),
         confidence=sure(ctx, cause),
     )

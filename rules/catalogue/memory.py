@@ -151,8 +151,8 @@ def few_rows(ctx: Context) -> Finding | None:
         effect=Effect(
             low=amdahl(part, _BATCH_LOW),
             high=amdahl(part, _BATCH_HIGH),
-            basis="doubling the batch, on the memory-bound share: 1.28x (128 to 256) to 1.83x (8 to 16) on an "
-            "H100 with Llama-3.1-8B (ML.ENERGY); assumes that enough requests are waiting",
+            basis="doubling the batch, on the memory-bound share: 1.28x (128 to 256) to 1.83x (8 to 16) on "
+            "an H100 with Llama-3.1-8B (ML.ENERGY); assumes that enough requests are waiting",
         ),
         recoverable=_recoverable(ctx),
         severity=severity_of(_recoverable(ctx), "medium"),
