@@ -7,6 +7,11 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from advisor.document import Diagnosis
+from advisor.reports.json import decode
+from tests.conftest import NvmlStub
 
 ADVISOR = [sys.executable, "-m", "advisor"]
 DEADLINE_S = 90.0
@@ -45,3 +50,20 @@ def advisor(*args: str, env: Mapping[str, str], stdin: str = "") -> subprocess.C
         timeout=DEADLINE_S,
         check=False,
     )
+
+
+def on_simulated(stub: NvmlStub, scenario: dict[str, Any] | str, home: Path, **more: str) -> dict[str, str]:
+    """An environment in which the simulated library plays a scenario."""
+    played = stub.env(scenario)
+    names = ("LD_LIBRARY_PATH", "ADVISOR_NVML_SCENARIO")
+    return {**clean_env(home), **{name: played[name] for name in names}, **more}
+
+
+def diagnosed(
+    stub: NvmlStub, scenario: dict[str, Any] | str, home: Path, *args: str, duration: str = "3s"
+) -> Diagnosis:
+    """What `advisor diagnose` says of a scenario, through the whole program and its JSON."""
+    env = on_simulated(stub, scenario, home)
+    done = advisor("diagnose", "--duration", duration, "--format", "json", *args, env=env)
+    assert done.stdout, done.stderr
+    return decode(done.stdout)
