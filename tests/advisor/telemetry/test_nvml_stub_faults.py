@@ -112,7 +112,7 @@ def test_a_hang_never_returns(nvml_stub: NvmlStub) -> None:
 
 @pytest.mark.parametrize("holds_lock", [False, True])
 def test_whether_other_threads_hang_too(nvml_stub: NvmlStub, holds_lock: bool) -> None:
-    slow = {"function": "nvmlDeviceGetUtilizationRates", "hang_s": 0.6, "holds_lock": holds_lock}
+    slow = {"function": "nvmlDeviceGetUtilizationRates", "hang_s": 1.2, "holds_lock": holds_lock}
     code = """
     import threading
     t = threading.Thread(target=p.nvmlDeviceGetUtilizationRates, args=(h,))

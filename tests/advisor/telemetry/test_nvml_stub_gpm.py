@@ -30,7 +30,11 @@ def test_gpm_is_the_mean_between_the_samples(nvml_stub: NvmlStub) -> None:
 
 
 def test_gpm_samples_too_close(nvml_stub: NvmlStub) -> None:
-    got = ask(nvml_stub.env("memory"), "out(measure(h, [1, 10, 999], seconds=0))")
+    code = """
+    tries = (measure(h, [1, 10, 999], seconds=0) for _ in range(20))
+    out(next((got for got in tries if got[0][1] != 0), None))
+    """
+    got = ask(nvml_stub.env("memory"), code)
     assert got == [[1, 21, -1], [10, 21, -1], [999, 3, -1]]
 
 

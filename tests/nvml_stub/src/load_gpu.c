@@ -263,7 +263,7 @@ static bool life_member(Loader *l, const char *key, const Json *value, Gpu *gpu)
     return true;
 }
 
-static char *format(Loader *l, const char *pattern, unsigned int n)
+static char *numbered(Loader *l, const char *pattern, unsigned int n)
 {
     char *text = load_alloc(l, 64, 1);
     snprintf(text, 64, pattern, n);
@@ -274,20 +274,20 @@ static void fill_identity(Loader *l, Gpu *gpu)
 {
     for (int i = 0; i < GPU_STRING_COUNT; i++) {
         if (gpu->strings[i] == NULL && string_fallbacks[i] != NULL) {
-            gpu->strings[i] = format(l, "%s", 0);
+            gpu->strings[i] = load_alloc(l, 64, 1);
             snprintf(gpu->strings[i], 64, "%s", string_fallbacks[i]);
         }
     }
     if (gpu->strings[S_uuid] == NULL) {
-        gpu->strings[S_uuid] = format(l, "GPU-51a7c0de-0000-4000-8000-%012x", gpu->index);
+        gpu->strings[S_uuid] = numbered(l, "GPU-51a7c0de-0000-4000-8000-%012x", gpu->index);
     }
     if (gpu->strings[S_pci] == NULL) {
-        gpu->strings[S_pci] = format(l, "00000000:%02X:00.0", 0x1B + gpu->index * 0x10);
+        gpu->strings[S_pci] = numbered(l, "00000000:%02X:00.0", 0x1B + gpu->index * 0x10);
     }
     for (size_t i = 0; i < gpu->instance_count; i++) {
         Instance *m = &gpu->instances[i];
         if (m->uuid == NULL) {
-            m->uuid = format(l, "MIG-51a7c0de-0000-4000-8000-%012x", gpu->index * 256 + m->gi * 16 + m->ci);
+            m->uuid = numbered(l, "MIG-51a7c0de-0000-4000-8000-%012x", gpu->index * 256 + m->gi * 16 + m->ci);
         }
     }
 }
