@@ -2,7 +2,8 @@
 
 #include <stdlib.h>
 
-enum { TYPE_U32 = 1, TYPE_U64 = 3, SCOPE_ALL_LINKS = 0xFFFFFFFF };
+enum { TYPE_U32 = 1, TYPE_U64 = 3 };
+static const unsigned int SCOPE_ALL_LINKS = 0xFFFFFFFF;
 
 typedef struct {
     unsigned int id;
