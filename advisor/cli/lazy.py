@@ -26,7 +26,8 @@ class LazyGroup(click.RichGroup):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does it, with the nearest commands named when there is none of that name."""
         name = args[0] if args else ""
-        if not name.startswith("-") and name not in self._lazy:
+        unknown = not name.startswith("-") and name not in self._lazy
+        if unknown and not ctx.resilient_parsing:
             near = get_close_matches(name, self._lazy, n=2)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             ctx.fail(f"there is no command {name!r}{hint}")

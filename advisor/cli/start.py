@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from advisor.cli.delivery import Delivery, deliver, delivery
 from advisor.cli.diagnostics import cannot_measure
+from advisor.cli.durations import format_duration
 from advisor.cli.inputs import load_config
 from advisor.cli.replaying import demo_report, demo_screen, wants_screen
 from advisor.cli.session import Look, collect, diagnosis_of, exit_of, live_feed, make_monitor, reproduce
@@ -42,7 +43,7 @@ def start(
         return demo_screen(_why(error)) if on_screen else demo_report(wanted, _why(error))
     try:
         window_s = config.window_s if on_screen else None
-        look = Look(gpu=gpu, price=price, window_s=window_s, command=reproduce([]))
+        look = Look(gpu=gpu, price=price, window_s=window_s, command=_same_look(gpu, duration_s, price))
         monitor = make_monitor(hello, look, config)
         if on_screen:
             from advisor.cli.screen import open_screen
@@ -51,6 +52,13 @@ def start(
         return _one_report(feed, hello, monitor, duration_s, wanted, config)
     finally:
         feed.close()
+
+
+def _same_look(gpu: str | None, duration_s: float, price: float | None) -> str:
+    """The command that looks like this again; the screen itself cannot be repeated from a ticket."""
+    args = ["diagnose", "--duration", format_duration(duration_s)]
+    args += [] if gpu is None else ["--gpu", gpu]
+    return reproduce(args + ([] if price is None else ["--price", f"{price:g}"]))
 
 
 def _one_report(

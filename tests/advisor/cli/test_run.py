@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 from subprocess import PIPE
@@ -79,6 +81,29 @@ def test_signals_reach_the_command(tmp_path: Path) -> None:
         assert process.stdout.readline() == f"{number}\n"
     assert process.wait(30) == 5
     process.communicate()
+
+
+def test_ctrl_c_on_a_terminal_reaches_the_command_once(tmp_path: Path) -> None:
+    controller, terminal = os.openpty()
+    process = subprocess.Popen(
+        [*ADVISOR, "run", "--", sys.executable, "-c", LISTENER],
+        env=without_driver(tmp_path),
+        stdin=terminal,
+        stdout=PIPE,
+        stderr=PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(terminal, termios.TIOCSCTTY, 0),
+    )
+    os.close(terminal)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    os.write(controller, b"\x03")
+    assert process.stdout.readline() == "SIGINT\n"
+    process.send_signal(signal.SIGTERM)
+    rest, _ = process.communicate(timeout=30)
+    os.close(controller)
+    assert (process.returncode, rest) == (5, "SIGTERM\n")
 
 
 def test_without_a_terminal_nothing_comes_from_the_keyboard() -> None:
