@@ -43,7 +43,11 @@ class HostCause(NamedTuple):
 
 def host_cause(evidence: Evidence) -> HostCause:
     """The best-supported cause of the host gap: its slug, how sure, and what shows it."""
-    ranked = host_causes(evidence)
+    return leading(evidence, host_causes(evidence))
+
+
+def leading(evidence: Evidence, ranked: tuple[HostCause, ...]) -> HostCause:
+    """The first of `ranked` where it is sure enough to name the gap, else `unattributed`."""
     if ranked and ranked[0].confidence >= th.CAUSE_MIN.value:
         return ranked[0]
     return HostCause("unattributed", 0.0, _seen(evidence.host))
@@ -152,8 +156,8 @@ def _transfer(evidence: Evidence) -> HostCause | None:
     rate = link_mean(evidence, "pcie")
     limit = pcie_copy_bytes_s(evidence.device.pcie_gen, evidence.device.pcie_width)
     busy = mean(evidence, "gr_active")
-    if rate is None or limit is None or busy is None or busy >= 1.0:
-        return None
+    if rate is None or limit is None or busy is None or 1.0 - busy < th.HOST_GAP.value:
+        return None  # over a sliver of a gap any traffic at all would look like its cause
     explained = min(1.0, rate / limit / (1.0 - busy))
     if explained < th.TRANSFER_EXPLAINS.value:
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from typing import Literal
 
 import msgspec
@@ -18,6 +18,7 @@ from probes.ceilings import Ceilings
 from rules import thresholds as t
 from rules.evidence import Evidence
 from rules.finding import SEVERITIES, Effect, Finding, LadderRow, Price, Severity
+from rules.host_cause import HostCause, host_causes
 from rules.verdict import EvidenceItem, Verdict
 
 Owner = Literal["job", "fleet"]
@@ -43,7 +44,7 @@ class UnknownRuleError(LookupError):
     """No rule has this code. The message names codes close to it."""
 
 
-class Context(msgspec.Struct, frozen=True, kw_only=True):
+class Context(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """All that a rule may look at: one workload, its verdict and ladder, what the card can do, its price.
 
     ceilings is None on a card nothing is known of. price is that of one whole GPU.
@@ -54,6 +55,11 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     ladder: LadderRow
     ceilings: Ceilings | None
     price: Price
+
+    @cached_property
+    def host_causes(self) -> tuple[HostCause, ...]:
+        """Every cause of a host gap that the evidence supports, best first; worked out once."""
+        return host_causes(self.evidence)
 
 
 Check = Callable[[Context], Finding | None]
@@ -128,9 +134,14 @@ def _unknown_message(code: str, wanted: str) -> str:
 
 def sections(found: Rule) -> dict[str, str]:
     """The page's sections, heading to text. The lines before the first heading stand under ""."""
+    return dict(_sections(found.doc))
+
+
+@cache
+def _sections(doc: str) -> dict[str, str]:
     parts: dict[str, list[str]] = {"": []}
     current = ""
-    for line in inspect.cleandoc(found.doc).splitlines():
+    for line in inspect.cleandoc(doc).splitlines():
         heading = line.strip()
         if heading.startswith("**") and heading.endswith("**") and heading[2:-2] in SECTIONS:
             current = heading[2:-2]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from rules import thresholds as th
 from rules.catalogue.common import at_least, item, pct, pid, place, room_to_grow, share, who
-from rules.economics import host_gap_bound, host_gap_effect
+from rules.economics import host_gap_bound, host_gap_effect, saved
 from rules.evidence import HostEvidence
 from rules.finding import Effect, Finding
-from rules.host_cause import HostCause, host_cause
+from rules.host_cause import HostCause, leading
 from rules.observed import mean, reading_note
 from rules.registry import Context, clamp, finding, rule
 from rules.verdict import EvidenceItem
@@ -17,7 +17,7 @@ def gap_caused_by(ctx: Context, slug: str) -> HostCause | None:
     """The host gap's cause when there is a gap worth a finding and `slug` explains it best."""
     if share(ctx, "host") < th.HOST_GAP.value:
         return None
-    cause = host_cause(ctx.evidence)
+    cause = leading(ctx.evidence, ctx.host_causes)
     return cause if cause.slug == slug else None
 
 
@@ -109,10 +109,12 @@ def launch_rate(ctx: Context) -> Finding | None:
     cause = gap_caused_by(ctx, "launch-rate")
     if cause is None:
         return None
+    effect = _launch_effect(share(ctx, "host"))
     return finding(
         ctx,
         launch_rate,
-        claim=waits(ctx, "one thread at a full core launches kernels too slowly"),
+        claim=f"{place(ctx)} loses {pct(share(ctx, 'host'))} of its time to the host; "
+        "one thread at a full core launches kernels too slowly.",
         share=share(ctx, "host"),
         evidence=(*gap_items(ctx), *cause.evidence),
         actions=(
@@ -121,7 +123,8 @@ def launch_rate(ctx: Context) -> Finding | None:
             *room_to_grow(ctx.evidence),
             f"`py-spy dump --native --pid {pid(ctx.evidence)}` confirms it: dispatch and launches on top.",
         ),
-        effect=_launch_effect(share(ctx, "host")),
+        effect=effect,
+        recoverable=min(share(ctx, "host"), saved(effect)),
         confidence=sure(ctx, cause),
     )
 

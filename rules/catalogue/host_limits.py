@@ -5,9 +5,9 @@ from __future__ import annotations
 from rules import thresholds as th
 from rules.catalogue.common import pct, pid, share
 from rules.catalogue.host import gap_caused_by, gap_items, sure, waits
-from rules.economics import host_gap_bound, host_gap_effect
+from rules.economics import host_gap_bound, host_gap_effect, saved
 from rules.finding import Effect, Finding
-from rules.host_cause import HostCause, host_cause, host_causes
+from rules.host_cause import HostCause, leading
 from rules.registry import Context, finding, rule
 
 
@@ -15,11 +15,11 @@ def _present(ctx: Context, slug: str) -> HostCause | None:
     """`slug` when the evidence supports it at all, even if another cause explains the gap better."""
     if share(ctx, "host") < th.HOST_GAP.value:
         return None
-    return next((cause for cause in host_causes(ctx.evidence) if cause.slug == slug), None)
+    return next((cause for cause in ctx.host_causes if cause.slug == slug), None)
 
 
 def _leads(ctx: Context, slug: str) -> bool:
-    return host_cause(ctx.evidence).slug == slug
+    return leading(ctx.evidence, ctx.host_causes).slug == slug
 
 
 @rule("HOST005", "Copies between host and GPU fill the gap", "high", "job")
@@ -52,8 +52,7 @@ def transfer(ctx: Context) -> Finding | None:
     cause = gap_caused_by(ctx, "transfer")
     if cause is None:
         return None
-    bound = host_gap_bound(share(ctx, "host"))
-    high = 1.15 if bound is None else bound
+    effect = _transfer_effect(share(ctx, "host"))
     return finding(
         ctx,
         transfer,
@@ -65,13 +64,21 @@ def transfer(ctx: Context) -> Finding | None:
             "Send images as uint8 and convert on the GPU: a quarter of the bytes of fp32.",
             "Copy the next batch on a second stream while this one computes.",
         ),
-        effect=Effect(
-            low=min(1.03, high),
-            high=high,
-            bound=bound,
-            basis="pinned memory alone bought 1.03x to 1.15x (Gao et al., ICSE'24); full overlap: the bound",
-        ),
+        effect=effect,
+        recoverable=min(share(ctx, "host"), saved(effect)),
         confidence=sure(ctx, cause),
+    )
+
+
+def _transfer_effect(gap: float) -> Effect:
+    """From what pinning alone bought to the bound; to pinning's best where the bound says nothing."""
+    bound = host_gap_bound(gap)
+    high = 1.15 if bound is None else bound
+    return Effect(
+        low=min(1.03, high),
+        high=high,
+        bound=bound,
+        basis="pinned memory alone bought 1.03x to 1.15x (Gao et al., ICSE'24); full overlap: the bound",
     )
 
 

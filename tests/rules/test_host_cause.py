@@ -88,6 +88,7 @@ def test_copies_are_blamed_only_as_far_as_they_fill_the_gap() -> None:
 def test_copies_need_a_known_link_and_a_gap() -> None:
     assert host_cause(transfers(2e10, pcie_gen=None)).slug == "unattributed"
     assert host_cause(transfers(2e10, busy=1.0)).slug == "unattributed"
+    assert host_cause(transfers(2e9, busy=0.95)).slug == "unattributed"
 
 
 def test_a_narrow_link_is_filled_by_fewer_bytes() -> None:

@@ -146,6 +146,8 @@ def test_launching_less_is_never_promised_over_the_bound() -> None:
     )
     assert small.effect is not None
     assert small.effect.high == pytest.approx(1.25)
+    assert small.usd_h == pytest.approx(10 * 0.2)
+    assert large.usd_h == pytest.approx(10 * (1 - 1 / 2.27))
     assert large.effect is not None
     assert large.effect.high == 2.27
 
