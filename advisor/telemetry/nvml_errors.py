@@ -115,6 +115,9 @@ class DeviceCalls:
         except ValueError as nonsense:
             self.explain(reading.fields, str(nonsense))
             return False
+        except (TypeError, AttributeError, LookupError) as strange:
+            self.explain(reading.fields, f"the driver's answer has an unknown form ({strange})")
+            return False
         into.update(zip(reading.fields, values, strict=True))
         self.found(reading.fields)
         return True

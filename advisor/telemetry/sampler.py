@@ -17,8 +17,8 @@ from advisor.telemetry.records import End, Hello, Message
 from advisor.telemetry.supervisor import Supervisor, late_after_s, worker_command
 
 _NOT_STARTED_FIX = (
-    "The driver is probably hung: `nvidia-smi` will hang too. Look at `dmesg | grep -i -e nvrm -e xid`; "
-    "a GPU reset or a reboot is usually needed."
+    "If `nvidia-smi` hangs too, the driver is hung: look at `dmesg | grep -i -e nvrm -e xid`; a GPU reset or "
+    "a reboot is usually needed. If it is only slow to start, turn persistence on: `sudo nvidia-smi -pm 1`."
 )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 import advisor
+from advisor.telemetry.phase import VARIABLE, PhaseReader, silence
 from advisor.telemetry.records import DeviceInfo, End, Frame, Gap, Hello, Message
 
 LATE_INTERVALS = 2.8
@@ -62,14 +63,12 @@ class Worker:
     """One run of the sampler process and what has been read of it."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        self.process = subprocess.Popen(
-            list(command),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            env=worker_environment(),
-        )
+        self._phase = PhaseReader()
+        try:
+            self.process = self._start(command)
+        except OSError:
+            self._phase.close()
+            raise
         assert self.process.stdout is not None and self.process.stderr is not None  # noqa: S101
         self.stdout_fd = self.process.stdout.fileno()
         self.stderr_fd = self.process.stderr.fileno()
@@ -82,6 +81,22 @@ class Worker:
         self._buffer = bytearray()
         self._stderr = b""
         self._decoder = msgspec.json.Decoder(Message)
+
+    def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            list(command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            pass_fds=(self._phase.fd,),
+            env=worker_environment() | {VARIABLE: str(self._phase.fd)},
+        )
+
+    def silence(self) -> str:
+        """What its silence means and since when, in words."""
+        since = time.strftime("%H:%M:%S", time.localtime(self.heard_at))
+        return f"{silence(self._phase.read())} {since}"
 
     def messages(self) -> list[Message] | None:
         """What its stdout holds now; None at its end. Raises msgspec.MsgspecError on what is no message."""
@@ -127,6 +142,7 @@ class Worker:
 
     def close(self) -> None:
         """Close our ends of its pipes, so that a live worker stops."""
+        self._phase.close()
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             if pipe is not None:
                 with contextlib.suppress(OSError):
@@ -200,6 +216,7 @@ class Supervisor:
         self._crashes = CrashBudget()
         self._start_s = 0.0
         self._silent = False
+        self._last_silence = ""
         self.last_crash = ""
 
     def run(self) -> None:
@@ -300,9 +317,8 @@ class Supervisor:
             worker.kill()
         elif not self._silent and quiet_s >= self._allowed_s(worker):
             self._silent = True
-            since = time.strftime("%H:%M:%S", time.localtime(worker.heard_at))
-            reason = f"driver not answering since {since}"
-            self._emit(Gap(t_s=round(worker.heard_at, 3), kind="silent", reason=reason))
+            self._last_silence = worker.silence()
+            self._emit(Gap(t_s=round(worker.heard_at, 3), kind="silent", reason=self._last_silence))
 
     def _ended(self, worker: Worker) -> None:
         """Its stdout is at its end: find out why, and begin anew or give up."""
@@ -315,7 +331,7 @@ class Supervisor:
             self._dismiss()
             self._end(farewell.reason, farewell.fix)
         elif worker.killed:
-            self._restart(worker, f"the driver did not answer for {self._kill_after_s:g} s", 0.0)
+            self._restart(worker, f"silent for {self._kill_after_s:g} s, {self._last_silence}", 0.0)
         elif farewell is not None:
             self._crashed(farewell.reason, farewell.fix)
         else:

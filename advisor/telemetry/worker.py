@@ -32,6 +32,7 @@ from advisor.telemetry.nvml_init import (
     start_nvml,
 )
 from advisor.telemetry.nvml_processes import GpuProcesses
+from advisor.telemetry.phase import Phase, PhaseWriter
 from advisor.telemetry.records import (
     DeviceInfo,
     End,
@@ -137,8 +138,10 @@ class Sampling:
         options: Options,
         send: Callable[[Message], None],
         wait: Callable[[float], bool],
+        phase: PhaseWriter,
     ) -> None:
         self._nvml = nvml
+        self._phase = phase
         self._host = host
         self._options = options
         self._send = send
@@ -191,6 +194,7 @@ class Sampling:
                 self._timed(self._scan)
                 next_scan = now + RESCAN_S
             due = next_tick if sweep_s is None else min(next_tick, next_sweep)
+            self._phase.set(Phase.WAITING)
             going = self._wait(due - time.monotonic())
 
     def close(self) -> None:
@@ -203,9 +207,11 @@ class Sampling:
         self._cost_s += time.perf_counter() - before
 
     def _sweep(self) -> None:
+        self._phase.set(Phase.GPM)
         self._reader.sweep(_now())
 
     def _scan(self) -> None:
+        self._phase.set(Phase.DEVICES)
         devices = self._reader.rescan()
         if devices is not None:
             self._listed_anew = devices
@@ -220,8 +226,10 @@ class Sampling:
     def _frame(self) -> None:
         before = time.perf_counter()
         t_s = _now()
+        self._phase.set(Phase.DEVICES)
         samples = self._reader.samples(t_s, slow=self._seq % self._slow_every == 0)
         processes = self._look()
+        self._phase.set(Phase.HOST)
         host = self._host.sample(t_s)
         cost_s, self._cost_s = self._cost_s + time.perf_counter() - before, 0.0
         frame = Frame(
@@ -233,6 +241,7 @@ class Sampling:
             cost_s=round(cost_s, 6),
             devices=self._listed_anew,
         )
+        self._phase.set(Phase.SENDING)
         self._send(frame)
         self._seq += 1
         self._listed_anew = None
@@ -249,7 +258,10 @@ class Sampling:
             return None
         self._looks += 1
         self._looked_s = now
-        return self._host.look(self._gpu_processes.look(), self._numa_cpus)
+        self._phase.set(Phase.GPU_PROCESSES)
+        entries = self._gpu_processes.look()
+        self._phase.set(Phase.PROCESSES)
+        return self._host.look(entries, self._numa_cpus)
 
 
 def _now() -> float:
@@ -309,7 +321,7 @@ def _options(argv: Sequence[str]) -> Options:
 def stream(options: Options, send: Callable[[Message], None], wait: Callable[[float], bool]) -> int:
     """Send a whole stream; the exit code. 3: nothing can be measured here."""
     try:
-        sampling = Sampling(start_nvml(), Host(), options, send, wait)
+        sampling = Sampling(start_nvml(), Host(), options, send, wait, PhaseWriter(os.environ))
         sampling.run()
     except NvmlError as error:
         return _refuse(cannot_measure(error.code), send)

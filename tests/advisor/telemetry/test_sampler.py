@@ -98,6 +98,20 @@ def test_polling_goes_on_while_the_driver_hangs(play: Callable[..., None]) -> No
     assert not workers(), "a hung worker does not outlive its feed"
 
 
+def test_a_sampler_that_does_not_run_is_not_blamed_on_the_driver(play: Callable[..., None]) -> None:
+    play("compute")
+    with live() as feed:
+        feed.start(PATIENCE_S)
+        collect(feed, frames)
+        (worker,) = workers()
+        worker.suspend()
+        messages = collect(feed, gaps)
+        worker.resume()
+        after = collect(feed, frames)
+    assert gaps(messages)[0].reason.startswith("sampler not running since ")
+    assert gaps(after) == []
+
+
 def test_a_crash_is_marked_and_survived(play: Callable[..., None]) -> None:
     play(scenarios.crash(0.5, until_s=1.0), anchor=True)
     with live() as feed:

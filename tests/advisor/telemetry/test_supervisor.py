@@ -85,7 +85,7 @@ def test_a_hung_worker_is_killed_and_replaced() -> None:
     with supervised(script("signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)")) as messages:
         until(lambda: sum(isinstance(m, Frame) for m in messages) == 2)
     assert [gap.kind for gap in gaps(messages)][:2] == ["silent", "restart"]
-    assert "did not answer for 0.6 s" in gaps(messages)[1].reason
+    assert gaps(messages)[1].reason.startswith("sampler restarted: silent for 0.6 s, driver not answering")
     assert sum(isinstance(m, Hello) for m in messages) == 1
     assert [m.seq for m in messages if isinstance(m, Frame)][:2] == [0, 1]
 
@@ -145,7 +145,7 @@ def test_no_process_is_left_behind(tmp_path: Path) -> None:
 def test_wake_up_pipe_is_given_back() -> None:
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     for _ in range(3):
-        with supervised(script("time.sleep(60)")) as messages:
+        with supervised(script("sys.stdin.read()")) as messages:
             until(lambda: messages)
     assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208
 
