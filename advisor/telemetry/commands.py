@@ -16,7 +16,9 @@ SPAWNED = "multiprocessing.spawn"
 
 _PYTHON = re.compile(r"(?:python|pypy)[\d.]*(?:t|d|-dbg)?")
 _PYTHON_VALUE_OPTIONS = ("-W", "-X", "--check-hash-based-pycs")
-_FLAG = re.compile(r"--?[A-Za-z][\w.-]{0,63}")
+_FLAG = re.compile(r"--[A-Za-z][\w.-]{0,63}|-[A-Za-z][\w.-]{0,2}")
+# One letter with its value right behind it, as in `-pPASSWORD`.
+_GLUED = re.compile(r"-[A-Za-z]")
 # Values that say how much or which precision. Any other value may be a name, a path, a prompt or a secret.
 _PLAIN_VALUE = re.compile(
     r"[+-]?\d{1,12}(?:\.\d{1,9})?(?:e[+-]?\d{1,3})?[kmg]?|true|false|yes|no|on|off|none|null|auto|cuda(?::\d{1,3})?|cpu"
@@ -101,6 +103,9 @@ def _arguments(arguments: Sequence[str]) -> list[str]:
         if _FLAG.fullmatch(name):
             words.append(f"{name}={_value(name, value)}" if equals else name)
             flag = "" if equals else name
+        elif glued := _GLUED.match(argument):
+            words.append(glued[0] + OMITTED)
+            flag = ""
         else:
             words.append(_value(flag, argument))
             flag = ""

@@ -8,28 +8,19 @@ from hypothesis import strategies as st
 
 from advisor.telemetry.commands import COMMAND_LIMIT, NAME_LIMIT, SPAWNED, process_name, short_command
 
+SPAWN_CODE = "from multiprocessing.spawn import spawn_main; spawn_main(tracker_fd=5)"
+
 
 @pytest.mark.parametrize(
     ("argv", "name"),
     [
         (["python", "train.py", "--x"], "train.py"),
         (["/opt/conda/bin/python3.11", "-u", "/home/a/my run/train vit.py"], "train vit.py"),
-        (
-            ["python3", "-m", "vllm.entrypoints.openai.api_server", "--model", "m"],
-            "vllm.entrypoints.openai.api_server",
-        ),
+        (["python3", "-m", "vllm.entrypoints.openai.api_server"], "vllm.entrypoints.openai.api_server"),
         (["python", "-um", "torch.distributed.run"], "torch.distributed.run"),
         (["python", "-W", "ignore", "-X", "dev", "-OO", "a.py"], "a.py"),
         (["python", "-c", "import torch; secret = 1"], "python -c"),
-        (
-            [
-                "python",
-                "-c",
-                "from multiprocessing.spawn import spawn_main; spawn_main(tracker_fd=5)",
-                "--multiprocessing-fork",
-            ],
-            SPAWNED,
-        ),
+        (["python", "-c", SPAWN_CODE, "--multiprocessing-fork"], SPAWNED),
         (["python"], "python"),
         (["python", "-m"], "python"),
         (["python", "-"], "python"),
@@ -69,6 +60,7 @@ def test_names(argv: list[str], name: str) -> None:
             ["python", "t.py", "--token", "12345", "--api-key=7"],
             "python t.py --token REDACTED --api-key=REDACTED",
         ),
+        (["llama-server", "-ngl", "99", "-psecretword", "-m", "/m/x.gguf"], "llama-server -ngl 99 -p… -m …"),
         (["python", "-c", "print('hf_abc')"], "python -c …"),
         (["ollama", "run", "model", "a prompt of mine"], "ollama …"),
         (["python", "t.py", "123456", "KEY=abc"], "python t.py …"),
@@ -90,9 +82,9 @@ def test_any_command_line_gives_short_printable_text(argv: list[str], comm: str)
 
 @given(
     st.text("abcdefghijklmnopqrstuvwxyz0123456789+/", min_size=14, max_size=30).map(lambda text: "zq" + text),
-    st.sampled_from(["--x {}", "--x={}", "{}", "--token {}", "-p {}", "-p{}x", "X={}"]),
+    st.sampled_from(["--x {}", "--x={}", "{}", "--token {}", "-p {}", "-p{}", "-p{}x", "X={}"]),
 )
 def test_no_word_of_an_argument_survives(value: str, form: str) -> None:
     command = short_command(["python", "train.py", *form.format(value).split(" "), "--seed", "1"])
     assert command is not None
-    assert form.startswith("-p{}") or value not in command
+    assert value not in command
