@@ -19,6 +19,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -41,9 +42,9 @@ STARVED = Load(
         "gr_active": bursts(1.0, 0.58, 0.9),
         "sm_active": bursts(0.86, 0.58, 0.9),
         "sm_occupancy": bursts(0.31, 0.58, 0.9),
-        "tensor_active": bursts(0.24, 0.58, 0.9),
-        "hmma": bursts(0.24, 0.58, 0.9),
-        "dram_active": bursts(0.66, 0.58, 0.9),
+        "tensor_active": bursts(0.31, 0.58, 0.9),
+        "hmma": bursts(0.31, 0.58, 0.9),
+        "dram_active": bursts(0.61, 0.58, 0.9),
         "fp32": bursts(0.12, 0.58, 0.9),
     },
     phases([(0.52, 410), (0.38, 130)]), 1980, 52, 34,
@@ -77,23 +78,34 @@ def scenario() -> Scenario:
     )
 
 
+QUIET_PROCESS = ProcessSample(
+    key="", pid=1, name="", state="sleeping", cpu_frac=0.0, busiest_thread_frac=0.0, busiest_thread_system_frac=0.0,
+    threads=18, children=0, children_busy=0, children_cpu_frac=0.0, children_dstate=0, voluntary_switches_s=1.0,
+    io_read_bytes_s=0.0, cpus_allowed=16, remote_numa_frac=0.0, throttled_frac=0.0,
+)  # fmt: skip
+
+
+def planted_process(**facts: Any) -> ProcessSample:
+    """A sleeping process with these facts."""
+    return msgspec.structs.replace(QUIET_PROCESS, **facts)
+
+
 PROCESSES: tuple[ProcessSample, ...] = (
-    ProcessSample(key="", pid=21034, name="vllm.entrypoints.openai", job="container:7c1f0e9ab2d4", cpu_frac=0.62,
-                  busiest_thread_frac=0.55, busiest_thread_system_frac=0.1, threads=211, children=1, children_busy=0,
-                  children_cpu_frac=0.4, children_dstate=0, state="sleeping", voluntary_switches_s=310.0,
-                  io_read_bytes_s=0.0, cpus_allowed=CORES, remote_numa_frac=0.0, mem_used_bytes=72 * GIB),
-    ProcessSample(key="", pid=9120, name="ipykernel_launcher", user="user:4b1d", cpu_frac=0.0,
-                  busiest_thread_frac=0.0, busiest_thread_system_frac=0.0, threads=18, children=0, children_busy=0,
-                  children_cpu_frac=0.0, state="sleeping", voluntary_switches_s=1.0, io_read_bytes_s=0.0,
-                  cpus_allowed=CORES, remote_numa_frac=0.0, mem_used_bytes=16 * GIB),
-    ProcessSample(key="", pid=81234, name="train_vit.py", job="slurm:48213", cpu_frac=0.31,
-                  busiest_thread_frac=0.24, busiest_thread_system_frac=0.05, threads=74, children=8, children_busy=8,
-                  children_cpu_frac=7.9, children_dstate=0, state="sleeping", voluntary_switches_s=96.0,
-                  io_read_bytes_s=61e6, cpus_allowed=16, remote_numa_frac=0.0, mem_used_bytes=40 * GIB),
-    ProcessSample(key="", pid=90017, name="train_llm.py", job="slurm:48207", cpu_frac=0.71,
-                  busiest_thread_frac=0.66, busiest_thread_system_frac=0.08, threads=88, children=4, children_busy=0,
-                  children_cpu_frac=0.6, children_dstate=0, state="running", voluntary_switches_s=150.0,
-                  io_read_bytes_s=9e6, cpus_allowed=16, remote_numa_frac=0.0, mem_used_bytes=66 * GIB),
+    planted_process(
+        pid=21034, name="vllm.entrypoints.openai", job="container:7c1f0e9ab2d4", mem_used_bytes=72 * GIB,
+        cpu_frac=0.62, busiest_thread_frac=0.55, threads=211, children=1, children_cpu_frac=0.4, cpus_allowed=CORES,
+    ),
+    planted_process(pid=9120, name="ipykernel_launcher", user="user:4b1d0c", mem_used_bytes=16 * GIB),
+    planted_process(
+        pid=81234, name="train_vit.py", job="slurm:48213", mem_used_bytes=40 * GIB, cpu_frac=0.31,
+        busiest_thread_frac=0.24, threads=74, children=8, children_busy=8, children_cpu_frac=7.9,
+        voluntary_switches_s=96.0, io_read_bytes_s=61e6,
+    ),
+    planted_process(
+        pid=90017, name="train_llm.py", job="slurm:48207", mem_used_bytes=66 * GIB, state="running", cpu_frac=0.71,
+        busiest_thread_frac=0.66, threads=88, children=4, children_cpu_frac=0.6, voluntary_switches_s=150.0,
+        io_read_bytes_s=9e6,
+    ),
 )  # fmt: skip
 
 
@@ -120,17 +132,14 @@ def planted_host(t_s: float) -> HostSample:
 def planted(message: Message, t0: float, keys: list[str]) -> Message:
     """The message with planted host and process figures, and times from t0."""
     if isinstance(message, Hello):
-        host = HostInfo(host="node-demo", cores=CORES, numa_nodes=2, governor="performance", kernel="6.8")
+        host = HostInfo(host="node-7f3a1c", cores=CORES, numa_nodes=2, governor="performance", kernel="6.8")
         keys[:] = [d.key for d in message.devices]
         return msgspec.structs.replace(message, host=host, synthetic=True, note=NOTE)
     if not isinstance(message, Frame):
         return message
     looked = None
     if message.processes is not None:
-        looked = tuple(
-            msgspec.structs.replace(p, key=key, mem_used_bytes=p.mem_used_bytes)
-            for p, key in zip(PROCESSES, keys, strict=True)
-        )
+        looked = tuple(msgspec.structs.replace(p, key=key) for p, key in zip(PROCESSES, keys, strict=True))
     return msgspec.structs.replace(message, processes=looked, host=planted_host(message.t_s - t0))
 
 

@@ -48,9 +48,9 @@ def commands() -> dict[str, list[str]]:
 def environment(gpus: int, folder: Path) -> dict[str, str]:
     """The simulated library with the first `gpus` GPUs of the mixed node."""
     from tests.nvml_stub.build import build_stub
-    from tests.nvml_stub.scenarios import scenario
+    from tests.nvml_stub.scenarios import eight_gpus
 
-    node = scenario("eight_gpus")
+    node = eight_gpus()
     node["gpus"] = node["gpus"][:gpus]
     path = folder / f"{gpus}.json"
     path.write_text(json.dumps(node))

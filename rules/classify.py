@@ -15,11 +15,12 @@ import msgspec
 
 from probes.ceilings import Ceilings
 from rules import thresholds as th
-from rules.evidence import Evidence, HostEvidence, SubWindow, Tier
+from rules.evidence import Device, Evidence, HostEvidence, SubWindow, Tier
 from rules.roofs import Limits, Roofs, link_frac, roofs
 from rules.verdict import SHARES, Class
 
-CLOCK_REASONS = frozenset({"sw_power_cap", "hw_slowdown", "sw_thermal", "hw_thermal", "hw_power_brake"})
+FAULT_REASONS = frozenset({"hw_slowdown", "sw_thermal", "hw_thermal", "hw_power_brake"})
+CLOCK_REASONS = FAULT_REASONS | {"sw_power_cap"}
 
 # Which shares make up which class. Throttled time is compute that ran slower, so it argues for
 # neither memory nor host; it is shown as its own share and as a secondary cause.
@@ -96,7 +97,23 @@ def limits_of(evidence: Evidence, ceilings: Ceilings | None) -> Limits:
         sm_mhz=clock,
         pcie_bytes_s=value("pcie"),
         nvlink_bytes_s=value("nvlink"),
+        clock_reasons=CLOCK_REASONS if _cap_costs(evidence.device, ceilings) else FAULT_REASONS,
     )
+
+
+def _cap_costs(device: Device, ceilings: Ceilings | None) -> bool:
+    """Whether a clock held down by the power limit counts as lost time.
+
+    Large GEMMs reach a board's own limit always: that is part of its ceiling. It costs when somebody
+    lowered the limit, or when a probe on this card has shown a higher clock under the same limit.
+    """
+    return power_lowered(device) or (ceilings is not None and ceilings.label == "measured")
+
+
+def power_lowered(device: Device) -> bool:
+    """True when the power limit is below the board's default."""
+    limit, default = device.power_limit_w, device.power_limit_default_w
+    return limit is not None and default is not None and limit < th.POWER_LIMIT_LOW.value * default
 
 
 def is_launching(host: HostEvidence) -> bool:
@@ -148,7 +165,7 @@ def _kernels_too_small(w: SubWindow) -> bool:
 
 def clock_loss(w: SubWindow, limits: Limits) -> float:
     """Share of compute speed lost to a clock the driver holds down (power, heat), 0 when it is not."""
-    if not limits.sm_mhz or not w.sm_mhz or not CLOCK_REASONS.intersection(w.throttle_reasons):
+    if not limits.sm_mhz or not w.sm_mhz or not limits.clock_reasons.intersection(w.throttle_reasons):
         return 0.0
     ratio = w.sm_mhz / limits.sm_mhz
     return 1.0 - ratio if ratio < th.CLOCK_LOW.value else 0.0

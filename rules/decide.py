@@ -10,15 +10,17 @@ from probes.ceilings import Ceilings
 from rules import thresholds as th
 from rules.classify import CLOCK_REASONS, GROUPS, Split, Sums, is_launching, limits_of, split, total
 from rules.confidence import confidence
-from rules.evidence import Evidence, SubWindow
+from rules.evidence import Evidence
 from rules.headline import headline
 from rules.host_cause import host_cause
+from rules.observed import busy_mean
 from rules.phases import phases
 from rules.roofs import PIPES, TENSOR_PIPES
 from rules.verdict import SHARES, Class, EvidenceItem, Margin, Verdict
 
 _PIPE_CAUSES = {"fp64": "fp64-pipe", "fp32": "fp32-pipe", "fp16": "fp16-pipe", "int_active": "integer-pipe"}
 _DEVICE_LINES = (("sm_active", "SMs with work while busy"), ("sm_occupancy", "occupancy while busy"))
+_ROOFS: frozenset[Class] = frozenset({"memory", "compute", "device", "communication"})
 THERMAL = frozenset({"sw_thermal", "hw_thermal"})
 
 
@@ -34,7 +36,7 @@ def decide(evidence: Evidence, ceilings: Ceilings | None, splits: Sequence[Split
     parts = splits_of(evidence, ceilings) if splits is None else splits
     sums = total(parts)
     groups = group_shares(sums)
-    ranked = sorted(groups, key=lambda c: groups[c], reverse=True)
+    ranked = ranking(groups)
     reasons = _unknown_because(evidence, ceilings, sums)
     class_: Class = "unknown" if _undecided(evidence, sums) else ranked[0]
     cause, cause_evidence = _cause(class_, evidence, sums)
@@ -52,7 +54,7 @@ def decide(evidence: Evidence, ceilings: Ceilings | None, splits: Sequence[Split
         cause=cause,
         confidence=confidence(
             class_,
-            lead=_lead(class_, groups, ranked),
+            lead=_lead(margins),
             roof_margin=roof_margin,
             observed_s=sums.observed_s,
             tier=evidence.tier,
@@ -78,6 +80,19 @@ def decide(evidence: Evidence, ceilings: Ceilings | None, splits: Sequence[Split
 def group_shares(sums: Sums) -> dict[Class, float]:
     """Shares added up by class, without `unknown`."""
     return {class_: sum(sums.shares.get(k, 0.0) for k in keys) for class_, keys in GROUPS.items()}
+
+
+def ranking(groups: dict[Class, float]) -> list[Class]:
+    """Classes by share, except that a large host gap comes before a roof.
+
+    Time at a roof is work and a gap is none: from HOST_FIRST on, closing the gap buys 1/(1-h), more
+    than a fix at the roof usually does, and it is what keeps the roof from mattering.
+    """
+    ranked = sorted(groups, key=lambda c: groups[c], reverse=True)
+    if ranked[0] in _ROOFS and groups["host"] >= th.HOST_FIRST.value:
+        ranked.remove("host")
+        ranked.insert(0, "host")
+    return ranked
 
 
 def _with_headline(verdict: Verdict) -> Verdict:
@@ -144,8 +159,8 @@ def _compute_cause(sums: Sums) -> str:
 
 
 def _device_cause(evidence: Evidence) -> str:
-    active = busy_mean(evidence.windows, "sm_active")
-    occupancy = busy_mean(evidence.windows, "sm_occupancy")
+    active = busy_mean(evidence, "sm_active")
+    occupancy = busy_mean(evidence, "sm_occupancy")
     if active is not None and active < th.LAUNCH_SM_ACTIVE.value:
         return "small-grid"
     if occupancy is not None and occupancy < th.LOW_OCCUPANCY.value:
@@ -175,10 +190,9 @@ def throttle_cause(evidence: Evidence) -> str:
     return "power-cap" if seen.get("sw_power_cap") else "hw-slowdown"
 
 
-def _lead(class_: Class, groups: dict[Class, float], ranked: Sequence[Class]) -> float:
-    if class_ == "unknown":
-        return 0.0
-    return groups[class_] - groups[ranked[1]]
+def _lead(margins: Sequence[Margin]) -> float:
+    """The share margin that decided; 0 when none did."""
+    return next((m.margin for m in margins if m.name.startswith("share of")), 0.0)
 
 
 def _margins(
@@ -187,8 +201,7 @@ def _margins(
     """Distances of the deciding values from what would have changed the verdict."""
     if class_ == "unknown":
         return ()
-    lead = groups[class_]
-    found = [_margin(f"share of {class_} over {ranked[1]}", lead, groups[ranked[1]])]
+    found = [_share_margin(class_, groups, ranked)]
     dram, pipe, high = sums.dram_roof, sums.pipe_roof, th.ROOF_HIGH.value
     if class_ == "memory" and dram is not None:
         found.append(_margin("dram_roof_frac", dram, max(high, pipe or 0.0)))
@@ -200,19 +213,21 @@ def _margins(
     return tuple(found)
 
 
+def _share_margin(class_: Class, groups: dict[Class, float], ranked: Sequence[Class]) -> Margin:
+    """How far the class's share is from losing its place: to the runner-up, or by the host gap's rule."""
+    first, mine = th.HOST_FIRST.value, groups[class_]
+    if class_ == "host" and mine < groups[ranked[1]]:
+        return _margin("share of host", mine, first)
+    other = groups[ranked[1]]
+    if class_ in _ROOFS and first - groups["host"] < mine - other:
+        return Margin(
+            name="share of host", value=groups["host"], threshold=first, margin=first - groups["host"]
+        )
+    return _margin(f"share of {class_} over {ranked[1]}", mine, other)
+
+
 def _margin(name: str, value: float, threshold: float) -> Margin:
     return Margin(name=name, value=value, threshold=threshold, margin=value - threshold)
-
-
-def busy_mean(windows: Sequence[SubWindow], counter: str) -> float | None:
-    """Mean of a counter over busy time alone (its average divided by gr_active), None when never seen."""
-    top = bottom = 0.0
-    for w in windows:
-        value = getattr(w, counter)
-        if value is not None and w.gr_active and w.gr_active >= th.ENGINE_IDLE.value:
-            top += value * w.duration_s
-            bottom += w.gr_active * w.duration_s
-    return top / bottom if bottom > 0 else None
 
 
 def _counter_evidence(evidence: Evidence, ceilings: Ceilings | None, sums: Sums) -> tuple[EvidenceItem, ...]:
@@ -236,9 +251,9 @@ def _counter_evidence(evidence: Evidence, ceilings: Ceilings | None, sums: Sums)
                 )
             )
     for counter, metric in _DEVICE_LINES:
-        value = busy_mean(evidence.windows, counter)
+        value = busy_mean(evidence, counter)
         if value is not None:
-            items.append(EvidenceItem(metric=metric, value=min(1.0, value), source=where))
+            items.append(EvidenceItem(metric=metric, value=value, source=where))
     return tuple(items)
 
 

@@ -46,12 +46,14 @@ class Limits(msgspec.Struct, frozen=True):
     """Device limits a sub-window is compared with. Any may be unknown.
 
     sm_mhz: the reference clock: the probe's, or the data sheet's boost clock when assumed.
+    clock_reasons: the reasons under which a clock below the reference is time lost.
     """
 
     power_w: float | None = None
     sm_mhz: float | None = None
     pcie_bytes_s: float | None = None
     nvlink_bytes_s: float | None = None
+    clock_reasons: frozenset[str] = frozenset()
 
 
 def roofs(window: SubWindow, tier: Tier, ceilings: Ceilings | None, limits: Limits) -> Roofs:

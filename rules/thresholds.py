@@ -32,6 +32,11 @@ ROOF_BOUND = Threshold("roof fraction at which the roof is the bottleneck", 0.8,
 HOST_GAP = Threshold(
     "host share worth a finding", 0.15, "DCGM/XProf practice (5 % moderate, 20 % high); gpuprof 15 %"
 )
+HOST_FIRST = Threshold(
+    "host share that names the class even beside a larger roof share (a bound of 1.43x)",
+    0.30,
+    "gpuprof: loader 30 % is high; XProf: 20 %",
+)
 SECONDARY = Threshold("share that makes a class the secondary one", 0.15, _OWN)
 LAUNCH_SM_ACTIVE = Threshold(
     "busy-time sm_active below which short kernels, not the device, are suspected",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from probes.ceilings import pcie_copy_bytes_s
 from rules import thresholds as th
 from rules.catalogue.common import at_least, inefficiency, item, pct, place, room_to_grow, share
+from rules.classify import power_lowered
 from rules.economics import amdahl
 from rules.evidence import Evidence
 from rules.finding import Effect, Finding
@@ -148,7 +149,7 @@ def power_cap(ctx: Context) -> Finding | None:
     """
     capped = _held_down(ctx.evidence, _POWER)
     part = _throttle_share(ctx, capped, _held_down(ctx.evidence, _THERMAL))
-    lowered = _is_lowered(ctx.evidence)
+    lowered = power_lowered(ctx.evidence.device)
     if capped < th.THROTTLE_NOTED.value or not (lowered or part >= th.THROTTLE_NOTED.value):
         return None
     device = ctx.evidence.device
@@ -168,11 +169,6 @@ def power_cap(ctx: Context) -> Finding | None:
         actions=_power_actions(ctx.evidence, lowered),
         effect=_clock_effect(part),
     )
-
-
-def _is_lowered(evidence: Evidence) -> bool:
-    limit, default = evidence.device.power_limit_w, evidence.device.power_limit_default_w
-    return limit is not None and default is not None and limit < th.POWER_LIMIT_LOW.value * default
 
 
 def _power_actions(evidence: Evidence, lowered: bool) -> tuple[str, ...]:
@@ -270,7 +266,7 @@ def link_degraded(ctx: Context) -> Finding | None:
         ctx,
         link_degraded,
         claim=f"{place(ctx)} talks to its host over PCIe {_link(now)} while {_link(best)} is possible.",
-        share=_saved_by_full_link(ctx.evidence),
+        share=min(_saved_by_full_link(ctx.evidence), share(ctx, "host") + share(ctx, "communication")),
         evidence=(
             item("PCIe link now", _link(now), "", source="NVML, under load"),
             item("PCIe link at most", _link(best), "", source="NVML"),

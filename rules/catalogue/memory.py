@@ -140,7 +140,8 @@ def few_rows(ctx: Context) -> Finding | None:
     return finding(
         ctx,
         few_rows,
-        claim=f"{place(ctx)} reads weights for too few rows {pct(part)} of the time{_at_roof(ctx)}.",
+        claim=f"{place(ctx)} waits for DRAM {pct(part)} of the time{_at_roof(ctx)}, its tensor cores little "
+        "used: matrix work with few rows (decode, small batch) looks like this.",
         share=part,
         evidence=(*_items(ctx), item("device memory in use", used, source="NVML")),
         actions=(

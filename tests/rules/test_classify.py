@@ -3,18 +3,21 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rules import thresholds as th
-from rules.classify import Split, clock_loss, split, total
-from rules.evidence import SubWindow
+from rules.classify import FAULT_REASONS, Split, clock_loss, limits_of, split, total
+from rules.evidence import Device, SubWindow
 from rules.roofs import Limits
 from rules.verdict import SHARES
-from tests.rules.loads import CEILINGS, Load, series, window
+from tests.rules.loads import CEILINGS, Load, evidence, series, window
 
-LIMITS = Limits(power_w=700.0, sm_mhz=1980.0, pcie_bytes_s=50e9, nvlink_bytes_s=400e9)
+LIMITS = Limits(
+    power_w=700.0, sm_mhz=1980.0, pcie_bytes_s=50e9, nvlink_bytes_s=400e9, clock_reasons=FAULT_REASONS
+)
 
 
 def one(w: SubWindow, *, launching: bool = False) -> Split:
@@ -80,6 +83,17 @@ def test_a_held_down_clock_is_throttle_on_the_compute_share_alone() -> None:
 def test_a_low_clock_without_a_reason_is_not_throttle() -> None:
     assert clock_loss(window(sm_mhz=1000.0), LIMITS) == 0.0
     assert clock_loss(window(sm_mhz=1000.0, throttle_reasons=("gpu_idle",)), LIMITS) == 0.0
+
+
+def test_a_boards_own_power_limit_costs_only_against_a_measured_clock() -> None:
+    def counted(label: str, limit_w: float) -> bool:
+        device = Device(name="made-up", power_limit_w=limit_w, power_limit_default_w=700.0)
+        ceilings = msgspec.structs.replace(CEILINGS, label=label)
+        return "sw_power_cap" in limits_of(evidence((), device=device), ceilings).clock_reasons
+
+    assert not counted("assumed", 700.0)
+    assert counted("assumed", 500.0)
+    assert counted("measured", 700.0)
 
 
 def test_without_a_ceiling_busy_time_is_unknown_and_the_gap_still_known() -> None:

@@ -60,6 +60,16 @@ def test_flicker_is_one_phase() -> None:
     assert len(verdict_of(*parts).phases) == 1
 
 
+def test_a_large_host_gap_comes_before_a_larger_roof_share() -> None:
+    starved: Load = {"gr_active": 0.6, "dram_active": 0.6 * 0.85}
+    verdict = verdict_of((50, starved))
+    assert (verdict.class_, verdict.secondary) == ("host", "memory")
+    small_gap = verdict_of((50, {"gr_active": 0.8, "dram_active": 0.8 * 0.85}))
+    assert (small_gap.class_, small_gap.secondary) == ("memory", "host")
+    near = verdict_of((50, {"gr_active": 0.71, "dram_active": 0.71 * 0.85}))
+    assert near.confidence < small_gap.confidence
+
+
 def test_heat_is_the_secondary_cause() -> None:
     hot: Load = {**COMPUTE, "sm_mhz": 1200.0, "throttle_reasons": ("hw_thermal",)}
     verdict = verdict_of((50, hot), throttle_frac={"hw_thermal": 1.0})

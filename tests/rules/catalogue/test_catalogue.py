@@ -251,8 +251,15 @@ def test_a_link_is_judged_only_under_load() -> None:
 
 def test_a_slow_link_costs_the_time_its_copies_would_save() -> None:
     device = {"pcie_gen": 4, "pcie_gen_max": 4, "pcie_width": 8, "pcie_width_max": 16}
+    evidence = make_evidence({"gr_active": 0.9, "pcie_rx_bytes_s": 25.5e9 / 10}, device=device)
+    assert only(make_context(evidence, host=0.14), "DEV004").share == pytest.approx(0.1)
+
+
+def test_copies_hidden_behind_work_cost_nothing() -> None:
+    device = {"pcie_gen": 4, "pcie_gen_max": 4, "pcie_width": 8, "pcie_width_max": 16}
     evidence = make_evidence({"gr_active": 0.9, "pcie_rx_bytes_s": 25.5e9 / 4}, device=device)
-    assert only(make_context(evidence), "DEV004").share == pytest.approx(0.25)
+    assert only(make_context(evidence, host=0.1), "DEV004").share == pytest.approx(0.1)
+    assert only(make_context(evidence), "DEV004").share == 0.0
 
 
 def test_a_silent_driver_and_a_lost_gpu_are_critical() -> None:
