@@ -48,7 +48,7 @@ class AdvisorApp(App[int]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f", "findings", "Findings"),
         Binding("dollar_sign", "money", "Money", key_display="$"),
-        Binding("space", "pause", "Pause", key_display="space"),
+        Binding("space", "pause", "Pause", show=False),
         Binding("e", "export", "Export"),
         Binding("r", "record", "Record"),
         Binding("question_mark", "help", "Help", key_display="?"),
@@ -60,6 +60,7 @@ class AdvisorApp(App[int]):
         self.source = source
         self.glyphs = ASCII if self.options.ascii else UNICODE
         self.snapshot: Snapshot | None = None
+        self._newest: Snapshot | None = None
         self.recording: Path | None = None
         self.paused = False
         self._stop = threading.Event()
@@ -133,7 +134,8 @@ class AdvisorApp(App[int]):
 
     @on(SnapshotFetched)
     def take_snapshot(self, message: SnapshotFetched) -> None:
-        """Keep it, and let the screen in sight draw it; a pause keeps the old one."""
+        """Keep it, and let the screen in sight draw it; a pause keeps the old one in sight."""
+        self._newest = message.snapshot
         if not self.paused:
             self.draw(message.snapshot)
 
@@ -179,8 +181,9 @@ class AdvisorApp(App[int]):
         self.paused = not self.paused
         on = self.paused
         self.attempt("pause", lambda: self.source.pause(on))
-        if self.snapshot is not None:
-            self.draw(msgspec.structs.replace(self.snapshot, paused=on))
+        shown = self.snapshot if on else self._newest
+        if shown is not None:
+            self.draw(msgspec.structs.replace(shown, paused=True) if on else shown)
 
     def action_export(self) -> None:
         """Write the report of what is on the screen."""
@@ -246,7 +249,7 @@ class AdvisorApp(App[int]):
         else:
             self.push_screen(kind())
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """A screen's own key is not offered on that screen."""
         here = getattr(self.screen, "ACTION", "") if self.screen_stack else ""
         return action != here or not here

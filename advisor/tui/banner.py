@@ -1,4 +1,4 @@
-"""The lines above and below the table: what node this is, what it wastes, what to do first, how the host is."""
+"""The lines around the table: what node this is, what it wastes, what to do first, how the host is."""
 
 from __future__ import annotations
 
@@ -85,14 +85,14 @@ def mode_word(snapshot: Snapshot) -> tuple[str, str]:
     return snapshot.mode.upper(), "good" if snapshot.mode == "live" else "warn"
 
 
-def notice_row(snapshot: Snapshot, width: int, glyphs: Glyphs) -> Row | None:
-    """The sentence that must not be missed: stale, ended, or why a replay is shown. None when there is none."""
+def notice_row(snapshot: Snapshot, width: int) -> Row | None:
+    """The sentence that must not be missed, if any: stale, ended, or why a replay is shown."""
     text = snapshot.stale or snapshot.ended or snapshot.reason
     role = "bad" if snapshot.stale else "warn"
     return (Span(left(f" {safe(text)}", width), role),) if text else None
 
 
-def money_row(snapshot: Snapshot, width: int, glyphs: Glyphs) -> Row:
+def money_row(snapshot: Snapshot, width: int) -> Row:
     """What the node wastes an hour, by term as far as there is room, and whose price that is."""
     totals = snapshot.diagnosis.totals
     if not totals.price_usd_h:
@@ -121,7 +121,9 @@ def _with_terms(start: Row, terms: list[Row], end: Row, width: int) -> Row:
 
 def price_words(snapshot: Snapshot) -> str:
     """Whose price: "price: aws p5.48xlarge on-demand 2025 (bundled)"."""
-    sources = {(row.price_source, row.basis) for row in snapshot.diagnosis.ladder if row.price_usd_h is not None}
+    sources = {
+        (row.price_source, row.basis) for row in snapshot.diagnosis.ladder if row.price_usd_h is not None
+    }
     if not sources:
         return "no price"
     if len(sources) > 1:
@@ -136,7 +138,10 @@ def _without_price(snapshot: Snapshot, width: int) -> Row:
         return (Span(" no verdict yet", "dim"),)
     mean = {name: sum(row.shares.get(name, 0.0) for row in rows) / len(rows) for name in rows[0].shares}
     wasted = 1.0 - mean.get("useful", 0.0) - mean.get("unknown", 0.0)
-    start: Row = (Span(f" {fmt.percent(wasted)} of GPU time wasted", "strong"), Span("  no price: --price", "dim"))
+    start: Row = (
+        Span(f" {fmt.percent(wasted)} of GPU time wasted", "strong"),
+        Span("  no price: --price", "dim"),
+    )
     return _with_terms(start, _terms(mean), (), width)
 
 
@@ -160,12 +165,12 @@ def finding_weight(finding: Finding) -> tuple[float, float]:
 
 
 def place_of(finding: Finding) -> str:
-    """"GPU 2" or "GPU 2 1g.10gb/7"."""
+    """ "GPU 2" or "GPU 2 1g.10gb/7"."""
     return f"GPU {finding.gpu}" + (f" {safe(finding.mig)}" if finding.mig else "")
 
 
 def effect_words(finding: Finding) -> str:
-    """"Expect 1.4× to 1.6×, up to $2.61 per hour." as far as both are known."""
+    """ "Expect 1.4× to 1.6×, up to $2.61 per hour." as far as both are known."""
     parts = []
     if finding.effect:
         parts.append(f"Expect {finding.effect.low:.2g}× to {finding.effect.high:.2g}×")
@@ -175,7 +180,7 @@ def effect_words(finding: Finding) -> str:
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
-def do_first_rows(snapshot: Snapshot, width: int, height: int, glyphs: Glyphs) -> list[Row]:
+def do_first_rows(snapshot: Snapshot, width: int, height: int) -> list[Row]:
     """The top finding in at most `height` lines: code, claim, first action, effect."""
     finding = top_finding(snapshot)
     if finding is None:
@@ -224,7 +229,9 @@ def _core_bars(cores: tuple[float, ...], room: int, glyphs: Glyphs) -> str:
 
 def _host_tail(host: HostSample) -> Row:
     """Facts in the order they are given up, the last but one first; throttling always stays."""
-    disk = None if host.disk_read_bytes_s is None else host.disk_read_bytes_s + (host.disk_write_bytes_s or 0.0)
+    disk = (
+        None if host.disk_read_bytes_s is None else host.disk_read_bytes_s + (host.disk_write_bytes_s or 0.0)
+    )
     throttled = host.throttled_frac or 0.0
     return (
         Span(f"  PSI cpu {fmt.percent(host.psi_cpu_frac)} io {fmt.percent(host.psi_io_frac)}"),

@@ -36,31 +36,31 @@ class Column:
 
 
 def _text(pick: Callable[[GpuRow], str], role: str = "") -> Cell:
-    def cell(gpu: GpuRow, width: int, glyphs: Glyphs) -> Row:
+    def cell(gpu: GpuRow, width: int, _glyphs: Glyphs) -> Row:
         return (Span(left(pick(gpu), width), "dim" if gpu.muted else role),)
 
     return cell
 
 
 def _figure(pick: Callable[[GpuRow], str], role: str = "") -> Cell:
-    def cell(gpu: GpuRow, width: int, glyphs: Glyphs) -> Row:
+    def cell(gpu: GpuRow, width: int, _glyphs: Glyphs) -> Row:
         return (Span(right(pick(gpu), width), "dim" if gpu.muted else role),)
 
     return cell
 
 
-def _word(gpu: GpuRow, width: int, glyphs: Glyphs) -> Row:
+def _word(gpu: GpuRow, width: int, _glyphs: Glyphs) -> Row:
     word = gpu.word if len(gpu.word) <= width else SHORT_WORDS.get(gpu.word, gpu.word)
     return (Span(left(word, width, ""), f"{gpu.role} strong"),)
 
 
-def _job(gpu: GpuRow, width: int, glyphs: Glyphs) -> Row:
+def _job(gpu: GpuRow, width: int, _glyphs: Glyphs) -> Row:
     """As much of name, pid and job as fits whole; the name alone is cut."""
     text = next((words for words in gpu.job if cell_len(words) <= width), gpu.job[-1])
     return (Span(left(text, width), "dim" if gpu.muted else ""),)
 
 
-def _cause(gpu: GpuRow, width: int, glyphs: Glyphs) -> Row:
+def _cause(gpu: GpuRow, width: int, _glyphs: Glyphs) -> Row:
     text = gpu.cause if cell_len(gpu.cause) <= width else gpu.slug
     return (Span(left(text, width), "dim" if gpu.muted else ""),)
 
@@ -77,7 +77,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("gpu", "GPU", 4, 0, _text(lambda gpu: gpu.label, "strong")),
     Column("job", "job", 12, 0, _job, grow=3, most=40),
     Column("user", "user", 8, 9, _text(lambda gpu: gpu.user, "dim"), grow=1, most=12),
-    Column("word", "verdict", 5, 0, _word, grow=4, most=7, short="limit"),
+    Column("word", "verdict", 6, 0, _word, grow=4, most=7, short="limit"),
     Column("cause", "", 14, 2, _cause, grow=4, most=46),
     Column("confidence", "sure", 4, 5, _figure(lambda gpu: gpu.confidence, "dim"), flush_right=True),
     Column("bar", "where the time goes", 10, 0, _bar, grow=4, most=48, short="time goes"),
@@ -104,9 +104,9 @@ class Layout:
 
 
 def fit(width: int, margin: int = 2) -> Layout:
-    """The columns for a table of `width` cells: dropped by rank, the rest widened by their share of what is left."""
+    """The columns for a table of `width` cells: dropped by rank, then widened by their share of the rest."""
     chosen = list(COLUMNS)
-    room = width - margin
+    room = width - margin + GAP
     for rank in sorted({column.rank for column in COLUMNS if column.rank}, reverse=True):
         if _least(chosen) <= room:
             break
@@ -141,13 +141,26 @@ def head_row(layout: Layout) -> Row:
         place = right if column.flush_right else left
         text = column.head if len(column.head) <= width else column.short or column.head
         spans.append(Span(place(text, width) + " " * GAP, "dim"))
-    return tuple(spans)
+    return (*spans[:-1], Span(spans[-1].text[:-GAP], "dim"))
 
 
 def body_row(gpu: GpuRow, layout: Layout, glyphs: Glyphs) -> Row:
-    """One device's line, without the cursor."""
+    """One device's line, without the cursor. A reason runs on over the columns that have nothing to show."""
     spans: list[Span] = []
+    spilled = _spilled(gpu, layout)
     for column, width in layout.columns:
-        spans.extend(column.cell(gpu, width, glyphs))
-        spans.append(Span(" " * GAP))
-    return tuple(spans)
+        if column.name == "cause" and spilled:
+            room = sum(width + GAP for column, width in layout.columns if column.name in spilled) - GAP
+            spans.append(Span(left(gpu.cause, room) + " " * GAP, gpu.role))
+        elif column.name not in spilled:
+            spans.extend(column.cell(gpu, width, glyphs))
+            spans.append(Span(" " * GAP))
+    return tuple(spans[:-1])
+
+
+def _spilled(gpu: GpuRow, layout: Layout) -> set[str]:
+    """Names of the neighbouring columns, from the cause on, that the cause may run over."""
+    names = [column.name for column, _ in layout.columns]
+    if gpu.spill_to not in names or "cause" not in names:
+        return set()
+    return set(names[names.index("cause") : names.index(gpu.spill_to)])

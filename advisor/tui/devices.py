@@ -17,6 +17,7 @@ class GpuRow:
     """What the overview says of one device. role: the group or mood the verdict word is shown in.
 
     substitute: SM is NVML's utilisation and DRAM its memory-controller time, since there is no GPM.
+    spill_to: the column that a reason may run up to, "" where every column is needed.
     cause, slug: what limits it in words, and shorter.
     muted: the figures are old or absent, and are shown dimmed.
     """
@@ -42,6 +43,7 @@ class GpuRow:
     wasted: str
     history: Sequence[HistoryPoint]
     muted: bool
+    spill_to: str = ""
 
 
 def device_label(view: DeviceView) -> str:
@@ -142,7 +144,14 @@ def gpu_row(view: DeviceView, *, stale: bool = False) -> GpuRow:
         wasted=fmt.money(view.ladder.wasted_usd_h).removeprefix("$") if view.ladder else fmt.NONE,
         history=view.history,
         muted=stale or not live,
+        spill_to=_spill_to(view),
     )
+
+
+def _spill_to(view: DeviceView) -> str:
+    if view.state != "ok" or view.verdict is None:
+        return "wasted"
+    return "sm" if view.verdict.class_ == "unknown" else ""
 
 
 def _counters(view: DeviceView | None) -> tuple[str, str, str, bool]:

@@ -87,5 +87,3 @@ def _effect_rows(finding: Finding, width: int) -> list[Row]:
         rows.append((Span(f"at most {fmt.money(finding.usd_h)} per hour", "money"),))
     rows.append((Span(f"it stands for {fmt.percent(finding.share)} of the paid time"),))
     return rows
-
-

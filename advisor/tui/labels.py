@@ -12,14 +12,8 @@ CLASS_WORDS: dict[str, str] = {
     "unknown": "UNKNOWN",
 }
 
-# Where the column is five cells wide.
-SHORT_WORDS: dict[str, str] = {
-    "COMPUTE": "COMP",
-    "MEMORY": "MEM",
-    "DEVICE": "DEV",
-    "UNKNOWN": "UNKN",
-    "SILENT": "SILNT",
-}
+# Where the column is six cells wide.
+SHORT_WORDS: dict[str, str] = {"COMPUTE": "COMP", "UNKNOWN": "UNKN"}
 
 CLASS_GROUP: dict[str, str] = {"communication": "link"}
 

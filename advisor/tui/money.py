@@ -45,8 +45,8 @@ def money_rows(diagnosis: Diagnosis, width: int, glyphs: Glyphs) -> list[Row]:
     terms = [term for term in TERMS if sums[term]]
     column = WIDE_COLUMN if 14 + (len(terms) + 2) * WIDE_COLUMN <= width else NARROW_COLUMN
     rows = [heading("dollars per hour", width, glyphs, "each line sums to its price"), _head(terms, column)]
-    for row in sorted(diagnosis.ladder, key=lambda row: (row.gpu, row.mig or "")):
-        rows.append(_line(_label(row), priced.get(row.key), terms, column))
+    by_index = sorted(diagnosis.ladder, key=lambda row: (row.gpu, row.mig or ""))
+    rows += [_line(_label(row), priced.get(row.key), terms, column) for row in by_index]
     rows.append(_line("node", sums, terms, column, "strong"))
     rows += [(), heading("where the node's money goes", width, glyphs), *_bars(sums, terms, width, glyphs)]
     return [*rows, (), heading("prices", width, glyphs), *_sources(diagnosis, width)]
@@ -91,17 +91,26 @@ def _bars(sums: dict[str, int], terms: Sequence[str], width: int, glyphs: Glyphs
 
 
 def _sources(diagnosis: Diagnosis, width: int) -> list[Row]:
-    known = dict.fromkeys((row.price_source, row.basis) for row in diagnosis.ladder if row.price_usd_h is not None)
+    known = dict.fromkeys(
+        (row.price_source, row.basis) for row in diagnosis.ladder if row.price_usd_h is not None
+    )
     lines = [line for source, basis in known for line in wrap(f"{safe(source)} ({basis})", width)]
     return [(Span(line, "dim"),) for line in lines]
 
 
 def _unpriced(diagnosis: Diagnosis, width: int, glyphs: Glyphs) -> list[Row]:
-    advice = "No price is known for these GPUs. Give --price USD (per GPU-hour), or set one in the configuration."
-    rows = [heading("dollars per hour", width, glyphs), *((Span(line, "warn"),) for line in wrap(advice, width))]
+    advice = (
+        "No price is known for these GPUs. Give --price USD (per GPU-hour), or set one in the configuration."
+    )
+    rows = [
+        heading("dollars per hour", width, glyphs),
+        *((Span(line, "warn"),) for line in wrap(advice, width)),
+    ]
     for row in diagnosis.ladder:
-        shares = [f"{TERM_WORDS[term]} {fmt.percent(row.shares.get(term))}" for term in TERMS if row.shares.get(term)]
+        shares = [
+            f"{TERM_WORDS[term]} {fmt.percent(row.shares.get(term))}"
+            for term in TERMS
+            if row.shares.get(term)
+        ]
         rows.append((Span(left(_label(row), 14), "strong"), Span(", ".join(shares))))
     return rows
-
-

@@ -23,7 +23,8 @@ def matches(view: DeviceView, needle: str) -> bool:
     word, _, cause = verdict_words(view)
     jobs = " ".join(process.job or "" for process in view.processes)
     names = " ".join(process.name for process in view.processes)
-    hay = f"gpu{device_label(view)} {job_of(view)[0]} {user_of(view)} {jobs} {names} {word} {cause} {view.info.name}"
+    who = f"{job_of(view)[0]} {user_of(view)} {jobs} {names}"
+    hay = f"gpu{device_label(view)} {who} {word} {cause} {view.info.name}"
     return needle.casefold() in hay.casefold()
 
 

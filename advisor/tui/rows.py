@@ -23,7 +23,18 @@ Row = tuple[Span, ...]
 
 # The groups a share belongs to, then what a text says about itself.
 GROUPS: tuple[str, ...] = ("idle", "host", "link", "device", "memory", "compute", "unknown")
-ROLES: tuple[str, ...] = (*GROUPS, "title", "strong", "dim", "good", "warn", "bad", "money", "badge", "cursor")
+ROLES: tuple[str, ...] = (
+    *GROUPS,
+    "title",
+    "strong",
+    "dim",
+    "good",
+    "warn",
+    "bad",
+    "money",
+    "badge",
+    "cursor",
+)
 
 
 def row(*pieces: Span | str) -> Row:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from advisor.snapshot import DeviceView, HistoryPoint
+from advisor.telemetry.records import ProcessSample
 from advisor.tui import format as fmt
 from advisor.tui.charts.history import buckets, column_means, column_seconds, sparkline, stacked
 from advisor.tui.charts.meter import meter
@@ -32,7 +33,12 @@ COUNTER_WORDS: dict[str, str] = {
     "int_active": "integer pipe",
     "dram_active": "DRAM",
 }
-COUNTER_GROUP: dict[str, str] = {"dram_active": "memory", "gr_active": "", "sm_active": "", "sm_occupancy": ""}
+COUNTER_GROUP: dict[str, str] = {
+    "dram_active": "memory",
+    "gr_active": "",
+    "sm_active": "",
+    "sm_occupancy": "",
+}
 
 
 def heading(text: str, width: int, glyphs: Glyphs, remark: str = "") -> Row:
@@ -40,7 +46,12 @@ def heading(text: str, width: int, glyphs: Glyphs, remark: str = "") -> Row:
     lead = f"{glyphs.rule} "
     tail = f"  {remark} " if remark else " "
     room = width - len(lead) - len(text) - len(tail)
-    return (Span(lead, "dim"), Span(text, "title"), Span(tail, "dim"), Span(glyphs.rule * max(0, room), "dim"))
+    return (
+        Span(lead, "dim"),
+        Span(text, "title"),
+        Span(tail, "dim"),
+        Span(glyphs.rule * max(0, room), "dim"),
+    )
 
 
 def beside(first: Sequence[Row], second: Sequence[Row], width: int, gap: int = 2) -> list[Row]:
@@ -96,7 +107,9 @@ def _live_counters(view: DeviceView) -> dict[str, float]:
     pipes = [name for name in view.counters_at_ceiling if name not in ("dram_active", "tensor_active")]
     names = dict.fromkeys(["gr_active", "sm_active", "sm_occupancy", "dram_active", "tensor_active", *pipes])
     found = {name: getattr(newest, name, None) for name in names}
-    busy_pipes = {name for name, value in found.items() if value is not None and (name not in pipes or value > 0.005)}
+    busy_pipes = {
+        name for name, value in found.items() if value is not None and (name not in pipes or value > 0.005)
+    }
     return {name: value for name, value in found.items() if value is not None and name in busy_pipes}
 
 
@@ -119,7 +132,9 @@ def _coarse_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
     rows: list[Row] = []
     for name, value in figures:
         tail = f" {fmt.percent(value):>5}  of time"
-        rows.append((Span(left(name, 13) + " "), *meter(value, max(4, width - 14 - len(tail)), glyphs), Span(tail)))
+        rows.append(
+            (Span(left(name, 13) + " "), *meter(value, max(4, width - 14 - len(tail)), glyphs), Span(tail))
+        )
     return [*rows, *((Span(line, "dim"),) for line in wrap(safe(reason), width))]
 
 
@@ -132,24 +147,31 @@ def verdict_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
         return [heading("verdict", width, glyphs), *((Span(line, "bad"),) for line in lines)]
     if verdict is None:
         return [heading("verdict", width, glyphs), (Span("not enough data yet", "dim"),)]
-    rows = [heading("verdict", width, glyphs, f"confidence {verdict.confidence:.2f}, read from {verdict.tier}")]
+    rows = [
+        heading("verdict", width, glyphs, f"confidence {verdict.confidence:.2f}, read from {verdict.tier}")
+    ]
     rows += [(Span(line, "strong"),) for line in wrap(safe(verdict.headline), width)]
-    rows += [(Span(line, "warn"),) for reason in verdict.unknown_because for line in wrap(safe(reason), width)]
-    rows += [_margin_row(margin.name, margin.value, margin.threshold, margin.margin, width) for margin in verdict.margins]
+    rows += [
+        (Span(line, "warn"),) for reason in verdict.unknown_because for line in wrap(safe(reason), width)
+    ]
+    rows += [
+        _margin_row(margin.name, margin.value, margin.threshold, margin.margin, width)
+        for margin in verdict.margins
+    ]
     return rows + evidence_rows(verdict.evidence, width)
 
 
 def _margin_row(name: str, value: float, threshold: float, margin: float, width: int) -> Row:
     role = "good" if margin >= 0.05 else "warn"
-    figures = f"{value:.2f} vs {threshold:.2f}  margin {margin:+.2f}"
-    return (Span(left(safe(name), max(8, width - len(figures) - 1)) + " "), Span(figures, role))
+    figures = f"{value:>8.2f} vs {threshold:.2f}  margin {margin:+.2f}"
+    return (Span(left(safe(name), max(8, min(48, width - len(figures) - 1)))), Span(figures, role))
 
 
 def evidence_rows(items: Sequence[EvidenceItem], width: int) -> list[Row]:
     """One line a metric: what, value, threshold and where it was read, as far as there is room."""
     out: list[Row] = []
     source_width = 0 if width < 70 else min(40, width // 3)
-    name_width = max(12, width - 12 - 9 - source_width - 2)
+    name_width = max(12, min(44, width - 12 - 9 - source_width - 2))
     for item in items:
         value = right(safe(fmt.value(item.value, item.unit)), 12)
         source = Span(" " + left(safe(item.source), source_width), "dim") if source_width else Span("")
@@ -193,33 +215,47 @@ def _price_rows(ladder: LadderRow, width: int) -> list[Row]:
     return [total, *((Span(f"  {line}", "dim"),) for line in lines)]
 
 
-PROCESS_HEAD = f"{'pid':>8} {'CPU':>6} {'busiest':>7} {'thr':>4} {'children':>9} {'mem GiB':>8}"
-
-
 def process_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
-    """Processes on the device: CPU in per cent of a core, the busiest thread, children at work, memory, job."""
+    """Processes on the device: CPU, the busiest thread, children at work, memory, job."""
     rows = [heading("processes", width, glyphs, "CPU in % of one core")]
     if not view.processes:
         reason = (view.sample.missing.get("processes") if view.sample else None) or "none seen"
         return [*rows, (Span(safe(reason), "dim"),)]
-    name_width = max(10, min(40, width - len(PROCESS_HEAD) - 2 - 26))
-    rows.append((Span(left("name", name_width) + " " + PROCESS_HEAD + "  job, user", "dim"),))
+    threads = width >= 90
+    room = width - 44 - (5 if threads else 0)
+    name_width = max(10, min(40, room // 2))
+    figures = _process_figures("pid", "CPU", "busiest", "thr", "children", "mem GiB", threads)
+    rows.append((Span(left("name", name_width) + figures + "  job, user", "dim"),))
     by_memory = sorted(view.processes, key=lambda process: -(process.mem_used_bytes or 0))
-    for process in by_memory:
-        children = fmt.NONE
-        if process.children is not None:
-            children = f"{process.children_busy or 0} of {process.children}"
-        figures = (
-            f"{process.pid:>8} {fmt.points(process.cpu_frac):>6} {fmt.points(process.busiest_thread_frac):>7} "
-            f"{_count(process.threads):>4} {children:>9} {fmt.gib(process.mem_used_bytes):>8}"
-        )
-        owner = " ".join(safe(text) for text in (process.job, process.user) if text)
-        rows.append((Span(left(safe(process.name), name_width) + " "), Span(figures), Span(f"  {owner}", "dim")))
-    return rows
+    return rows + [
+        _process_row(process, name_width, max(8, room - name_width), threads) for process in by_memory
+    ]
 
 
-def _count(value: int | None) -> str:
-    return fmt.NONE if value is None else str(value)
+def _process_row(process: ProcessSample, name_width: int, job_width: int, threads: bool) -> Row:
+    at_work = None if process.children is None else f"{process.children_busy or 0} of {process.children}"
+    figures = _process_figures(
+        str(process.pid),
+        fmt.points(process.cpu_frac),
+        fmt.points(process.busiest_thread_frac),
+        fmt.whole(process.threads),
+        at_work or fmt.NONE,
+        fmt.gib(process.mem_used_bytes),
+        threads,
+    )
+    owner = " ".join(safe(text) for text in (process.job, process.user) if text)
+    return (
+        Span(left(safe(process.name), name_width)),
+        Span(figures),
+        Span("  " + left(owner, job_width), "dim"),
+    )
+
+
+def _process_figures(
+    pid: str, cpu: str, busiest: str, threads: str, children: str, memory: str, with_threads: bool
+) -> str:
+    middle = f" {threads:>4}" if with_threads else ""
+    return f" {pid:>7} {cpu:>5} {busiest:>7}{middle} {children:>9} {memory:>8}"
 
 
 def trend_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
@@ -249,7 +285,9 @@ def finding_rows(findings: Sequence[Finding], width: int, glyphs: Glyphs) -> lis
     for found in findings:
         lead = f"{found.code:<9}{fmt.money(found.usd_h):>7}/h  "
         role = SEVERITY_ROLE.get(found.severity, "")
-        rows.append((Span(lead, f"{role} strong".strip()), Span(left(safe(found.claim), max(8, width - len(lead))))))
+        rows.append(
+            (Span(lead, f"{role} strong".strip()), Span(left(safe(found.claim), max(8, width - len(lead)))))
+        )
     return rows
 
 
@@ -285,9 +323,10 @@ def title_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
     """The device's name and job, then its verdict in one word with the cause."""
     word, role, cause = verdict_words(view)
     facts = [safe(view.info.name), *job_of(view)[:1], *([user_of(view)] if user_of(view) else [])]
-    name: Row = (Span(f" {full_label(view)}", "title"), Span(f"  {f' {glyphs.dot} '.join(facts)}"))
+    name: Row = (Span(full_label(view), "title"), Span(f"  {f' {glyphs.dot} '.join(facts)}"))
     confidence = f"  {view.verdict.confidence:.2f}" if view.verdict and view.state == "ok" else ""
-    return [name, (Span(f" {word}", f"{role} strong"), Span(f"  {cause}"), Span(confidence, "dim"))]
+    verdict: Row = (Span(word, f"{role} strong"), Span(f"  {cause}"), Span(confidence, "dim"))
+    return [clip(name, width), clip(verdict, width)]
 
 
 def detail_rows(

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from advisor.snapshot import HistoryPoint
-from advisor.tui.charts.share_bar import apportion, dominant
+from advisor.tui.charts.share_bar import dominant
 from advisor.tui.glyphs import Glyphs, grouped
 from advisor.tui.rows import GROUPS, Row, Span
-
 
 STEPS_S: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 60, 120, 300, 600)
 
 
 def column_seconds(points: Sequence[HistoryPoint], width: int) -> float:
-    """Time one column stands for: the smallest step at which all points fit, and no shorter than their spacing."""
+    """Time one column stands for: the smallest step at which all points fit, not below their spacing."""
     if len(points) < 2 or width <= 0:
         return float(STEPS_S[0])
-    gaps = sorted(after.t_s - before.t_s for before, after in zip(points, points[1:], strict=False))
+    gaps = sorted(after.t_s - before.t_s for before, after in pairwise(points))
     needed = max((points[-1].t_s - points[0].t_s) / width, gaps[len(gaps) // 2] * 0.99)
     return float(next((step for step in STEPS_S if step >= needed), STEPS_S[-1]))
 
@@ -56,12 +56,19 @@ def stacked(points: Sequence[HistoryPoint], width: int, height: int, glyphs: Gly
 
 
 def _column(shares: dict[str, float] | None, height: int) -> list[str | None]:
-    """One column's groups from top to bottom; useful work lies at the bottom, idle on top."""
+    """One column's groups from top to bottom; useful work lies at the bottom, idle on top.
+
+    Boundaries are rounded where they lie, so that one group's change does not move the others.
+    """
     if shares is None:
         return [None] * height
-    cells = apportion(grouped(shares), height)
-    stack: list[str | None] = [name for name in GROUPS for _ in range(cells.get(name, 0))]
-    return [None] * (height - len(stack)) + stack
+    sums = grouped(shares)
+    stack: list[str | None] = []
+    reached = 0.0
+    for name in reversed(GROUPS):
+        reached += sums.get(name, 0.0)
+        stack += [name] * (min(height, round(reached * height)) - len(stack))
+    return [None] * (height - len(stack)) + stack[::-1]
 
 
 def _merge(names: Sequence[str | None], glyphs: Glyphs) -> Row:

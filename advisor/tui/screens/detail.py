@@ -33,7 +33,7 @@ class DetailScreen(DataScreen):
 
     def compose(self) -> ComposeResult:
         """Header, everything, keys."""
-        yield HeaderBar(self.glyphs, id="header")
+        yield HeaderBar(self.glyphs)
         with Scroller():
             yield DeviceBody(self.glyphs)
         yield Footer(compact=True, show_command_palette=False)

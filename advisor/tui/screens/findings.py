@@ -23,17 +23,16 @@ class FindingsScreen(DataScreen):
     """Enter gives the finding the whole screen, Esc gives it back."""
 
     CSS_PATH = "findings.tcss"
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (150, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (150, "-wide")]  # noqa: RUF012 - as the toolkit has it
     ACTION: ClassVar[str] = "findings"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", key_display="esc"),
-        Binding("enter", "open", "Open", show=True),
         Binding("x", "explain", "Explain"),
     ]
 
     def compose(self) -> ComposeResult:
         """Header, list and detail, keys."""
-        yield HeaderBar(self.glyphs, id="header")
+        yield HeaderBar(self.glyphs)
         with Container(id="split"):
             yield FindingTable(self.glyphs)
             with Scroller():
@@ -51,7 +50,7 @@ class FindingsScreen(DataScreen):
         header.recording = self.advisor.recording is not None
         header.show(snapshot)
         table = self.table
-        table.empty = "no findings: nothing stands out so far"
+        table.say_when_empty("no findings: nothing stands out so far")
         table.show(snapshot.diagnosis.findings)
         self.query_one(FindingBody).show(table.selected)
 
@@ -62,7 +61,7 @@ class FindingsScreen(DataScreen):
         self.query_one(Scroller).scroll_home(animate=False)
 
     @on(KeyedTable.Opened)
-    def action_open(self) -> None:
+    def open_finding(self) -> None:
         """Give the finding the whole screen, and the keys."""
         if self.table.selected is not None:
             self.add_class("-open")

@@ -60,7 +60,7 @@ def help_rows(width: int, glyphs: Glyphs) -> list[Row]:
 class HelpBody(RowsView):
     """The text."""
 
-    def build(self, width: int, height: int) -> list[Row]:
+    def build(self, width: int) -> list[Row]:
         """All of it."""
         return help_rows(width, self.glyphs)
 

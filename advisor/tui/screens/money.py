@@ -33,7 +33,7 @@ class MoneyScreen(DataScreen):
 
     def compose(self) -> ComposeResult:
         """Header, the one line, the table, keys."""
-        yield HeaderBar(self.glyphs, id="header")
+        yield HeaderBar(self.glyphs)
         yield MoneyLine(self.glyphs)
         with Scroller():
             yield MoneyBody(self.glyphs)

@@ -26,9 +26,8 @@ class OverviewScreen(DataScreen):
     """The first screen. The table keeps its order while figures change a little."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "detail", "Detail"),
         Binding("slash", "filter", "Filter", key_display="/"),
-        Binding("s", "sort", "Sort"),
+        Binding("s", "sort", "Sort", show=False),
         Binding("escape", "clear_filter", "Clear filter", show=False),
     ]
 
@@ -39,15 +38,17 @@ class OverviewScreen(DataScreen):
 
     def compose(self) -> ComposeResult:
         """From top to bottom, as it is read."""
-        yield HeaderBar(self.glyphs, id="header")
-        yield MoneyLine(self.glyphs, id="money")
+        yield HeaderBar(self.glyphs)
+        yield MoneyLine(self.glyphs)
         with Vertical(id="middle"):
-            yield GpuTable(self.glyphs, id="gpus")
-            yield Legend(self.glyphs, id="legend")
-            yield Preview(self.glyphs, id="preview")
-        yield DoFirst(self.glyphs, id="first")
-        yield HostStrip(self.glyphs, id="host")
-        yield FilterBar(self.glyphs, id="filter")
+            table = GpuTable(self.glyphs)
+            table.margin_below = 1
+            yield table
+            yield Legend(self.glyphs)
+            yield Preview(self.glyphs)
+        yield DoFirst(self.glyphs)
+        yield HostStrip(self.glyphs)
+        yield FilterBar()
         yield Footer(compact=True, show_command_palette=False)
 
     @property
@@ -73,12 +74,18 @@ class OverviewScreen(DataScreen):
         previous = [] if resort else table.keys
         stale = bool(snapshot.stale)
         rows = [gpu_row(view, stale=stale) for view in ordered(kept, self.sort_key, previous)]
-        table.empty = self._empty_words(len(views))
+        table.say_when_empty(self._empty_words(len(views)))
         table.show(rows)
-        self.query_one(Legend).set_note(self._note(len(kept), len(views), any(row.substitute for row in rows)))
+        self.query_one(Legend).set_note(
+            self._note(len(kept), len(views), any(row.substitute for row in rows))
+        )
 
     def _empty_words(self, count: int) -> str:
-        return f'no GPU matches "{self.needle}": Esc clears the filter' if count else "no GPU is visible to this process"
+        return (
+            f'no GPU matches "{self.needle}": Esc clears the filter'
+            if count
+            else "no GPU is visible to this process"
+        )
 
     def _note(self, kept: int, count: int, substitute: bool) -> str:
         notes = [f"sort: {SORT_WORDS[self.sort_key]}"]
@@ -113,10 +120,6 @@ class OverviewScreen(DataScreen):
         if message.key is not None:
             self.advisor.open_detail(message.key)
 
-    def action_detail(self) -> None:
-        """Open the row under the cursor."""
-        self.table.action_open()
-
     def action_sort(self) -> None:
         """The next order: dollars, index, verdict."""
         self.sort_key = SORT_KEYS[(SORT_KEYS.index(self.sort_key) + 1) % len(SORT_KEYS)]
@@ -144,7 +147,7 @@ class OverviewScreen(DataScreen):
     def _set_needle(self, text: str) -> None:
         if text != self.needle:
             self.needle = text
-            self._redraw()
+            self._redraw(resort=True)
 
     def _redraw(self, *, resort: bool = False) -> None:
         if self.advisor.snapshot is not None:

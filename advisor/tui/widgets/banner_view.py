@@ -19,7 +19,7 @@ class SnapshotView(RowsView):
         self.snapshot = snapshot
         self.rebuild()
 
-    def build(self, width: int, height: int) -> list[Row]:
+    def build(self, width: int) -> list[Row]:
         """Blank until there is data."""
         return self.draw(self.snapshot, width) if self.snapshot is not None else [()]
 
@@ -36,14 +36,14 @@ class HeaderBar(SnapshotView):
     def draw(self, snapshot: Snapshot, width: int) -> list[Row]:
         """The header line, and the notice when there is one."""
         head = banner.header_row(snapshot, width, self.glyphs, recording=self.recording)
-        notice = banner.notice_row(snapshot, width, self.glyphs)
+        notice = banner.notice_row(snapshot, width)
         return [head] if notice is None else [head, notice]
 
-    def build(self, width: int, height: int) -> list[Row]:
+    def build(self, width: int) -> list[Row]:
         """The program's name before any data came."""
         if self.snapshot is None:
             return [(Span(" advisor ", "title"), Span("  starting", "dim"))]
-        return super().build(width, height)
+        return super().build(width)
 
 
 class MoneyLine(SnapshotView):
@@ -51,7 +51,7 @@ class MoneyLine(SnapshotView):
 
     def draw(self, snapshot: Snapshot, width: int) -> list[Row]:
         """One line."""
-        return [banner.money_row(snapshot, width, self.glyphs)]
+        return [banner.money_row(snapshot, width)]
 
 
 class DoFirst(SnapshotView):
@@ -59,7 +59,7 @@ class DoFirst(SnapshotView):
 
     def draw(self, snapshot: Snapshot, width: int) -> list[Row]:
         """Always three lines, so that nothing below moves."""
-        rows = banner.do_first_rows(snapshot, width, 3, self.glyphs)
+        rows = banner.do_first_rows(snapshot, width, 3)
         return [*rows, *[()] * (3 - len(rows))]
 
 
@@ -82,7 +82,7 @@ class Legend(RowsView):
             self.note = note
             self.rebuild()
 
-    def build(self, width: int, height: int) -> list[Row]:
+    def build(self, width: int) -> list[Row]:
         """One line."""
         end: Row = (Span(f"{self.note} ", "dim"),)
         wide = (Span("  "), *legend(self.glyphs))

@@ -22,7 +22,7 @@ class DeviceBody(RowsView):
         self.view, self.findings = view, findings
         self.rebuild()
 
-    def build(self, width: int, height: int) -> list[Row]:
+    def build(self, width: int) -> list[Row]:
         """All sections."""
         if self.view is None:
             return [(Span(" this GPU is no longer listed: Esc goes back", "warn"),)]

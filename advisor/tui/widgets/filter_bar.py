@@ -6,8 +6,6 @@ from textual import events
 from textual.containers import Horizontal
 from textual.message import Message
 
-from advisor.tui.glyphs import UNICODE, Glyphs
-
 
 class FilterBar(Horizontal):
     """Types a filter; Enter keeps it, Esc drops it."""
@@ -22,10 +20,6 @@ class FilterBar(Horizontal):
     class Closed(Message):
         """The line is gone again."""
 
-    def __init__(self, glyphs: Glyphs = UNICODE, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
-        self.glyphs = glyphs
-
     def open(self, text: str) -> None:
         """Show the line with this text and take the keys."""
         from textual.widgets import Input
@@ -35,7 +29,12 @@ class FilterBar(Horizontal):
         if found:
             found.first().focus()
             return
-        field = Input(text, placeholder="filter by name, job, user, verdict or GPU index", select_on_focus=False, compact=True)
+        field = Input(
+            text,
+            placeholder="filter by name, job, user, verdict or GPU index",
+            select_on_focus=False,
+            compact=True,
+        )
         field.cursor_blink = False
         self.mount(field)
         field.focus()

@@ -18,6 +18,6 @@ class FindingBody(RowsView):
         self.finding = finding
         self.rebuild()
 
-    def build(self, width: int, height: int) -> list[Row]:
+    def build(self, width: int) -> list[Row]:
         """All of it."""
         return full_rows(self.finding, width, self.glyphs)

@@ -26,7 +26,7 @@ class KeyedTable(Painter, ScrollView, can_focus=True):
         Binding("pagedown", "move(10)", "Page down", show=False),
         Binding("home,g", "move(-9999)", "First", show=False),
         Binding("end,G", "move(9999)", "Last", show=False),
-        Binding("enter", "open", "Detail", show=False),
+        Binding("enter", "open", "Open", key_display="enter"),
     ]
 
     class Highlighted(Message):
@@ -45,13 +45,20 @@ class KeyedTable(Painter, ScrollView, can_focus=True):
     class Opened(Highlighted):
         """Enter or a second click on a row."""
 
-    def __init__(self, glyphs: Glyphs = UNICODE, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
-        super().__init__(glyphs, id=id, classes=classes)
+    def __init__(self, glyphs: Glyphs = UNICODE) -> None:
+        super().__init__(glyphs)
         self.cursor_key: str | None = None
         self.empty = ""
+        self.margin_below = 0
         self._keys: list[str] = []
         self._lines: dict[str, Row] = {}
         self._head: Row = ()
+
+    def say_when_empty(self, words: str) -> None:
+        """What stands in place of rows when there are none."""
+        if words != self.empty:
+            self.empty = words
+            self._refresh_screen_line(1)
 
     def build_head(self, width: int) -> Row:
         """The head line."""
@@ -74,9 +81,9 @@ class KeyedTable(Painter, ScrollView, can_focus=True):
         changed_head = head != self._head
         self._head, self._lines, self._keys = head, lines, keys
         self._keep_cursor(old_keys)
-        if len(keys) != len(old_keys):
-            self.virtual_size = Size(width, len(keys) + 1)
-            self.refresh()
+        if len(keys) != len(old_keys) or not self.virtual_size.height:
+            self.virtual_size = Size(width, max(1, len(keys)) + 1)
+            self.refresh(layout=True)
             return
         if changed_head:
             self._refresh_screen_line(0)
@@ -140,6 +147,10 @@ class KeyedTable(Painter, ScrollView, can_focus=True):
         if again:
             self.action_open()
 
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
+        """A line a row under the head line, as far as there is room beside `margin_below` lines."""
+        return min(max(1, len(self._keys)) + 1, max(2, container.height - self.margin_below))
+
     def on_resize(self) -> None:
         """Another width means other columns; the cursor stays in sight."""
         self._lines, self._keys = {}, []
@@ -171,6 +182,3 @@ class KeyedTable(Painter, ScrollView, can_focus=True):
             return self.paint((Span("  "), *self._lines[key]), width)
         line = (Span(f"{self.glyphs.cursor} ", "strong"), *self._lines[key])
         return self.paint(line, width, "cursor" if self.has_focus else "")
-
-
-__all__ = ["KeyedTable"]

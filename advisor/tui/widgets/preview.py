@@ -22,8 +22,9 @@ class Preview(RowsView):
         self.view, self.findings = view, findings
         self.rebuild()
 
-    def build(self, width: int, height: int) -> list[Row]:
+    def build(self, width: int) -> list[Row]:
         """As many lines as fit; nothing when there is room for less than a chart."""
+        height = self.size.height
         if self.view is None or height < 5:
             return [()] * height
         rows = preview_rows(self.view, self.findings, width, height, self.glyphs)

@@ -12,7 +12,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from advisor.tui.glyphs import UNICODE, Glyphs, to_ascii
-from advisor.tui.rows import ROLES, Row
+from advisor.tui.rows import GROUPS, ROLES, Row
 
 
 class Painter(Widget):
@@ -20,8 +20,8 @@ class Painter(Widget):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"role--{role}" for role in ROLES}
 
-    def __init__(self, glyphs: Glyphs = UNICODE, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - the toolkit's name
-        super().__init__(id=id, classes=classes)
+    def __init__(self, glyphs: Glyphs = UNICODE) -> None:
+        super().__init__()
         self.glyphs = glyphs
         self._styles_by_role: dict[str, Style] = {}
 
@@ -41,27 +41,29 @@ class Painter(Widget):
         return style
 
     def paint(self, line: Row, width: int, under: str = "") -> Strip:
-        """The row as a strip of `width` cells. under: a role laid over every piece (the cursor's)."""
+        """The row as a strip of `width` cells. under: a role laid over all but bars (the cursor's)."""
         segments = [
-            Segment(to_ascii(span.text) if self.glyphs.ascii else span.text, self._role_style(span.role, under))
+            Segment(
+                to_ascii(span.text) if self.glyphs.ascii else span.text, self._role_style(span.role, under)
+            )
             for span in line
             if span.text
         ]
         return Strip(segments).adjust_cell_length(width, self._role_style("", under))
 
     def _role_style(self, role: str, under: str) -> Style:
-        return self.style_of(f"{role} {under}") if under else self.style_of(role)
+        return self.style_of(f"{role} {under}") if under and role not in GROUPS else self.style_of(role)
 
 
 class RowsView(Painter):
     """A block of rows as high as its content. Subclasses say what the rows are at a width."""
 
-    def __init__(self, glyphs: Glyphs = UNICODE, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
-        super().__init__(glyphs, id=id, classes=classes)
+    def __init__(self, glyphs: Glyphs = UNICODE) -> None:
+        super().__init__(glyphs)
         self._rows: list[Row] = []
 
-    def build(self, width: int, height: int) -> list[Row]:
-        """The rows for this size. height: what the widget has now, 0 before it has any."""
+    def build(self, width: int) -> list[Row]:
+        """The rows at this width."""
         raise NotImplementedError
 
     def rebuild(self) -> None:
@@ -69,7 +71,7 @@ class RowsView(Painter):
         if not self.size.width:
             self.refresh(layout=True)
             return
-        rows = self.build(self.size.width, self.size.height)
+        rows = self.build(self.size.width)
         before, self._rows = self._rows, rows
         if len(rows) != len(before):
             self.refresh(layout=True)
@@ -80,17 +82,14 @@ class RowsView(Painter):
 
     def on_resize(self, event: Resize) -> None:
         """Another width means other rows."""
-        self._rows = self.build(event.size.width, event.size.height)
+        self._rows = self.build(event.size.width)
         self.refresh()
 
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
         """As many lines as there are rows."""
-        return len(self.build(width, self.size.height))
+        return len(self.build(width))
 
     def render_line(self, y: int) -> Strip:
         """One line of the block."""
         width = self.size.width
         return self.paint(self._rows[y] if y < len(self._rows) else (), width)
-
-
-__all__ = ["Painter", "RowsView"]

@@ -3,44 +3,77 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from advisor.snapshot import DeviceView, HistoryPoint, Snapshot
 from advisor.telemetry.records import Gpm
 from rules.finding import Finding
+from rules.headline import headline
 from rules.verdict import SHARES, Class, Verdict
 from tests import factories as make
 
 GIB = make.GIB
 
-# class, cause, name, pid, confidence, watts, memory GiB, shares, and the GPM counters sm, tensor, dram
-NODE: tuple[tuple[Class, str, str, int, float, float, int, dict[str, float], tuple[float, float, float]], ...] = (
-    ("memory", "dram-bandwidth", "vllm serve", 70012, 0.91, 402, 71, {"memory": 0.75, "host": 0.12, "device": 0.08, "idle_held": 0.05}, (0.93, 0.09, 0.81)),
-    ("idle", "idle-held", "jupyter-lab", 60102, 1.0, 71, 16, {"idle_held": 1.0}, (0.0, 0.0, 0.0)),
-    ("host", "input-pipeline", "train_vit.py", 81234, 0.94, 291, 40, {"host": 0.38, "memory": 0.27, "compute": 0.15, "device": 0.2}, (0.41, 0.22, 0.18)),
-    ("compute", "tensor-cores", "train_llm.py", 90017, 0.97, 688, 76, {"compute": 0.9, "memory": 0.04, "host": 0.06}, (0.98, 0.71, 0.44)),
-    ("device", "low-occupancy", "md_run", 40021, 0.72, 330, 12, {"device": 0.7, "memory": 0.1, "host": 0.2}, (0.24, 0.0, 0.12)),
-    ("compute", "power-cap", "train_llm.py", 90018, 0.88, 699, 76, {"compute": 0.6, "throttle": 0.3, "communication": 0.1}, (0.95, 0.6, 0.4)),
-    ("idle", "free", "", 0, 1.0, 68, 0, {"free": 1.0}, (0.0, 0.0, 0.0)),
-    ("communication", "interconnect", "train_moe.py", 91200, 0.8, 410, 70, {"communication": 0.45, "compute": 0.35, "memory": 0.2}, (0.5, 0.3, 0.3)),
+
+class Gpu(NamedTuple):
+    """One GPU of the synthetic node. counters: sm, tensor and dram active."""
+
+    class_: Class
+    cause: str
+    name: str
+    pid: int
+    confidence: float
+    watts: float
+    memory_gib: int
+    shares: dict[str, float]
+    counters: tuple[float, float, float]
+
+
+NODE: tuple[Gpu, ...] = (
+    Gpu(
+        "memory", "dram-bandwidth", "vllm serve", 70012, 0.91, 402, 71,
+        {"memory": 0.75, "host": 0.12, "device": 0.08, "idle_held": 0.05}, (0.93, 0.09, 0.81),
+    ),
+    Gpu("idle", "idle-held", "jupyter-lab", 60102, 1.0, 71, 16, {"idle_held": 1.0}, (0.0, 0.0, 0.0)),
+    Gpu(
+        "host", "input-pipeline", "train_vit.py", 81234, 0.94, 291, 40,
+        {"host": 0.38, "memory": 0.27, "compute": 0.15, "device": 0.2}, (0.41, 0.22, 0.18),
+    ),
+    Gpu(
+        "compute", "tensor-cores", "train_llm.py", 90017, 0.97, 688, 76,
+        {"compute": 0.9, "memory": 0.04, "host": 0.06}, (0.98, 0.71, 0.44),
+    ),
+    Gpu(
+        "device", "low-occupancy", "md_run", 40021, 0.72, 330, 12,
+        {"device": 0.7, "memory": 0.1, "host": 0.2}, (0.24, 0.0, 0.12),
+    ),
+    Gpu(
+        "compute", "power-cap", "train_llm.py", 90018, 0.88, 699, 76,
+        {"compute": 0.6, "throttle": 0.3, "communication": 0.1}, (0.95, 0.6, 0.4),
+    ),
+    Gpu("idle", "free", "", 0, 1.0, 68, 0, {"free": 1.0}, (0.0, 0.0, 0.0)),
+    Gpu(
+        "communication", "interconnect", "train_moe.py", 91200, 0.8, 410, 70,
+        {"communication": 0.45, "compute": 0.35, "memory": 0.2}, (0.5, 0.3, 0.3),
+    ),
 )  # fmt: skip
 
 
 def verdict_of(gpu: int) -> Verdict:
     """The verdict of one GPU of the synthetic node."""
-    class_, cause, name, pid, confidence, _, _, shares, _ = NODE[gpu]
-    workload = make.make_workload(name, pid=pid, job=f"slurm:{4700 + gpu}") if name else None
-    return make.make_verdict(
-        class_,
+    card = NODE[gpu]
+    workload = make.make_workload(card.name, pid=card.pid, job=f"slurm:{4700 + gpu}") if card.name else None
+    verdict = make.make_verdict(
+        card.class_,
         gpu=gpu,
-        cause=cause,
-        confidence=confidence,
+        cause=card.cause,
+        confidence=card.confidence,
         workload=workload,
-        shares=make.fill(SHARES, shares),
-        headline=f"GPU {gpu} (Simulated X100 80GB) is {class_}-bound: {cause}.",
+        shares=make.fill(SHARES, card.shares),
     )
+    return msgspec.structs.replace(verdict, headline=headline(verdict))
 
 
 def history_of(shares: dict[str, float], watts: float, tick: int, points: int) -> tuple[HistoryPoint, ...]:
@@ -73,10 +106,11 @@ def history_of(shares: dict[str, float], watts: float, tick: int, points: int) -
 
 def view_of(gpu: int, tick: int = 60, points: int = 60, **changes: Any) -> DeviceView:
     """One GPU of the synthetic node at a tick."""
-    _, _, name, pid, _, watts, memory, shares, (sm, tensor, dram) = NODE[gpu]
+    card = NODE[gpu]
+    name, watts, shares = card.name, card.watts, card.shares
     verdict = verdict_of(gpu)
     sway = (tick % 5) / 100
-    sm, tensor, dram = (min(1.0, value + sway) if value else 0.0 for value in (sm, tensor, dram))
+    sm, tensor, dram = (min(1.0, value + sway) if value else 0.0 for value in card.counters)
     history = history_of(shares, watts, tick, points)
     newest = Gpm(
         t_s=make.T0_S + tick, duration_s=0.2, gr_active=sum(shares.values()) - shares.get("host", 0.0),
@@ -86,12 +120,21 @@ def view_of(gpu: int, tick: int = 60, points: int = 60, **changes: Any) -> Devic
         history[-1], gap=False, sm_active=sm, tensor_active=tensor, dram_active=dram
     )
     process = make.make_process(
-        gpu, pid=pid, name=name, job=f"slurm:{4700 + gpu}", mem_used_bytes=memory * GIB, threads=64
+        gpu,
+        pid=card.pid,
+        name=name,
+        job=f"slurm:{4700 + gpu}",
+        mem_used_bytes=card.memory_gib * GIB,
+        threads=64,
     )
     view = make.make_device_view(
         verdict,
         sample=make.make_sample(
-            gpu, power_w=watts + tick % 5, mem_used_bytes=memory * GIB, temp_c=50.0 + gpu, gpm=(newest,)
+            gpu,
+            power_w=watts + tick % 5,
+            mem_used_bytes=card.memory_gib * GIB,
+            temp_c=50.0 + gpu,
+            gpm=(newest,),
         ),
         latest=latest,
         history=history,

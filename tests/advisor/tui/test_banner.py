@@ -1,0 +1,137 @@
+"""The lines around the table."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from advisor.snapshot import Snapshot
+from advisor.tui import banner
+from advisor.tui.glyphs import ASCII, UNICODE
+from advisor.tui.rows import text_of, width_of
+from tests import factories as make
+from tests.advisor.tui import fakes
+
+replace = msgspec.structs.replace
+
+
+def header(snapshot: Snapshot, width: int = 120, *, recording: bool = False) -> str:
+    return text_of(banner.header_row(snapshot, width, UNICODE, recording=recording))
+
+
+def test_header_says_node_gpus_ceilings_driver_and_clock() -> None:
+    text = header(fakes.node())
+    for words in (
+        "host-7f3a9c21",
+        "8 × Simulated X100 80GB",
+        "ceilings assumed",
+        "GPM",
+        "580.159",
+        "22:14:20",
+    ):
+        assert words in text
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def test_header_fits_and_never_loses_its_badges(width: int) -> None:
+    text = header(fakes.node(), width, recording=True)
+    assert len(text) == width
+    assert "SYNTHETIC" in text
+    assert "REC" in text
+    assert "LIVE" in text
+    assert "8 × Simulated" in text
+
+
+def test_real_data_bears_no_synthetic_badge() -> None:
+    assert "SYNTHETIC" not in header(fakes.node(hello=make.make_hello(synthetic=False)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "badge"),
+    [
+        ({}, "LIVE"),
+        ({"mode": "demo"}, "DEMO"),
+        ({"mode": "replay"}, "REPLAY"),
+        ({"paused": True}, "PAUSED"),
+        ({"stale": "driver not answering since 14:02:31", "paused": True}, "STALE"),
+        ({"ended": "the recording ended", "stale": "x"}, "ENDED"),
+    ],
+)
+def test_badge(changes: dict[str, object], badge: str) -> None:
+    assert banner.mode_word(replace(fakes.node(), **changes))[0] == badge
+
+
+def test_notice_gives_the_reason() -> None:
+    notice = banner.notice_row(fakes.node(mode="demo", reason="no NVIDIA driver: bundled recording"), 60)
+    assert notice is not None
+    assert "no NVIDIA driver" in text_of(notice)
+    assert banner.notice_row(fakes.node(), 60) is None
+
+
+def test_money_line_at_80_and_at_200() -> None:
+    narrow = text_of(banner.money_row(fakes.node(), 80))
+    assert narrow == " $41.17 of $55.04 per hour wasted (75 %)   inefficiency 29 %"
+    wide = text_of(banner.money_row(fakes.node(), 220))
+    assert wide.startswith(
+        " $41.17 of $55.04 per hour wasted (75 %)   inefficiency 29 %  idle, memory held 13 %"
+    )
+    assert wide.rstrip().endswith("price: example-cloud x100.8xlarge / 8, on-demand, us-1, 2026-04 (bundled)")
+
+
+def test_without_a_price_shares_are_said_and_how_to_give_one() -> None:
+    diagnosis = make.make_diagnosis("host", "idle", price_usd_h=None)
+    text = text_of(banner.money_row(make.make_snapshot(diagnosis=diagnosis), 120))
+    assert text.startswith(" 87 % of GPU time wasted  no price: --price")
+    assert "$" not in text
+
+
+def test_do_first_is_the_finding_worth_most() -> None:
+    rows = banner.do_first_rows(fakes.node(), 80, 3)
+    assert [text_of(line) for line in rows] == [
+        " Do first  IDLE002 on GPU 1: A process holds 16.0 GiB and has run nothing for",
+        "           42 min. Ask alice to stop pid 60102. Up to $6.88 per hour.",
+    ]
+
+
+def test_do_first_is_cut_with_an_ellipsis_after_three_lines() -> None:
+    finding = make.make_finding(claim="words " * 200)
+    snapshot = make.make_snapshot(diagnosis=make.make_diagnosis(findings=[finding]))
+    rows = [text_of(line) for line in banner.do_first_rows(snapshot, 80, 3)]
+    assert len(rows) == 3
+    assert rows[-1].endswith("…")
+    assert all(len(line) <= 80 for line in rows)
+
+
+def test_do_first_without_findings() -> None:
+    snapshot = make.make_snapshot(diagnosis=make.make_diagnosis("compute", findings=[]))
+    assert "nothing stands out" in text_of(banner.do_first_rows(snapshot, 80, 3)[0])
+
+
+def test_host_strip() -> None:
+    host = make.make_host_sample(cpu_fracs=(0.0, 0.5, 1.0, 1.0), throttled_frac=0.2)
+    line = text_of(banner.host_rows(host, 100, UNICODE)[0])
+    assert line == (
+        " host  CPU 62 % ▁▅██  PSI cpu 41 % io 2 %  mem 212/503 GiB  disk 401 MB/s  throttled 20 %"
+    )
+
+
+def test_host_strip_shows_the_busiest_of_a_few_cores_when_they_do_not_all_fit() -> None:
+    cores = tuple(1.0 if core == 77 else 0.0 for core in range(192))
+    line = banner.host_rows(make.make_host_sample(cpu_fracs=cores), 120, ASCII)[0]
+    assert width_of(line) <= 120
+    assert text_of(line).count("#") == 1
+
+
+def test_host_strip_gives_up_disk_before_throttling() -> None:
+    line = text_of(banner.host_rows(make.make_host_sample(), 80, UNICODE)[0])
+    assert "disk" not in line
+    assert "throttled 0 %" in line
+
+
+def test_unknown_host_figures_are_dashes() -> None:
+    host = make.make_host_sample(psi_cpu_frac=None, throttled_frac=None, cpu_fracs=())
+    line = text_of(banner.host_rows(host, 120, UNICODE)[0])
+    assert "CPU –" in line
+    assert "PSI cpu – io" in line
+    assert "throttled –" in line
+    assert text_of(banner.host_rows(None, 80, UNICODE)[0]) == " host  no host data"

@@ -1,0 +1,145 @@
+"""One row from one device."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from advisor.snapshot import DeviceView
+from advisor.tui.columns import COLUMNS, body_row, fit, head_row
+from advisor.tui.devices import device_label, gpu_row, job_of, shown_devices, verdict_words
+from advisor.tui.glyphs import UNICODE
+from advisor.tui.ordering import matches, ordered
+from advisor.tui.rows import text_of, width_of
+from tests import factories as make
+from tests.advisor.tui import fakes
+
+replace = msgspec.structs.replace
+
+
+def test_a_row_at_80_columns_drops_what_ranks_last() -> None:
+    layout = fit(80)
+    assert [column.name for column, _ in layout.columns] == [
+        "gpu", "job", "word", "cause", "bar", "sm", "tensor", "dram", "watts", "wasted",
+    ]  # fmt: skip
+    assert text_of(head_row(layout)) == (
+        "  GPU  job           limit                 time goes    SM   TC DRAM    W    $/h"
+    )
+    assert text_of(body_row(gpu_row(fakes.view_of(2)), layout, UNICODE)) == (
+        "2    train_vit.py  HOST   input pipeline ▒▒▒▒░░▓▓▓█   41   22   18  291   5.15"
+    )
+
+
+@pytest.mark.parametrize("width", range(60, 260, 7))
+def test_every_width_is_used_and_never_exceeded(width: int) -> None:
+    layout = fit(width)
+    for gpu in range(8):
+        assert width_of(body_row(gpu_row(fakes.view_of(gpu)), layout, UNICODE)) <= max(57, width - 2)
+
+
+def test_at_200_columns_every_column_is_shown() -> None:
+    assert len(fit(200).columns) == len(COLUMNS)
+
+
+def test_a_lost_gpu_says_so_with_its_reason_and_no_figures() -> None:
+    view = fakes.view_of(0, state="lost", state_reason="fell off the bus: reset the node")
+    line = text_of(body_row(gpu_row(view), fit(120), UNICODE))
+    assert "LOST" in line
+    assert "fell off the bus: reset the node" in line
+    assert "402" not in line
+
+
+def test_unknown_says_why() -> None:
+    view = fakes.view_of(3, verdict=make.make_verdict("unknown", gpu=3, unknown_because=("no GPM here",)))
+    assert verdict_words(view) == ("UNKNOWN", "unknown", "no GPM here")
+
+
+def test_without_gpm_the_substitutes_are_marked() -> None:
+    view = fakes.view_of(2)
+    assert view.latest is not None
+    view = replace(view, latest=replace(view.latest, sm_active=None, tensor_active=None, dram_active=None))
+    row = gpu_row(view)
+    assert (row.sm, row.tensor, row.dram, row.substitute) == ("62u", "–", "18m", True)
+
+
+def test_a_missing_figure_is_a_dash_and_not_zero() -> None:
+    view = fakes.view_of(2)
+    assert view.sample is not None
+    bare = replace(view, sample=replace(view.sample, power_w=None, mem_used_bytes=None))
+    assert gpu_row(bare).watts == "–"
+    assert gpu_row(bare).memory == "–/80"
+
+
+@pytest.mark.parametrize(
+    "name", ["\x1b[2J\x1b]0;x\x07evil", "[bold red]x[/]", "a\nb", "\u202egnp.exe", "\x9b31m"]
+)
+def test_hostile_names_cannot_move_or_colour_anything(name: str) -> None:
+    view = fakes.view_of(2, verdict=make.make_verdict(gpu=2, workload=make.make_workload(name)))
+    line = text_of(body_row(gpu_row(view), fit(200), UNICODE))
+    assert line.isprintable()
+    assert "\u202e" not in line
+
+
+def test_a_job_is_shown_as_far_as_it_fits_whole() -> None:
+    assert job_of(fakes.view_of(2)) == (
+        "train_vit.py 81234  slurm:4702",
+        "train_vit.py 81234",
+        "train_vit.py",
+    )
+
+
+def test_memory_held_by_no_visible_process_is_said() -> None:
+    view = fakes.view_of(1, processes=())
+    assert view.verdict is not None
+    view = replace(view, verdict=replace(view.verdict, workload=None))
+    assert job_of(view) == ("(16 GiB held)",)
+
+
+def test_a_gpu_split_into_instances_stands_aside_for_them() -> None:
+    parent = fakes.view_of(0)
+    info = replace(parent.info, key="MIG-1", parent_key=parent.info.key, mig_profile="1g.10gb", gi_id=7)
+    child = replace(parent, info=info)
+    snapshot = fakes.node(devices=(parent, child))
+    assert [device_label(view) for view in shown_devices(snapshot)] == ["0:7"]
+
+
+VIEWS = [fakes.view_of(gpu) for gpu in range(8)]
+
+
+def indexes(views: list[DeviceView]) -> list[int]:
+    return [view.info.index for view in views]
+
+
+def test_orders() -> None:
+    assert indexes(ordered(VIEWS, "wasted")) == [1, 6, 4, 2, 7, 5, 0, 3]
+    assert indexes(ordered(VIEWS, "index")) == list(range(8))
+    assert [verdict_words(view)[0] for view in ordered(VIEWS, "verdict")] == sorted(
+        verdict_words(view)[0] for view in VIEWS
+    )
+
+
+def wasting(gpu: int, usd_h: float) -> DeviceView:
+    ladder = replace(make.make_ladder(make.make_verdict(gpu=gpu)), wasted_usd_h=usd_h)
+    return fakes.view_of(gpu, ladder=ladder)
+
+
+def test_a_small_change_does_not_move_rows_and_a_large_one_does() -> None:
+    before = [wasting(0, 5.0), wasting(1, 4.9)]
+    keys = [view.info.key for view in before]
+    assert indexes(ordered([wasting(0, 4.9), wasting(1, 5.0)], "wasted", keys)) == [0, 1]
+    assert indexes(ordered([wasting(0, 2.0), wasting(1, 5.0)], "wasted", keys)) == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("needle", "expected"),
+    [
+        ("vit", [2]),
+        ("slurm:4707", [7]),
+        ("IDLE", [1, 6]),
+        ("gpu3", [3]),
+        ("alice", [0, 1, 2, 3, 4, 5, 7]),
+        ("zzz", []),
+    ],
+)
+def test_filter(needle: str, expected: list[int]) -> None:
+    assert [view.info.index for view in VIEWS if matches(view, needle)] == expected
