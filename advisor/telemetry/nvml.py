@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from advisor.telemetry import nvml_api as api
 from advisor.telemetry.gpm import GpmWindows
 from advisor.telemetry.gpm_metrics import GpmMetrics
 from advisor.telemetry.nvml_api import Nvml, NvmlError
@@ -29,7 +30,7 @@ from advisor.telemetry.nvml_devices import (
     signature,
     with_former_names,
 )
-from advisor.telemetry.nvml_errors import DeviceCalls, DeviceLostError, Reading
+from advisor.telemetry.nvml_errors import DeviceCalls, DeviceLostError, Reading, describe
 from advisor.telemetry.nvml_fields import FAST_FIELDS, SLOW_FIELDS, read_fields
 from advisor.telemetry.records import DeviceInfo, Gpm, Sample
 
@@ -43,6 +44,9 @@ CLOCKS_EVENT_REASONS = (
 )  # fmt: skip
 
 _PER_GPU_ONLY = "not measured per MIG instance: see its GPU"
+_PER_INSTANCE_ONLY = "not supported while MIG is on: see its instances"
+_UNSUPPORTED = describe(api.NOT_SUPPORTED)
+_LEFT_OUT = "left out on request"
 
 
 def clocks_event_names(mask: int) -> tuple[str, ...]:
@@ -110,6 +114,7 @@ class DeviceReader:
         self._clock = clock
         self._calls = DeviceCalls(nvml, device.handle, clock)
         self._instance = device.info.parent_key is not None
+        self._divided = bool(device.info.mig_enabled)
         self._slow: dict[str, Any] = {}
         self._pending: list[Gpm] = []
         self._gpm = gpm
@@ -119,13 +124,16 @@ class DeviceReader:
         if device.handle is None:
             self._lose(device.info.missing.get("device", "the driver does not open this GPU"))
 
-    def open_gpm(self) -> bool:
-        """Try GPM on this device; False where it has none or is lost."""
+    def with_gpm(self, info: DeviceInfo) -> DeviceInfo:
+        """Try GPM on this device and put what came of it into its facts."""
+        if self._gpm is None or self.lost:
+            reason = self._lost_reason or _LEFT_OUT
+            return msgspec.structs.replace(info, missing={**info.missing, "gpm": reason})
         try:
-            return self._gpm is not None and not self.lost and self._gpm.open(self._clock())
+            return msgspec.structs.replace(info, gpm=self._gpm.open(self._clock()))
         except DeviceLostError as lost:
             self._lose(str(lost))
-            return False
+            return info
 
     @property
     def lost(self) -> bool:
@@ -186,6 +194,8 @@ class DeviceReader:
             missing |= self._gpm.missing
             if self._gpm.problem is not None:
                 missing["gpm"] = self._gpm.problem
+        if self._divided:
+            return {k: _PER_INSTANCE_ONLY if v == _UNSUPPORTED else v for k, v in missing.items()}
         return missing
 
     def _lose(self, reason: str) -> None:
@@ -253,11 +263,8 @@ class NvmlReader:
         self._readers = [
             DeviceReader(self._nvml, device, self._windows(device), self._clock) for device in self.listed
         ]
-        has_gpm = [reader.open_gpm() for reader in self._readers]
-        self.devices = tuple(
-            msgspec.structs.replace(device.info, gpm=gpm)
-            for device, gpm in zip(self.listed, has_gpm, strict=True)
-        )
+        pairs = zip(self._readers, self.listed, strict=True)
+        self.devices = tuple(reader.with_gpm(device.info) for reader, device in pairs)
 
     def _windows(self, device: Device) -> GpmWindows | None:
         if self._gpm_interval_s is None or device.gpm_handle is None:

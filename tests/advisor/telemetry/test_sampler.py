@@ -170,6 +170,7 @@ def test_mig_instances(play: Callable[..., None]) -> None:
     assert gpu.mig_enabled and [i.mig_profile for i in instances] == ["3g.40gb", "2g.20gb", "1g.10gb"]
     assert all(instance.parent_key == gpu.key and instance.gpm for instance in instances)
     by_key = {device.key: number for number, device in enumerate(hello.devices)}
+    assert "while MIG is on" in frames(messages)[0].samples[0].missing["gpu_util_frac"]
     memory, compute, _ = (windows(messages, by_key[i.key])[-1] for i in instances)
     assert memory.dram_active > 0.8 > memory.tensor_active
     assert compute.tensor_active > 0.8 > compute.dram_active
@@ -190,8 +191,9 @@ def test_a_card_without_gpm(play: Callable[..., None]) -> None:
 def test_gpm_can_be_left_out(play: Callable[..., None]) -> None:
     play("compute")
     with live(gpm=False) as feed:
-        assert feed.start(PATIENCE_S).devices[0].gpm is False
+        (device,) = feed.start(PATIENCE_S).devices
         messages = collect(feed, lambda m: len(frames(m)) >= 3)
+    assert device.gpm is None and device.missing["gpm"] == "left out on request"
     assert windows(messages) == [] and "gpm" not in last_sample(messages).missing
 
 
