@@ -112,7 +112,12 @@ def _facts(finding: Finding, style: Style) -> tuple[str, ...]:
 
 def _expect(finding: Finding, diagnosis: Diagnosis, style: Style) -> str:
     if finding.effect is None:
-        return f"{worth(finding)}." if finding.usd_h or finding.share else ""
+        most = worth(finding)
+        return (
+            f"{most if finding.usd_h is not None else f'up to {most}'}."
+            if finding.usd_h or finding.share
+            else ""
+        )
     row = rows_by_key(diagnosis).get(finding.key)
     price = row.price_usd_h if row else None
     effect = finding.effect

@@ -83,6 +83,13 @@ def ladder(diagnosis: Diagnosis, style: Style) -> Ladder:
     )
 
 
+def unpriced(count: int) -> str:
+    """What the table leaves out."""
+    if count == 1:
+        return "One row has no known price and is not in this table."
+    return f"{count} rows have no known price and are not in this table."
+
+
 def cents(terms: dict[str, float], total: float) -> dict[str, float]:
     """Terms in whole cents that sum to the bill. A document whose own sums are off is shown as it is."""
     try:

@@ -12,7 +12,7 @@ from advisor.reports import sources
 from advisor.reports.common import is_node, labels, ranked, width_of
 from advisor.reports.findings import EvidenceRow, FindingView, view
 from advisor.reports.fitting import Fitted, Part, fit
-from advisor.reports.ladders import Ladder, ladder
+from advisor.reports.ladders import Ladder, ladder, unpriced
 from advisor.reports.markup import Align, GitHub, Jira, Markup
 from advisor.reports.titles import title
 from rules.finding import Finding
@@ -95,7 +95,7 @@ class _Ticket:
                 for cell, row in zip([*amounts, bold(f"{table.price_usd_h:,.2f}")], rows, strict=True)
             ]
         drawn = self.m.table(heads, rows)
-        return drawn + (self.m.paragraph(_unpriced(table.unpriced)) if table.unpriced else "")
+        return drawn + (self.m.paragraph(unpriced(table.unpriced)) if table.unpriced else "")
 
     def _findings(self) -> list[_Kept]:
         """Texts of the findings that can fit at all, in the order shown: critical ones are made first."""
@@ -243,9 +243,3 @@ def _counted(what: str, count: int) -> str:
     if what not in _PLURALS:
         return what
     return f"{count:,} {_PLURALS[what][count != 1]}"
-
-
-def _unpriced(count: int) -> str:
-    if count == 1:
-        return "One row has no known price and is not in this table."
-    return f"{count} rows have no known price and are not in this table."

@@ -11,7 +11,7 @@ from advisor.reports import sources
 from advisor.reports.common import Style, is_node, labels, ranked
 from advisor.reports.escape import terminal
 from advisor.reports.findings import EvidenceRow, FindingView, view
-from advisor.reports.ladders import Ladder, ladder
+from advisor.reports.ladders import Ladder, ladder, unpriced
 from advisor.reports.titles import render_summary_line, title
 from rules.finding import Finding
 
@@ -27,6 +27,8 @@ MAX_WIDTH = 140
 BAR_WIDTH = 20
 MAX_FINDINGS = 20
 MAX_ROWS = 64
+# Cells up to this length stay on one line; a longer one wraps rather than push others out.
+NARROW = 18
 
 _STYLE = Style(terminal, lambda raw: f"`{terminal(raw)}`")
 _COLOURS = {"useful": "green", "unknown": "bright_black"}
@@ -118,7 +120,7 @@ def _ladder(table: Ladder, width: int) -> list[RenderableType]:
         grid.add_row(*money, _text(line.share), *bar, _text(line.where))
     total = [_text(f"${table.price_usd_h:,.2f}", "bold")] if table.price_usd_h is not None else []
     grid.add_row(*total, _text("100 %", "bold"), *([_text("")] if bars else []), _text(table.price, "dim"))
-    left = [_text(f"{table.unpriced} more without a known price", "dim")] if table.unpriced else []
+    left = [_text(unpriced(table.unpriced), "dim")] if table.unpriced else []
     heading = "Where the money goes, per hour" if priced else "Where the time goes"
     return [_head(heading), grid, *left]
 
@@ -158,7 +160,8 @@ def _facts(seen: FindingView) -> Text:
 
 
 def _evidence(rows: Sequence[EvidenceRow]) -> Table:
-    grid = _grid("fill", "right", "left", "fill")
+    narrow = all(len(cell) <= NARROW for row in rows for cell in (row.value, row.threshold))
+    grid = _grid("fill", "right" if narrow else "fill", "left" if narrow else "fill", "fill")
     grid.add_row(*(_text(name, "dim") for name in ("evidence", "value", "threshold", "read from")))
     for row in rows:
         grid.add_row(
