@@ -5,7 +5,6 @@ A recording is a Hello, then the messages of the stream, one JSON document a lin
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
 from advisor.telemetry.lines import LINE_LIMIT_BYTES, RecordingError
@@ -27,6 +26,8 @@ __all__ = [
 
 def demo_path() -> Path:
     """Where the bundled demo recording is. Raises RecordingError when this installation has none."""
+    from importlib import resources
+
     path = Path(str(resources.files("advisor.data") / "demo.jsonl.gz"))
     if not path.is_file():
         raise RecordingError(

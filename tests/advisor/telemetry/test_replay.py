@@ -190,7 +190,7 @@ def test_a_replay_is_a_feed_and_its_errors_are_a_feeds(tmp_path: Path) -> None:
 
 
 def test_without_a_bundled_demo_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("advisor.telemetry.recording.resources.files", lambda _: tmp_path)
+    monkeypatch.setattr("importlib.resources.files", lambda _: tmp_path)
     with pytest.raises(RecordingError, match="demo"):
         demo_feed()
     record(tmp_path / "demo.jsonl.gz", [frame(0)])
