@@ -47,8 +47,11 @@ STARVED = Load(
         "dram_active": bursts(0.61, 0.58, 0.9),
         "fp32": bursts(0.12, 0.58, 0.9),
     },
-    phases([(0.52, 410), (0.38, 130)]), 1980, 52, 34,
-)  # fmt: skip
+    phases([(0.52, 410), (0.38, 130)]),
+    1980,
+    52,
+    34,
+)
 SERVING = Load(
     {
         "gr_active": phases([(1.6, 0.99), (9.0, 0.97), (0.4, 0.0)]),
@@ -59,12 +62,19 @@ SERVING = Load(
         "dram_active": phases([(1.6, 0.31), (9.0, 0.84), (0.4, 0.0)]),
         "fp32": phases([(1.6, 0.04), (9.0, 0.07), (0.4, 0.0)]),
     },
-    phases([(1.6, 640), (9.0, 470), (0.4, 160)]), 1980, 58, phases([(1.6, 33), (9.0, 83), (0.4, 0)]),
-)  # fmt: skip
+    phases([(1.6, 640), (9.0, 470), (0.4, 160)]),
+    1980,
+    58,
+    phases([(1.6, 33), (9.0, 83), (0.4, 0)]),
+)
 TRAINING = Load(
     counters(0.985, 0.97, 0.24, 0.73, 0.41, fp32=0.06, int_active=0.05),
-    692, 1560, 66, 44, reasons=("sw_power_cap",),
-)  # fmt: skip
+    692,
+    1560,
+    66,
+    44,
+    reasons=("sw_power_cap",),
+)
 
 
 def scenario() -> Scenario:
@@ -79,10 +89,24 @@ def scenario() -> Scenario:
 
 
 QUIET_PROCESS = ProcessSample(
-    key="", pid=1, name="", state="sleeping", cpu_frac=0.0, busiest_thread_frac=0.0, busiest_thread_system_frac=0.0,
-    threads=18, children=0, children_busy=0, children_cpu_frac=0.0, children_dstate=0, voluntary_switches_s=1.0,
-    io_read_bytes_s=0.0, cpus_allowed=16, remote_numa_frac=0.0, throttled_frac=0.0,
-)  # fmt: skip
+    key="",
+    pid=1,
+    name="",
+    state="sleeping",
+    cpu_frac=0.0,
+    busiest_thread_frac=0.0,
+    busiest_thread_system_frac=0.0,
+    threads=18,
+    children=0,
+    children_busy=0,
+    children_cpu_frac=0.0,
+    children_dstate=0,
+    voluntary_switches_s=1.0,
+    io_read_bytes_s=0.0,
+    cpus_allowed=16,
+    remote_numa_frac=0.0,
+    throttled_frac=0.0,
+)
 
 
 def planted_process(**facts: Any) -> ProcessSample:
@@ -92,21 +116,47 @@ def planted_process(**facts: Any) -> ProcessSample:
 
 PROCESSES: tuple[ProcessSample, ...] = (
     planted_process(
-        pid=21034, name="vllm.entrypoints.openai", job="container:7c1f0e9ab2d4", mem_used_bytes=72 * GIB,
-        cpu_frac=0.62, busiest_thread_frac=0.55, threads=211, children=1, children_cpu_frac=0.4, cpus_allowed=CORES,
+        pid=21034,
+        name="vllm.entrypoints.openai",
+        job="container:7c1f0e9ab2d4",
+        mem_used_bytes=72 * GIB,
+        cpu_frac=0.62,
+        busiest_thread_frac=0.55,
+        threads=211,
+        children=1,
+        children_cpu_frac=0.4,
+        cpus_allowed=CORES,
     ),
     planted_process(pid=9120, name="ipykernel_launcher", user="user:4b1d0c", mem_used_bytes=16 * GIB),
     planted_process(
-        pid=81234, name="train_vit.py", job="slurm:48213", mem_used_bytes=40 * GIB, cpu_frac=0.31,
-        busiest_thread_frac=0.24, threads=74, children=8, children_busy=8, children_cpu_frac=7.9,
-        voluntary_switches_s=96.0, io_read_bytes_s=61e6,
+        pid=81234,
+        name="train_vit.py",
+        job="slurm:48213",
+        mem_used_bytes=40 * GIB,
+        cpu_frac=0.31,
+        busiest_thread_frac=0.24,
+        threads=74,
+        children=8,
+        children_busy=8,
+        children_cpu_frac=7.9,
+        voluntary_switches_s=96.0,
+        io_read_bytes_s=61e6,
     ),
     planted_process(
-        pid=90017, name="train_llm.py", job="slurm:48207", mem_used_bytes=66 * GIB, state="running", cpu_frac=0.71,
-        busiest_thread_frac=0.66, threads=88, children=4, children_cpu_frac=0.6, voluntary_switches_s=150.0,
+        pid=90017,
+        name="train_llm.py",
+        job="slurm:48207",
+        mem_used_bytes=66 * GIB,
+        state="running",
+        cpu_frac=0.71,
+        busiest_thread_frac=0.66,
+        threads=88,
+        children=4,
+        children_cpu_frac=0.6,
+        voluntary_switches_s=150.0,
         io_read_bytes_s=9e6,
     ),
-)  # fmt: skip
+)
 
 
 def planted_host(t_s: float) -> HostSample:
