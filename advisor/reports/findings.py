@@ -147,7 +147,9 @@ def _dollars(effect: Effect, price_usd_h: float | None, at_most: float | None) -
         return ""
     cap = price_usd_h if at_most is None else at_most
     low, high = (usd(min(cap, price_usd_h * (1 - 1 / x))) for x in (effect.low, effect.high))
-    return f", worth {low} per hour" if low == high else f", worth {low} to {high} per hour"
+    if low != high:
+        return f", worth {low} to {high} per hour"
+    return f", worth {low} per hour" if effect.low == effect.high else f", worth up to {high} per hour"
 
 
 def _bound(effect: Effect) -> str:

@@ -25,13 +25,17 @@ LABELS: dict[str, str] = {
     "unknown": "unknown",
 }
 
-# Which term a finding's code explains. Codes of other families explain none alone.
-_FAMILIES: dict[str, str] = {
+# Which term a finding explains: by its whole code, else by its family. Others explain none alone.
+_EXPLAINED: dict[str, str] = {
+    "IDLE001": "free",
     "IDLE": "idle_held",
     "HOST": "host_gap",
+    "COMM": "communication",
+    "DEV001": "inefficiency",
+    "DEV002": "throttle",
+    "DEV003": "throttle",
     "MEM": "inefficiency",
     "COMP": "inefficiency",
-    "COMM": "communication",
 }
 _NOT_WASTED = frozenset({"useful", "unknown"})
 _SHOWN_PLACES = 3
@@ -201,8 +205,12 @@ def _roofs(verdict: Verdict, style: Style) -> str:
     return f" ({', '.join(said)} of its{label} ceiling)" if said else ""
 
 
+def _explained(code: str) -> str | None:
+    return _EXPLAINED.get(code) or _EXPLAINED.get(code.rstrip("0123456789"))
+
+
 def _codes(term: str, diagnosis: Diagnosis, style: Style) -> str:
-    found = {f.code for f in diagnosis.findings if _FAMILIES.get(f.code.rstrip("0123456789")) == term}
+    found = {f.code for f in diagnosis.findings if _explained(f.code) == term}
     return ", ".join(style.text(code, 20) for code in sorted(found)[:4])
 
 
@@ -210,13 +218,14 @@ def _price_source(rows: Sequence[LadderRow], style: Style) -> str:
     """Whose price it is, once for each different one."""
     if not rows:
         return f"no price is known, so these are shares of time alone; {style.code('--price')} gives one"
-    seen = dict.fromkeys((row.basis, row.price_source) for row in rows)
-    said = [
-        f"price ({style.text(basis, 30)}): {style.text(source, CELL)}"
-        if source
-        else f"price ({style.text(basis, 30)})"
-        for basis, source in seen
-    ]
-    return "; ".join(said[:_SHOWN_PLACES]) + (
-        f"; {len(said) - _SHOWN_PLACES} more" if len(said) > _SHOWN_PLACES else ""
-    )
+    said = list(dict.fromkeys(_price(row, style) for row in rows))
+    more = f"; {len(said) - _SHOWN_PLACES} more" if len(said) > _SHOWN_PLACES else ""
+    return "; ".join(said[:_SHOWN_PLACES]) + more
+
+
+def _price(row: LadderRow, style: Style) -> str:
+    """Basis and source; a source that names its basis itself is not told twice."""
+    source = style.text(row.price_source, CELL)
+    if row.basis and row.price_source.lower().startswith(row.basis.lower()):
+        return f"price: {source}"
+    return f"price ({style.text(row.basis, 30)}){f': {source}' if row.price_source else ''}"

@@ -20,7 +20,7 @@ def title(diagnosis: Diagnosis, style: Style) -> tuple[str, str]:
     if is_node(diagnosis):
         return (
             f"{_node_cost(diagnosis, table)}.",
-            f"Worst: {_limit(verdict, style)}{_main(diagnosis, None, style)}.",
+            f"Worst: {_limit(verdict, style)}{_main(diagnosis, verdict, style)}.",
         )
     return f"{_limit(verdict, style)}.", f"{_cost(table)}{_main(diagnosis, verdict, style)}."
 
@@ -87,14 +87,14 @@ def _count(diagnosis: Diagnosis) -> str:
     return f"{said} with {instances} MIG instance{'s' * (instances != 1)}" if instances else said
 
 
-def _main(diagnosis: Diagnosis, verdict: Verdict | None, style: Style) -> str:
-    """What the largest finding could win back."""
-    found = ranked([f for f in diagnosis.findings if verdict is None or f.key == verdict.key])
-    return f"; {_worth(found[0], verdict is None, style)}" if found else ""
+def _main(diagnosis: Diagnosis, verdict: Verdict, style: Style) -> str:
+    """What the largest finding could win back, and where, unless the sentence has just named the place."""
+    found = ranked(diagnosis.findings)
+    return f"; {_worth(found[0], found[0].key != verdict.key, style)}" if found else ""
 
 
-def _worth(finding: Finding, on_node: bool, style: Style) -> str:
-    where = f" on {style.text(row_name(finding.gpu, finding.mig), 80)}" if on_node else ""
+def _worth(finding: Finding, elsewhere: bool, style: Style) -> str:
+    where = f" on {style.text(row_name(finding.gpu, finding.mig), 80)}" if elsewhere else ""
     code = style.text(finding.code, 40)
     if finding.usd_h is None:
         return f"{code}{where} stands for {percent(finding.share)}"

@@ -1,0 +1,81 @@
+"""The ladder a report shows: its sums, what explains a term, and whose price it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from advisor.reports.common import Style
+from advisor.reports.escape import terminal
+from advisor.reports.ladders import cents, ladder
+from rules.finding import TERMS
+from tests.factories import make_diagnosis, make_finding, make_ladder, make_verdict
+
+STYLE = Style(terminal, terminal)
+
+
+def where(code: str, term: str) -> str:
+    """The words beside `term` in a ladder in which every term has a part, and one finding."""
+    shares = {name: 1 / len(TERMS) for name in TERMS}
+    row = make_ladder(price_usd_h=8.0, shares=shares, terms=dict.fromkeys(TERMS, 1.0))
+    table = ladder(make_diagnosis(ladder=(row,), findings=[make_finding(code)]), STYLE)
+    return next(line.where for line in table.lines if line.term == term)
+
+
+@pytest.mark.parametrize(
+    ("code", "term"),
+    [
+        ("IDLE001", "free"),
+        ("IDLE002", "idle_held"),
+        ("HOST007", "host_gap"),
+        ("COMM001", "communication"),
+        ("DEV003", "throttle"),
+        ("DEV001", "inefficiency"),
+        ("MEM002", "inefficiency"),
+        ("COMP001", "inefficiency"),
+    ],
+)
+def test_a_finding_stands_beside_the_term_it_explains(code: str, term: str) -> None:
+    assert code in where(code, term)
+    assert all(code not in where(code, other) for other in TERMS if other != term)
+
+
+@pytest.mark.parametrize("code", ["DEV005", "XYZ001", ""])
+def test_other_findings_explain_no_term(code: str) -> None:
+    assert all(not code or code not in where(code, term) for term in TERMS)
+
+
+def test_a_node_names_where_each_term_comes_from() -> None:
+    table = ladder(make_diagnosis("host", "memory", "idle"), STYLE)
+    said = {line.term: line.where for line in table.lines}
+    assert said["host_gap"] == "host gap (GPU 0 $2.61, GPU 1 $0.62): HOST003"
+    assert said["idle_held"].endswith("(GPU 2 $6.88)")
+    assert table.price_usd_h == 20.64
+
+
+def test_many_places_are_counted() -> None:
+    table = ladder(make_diagnosis(*(["idle"] * 8), findings=[]), STYLE)  # type: ignore[arg-type]
+    assert table.lines[0].where.endswith("(GPU 0 $6.88, GPU 1 $6.88, GPU 2 $6.88, 5 more)")
+
+
+def test_shares_of_a_node_are_weighted_by_price() -> None:
+    verdicts = [make_verdict("idle", gpu=0), make_verdict("compute", gpu=1)]
+    rows = (make_ladder(verdicts[0], price_usd_h=9.0), make_ladder(verdicts[1], price_usd_h=1.0))
+    table = ladder(make_diagnosis(verdicts=verdicts, ladder=rows), STYLE)
+    assert next(line.share for line in table.lines if line.term == "idle_held") == "90 %"
+
+
+@pytest.mark.parametrize(
+    ("basis", "source", "shown"),
+    [
+        ("user", "", "price (user)"),
+        ("config", "contract", "price (config): contract"),
+        ("bundled", "bundled table: example", "price: bundled table: example"),
+    ],
+)
+def test_whose_price_it_is(basis: str, source: str, shown: str) -> None:
+    row = make_ladder(basis=basis, price_source=source)
+    assert ladder(make_diagnosis(ladder=(row,)), STYLE).price == shown
+
+
+def test_sums_that_are_wrong_in_the_document_are_shown_as_they_are() -> None:
+    assert cents({"free": -1.0, "useful": 2.005}, 1.0) == {"free": -1.0, "useful": 2.0}
