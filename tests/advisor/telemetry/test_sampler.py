@@ -24,11 +24,9 @@ PATIENCE_S = 30.0
 def play(nvml_stub: NvmlStub, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Makes workers started from now on find the simulated library with a scenario."""
 
-    def choose(
-        scenario: dict[str, Any] | str, *, anchor: bool = False, without: tuple[str, ...] = ()
-    ) -> None:
+    def choose(scenario: dict[str, Any] | str, *, without: tuple[str, ...] = ()) -> None:
         stub = nvml_stub.without(without) if without else nvml_stub
-        for name, value in stub.env(scenario, anchor=anchor).items():
+        for name, value in stub.env(scenario).items():
             monkeypatch.setenv(name, value)
 
     return choose
@@ -113,7 +111,7 @@ def test_a_sampler_that_does_not_run_is_not_blamed_on_the_driver(play: Callable[
 
 
 def test_a_crash_is_marked_and_survived(play: Callable[..., None]) -> None:
-    play(scenarios.crash(0.5, until_s=1.0), anchor=True)
+    play(scenarios.crash(0.5))
     with live() as feed:
         feed.start(PATIENCE_S)
         messages = collect(feed, lambda m: gaps(m) and isinstance(m[-1], Frame))

@@ -70,7 +70,7 @@ def ended(messages: list[Message]) -> bool:
 
 
 def test_silence_is_a_gap_that_a_frame_ends() -> None:
-    later = f"time.sleep(0.5); print({line(Frame(seq=7, t_s=2.0))!r}, flush=True); time.sleep(60)"
+    later = f"time.sleep(1.0); print({line(Frame(seq=7, t_s=2.0))!r}, flush=True); time.sleep(60)"
     with supervised(script(later), kill_after_s=60.0) as messages:
         until(lambda: sum(isinstance(m, Frame) for m in messages) == 2)
     kinds = [type(message).__name__ for message in messages[:4]]
