@@ -37,7 +37,7 @@ class ReplayFeed:
 
     speed: times real time; 0 or infinity means as fast as possible. seek_s: recorded time to skip. loop:
     start again at the end, with times that go on, and a Gap between. A wait between two messages is never
-    longer than LONGEST_WAIT_S of recorded time. Raises RecordingError on a bad speed, seek or file.
+    longer than LONGEST_WAIT_S of recorded time. `start` raises RecordingError on a bad file, speed or seek.
     """
 
     def __init__(
@@ -49,12 +49,6 @@ class ReplayFeed:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        if math.isnan(speed) or speed < 0:
-            raise RecordingError(
-                f"a speed of {speed:g} cannot be replayed", "give a positive number, or 0 for no waiting"
-            )
-        if not 0 <= seek_s < math.inf:
-            raise RecordingError(f"{seek_s:g} s is no place in a recording", "give seconds from its start")
         self.path = Path(path)
         self._unpaced = speed == 0 or math.isinf(speed)
         self._speed = speed
@@ -73,6 +67,7 @@ class ReplayFeed:
 
     def start(self, timeout_s: float = 10.0) -> Hello:  # noqa: ARG002
         """Open the recording at `seek_s` and return its header. timeout_s: files do not keep one waiting."""
+        _check_pace(self._speed, self._seek_s)
         self._reader = read_recording(self.path)
         self._last_s = self._reader.hello.t_s
         self._timeline = self._messages(self._reader)
@@ -196,6 +191,16 @@ class ReplayFeed:
             return self._position_s
         round_s = self.duration_s + _step_s(self._reader.hello)
         return min(self._position_s % round_s, self.duration_s)
+
+
+def _check_pace(speed: float, seek_s: float) -> None:
+    if math.isnan(speed) or speed < 0:
+        raise RecordingError(
+            f"a recording cannot be replayed at a speed of {speed:g}",
+            "give a positive number, or 0 for no waiting",
+        )
+    if not 0 <= seek_s < math.inf:
+        raise RecordingError(f"{seek_s:g} s is no place in a recording", "give seconds from its start")
 
 
 def _step_s(hello: Hello) -> float:

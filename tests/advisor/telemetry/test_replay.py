@@ -132,7 +132,7 @@ def test_a_seek_past_the_end_is_refused(path: Path, clock: Clock) -> None:
 @pytest.mark.parametrize(("speed", "seek_s"), [(-1.0, 0.0), (math.nan, 0.0), (1.0, -1.0), (1.0, math.nan)])
 def test_impossible_paces_are_refused(path: Path, speed: float, seek_s: float) -> None:
     with pytest.raises(RecordingError):
-        ReplayFeed(path, speed, seek_s)
+        ReplayFeed(path, speed, seek_s).start()
 
 
 def test_pause_holds_and_resume_goes_on(path: Path, clock: Clock) -> None:
@@ -192,6 +192,6 @@ def test_a_replay_is_a_feed_and_its_errors_are_a_feeds(tmp_path: Path) -> None:
 def test_without_a_bundled_demo_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("importlib.resources.files", lambda _: tmp_path)
     with pytest.raises(RecordingError, match="demo"):
-        demo_feed()
+        demo_feed().start()
     record(tmp_path / "demo.jsonl.gz", [frame(0)])
     assert demo_feed(speed=0).start().synthetic
