@@ -257,7 +257,7 @@ def test_a_gpu_that_never_opened_is_listed_as_lost() -> None:
     nvml = FakeNvml(Gpu(uuid=gpu_uuid(0), faults={"nvmlDeviceGetHandleByIndex": api.GPU_IS_LOST}), Gpu())
     reader = NvmlReader(nvml)
     assert reader.devices[0].name == "unavailable GPU"
-    assert reader.devices[0].missing["device"] == "GPU is lost: it fell off the bus"
+    assert reader.devices[0].missing["device"] == "it fell off the bus (GPU is lost)"
     assert reader.devices[0].gpm is None
     assert [sample.state for sample in reader.samples(5.0, slow=True)] == ["lost", "ok"]
 

@@ -106,7 +106,7 @@ def test_slice_share() -> None:
 def test_a_gpu_lost_while_listed_is_listed() -> None:
     (info,) = infos(FakeNvml(faults={"nvmlDeviceGetMaxClockInfo": api.GPU_IS_LOST}))
     assert info.name == "NVIDIA Simulated X100 80GB"
-    assert info.missing["device"].startswith("GPU is lost")
+    assert info.missing["device"] == "it fell off the bus (GPU is lost)"
 
 
 @given(st.frozensets(st.integers(0, 300)))
