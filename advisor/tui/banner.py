@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
+from functools import lru_cache
 
 from advisor.snapshot import Snapshot
 from advisor.telemetry.records import HostSample
@@ -128,8 +129,12 @@ def price_words(snapshot: Snapshot) -> str:
         return "no price"
     if len(sources) > 1:
         return f"prices from {len(sources)} sources"
-    source, basis = sources.pop()
-    return f"price: {safe(source)} ({basis})" if basis not in source else f"price: {safe(source)}"
+    return f"price: {price_source(*sources.pop())}"
+
+
+def price_source(source: str, basis: str) -> str:
+    """The price's source, with its basis where the source does not say it."""
+    return safe(source) if basis in source else f"{safe(source)} ({basis})"
 
 
 def _without_price(snapshot: Snapshot, width: int) -> Row:
@@ -186,22 +191,35 @@ def do_first_rows(snapshot: Snapshot, width: int, height: int) -> list[Row]:
     if finding is None:
         nothing = "nothing stands out" if snapshot.diagnosis.verdicts else "waiting for the first window"
         return [(Span(" Do first  ", "title"), Span(nothing, "dim"))]
-    action = safe(finding.actions[0]) if finding.actions else ""
-    body = f"on {place_of(finding)}: {safe(finding.claim)} {action} {effect_words(finding)}"
     indent = 11
-    first, *rest = _hanging(body, width, indent + len(finding.code) + 1, indent, height)
+    lead = indent + len(finding.code) + 1
+    first, *rest = _hanging(_advice(finding), width, lead, indent, height)
     out: list[Row] = [(Span(" Do first  ", "title"), Span(f"{finding.code} ", "strong bad"), Span(first))]
     return out + [(Span(" " * indent + line),) for line in rest]
 
 
-def _hanging(body: str, width: int, first: int, indent: int, height: int) -> list[str]:
-    """Lines of text, the first shorter by what stands before it."""
+def _advice(finding: Finding) -> tuple[str, str, str]:
+    """What is so, what to do, and what that buys. The middle may be shortened."""
+    action = safe(finding.actions[0]) if finding.actions else ""
+    return f"on {place_of(finding)}: {safe(finding.claim)}", action, effect_words(finding)
+
+
+@lru_cache(maxsize=16)
+def _hanging(advice: tuple[str, str, str], width: int, first: int, indent: int, height: int) -> list[str]:
+    """Lines of text, the first shorter by what stands before it; the action is cut where it is too long."""
+    start, middle, end = advice
+    words = middle.split()
     room = max(16, width - indent - 1)
-    lines = textwrap.wrap("x" * (first - indent) + body, room, break_on_hyphens=False) or [""]
-    lines[0] = lines[0][first - indent :]
-    if len(lines) <= height:
-        return lines
-    return [*lines[: height - 1], left(" ".join(lines[height - 1 :]), room).rstrip()]
+    while True:
+        shown = " ".join(words) + ("…" if len(words) < len(middle.split()) else "")
+        text = " ".join(part for part in (start, shown, end) if part)
+        lines = textwrap.wrap("x" * (first - indent) + text, room, break_on_hyphens=False)
+        if len(lines) <= height or not words:
+            break
+        words.pop()
+    if len(lines) > height:
+        lines = [*lines[: height - 1], left(" ".join(lines[height - 1 :]), room).rstrip()]
+    return [lines[0][first - indent :], *lines[1:]]
 
 
 def host_rows(host: HostSample | None, width: int, glyphs: Glyphs) -> list[Row]:

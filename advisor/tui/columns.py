@@ -103,9 +103,12 @@ class Layout:
     margin: int = 2
 
 
-def fit(width: int, margin: int = 2) -> Layout:
-    """The columns for a table of `width` cells: dropped by rank, then widened by their share of the rest."""
-    chosen = list(COLUMNS)
+def fit(width: int, margin: int = 2, without: frozenset[str] = frozenset()) -> Layout:
+    """The columns for a table of `width` cells: dropped by rank, then widened by their share of the rest.
+
+    without: names of columns that have nothing to show.
+    """
+    chosen = [column for column in COLUMNS if column.name not in without]
     room = width - margin + GAP
     for rank in sorted({column.rank for column in COLUMNS if column.rank}, reverse=True):
         if _least(chosen) <= room:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from advisor.document import Diagnosis
 from advisor.tui import format as fmt
+from advisor.tui.banner import price_source
 from advisor.tui.charts.share_bar import apportion
 from advisor.tui.glyphs import Glyphs
 from advisor.tui.labels import TERM_GROUP, TERM_WORDS
@@ -94,7 +95,7 @@ def _sources(diagnosis: Diagnosis, width: int) -> list[Row]:
     known = dict.fromkeys(
         (row.price_source, row.basis) for row in diagnosis.ladder if row.price_usd_h is not None
     )
-    lines = [line for source, basis in known for line in wrap(f"{safe(source)} ({basis})", width)]
+    lines = [line for source, basis in known for line in wrap(price_source(source, basis), width)]
     return [(Span(line, "dim"),) for line in lines]
 
 

@@ -17,9 +17,14 @@ SLACK = 0.10
 
 
 def matches(view: DeviceView, needle: str) -> bool:
-    """Whether the row's name, job, user, verdict or index contains the text, whatever its case."""
+    """Whether the row's name, job, user or verdict contains the text, whatever its case.
+
+    One or two digits are an index and match nothing else.
+    """
     if not needle:
         return True
+    if needle.isdigit() and len(needle) <= 2:
+        return view.info.index == int(needle)
     word, _, cause = verdict_words(view)
     jobs = " ".join(process.job or "" for process in view.processes)
     names = " ".join(process.name for process in view.processes)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from advisor.snapshot import DeviceView, HistoryPoint
 from advisor.telemetry.records import ProcessSample
 from advisor.tui import format as fmt
+from advisor.tui.banner import price_source
 from advisor.tui.charts.history import buckets, column_means, column_seconds, sparkline, stacked
 from advisor.tui.charts.meter import meter
 from advisor.tui.devices import full_label, job_of, user_of, verdict_words
@@ -170,7 +171,7 @@ def _margin_row(name: str, value: float, threshold: float, margin: float, width:
 def evidence_rows(items: Sequence[EvidenceItem], width: int) -> list[Row]:
     """One line a metric: what, value, threshold and where it was read, as far as there is room."""
     out: list[Row] = []
-    source_width = 0 if width < 70 else min(40, width // 3)
+    source_width = 0 if width < 90 else min(44, width // 3)
     name_width = max(12, min(44, width - 12 - 9 - source_width - 2))
     for item in items:
         value = right(safe(fmt.value(item.value, item.unit)), 12)
@@ -211,7 +212,7 @@ def _price_rows(ladder: LadderRow, width: int) -> list[Row]:
     if ladder.price_usd_h is None:
         return [(Span("no price known: give --price, or set one in the configuration", "dim"),)]
     total: Row = (Span(f"{ladder.price_usd_h:>8.2f}  100 %  price per hour", "strong"),)
-    lines = wrap(f"{safe(ladder.price_source)} ({ladder.basis})", width - 2)
+    lines = wrap(price_source(ladder.price_source, ladder.basis), width - 2)
     return [total, *((Span(f"  {line}", "dim"),) for line in lines)]
 
 

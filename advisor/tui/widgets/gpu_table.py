@@ -30,4 +30,5 @@ class GpuTable(KeyedTable):
         return {gpu.key: body_row(gpu, layout, self.glyphs) for gpu in self.gpus}
 
     def _layout_for(self, width: int) -> Layout:
-        return fit(width)
+        users = any(gpu.user for gpu in self.gpus)
+        return fit(width, without=frozenset() if users else frozenset({"user"}))

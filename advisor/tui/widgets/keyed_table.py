@@ -50,6 +50,7 @@ class KeyedTable(Painter, ScrollView, can_focus=True):
         self.cursor_key: str | None = None
         self.empty = ""
         self.margin_below = 0
+        self.moved = False
         self._keys: list[str] = []
         self._lines: dict[str, Row] = {}
         self._head: Row = ()
@@ -92,7 +93,12 @@ class KeyedTable(Painter, ScrollView, can_focus=True):
                 self._refresh_screen_line(self._screen_y(number))
 
     def _keep_cursor(self, old_keys: list[str]) -> None:
-        """The cursor stays on its key; when that is gone, it goes to what now stands in its place."""
+        """The cursor stays on its key; when that is gone, it goes to what now stands in its place.
+
+        Until the person moves it, it is on the first row, whatever that is.
+        """
+        if not self.moved:
+            self._set_cursor(self._keys[0] if self._keys else None)
         if self.cursor_key in self._lines:
             return
         at = old_keys.index(self.cursor_key) if self.cursor_key in old_keys else 0
@@ -118,6 +124,7 @@ class KeyedTable(Painter, ScrollView, can_focus=True):
         """Put the cursor on a key, if it is shown, and scroll to it."""
         if key not in self._lines:
             return
+        self.moved = True
         self._set_cursor(key)
         at, room = self._keys.index(key), max(1, self.size.height - 1)
         top = min(max(self.scroll_offset.y, at - room + 1), at)
@@ -153,12 +160,10 @@ class KeyedTable(Painter, ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         """Another width means other columns; the cursor stays in sight."""
-        self._lines, self._keys = {}, []
-        cursor, self.cursor_key = self.cursor_key, None
         self.rebuild()
         self.refresh()
-        if cursor is not None:
-            self.select(cursor)
+        if self.moved and self.cursor_key is not None:
+            self.select(self.cursor_key)
 
     def on_focus(self) -> None:
         """The cursor looks different with focus."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from advisor.snapshot import Snapshot
+from advisor.tui import run_tui
 from advisor.tui.app import AdvisorApp, TuiOptions
 from advisor.tui.screens.overview import OverviewScreen
 from tests import factories as make
@@ -325,3 +326,21 @@ def test_importing_the_package_costs_no_textual_and_the_first_screen_no_markdown
         "found = heavy & set(sys.modules); assert not found, found"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("failure", [None, RuntimeError("terminal went away")])
+def test_run_tui_closes_the_source_whatever_happens(
+    failure: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(app: AdvisorApp, **_: object) -> None:
+        if failure is not None:
+            raise failure
+
+    monkeypatch.setattr(AdvisorApp, "run", run)
+    source = fakes.FakeSource()
+    if failure is None:
+        assert run_tui(source) == 0
+    else:
+        with pytest.raises(RuntimeError):
+            run_tui(source)
+    assert source.closed == 1

@@ -102,6 +102,15 @@ def test_do_first_is_cut_with_an_ellipsis_after_three_lines() -> None:
     assert all(len(line) <= 80 for line in rows)
 
 
+def test_a_long_action_is_cut_and_not_what_it_buys() -> None:
+    finding = make.make_finding(actions=("set this and that " * 40,))
+    snapshot = make.make_snapshot(diagnosis=make.make_diagnosis(findings=[finding]))
+    rows = [text_of(line) for line in banner.do_first_rows(snapshot, 100, 3)]
+    assert len(rows) == 3
+    assert "…" in rows[-1]
+    assert rows[-1].endswith("Expect 1.4× to 1.6×, up to $2.61 per hour.")
+
+
 def test_do_first_without_findings() -> None:
     snapshot = make.make_snapshot(diagnosis=make.make_diagnosis("compute", findings=[]))
     assert "nothing stands out" in text_of(banner.do_first_rows(snapshot, 80, 3)[0])

@@ -137,9 +137,15 @@ def test_a_small_change_does_not_move_rows_and_a_large_one_does() -> None:
         ("slurm:4707", [7]),
         ("IDLE", [1, 6]),
         ("gpu3", [3]),
+        ("3", [3]),
+        ("90017", [3]),
         ("alice", [0, 1, 2, 3, 4, 5, 7]),
         ("zzz", []),
     ],
 )
 def test_filter(needle: str, expected: list[int]) -> None:
     assert [view.info.index for view in VIEWS if matches(view, needle)] == expected
+
+
+def test_a_column_with_nothing_to_show_gives_its_room_to_others() -> None:
+    assert "user" not in [column.name for column, _ in fit(200, without=frozenset({"user"})).columns]

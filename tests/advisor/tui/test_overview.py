@@ -209,3 +209,32 @@ async def test_the_bars_read_without_colour(monkeypatch: pytest.MonkeyPatch) -> 
     async with running(fakes.FakeSource()) as (app, _):
         assert app.no_color
         assert "▒▒▒▒░░▓▓▓█" in line_with(app, "train_vit")
+
+
+async def test_a_click_selects_and_a_double_click_opens() -> None:
+    async with running(fakes.FakeSource()) as (app, pilot):
+        table = app.screen.query_one("GpuTable")
+        await pilot.click(table, offset=(10, 4))
+        await pilot.pause()
+        assert selected(screen_lines(app)) == "2"
+        await pilot.click(table, offset=(10, 4), times=2)
+        await pilot.pause()
+        assert "GPU 2" in screen_lines(app)[1]
+
+
+async def test_until_a_key_is_pressed_the_cursor_is_on_the_first_row() -> None:
+    source = fakes.FakeSource(fakes.node(gpus=1))
+    async with running(source) as (app, pilot):
+        assert selected(screen_lines(app)) == "0"
+        source.now = fakes.node(61)
+        await until(pilot, lambda: app.snapshot is source.now, "all GPUs")
+        assert selected(screen_lines(app)) == "1"
+
+
+async def test_another_size_lays_the_table_out_again_and_keeps_the_selection() -> None:
+    async with running(fakes.FakeSource()) as (app, pilot):
+        await pilot.press("j", "j", "j")
+        await pilot.resize_terminal(160, 50)
+        await pilot.pause()
+        assert "mem GiB" in screen_text(app)
+        assert selected(screen_lines(app)) == "2"
