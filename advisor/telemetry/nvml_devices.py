@@ -308,7 +308,7 @@ def _sysfs_text(sysfs: Path, bus_id: str | None, name: str) -> str | None:
 def _numa_node(sysfs: Path, bus_id: str | None) -> int | None:
     """The NUMA node of the PCIe slot; the kernel says -1 where the platform does not tell."""
     text = _sysfs_text(sysfs, bus_id, "numa_node")
-    return int(text) if text is not None and text.isdigit() else None
+    return int(text) if text is not None and re.fullmatch(r"[0-9]+", text) else None
 
 
 def _cpu_affinity(nvml: Nvml, handle: Any, sysfs: Path, bus_id: str | None) -> str | None:
@@ -334,10 +334,9 @@ def format_cpus(cpus: Iterable[int]) -> str:
 
 
 def parse_cpus(text: str | None) -> frozenset[int]:
-    """The CPUs of a list in the kernel's form; empty where there is none."""
+    """The CPUs of a list in the kernel's form; what is no number or range in it is passed over."""
     cpus: set[int] = set()
-    for part in (text or "").split(","):
-        first, _, last = part.partition("-")
-        if first.isdigit():
-            cpus.update(range(int(first), int(last if last.isdigit() else first) + 1))
+    for part in re.findall(r"(?:^|,)\s*(\d{1,5})(?:-(\d{1,5}))?\s*(?=,|$)", text or "", re.ASCII):
+        first, last = int(part[0]), int(part[1] or part[0])
+        cpus.update(range(first, last + 1))
     return frozenset(cpus)
