@@ -29,6 +29,7 @@ def process_facts(looks: Sequence[ProcessSample]) -> dict[str, Any]:
     return {
         "process_cpu_cores": together,
         "main_thread_cpu_frac": _median(p.busiest_thread_frac for p in looks),
+        "main_thread_wait_frac": _median(p.busiest_thread_wait_frac for p in looks),
         "main_thread_system_frac": _median(p.busiest_thread_system_frac for p in looks),
         "children": _whole(children),
         "children_busy": _whole(_median(p.children_busy for p in looks)),

@@ -63,7 +63,7 @@ class Track:
         if not self.samples or self.samples[-1].state != "lost":
             return None
         reasons = self.samples[-1].missing
-        return reasons.get("state") or next(iter(reasons.values()), "the driver reports this GPU as lost")
+        return reasons.get("device") or next(iter(reasons.values()), "the driver reports this GPU as lost")
 
     def add_look(self, t_s: float, processes: tuple[ProcessSample, ...]) -> None:
         """Keep one look at the processes."""

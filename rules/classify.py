@@ -41,6 +41,7 @@ class Split(msgspec.Struct, frozen=True, gc=False):
 
     useful_s: busy seconds weighted by the larger roof fraction: time the device did what it can.
     quiet: nothing ran although a process holds the device (a host gap, or idle-held if it lasts).
+    seen: False when there was no data.
     """
 
     t_s: float
@@ -52,6 +53,12 @@ class Split(msgspec.Struct, frozen=True, gc=False):
     pipe_s: float | None = None
     pipe: str | None = None
     quiet: bool = False
+    seen: bool = True
+
+
+def unseen(t_s: float, duration_s: float) -> Split:
+    """Time without data: paid for, and unknown."""
+    return Split(t_s, duration_s, {"unknown": duration_s}, seen=False)
 
 
 def split(
@@ -63,7 +70,7 @@ def split(
     """
     d = window.duration_s
     if window.lost or window.gr_active is None:
-        return Split(window.t_s, d, {"unknown": d})
+        return unseen(window.t_s, d)
     busy = min(1.0, max(0.0, window.gr_active))
     if busy < th.ENGINE_IDLE.value:
         if window.has_process is False:
@@ -118,7 +125,7 @@ def power_lowered(device: Device) -> bool:
 
 def is_launching(host: HostEvidence) -> bool:
     """True when a thread of the workload is pegged on a core and its children are not the busy ones."""
-    thread = host.main_thread_cpu_frac
+    thread = host.thread_demand_frac
     return thread is not None and thread >= th.LAUNCH_THREAD.value and not host.children_busy
 
 
@@ -177,7 +184,10 @@ def _add(seconds: dict[str, float], key: str, value: float) -> None:
 
 
 class Sums(msgspec.Struct, frozen=True):
-    """Splits added up over a window. shares sums to 1 (or is empty when nothing was observed)."""
+    """Splits added up over a window. shares sums to 1, or is empty without any split.
+
+    observed_s: seconds with data.
+    """
 
     observed_s: float
     shares: dict[str, float]
@@ -190,8 +200,9 @@ class Sums(msgspec.Struct, frozen=True):
 
 def total(splits: Sequence[Split]) -> Sums:
     """Add splits up by time. A quiet run of IDLE_HELD_MIN_S, or a wholly quiet window, is idle-held."""
-    observed = sum(s.duration_s for s in splits)
-    if observed <= 0.0:
+    length = sum(s.duration_s for s in splits)
+    observed = sum(s.duration_s for s in splits if s.seen)
+    if length <= 0.0:
         return Sums(0.0, {}, 0.0, None, None, None, 0.0)
     seconds = dict.fromkeys(SHARES, 0.0)
     for part in splits:
@@ -203,7 +214,7 @@ def total(splits: Sequence[Split]) -> Sums:
     return Sums(
         observed,
         _normalised(seconds),
-        min(1.0, sum(s.useful_s for s in splits) / observed),
+        min(1.0, sum(s.useful_s for s in splits) / length),
         _mean((s.dram_s, s.busy_s) for s in splits),
         _mean((s.pipe_s, s.busy_s) for s in splits),
         _main_pipe(splits),

@@ -8,7 +8,7 @@ import msgspec
 
 from probes.ceilings import Ceilings
 from rules import thresholds as th
-from rules.classify import CLOCK_REASONS, GROUPS, Split, Sums, is_launching, limits_of, split, total
+from rules.classify import CLOCK_REASONS, GROUPS, Split, Sums, is_launching, limits_of, split, total, unseen
 from rules.confidence import confidence
 from rules.evidence import Evidence
 from rules.headline import headline
@@ -34,7 +34,8 @@ def splits_of(evidence: Evidence, ceilings: Ceilings | None) -> list[Split]:
 def decide(evidence: Evidence, ceilings: Ceilings | None, splits: Sequence[Split] | None = None) -> Verdict:
     """The verdict on one workload. `splits` may be given by a caller that keeps them as they come."""
     parts = splits_of(evidence, ceilings) if splits is None else splits
-    sums = total(parts)
+    gaps = [unseen(evidence.t_end_s, evidence.gap_s)] if evidence.gap_s > 0.0 else []
+    sums = total([*parts, *gaps])
     groups = group_shares(sums)
     ranked = ranking(groups)
     reasons = _unknown_because(evidence, ceilings, sums)
@@ -126,7 +127,8 @@ def _unknown_because(evidence: Evidence, ceilings: Ceilings | None, sums: Sums) 
         reasons.append(f"roofs are estimated from power and memory-controller time: {why}")
     if evidence.tier == "counters":
         needed = ("gr_active", "dram_active", "tensor_active", "fp32")
-        reasons.extend(f"{c}: {evidence.missing[c]}" for c in needed if c in evidence.missing)
+        known = {c: evidence.missing.get(f"gpm.{c}") for c in needed}
+        reasons.extend(f"{counter}: {why}" for counter, why in known.items() if why)
     return tuple(reasons)
 
 

@@ -70,6 +70,7 @@ class HostEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     process_cpu_cores: cores used by the process and its children together (2.5 = two and a half).
     main_thread_cpu_frac: median share of one core used by the process's busiest thread.
     children_cpu_frac: cores that all children use together.
+    main_thread_wait_frac: time that thread could have run and no CPU was free for it.
     children_busy: children at 0.9 of a core or more, out of `children`.
     children_dstate_frac, process_dstate_frac: share of looks at which it waited uninterruptibly (disk, NFS).
     psi_*: share of time some task waited for that resource (/proc/pressure `some avg10` / 100).
@@ -81,6 +82,7 @@ class HostEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     process_cpu_cores: float | None = None
     main_thread_cpu_frac: float | None = None
     main_thread_system_frac: float | None = None
+    main_thread_wait_frac: float | None = None
     children: int | None = None
     children_busy: int | None = None
     children_cpu_frac: float | None = None
@@ -100,6 +102,12 @@ class HostEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     remote_numa_frac: float | None = None
     gpu_numa_node: int | None = None
     governor: str | None = None
+
+    @property
+    def thread_demand_frac(self) -> float | None:
+        """The share of a core that the busiest thread asks for: what it got and what it waited for."""
+        got = self.main_thread_cpu_frac
+        return None if got is None else min(1.0, got + (self.main_thread_wait_frac or 0.0))
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

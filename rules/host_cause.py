@@ -91,7 +91,7 @@ def _input_pipeline(evidence: Evidence) -> HostCause | None:
     host = evidence.host
     if host.children_busy:
         return HostCause("input-pipeline", _workers_confidence(host), _workers(host))
-    thread = host.main_thread_cpu_frac
+    thread = host.thread_demand_frac
     waiting = thread is not None and thread < th.THREAD_WAITING.value
     if waiting and (host.children_cpu_frac or 0.0) >= 0.5:
         return HostCause("input-pipeline", 0.45, _workers(host))
@@ -101,7 +101,7 @@ def _input_pipeline(evidence: Evidence) -> HostCause | None:
 
 
 def _workers_confidence(host: HostEvidence) -> float:
-    busy, thread = host.children_busy or 0, host.main_thread_cpu_frac
+    busy, thread = host.children_busy or 0, host.thread_demand_frac
     sure = 0.6
     if thread is not None:
         sure += 0.25 if thread < th.THREAD_WAITING.value else -0.1
@@ -118,7 +118,7 @@ def _thread_pool_cores(host: HostEvidence) -> float:
 def _launch_rate(evidence: Evidence) -> HostCause | None:
     """One thread at a full core feeds many short kernels. Python that prepares data looks alike."""
     host = evidence.host
-    thread = host.main_thread_cpu_frac
+    thread = host.thread_demand_frac
     if thread is None or thread < th.LAUNCH_THREAD.value or host.children_busy:
         return None
     sm, busy = busy_mean(evidence, "sm_active"), mean(evidence, "gr_active")
@@ -137,7 +137,7 @@ def _launch_rate(evidence: Evidence) -> HostCause | None:
 def _sync(evidence: Evidence) -> HostCause | None:
     """Spinning in the driver, or blocking often. From outside this stays a suspicion."""
     host = evidence.host
-    thread, kernel = host.main_thread_cpu_frac, host.main_thread_system_frac or 0.0
+    thread, kernel = host.thread_demand_frac, host.main_thread_system_frac or 0.0
     if thread is None or host.children_busy:
         return None
     if thread >= th.LAUNCH_THREAD.value and kernel >= th.THREAD_SYSTEM.value:
@@ -184,7 +184,7 @@ def _remote_numa(evidence: Evidence) -> HostCause | None:
 def _no_demand(evidence: Evidence) -> HostCause | None:
     """The process sleeps, and so do its children: nobody asks for work, or it waits for another machine."""
     host = evidence.host
-    cores, thread = host.process_cpu_cores, host.main_thread_cpu_frac
+    cores, thread = host.process_cpu_cores, host.thread_demand_frac
     if cores is None or cores >= th.NO_DEMAND_CORES.value or host.children_busy:
         return None
     if (host.voluntary_switches_s or 0.0) >= th.SWITCHES_S.value:
@@ -226,8 +226,9 @@ def _item(
 
 
 def _thread_item(host: HostEvidence, limit: th.Threshold, *, above: bool) -> EvidenceItem:
-    value = host.main_thread_cpu_frac or 0.0
-    return _item("busiest thread's CPU", value, "cores", limit, "/proc, 5 s", ">=" if above else "<")
+    waited = (host.main_thread_wait_frac or 0.0) >= 0.02
+    metric = "busiest thread's CPU" + (", with its waits for a free core" if waited else "")
+    return _item(metric, host.thread_demand_frac or 0.0, "cores", limit, "/proc, 5 s", ">=" if above else "<")
 
 
 def _workers(host: HostEvidence) -> tuple[EvidenceItem, ...]:

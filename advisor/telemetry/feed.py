@@ -23,7 +23,7 @@ class Feed(Protocol):
         ...
 
     def poll(self, timeout_s: float) -> list[Message]:
-        """Messages that arrived, oldest first; empty when none came within timeout_s. After `End`, always empty."""
+        """Messages that arrived, oldest first; empty when none came within timeout_s, and after `End`."""
         ...
 
     def close(self) -> None:

@@ -65,6 +65,11 @@ class PyNvml:
         except UnicodeDecodeError as garbled:
             return bytes(garbled.object).decode(errors="replace")
 
+    @property
+    def simulated(self) -> bool:
+        """True when the loaded library plays a scenario (tests/nvml_stub): no driver has this symbol."""
+        return hasattr(self._module.nvmlLib, "advisorSimulatedNvml")
+
     def _bind(self, function: str) -> Callable[..., Any]:
         bound = getattr(self._module, function, None)
         if bound is None:

@@ -69,6 +69,11 @@ def start_nvml() -> Nvml:
     return nvml
 
 
+def is_simulated(nvml: Nvml) -> bool:
+    """True when no driver answers but a simulation, so that nothing seen is a measurement."""
+    return bool(getattr(nvml, "simulated", False))
+
+
 def driver_versions(nvml: Nvml) -> tuple[str | None, str | None]:
     """Versions of the driver and of the CUDA it supports ("12.8"), None where the driver does not say."""
     return _text(nvml, "nvmlSystemGetDriverVersion"), _cuda(nvml)

@@ -24,6 +24,7 @@ from advisor.telemetry.proctable import (
 from advisor.telemetry.records import ProcessSample
 from advisor.telemetry.users import UserNames
 
+NO_WAITS = "no count of its waits for a CPU between two looks"
 FIRST_LOOK = "first look: a rate needs two"
 TOO_SOON = "less than 0.1 s since the previous look"
 OTHER_NAMESPACE = "not visible from this PID namespace (the driver reports the host's process ids)"
@@ -128,6 +129,7 @@ class ProcessReader:
         family = view.table.descendants(entry.pid)
         threads = read_threads(folder)
         self._count(view.now, stat, family, threads, status, cgroup_text)
+        self._count_waits(view, stat, family, threads)
         view.allowed[entry.pid] = _allowed(status)
         argv = _argv(folder)
         missing: dict[str, str] = {}
@@ -160,6 +162,15 @@ class ProcessReader:
             if one.identity not in now.io and (io := read_io(self._proc / str(one.pid))) is not None:
                 now.io[one.identity] = io
         now.limits[stat.identity] = self._cgroups.limits(cgroup_text)
+
+    def _count_waits(self, view: _View, stat: Stat, family: list[Stat], threads: list[Stat]) -> None:
+        """Waits for a CPU, of children and of threads that ran since the look before: idle ones have none."""
+        task = self._proc / str(stat.pid) / "task"
+        places = [(one, task / str(one.pid)) for one in threads if view.rates.ran(one)]
+        places += [(one, self._proc / str(one.pid)) for one in family]
+        for one, folder in places:
+            if (waited := procfs.read_wait_s(folder / "schedstat")) is not None:
+                view.now.waits[one.identity] = waited
 
     def _who(
         self,
@@ -280,6 +291,7 @@ def _own(stat: Stat, threads: list[Stat], view: _View, missing: dict[str, str]) 
         "threads": stat.threads,
         "cpu_frac": noted(missing, "cpu_frac", view.rates.cpu(stat), view.why),
         "busiest_thread_frac": noted(missing, "busiest_thread_frac", busiest.frac, view.why),
+        "busiest_thread_wait_frac": noted(missing, "busiest_thread_wait_frac", busiest.wait_frac, NO_WAITS),
         "busiest_thread_system_frac": noted(missing, "busiest_thread_system_frac", busiest.system_frac, idle),
         "voluntary_switches_s": noted(
             missing, "voluntary_switches_s", view.rates.switches(stat.identity), view.why
@@ -288,14 +300,16 @@ def _own(stat: Stat, threads: list[Stat], view: _View, missing: dict[str, str]) 
 
 
 def _children(family: list[Stat], view: _View, missing: dict[str, str]) -> dict[str, object]:
-    shares = [share for one in family if (share := view.rates.cpu(one)) is not None]
+    used = [(share, one) for one in family if (share := view.rates.cpu(one)) is not None]
     why = view.why if family else "it has no children"
-    mean = sum(shares) / len(shares) if shares else None
-    busy = sum(share >= BUSY_CORES for share in shares) if shares or not family else None
+    together = sum(share for share, _ in used) if used else None
+    # On a crowded node no worker reaches a whole core; one that waits for a CPU is as busy.
+    wanted = [share + (view.rates.waited(one) or 0.0) for share, one in used]
+    busy = sum(share >= BUSY_CORES for share in wanted) if used or not family else None
     return {
         "children": len(family),
         "children_busy": noted(missing, "children_busy", busy, why),
-        "children_cpu_frac": noted(missing, "children_cpu_frac", mean, why),
+        "children_cpu_frac": noted(missing, "children_cpu_frac", together, why),
         "children_dstate": sum(one.state == "disk-sleep" for one in family),
     }
 

@@ -104,6 +104,14 @@ def read_stat(path: Path | str) -> Stat | None:
         return None
 
 
+def read_wait_s(path: Path | str) -> float | None:
+    """Seconds a thread could have run but had no CPU (schedstat, second field); None when not counted."""
+    try:
+        return int(read_text(path, 256).split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def parse_cpu_list(text: str) -> frozenset[int]:
     """The CPUs of a list such as "0-3,8,10-11". Raises ValueError when it is none."""
     cpus: set[int] = set()

@@ -109,16 +109,19 @@ class Look(msgspec.Struct):
     t_s: float
     cpu_s: dict[Identity, float] = msgspec.field(default_factory=dict)
     threads: dict[Identity, Stat] = msgspec.field(default_factory=dict)
+    waits: dict[Identity, float] = msgspec.field(default_factory=dict)
     switches: dict[Identity, int] = msgspec.field(default_factory=dict)
     io: dict[Identity, Bytes] = msgspec.field(default_factory=dict)
     limits: dict[Identity, CpuLimits] = msgspec.field(default_factory=dict)
 
 
 class Busiest(NamedTuple):
-    """The thread that used most CPU: its share of a core, and the part of that spent in the kernel."""
+    """The thread that asked for most CPU: the share of a core it got, the part of that spent in the kernel,
+    and the share of time it waited for a free CPU."""
 
     frac: float | None = None
     system_frac: float | None = None
+    wait_frac: float | None = None
 
 
 class Rates:
@@ -139,11 +142,31 @@ class Rates:
         if self._before is None:
             return Busiest()
         pairs = [(self._before.threads.get(thread.identity), thread) for thread in threads]
-        used = [(new.cpu_s - old.cpu_s, new.system_s - old.system_s) for old, new in pairs if old is not None]
+        used = [(old, new) for old, new in pairs if old is not None]
         if not used:
             return Busiest()
-        cpu_s, system_s = max(used)
-        return Busiest(cpu_s / self.elapsed_s, min(1.0, system_s / cpu_s) if cpu_s > 0 else None)
+        old, new = max(used, key=lambda both: both[1].cpu_s - both[0].cpu_s + self._waited_s(both[1]))
+        cpu_s, system_s = new.cpu_s - old.cpu_s, new.system_s - old.system_s
+        return Busiest(
+            cpu_s / self.elapsed_s,
+            min(1.0, system_s / cpu_s) if cpu_s > 0 else None,
+            self.waited(new),
+        )
+
+    def ran(self, thread: Stat) -> bool:
+        """False when a thread is known to have used no CPU since the look before."""
+        old = self._before.threads.get(thread.identity) if self._before is not None else None
+        return old is None or thread.cpu_s > old.cpu_s
+
+    def waited(self, stat: Stat) -> float | None:
+        """Share of time a thread waited for a free CPU; None when either look did not count it."""
+        if self._before is None:
+            return None
+        old, new = self._before.waits.get(stat.identity), self._now.waits.get(stat.identity)
+        return None if old is None or new is None else min(1.0, max(0.0, new - old) / self.elapsed_s)
+
+    def _waited_s(self, stat: Stat) -> float:
+        return (self.waited(stat) or 0.0) * self.elapsed_s
 
     def switches(self, identity: Identity) -> float | None:
         """Voluntary context switches a second."""

@@ -106,13 +106,17 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     missing: dict[str, str] = {}
 
 
-class ProcessSample(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class ProcessSample(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """One process on one device. CPU figures are shares of one core since the previous look.
 
     key: the device. name: program or script name, untrusted. command: only as far as a job or cause
     needs it, redacted. job: "slurm:<id>", "pod:<uid>", "container:<id>".
     state: psutil's name ("running", "sleeping", "disk-sleep", ...).
     children_cpu_frac: cores that all its descendants use together (7.5 = seven and a half).
+    busiest_thread_wait_frac: time in which that thread could have run and no CPU was free for it.
+    children_busy: children that use 0.9 of a core or more, or would if a CPU were free for them.
     busiest_thread_system_frac: the part of the busiest thread's CPU spent in the kernel.
     """
 
@@ -128,6 +132,7 @@ class ProcessSample(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     cpu_frac: float | None = None
     busiest_thread_frac: float | None = None
     busiest_thread_system_frac: float | None = None
+    busiest_thread_wait_frac: float | None = None
     threads: int | None = None
     children: int | None = None
     children_busy: int | None = None
@@ -196,7 +201,9 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     redacted: tuple[str, ...] = ()
 
 
-class Frame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="frame", omit_defaults=True):
+class Frame(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="frame", omit_defaults=True
+):
     """One tick. processes and host are None on ticks at which they were not looked at.
 
     cost_s: wall time the tick's own calls took. devices: re-read facts after a hot change, else None.
@@ -211,7 +218,9 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     devices: tuple[DeviceInfo, ...] | None = None
 
 
-class Gap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="gap", omit_defaults=True):
+class Gap(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="gap", omit_defaults=True
+):
     """No data from t_s on. kind: `silent` (driver not answering), `restart` (worker died and was
     restarted), `paused`. A later Frame ends it."""
 
@@ -220,7 +229,9 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     reason: str
 
 
-class End(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="end", omit_defaults=True):
+class End(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="end", omit_defaults=True
+):
     """The stream is over. error: it could not go on; fix: what to do about that."""
 
     t_s: float

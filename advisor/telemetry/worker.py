@@ -28,6 +28,7 @@ from advisor.telemetry.nvml_init import (
     CannotMeasureError,
     cannot_measure,
     driver_versions,
+    is_simulated,
     pynvml_version,
     start_nvml,
 )
@@ -68,7 +69,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 class Host:
     """The host's part of a frame. Whatever fails here is said in the record and stops nothing else."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, simulated: bool = False) -> None:
+        self._simulated = simulated
         self._host: HostReader | None = None
         self._processes: ProcessReader | None = None
         self._problem = ""
@@ -82,7 +84,7 @@ class Host:
         from advisor.telemetry.processes import ProcessReader
 
         self._host = HostReader()
-        self._processes = ProcessReader()
+        self._processes = ProcessReader(confirm_pids=not self._simulated)
 
     def info(self) -> HostInfo:
         """Static facts of the node."""
@@ -160,7 +162,7 @@ class Sampling:
         if not self._reader.devices:
             raise NO_DEVICES
         driver, cuda = driver_versions(self._nvml)
-        synthetic = SCENARIO_VARIABLE in os.environ
+        synthetic = is_simulated(self._nvml)
         return Hello(
             t_s=_now(),
             advisor_version=__version__,
@@ -321,7 +323,9 @@ def _options(argv: Sequence[str]) -> Options:
 def stream(options: Options, send: Callable[[Message], None], wait: Callable[[float], bool]) -> int:
     """Send a whole stream; the exit code. 3: nothing can be measured here."""
     try:
-        sampling = Sampling(start_nvml(), Host(), options, send, wait, PhaseWriter(os.environ))
+        nvml = start_nvml()
+        host = Host(simulated=is_simulated(nvml))
+        sampling = Sampling(nvml, host, options, send, wait, PhaseWriter(os.environ))
         sampling.run()
     except NvmlError as error:
         return _refuse(cannot_measure(error.code), send)

@@ -85,7 +85,7 @@ def test_a_lost_gpu_leaves_the_other_running() -> None:
             t_s=T0 + i,
             samples=(
                 sample(two[0], T0 + i, MEMORY),
-                sample(two[1], T0 + i, None, state="lost", missing={"state": "GPU is lost"}),
+                sample(two[1], T0 + i, None, state="lost", missing={"device": "GPU is lost"}),
             ),
         )
         for i in range(11, 16)

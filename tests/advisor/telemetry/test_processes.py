@@ -102,6 +102,27 @@ def test_every_missing_figure_has_its_reason(proc: Proc) -> None:
         assert empty == set(sample.missing)
 
 
+def test_waits_for_a_core_count_as_demand(proc: Proc) -> None:
+    """Two workers that share a core are both busy, though neither uses more than half of it."""
+    reader = proc.reader()
+
+    def tree(used_s: float, waited_s: float) -> None:
+        proc.process(42, (used_s, 0), {42: (used_s, 0), 43: (0, 0)})
+        proc.put("42/task/42/schedstat", f"{int(used_s * 1e9)} {int(waited_s * 1e9)} 7\n")
+        proc.process(50, (used_s, 0), parent=42)
+        proc.put("50/schedstat", f"{int(used_s * 1e9)} {int(waited_s * 1e9)} 7\n")
+
+    tree(1, 1)
+    reader.look([entry()])
+    proc.now += 2
+    tree(2, 1.96)
+    (sample,) = reader.look([entry()])
+    assert sample.busiest_thread_frac == pytest.approx(0.5)
+    assert sample.busiest_thread_wait_frac == pytest.approx(0.48)
+    assert (sample.children, sample.children_busy) == (1, 1)
+    assert sample.children_cpu_frac == pytest.approx(0.5)
+
+
 def test_rates_are_between_two_looks(proc: Proc) -> None:
     reader = proc.reader()
     proc.process(42, (10, 5), {42: (8, 4), 43: (2, 1)}, switches=100)
@@ -172,7 +193,7 @@ def test_children_are_counted_down_the_tree(proc: Proc) -> None:
     tree(1.9, 0.5)
     (sample,) = reader.look([entry()])
     assert (sample.children, sample.children_busy, sample.children_dstate) == (2, 1, 1)
-    assert sample.children_cpu_frac == pytest.approx((0.95 + 0.25) / 2)
+    assert sample.children_cpu_frac == pytest.approx(0.95 + 0.25)
 
 
 def test_a_tree_with_a_cycle_ends() -> None:
