@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -98,8 +98,9 @@ class Worker:
         since = time.strftime("%H:%M:%S", time.localtime(self.heard_at))
         return f"{silence(self._phase.read())} {since}"
 
-    def messages(self) -> list[Message] | None:
-        """What its stdout holds now; None at its end. Raises msgspec.MsgspecError on what is no message."""
+    def messages(self) -> Iterator[Message] | None:
+        """What its stdout holds now; None at its end. Raises msgspec.MsgspecError on what is no message,
+        when iteration comes to it: the good messages before it are not lost."""
         data = os.read(self.stdout_fd, 1 << 16)
         if not data:
             return None
@@ -108,7 +109,7 @@ class Worker:
         if len(rest) > LINE_MAX:
             raise msgspec.ValidationError("a message without end")
         self._buffer = bytearray(rest)
-        return [self._decoder.decode(line) for line in lines if line]
+        return (self._decoder.decode(line) for line in lines if line)
 
     def drain_stderr(self) -> bool:
         """Keep the end of what it said on stderr; False at its end."""
@@ -279,15 +280,14 @@ class Supervisor:
             return
         try:
             messages = worker.messages()
+            if messages is None:
+                self._ended(worker)
+                return
+            for message in messages:
+                self._take(worker, message)
         except msgspec.MsgspecError as error:
             worker.kill()
             self._crashed(f"sent what is no message: {error}", "")
-            return
-        if messages is None:
-            self._ended(worker)
-            return
-        for message in messages:
-            self._take(worker, message)
 
     def _read_stderr(self) -> None:
         if self._worker is not None and not self._worker.drain_stderr():
