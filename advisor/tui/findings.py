@@ -8,8 +8,8 @@ from advisor.tui import format as fmt
 from advisor.tui.banner import finding_weight, place_of
 from advisor.tui.glyphs import Glyphs
 from advisor.tui.labels import SEVERITY_ROLE
-from advisor.tui.rows import Row, Span, left, wrap
-from advisor.tui.sections import evidence_rows, heading
+from advisor.tui.rows import Row, Span, left, text_of, wrap
+from advisor.tui.sections import SOURCE_WIDTH, evidence_rows, heading
 from advisor.tui.text import safe
 from rules.finding import Finding
 
@@ -56,7 +56,7 @@ def full_rows(finding: Finding | None, width: int, glyphs: Glyphs) -> list[Row]:
     rows += [(Span(line, "strong"),) for line in wrap(safe(finding.title), width)]
     rows += _paragraph(finding.claim, width)
     rows += [(), heading("evidence", width, glyphs, "value, threshold, where it was read")]
-    rows += evidence_rows(finding.evidence, width) or [(Span("none", "dim"),)]
+    rows += _evidence_rows(finding, width) or [(Span("none", "dim"),)]
     if finding.why:
         rows += [(), heading("why it costs", width, glyphs), *_paragraph(finding.why, width)]
     rows += [(), heading("what to do", width, glyphs)]
@@ -64,6 +64,15 @@ def full_rows(finding: Finding | None, width: int, glyphs: Glyphs) -> list[Row]:
         rows += _hanging(f"{number}. ", safe(action), width)
     rows += [(), heading("what that would buy", width, glyphs), *_effect_rows(finding, width)]
     return [*rows, (), (Span(f"x explains {finding.code}", "dim"),)]
+
+
+def _evidence_rows(finding: Finding, width: int) -> list[Row]:
+    """A line a metric; where there is no room beside it, the source has a line of its own."""
+    rows = evidence_rows(finding.evidence, width)
+    if width >= SOURCE_WIDTH:
+        return rows
+    sources = [(Span(f"  {left(safe(item.source), width - 2)}", "dim"),) for item in finding.evidence]
+    return [line for pair in zip(rows, sources, strict=True) for line in pair if text_of(line).strip()]
 
 
 def _paragraph(text: str, width: int) -> list[Row]:

@@ -19,6 +19,9 @@ from rules.economics import split_cents
 from rules.finding import TERMS, Finding, LadderRow
 from rules.verdict import EvidenceItem
 
+# Below this width a line of evidence has no room for where it was read.
+SOURCE_WIDTH = 90
+
 COUNTER_WORDS: dict[str, str] = {
     "gr_active": "engine busy",
     "sm_active": "SMs active",
@@ -171,7 +174,7 @@ def _margin_row(name: str, value: float, threshold: float, margin: float, width:
 def evidence_rows(items: Sequence[EvidenceItem], width: int) -> list[Row]:
     """One line a metric: what, value, threshold and where it was read, as far as there is room."""
     out: list[Row] = []
-    source_width = 0 if width < 90 else min(44, width // 3)
+    source_width = 0 if width < SOURCE_WIDTH else min(44, width // 3)
     name_width = max(12, min(44, width - 12 - 9 - source_width - 2))
     for item in items:
         value = right(safe(fmt.value(item.value, item.unit)), 12)

@@ -116,8 +116,9 @@ def test_preview_fits_its_place(width: int, height: int) -> None:
     assert max(width_of(line) for line in rows) <= width
 
 
-def test_a_finding_in_full() -> None:
-    text = "\n".join(texts(full_rows(make.make_finding(gpu=2), 90, UNICODE)))
+@pytest.mark.parametrize("width", [60, 90, 140])
+def test_a_finding_in_full(width: int) -> None:
+    text = "\n".join(texts(full_rows(make.make_finding(gpu=2), width, UNICODE)))
     for words in (
         "HOST003 on GPU 2",
         "confidence 0.94",
@@ -129,6 +130,7 @@ def test_a_finding_in_full() -> None:
         "1.40× to 1.60× throughput",
         "no fix of this kind can exceed 1.61×",
         "at most $2.61 per hour",
+        "GPM gr_active, 300 sub-wi",
     ):
         assert words in text
 
