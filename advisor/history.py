@@ -23,6 +23,7 @@ def history_point(sample: Sample, splits: Sequence[Split]) -> HistoryPoint:
         dram_active=_mean(sample.gpm, "dram_active"),
         power_w=sample.power_w,
         sm_mhz=sample.sm_mhz,
+        temp_c=sample.temp_c,
         mem_used_bytes=sample.mem_used_bytes,
     )
 
