@@ -159,9 +159,9 @@ PROCESSES: tuple[ProcessSample, ...] = (
 )
 
 
-def planted_host(t_s: float) -> HostSample:
+def planted_host(t_s: float, t0: float) -> HostSample:
     """Eight cores at work for the loader, a few for the rest."""
-    wave = 0.04 * math.sin(t_s / 3.0)
+    wave = 0.04 * math.sin((t_s - t0) / 3.0)
     loads = [0.98 if i < 8 else 0.62 if i == 20 else 0.06 for i in range(CORES)]
     return HostSample(
         t_s=t_s,
@@ -190,7 +190,7 @@ def planted(message: Message, t0: float, keys: list[str]) -> Message:
     looked = None
     if message.processes is not None:
         looked = tuple(msgspec.structs.replace(p, key=key) for p, key in zip(PROCESSES, keys, strict=True))
-    return msgspec.structs.replace(message, processes=looked, host=planted_host(message.t_s - t0))
+    return msgspec.structs.replace(message, processes=looked, host=planted_host(message.t_s, t0))
 
 
 def main() -> int:

@@ -60,7 +60,6 @@ def environment(gpus: int, folder: Path) -> dict[str, str]:
         "LD_LIBRARY_PATH": str(library),
         "ADVISOR_NVML_SCENARIO": str(path),
         "TERM": "xterm-256color",
-        "ADVISOR_CONFIG": str(folder / "none.toml"),
     }
 
 
@@ -72,30 +71,33 @@ def measure(command: list[str], env: dict[str, str], seconds: float) -> dict[str
         command, stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True
     )
     os.close(slave)
-    threading.Thread(target=_drain, args=(master,), daemon=True).start()
+    said = bytearray()
+    threading.Thread(target=_drain, args=(master, said), daemon=True).start()
     try:
         time.sleep(WARM_UP_S)
+        if process.poll() is not None:
+            raise SystemExit(f"{' '.join(command[1:4])} ended by itself: {said.decode(errors='replace')}")
         tree = psutil.Process(process.pid)
         before, start = _cpu_s(tree), time.monotonic()
         time.sleep(seconds)
         used, took = _cpu_s(tree) - before, time.monotonic() - start
-        if process.poll() is not None:
-            raise SystemExit(f"{' '.join(command[1:4])} ended by itself with {process.returncode}")
         return {"cpu_frac": used / took, "mib": _memory(tree)}
     finally:
-        for child in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
-            child.kill()
+        if process.poll() is None:
+            for one in reversed(_tree(psutil.Process(process.pid))):
+                one.kill()
         process.wait()
         os.close(master)
 
 
-def _drain(master: int) -> None:
+def _drain(master: int, said: bytearray) -> None:
+    """Read what the program draws, as a terminal would; keep the end of it for an error."""
     while True:
         try:
-            if not os.read(master, 65536):
-                return
+            said += os.read(master, 65536)
         except OSError:
             return
+        del said[:-2000]
 
 
 def _tree(root: psutil.Process) -> list[psutil.Process]:

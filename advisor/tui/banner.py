@@ -83,7 +83,9 @@ def mode_word(snapshot: Snapshot) -> tuple[str, str]:
         return "STALE", "bad"
     if snapshot.paused:
         return "PAUSED", "warn"
-    return snapshot.mode.upper(), "good" if snapshot.mode == "live" else "warn"
+    # The demo shown in place of a live node is a replay like any other; its reason stands below.
+    word = "replay" if snapshot.reason else snapshot.mode
+    return word.upper(), "good" if word == "live" else "warn"
 
 
 def notice_row(snapshot: Snapshot, width: int) -> Row | None:

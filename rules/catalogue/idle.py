@@ -93,7 +93,8 @@ def held(ctx: Context) -> Finding | None:
 
 def _release(ctx: Context) -> tuple[str, ...]:
     workload = ctx.evidence.workload
-    asked = "its owner" if workload is None or workload.user is None else f"user {workload.user}"
+    user = None if workload is None else workload.user
+    asked = "its owner" if user is None else user if user.startswith("user:") else f"user {user}"
     end = "" if workload is None else f" (`kill {workload.pid}` ends it)"
     return (
         f"Ask {asked} whether the process is still needed{end}.",

@@ -160,7 +160,7 @@ async def test_a_lost_gpu_leaves_the_others() -> None:
 async def test_the_demo_says_why_it_is_shown() -> None:
     source = fakes.FakeSource(fakes.node(mode="demo", reason="no NVIDIA driver found: showing the demo"))
     async with running(source) as (app, _):
-        assert "DEMO" in screen_lines(app)[0]
+        assert "REPLAY" in screen_lines(app)[0]
         assert "no NVIDIA driver found" in screen_lines(app)[1]
 
 
