@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from advisor import diagnosis as dx
+from advisor.compaction import thin
 from advisor.config import Config
 from advisor.document import Diagnosis
 from advisor.history import HISTORY_POINTS, gap_point, history_point
@@ -117,6 +118,7 @@ class Monitor:
             self._set_devices(frame.devices)
         if frame.host is not None:
             self._host.append(frame.host)
+            thin(self._host)
         if frame.cost_s is not None:
             self._costs.append(frame.cost_s)
         if frame.processes is not None:

@@ -1,4 +1,4 @@
-"""Pump: moves messages from a feed into a monitor, in the foreground or on a thread for a screen."""
+"""Pump: moves messages from a feed into a monitor on a thread, so that a screen never waits for either."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from advisor.document import Diagnosis
 from advisor.monitor import Monitor
 from advisor.snapshot import Snapshot
 from advisor.telemetry.feed import Feed
@@ -27,27 +26,6 @@ class Sink(Protocol):
     def close(self) -> None:
         """Finish the file."""
         ...
-
-
-def collect(
-    feed: Feed, monitor: Monitor, *, duration_s: float | None, stop: Callable[[], bool] = lambda: False
-) -> Diagnosis:
-    """Watch for `duration_s` (None: until the feed ends or `stop()` says so) and return the diagnosis.
-
-    A KeyboardInterrupt passes through; what was seen so far stays in the monitor.
-    """
-    monitor.feed(feed.start())
-    deadline = None if duration_s is None else time.monotonic() + duration_s
-    while monitor.end is None and not stop():
-        left = POLL_S if deadline is None else min(POLL_S, deadline - time.monotonic())
-        if left <= 0:
-            break
-        for message in feed.poll(left):
-            monitor.feed(message)
-        monitor.tick(time.time())
-    if monitor.end is None and monitor.options.source in ("live", "run"):
-        monitor.note_silence(time.time())
-    return monitor.diagnosis()
 
 
 class MonitorThread:

@@ -1,7 +1,8 @@
 """Tracks: what is kept of each device while a stream goes by, and the Evidence made of it.
 
 A `Track` keeps the sub-windows of the last `window_s` seconds (all of them when None), each already
-split by the classifier, so that a live verdict costs a sum and not a re-reading.
+split by the classifier, so that a live verdict costs a sum and not a re-reading. A full track is
+compacted, never truncated.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from advisor.compaction import halve, thin
 from advisor.host_facts import node_facts, process_facts
 from advisor.telemetry.records import DeviceInfo, Gpm, HostInfo, HostSample, ProcessSample, Sample
 from probes.ceilings import Ceilings
@@ -68,6 +70,7 @@ class Track:
     def add_look(self, t_s: float, processes: tuple[ProcessSample, ...]) -> None:
         """Keep one look at the processes."""
         self.looks.append((t_s, processes))
+        thin(self.looks)
         self._launching = is_launching(self.host_evidence(None, None))
 
     def add_sample(self, sample: Sample, interval_s: float) -> list[Split]:
@@ -81,6 +84,8 @@ class Track:
             part = split(window, self.tier, self.ceilings, self._limits, launching=self._launching)
             self.windows.append((window, part))
             splits.append(part)
+        halve(self.windows)
+        thin(self.samples)
         return splits
 
     def add_silence(self, t_s: float) -> None:

@@ -136,6 +136,8 @@ def collect(
         tally.interrupted = True
     finally:
         progress.clear()
+    if tally.ended is None and monitor.options.source in ("live", "run"):
+        monitor.note_silence(time.time())
     return tally.outcome()
 
 
