@@ -9,7 +9,8 @@ is divided by the part in which anything ran, then by the counter's own reading 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import cached_property
 
 import msgspec
 
@@ -36,7 +37,7 @@ GROUPS: dict[Class, tuple[str, ...]] = {
 CLASS_OF: dict[str, Class] = {share: class_ for class_, shares in GROUPS.items() for share in shares}
 
 
-class Split(msgspec.Struct, frozen=True, gc=False):
+class Split(msgspec.Struct, frozen=True, dict=True):
     """One sub-window's seconds, divided. `seconds` sums to `duration_s`.
 
     useful_s: busy seconds weighted by the larger roof fraction: time the device did what it can.
@@ -54,6 +55,15 @@ class Split(msgspec.Struct, frozen=True, gc=False):
     pipe: str | None = None
     quiet: bool = False
     seen: bool = True
+
+    @cached_property
+    def prevailing(self) -> str:
+        """The class with most of the seconds; "unknown" where that is what most of them are."""
+        scores: dict[str, float] = {}
+        for share, seconds in self.seconds.items():
+            class_ = CLASS_OF.get(share, "unknown")
+            scores[class_] = scores.get(class_, 0.0) + seconds
+        return max(scores, key=scores.__getitem__)
 
 
 def unseen(t_s: float, duration_s: float) -> Split:
@@ -214,9 +224,9 @@ def total(splits: Sequence[Split]) -> Sums:
     return Sums(
         observed,
         _normalised(seconds),
-        min(1.0, sum(s.useful_s for s in splits) / length),
-        _mean((s.dram_s, s.busy_s) for s in splits),
-        _mean((s.pipe_s, s.busy_s) for s in splits),
+        min(1.0, sum([s.useful_s for s in splits]) / length),
+        _mean([(s.dram_s, s.busy_s) for s in splits]),
+        _mean([(s.pipe_s, s.busy_s) for s in splits]),
         _main_pipe(splits),
         longest,
     )
@@ -245,10 +255,10 @@ def _normalised(seconds: dict[str, float]) -> dict[str, float]:
     return shares
 
 
-def _mean(pairs: Iterable[tuple[float | None, float]]) -> float | None:
+def _mean(pairs: Sequence[tuple[float | None, float]]) -> float | None:
     known = [(value, weight) for value, weight in pairs if value is not None]
-    weight = sum(w for _, w in known)
-    return sum(v for v, _ in known) / weight if weight > 0 else None
+    weight = sum([w for _, w in known])
+    return sum([v for v, _ in known]) / weight if weight > 0 else None
 
 
 def _main_pipe(splits: Sequence[Split]) -> str | None:

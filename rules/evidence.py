@@ -127,7 +127,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     remap_failure: bool | None = None
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """One workload over one window. `key` is the UUID of the GPU or MIG instance.
 
     gpu: the device's NVML index; mig: MIG profile and instance such as "1g.10gb/7", or None.

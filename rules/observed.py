@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from operator import attrgetter
 
 from rules.evidence import Evidence, SubWindow
 
 
 def mean(evidence: Evidence, field: str) -> float | None:
     """Mean of a SubWindow field by time, over the sub-windows that have it."""
-    pairs = list(_known(evidence, field))
-    seconds = sum(d for _, d in pairs)
-    return sum(value * d for value, d in pairs) / seconds if seconds > 0 else None
+    return _once(evidence, ("mean", field), _mean)
 
 
 def busy_mean(evidence: Evidence, field: str) -> float | None:
     """Mean of a counter over the time in which the engine ran: its sum over gr_active's, at most 1."""
-    both = [w for w in _seen(evidence) if getattr(w, field) is not None and w.gr_active is not None]
-    busy_s = sum((w.gr_active or 0.0) * w.duration_s for w in both)
+    return _once(evidence, ("busy", field), _busy_mean)
+
+
+def _once(
+    evidence: Evidence, asked: tuple[str, str], figure: Callable[[Evidence, str], float | None]
+) -> float | None:
+    """A figure worked out once per evidence: a dozen rules ask for the same few, every second."""
+    known: dict[tuple[str, str], float | None] = evidence.__dict__.setdefault("figures", {})
+    if asked not in known:
+        known[asked] = figure(evidence, asked[1])
+    return known[asked]
+
+
+def _mean(evidence: Evidence, field: str) -> float | None:
+    pairs = _known(evidence, field)
+    seconds = sum([d for _, d in pairs])
+    return sum([value * d for value, d in pairs]) / seconds if seconds > 0 else None
+
+
+def _busy_mean(evidence: Evidence, field: str) -> float | None:
+    of = attrgetter(field)
+    pairs = [(of(w), w.gr_active, w.duration_s) for w in _seen(evidence)]
+    both = [(value, busy, d) for value, busy, d in pairs if value is not None and busy is not None]
+    busy_s = sum([busy * d for _, busy, d in both])
     if busy_s <= 0:
         return None
-    counted: float = sum(getattr(w, field) * w.duration_s for w in both)
+    counted: float = sum([value * d for value, _, d in both])
     return min(1.0, counted / busy_s)
 
 
@@ -48,7 +69,7 @@ def seconds(evidence: Evidence) -> float:
 
 def reading_note(evidence: Evidence, counter: str) -> str:
     """Where `counter` was read: tier, number of sub-windows and their mean length."""
-    windows = list(_seen(evidence))
+    windows = _seen(evidence)
     if not windows:
         return "no data"
     kind = {"counters": "GPM", "nvml": "NVML", "trace": "trace"}[evidence.tier]
@@ -56,12 +77,15 @@ def reading_note(evidence: Evidence, counter: str) -> str:
     return f"{kind} {counter}, {len(windows)} sub-windows of {length_ms:.0f} ms"
 
 
-def _seen(evidence: Evidence) -> Iterator[SubWindow]:
-    return (w for w in evidence.windows if not w.lost and w.duration_s > 0)
+def _seen(evidence: Evidence) -> list[SubWindow]:
+    known: list[SubWindow] | None = evidence.__dict__.get("seen")
+    if known is None:
+        known = [w for w in evidence.windows if not w.lost and w.duration_s > 0]
+        evidence.__dict__["seen"] = known
+    return known
 
 
-def _known(evidence: Evidence, field: str) -> Iterator[tuple[float, float]]:
-    for window in _seen(evidence):
-        value = getattr(window, field)
-        if value is not None:
-            yield value, window.duration_s
+def _known(evidence: Evidence, field: str) -> list[tuple[float, float]]:
+    of = attrgetter(field)
+    pairs = [(of(window), window.duration_s) for window in _seen(evidence)]
+    return [(value, seconds) for value, seconds in pairs if value is not None]

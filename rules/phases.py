@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rules.classify import CLASS_OF, Split
+from rules.classify import Split
 from rules.thresholds import IDLE_HELD_MIN_S
 from rules.verdict import Phase
 
@@ -18,7 +18,8 @@ def phases(splits: Sequence[Split]) -> tuple[Phase, ...]:
     """Merge equal neighbours; fold stretches under MIN_PHASE_S into the one before them."""
     runs: list[tuple[str, float, float]] = []
     for part in splits:
-        name, start, end = _prevailing(part), part.t_s - part.duration_s, part.t_s
+        name = QUIET if part.quiet else part.prevailing
+        start, end = part.t_s - part.duration_s, part.t_s
         if runs and runs[-1][0] == name:
             runs[-1] = (runs[-1][0], runs[-1][1], end)
         else:
@@ -38,13 +39,3 @@ def _settle(run: tuple[str, float, float], *, alone: bool) -> str:
     if name != QUIET:
         return name
     return "idle" if alone or end - start >= IDLE_HELD_MIN_S.value else "host"
-
-
-def _prevailing(part: Split) -> str:
-    if part.quiet:
-        return QUIET
-    scores: dict[str, float] = {}
-    for share, seconds in part.seconds.items():
-        class_ = CLASS_OF.get(share, "unknown")
-        scores[class_] = scores.get(class_, 0.0) + seconds
-    return max(scores, key=scores.__getitem__)
