@@ -31,6 +31,10 @@ from rules.hysteresis import Steady
 # A frame may be late by one tick on a busy node; this many missing ticks at the end are a silence.
 SILENT_INTERVALS = 2.5
 
+# A screen draws counters every tick; what a minute of them means is reconsidered every other tick.
+RECONSIDER_S = 1.5
+SETTLING_S = 15.0
+
 _MODES: dict[dx.Source, Mode] = {"live": "live", "run": "live", "replay": "replay", "demo": "demo"}
 
 
@@ -67,6 +71,7 @@ class Monitor:
         self._host: deque[HostSample] = deque()
         self._history: dict[str, deque[HistoryPoint]] = {}
         self._steady: dict[str, Steady] = {}
+        self._last_rows: dict[str, tuple[float, tuple[State, str], dx.Row]] = {}
         self._prices: dict[tuple[str, int | None], Price] = {}
         self._costs: deque[float] = deque(maxlen=HISTORY_POINTS)
         self._pids = None if self.options.pids is None else set(self.options.pids)
@@ -215,9 +220,22 @@ class Monitor:
         return first, self._now_s
 
     def _rows(self, *, steady: bool) -> list[dx.Row]:
-        return [self._row(track, steady=steady) for track in self._shown().values()]
+        if not steady:
+            return [self._row(track, None) for track in self._shown().values()]
+        return [self._steady_row(track) for track in self._shown().values()]
 
-    def _row(self, track: Track, *, steady: bool) -> dx.Row:
+    def _steady_row(self, track: Track) -> dx.Row:
+        """A row for a screen: after a start at most RECONSIDER_S old, and never from another state."""
+        key, state = track.info.key, self._state(track)
+        last = self._last_rows.get(key)
+        young = self._now_s - (self._first_s or 0.0) < SETTLING_S
+        if last is not None and not young and last[1] == state and self._now_s - last[0] < RECONSIDER_S:
+            return last[2]
+        row = self._row(track, self._steady[key])
+        self._last_rows[key] = (self._now_s, state, row)
+        return row
+
+    def _row(self, track: Track, steady: Steady | None) -> dx.Row:
         start, end = self._window()
         evidence = track.evidence(tuple(self._host), self._hello().host, start, end)
         price = self._price(track.parent or track.info)
@@ -227,8 +245,7 @@ class Monitor:
             price=price,
             splits=tuple(part for _, part in track.windows),
         )
-        show = self._steady[track.info.key] if steady else None
-        result: Result = diagnose(subject, steady=show)
+        result: Result = diagnose(subject, steady)
         return dx.Row(
             info=track.info,
             evidence=evidence,

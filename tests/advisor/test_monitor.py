@@ -122,6 +122,17 @@ def test_a_stream_that_stopped_just_before_the_end_is_silent_too() -> None:
     assert m.diagnosis().verdicts[0].cause == "driver-silent"
 
 
+def test_a_screen_reconsiders_every_other_tick_and_a_fault_at_once() -> None:
+    m = monitor(frames(MEMORY, 30))
+    seen = []
+    for message in frames(MEMORY, 4, start=31):
+        m.feed(message)
+        seen.append(id(m.snapshot().devices[0].verdict))
+    assert len(set(seen)) == 2
+    m.feed(Gap(t_s=T0 + 35, kind="silent", reason="driver not answering since 12:00:35"))
+    assert m.snapshot().diagnosis.verdicts[0].cause == "driver-silent"
+
+
 def test_mig_instances_are_rows_and_the_unallocated_rest_is_free() -> None:
     parent = device(0, mig_enabled=True)
     slices = tuple(
