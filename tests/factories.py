@@ -5,6 +5,7 @@ Figures here are invented and stand for no card; documents made here are marked 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -231,10 +232,10 @@ def make_totals(ladder: Iterable[LadderRow]) -> Totals:
     unpriced = len(rows) - len(priced)
     if not priced:
         return Totals(price_usd_h=None, wasted_usd_h=None, unpriced=unpriced)
-    terms = {term: sum((row.terms or {}).get(term, 0.0) for row in priced) for term in TERMS}
+    terms = {term: math.fsum((row.terms or {}).get(term, 0.0) for row in priced) for term in TERMS}
     return Totals(
-        price_usd_h=sum(row.price_usd_h or 0.0 for row in priced),
-        wasted_usd_h=sum(row.wasted_usd_h or 0.0 for row in priced),
+        price_usd_h=math.fsum(row.price_usd_h or 0.0 for row in priced),
+        wasted_usd_h=math.fsum(row.wasted_usd_h or 0.0 for row in priced),
         terms=terms,
         unpriced=unpriced,
     )
