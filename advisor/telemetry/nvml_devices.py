@@ -162,13 +162,21 @@ def _unavailable(index: int, reason: str) -> Device:
 
 
 def _facts(nvml: Nvml, handle: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    facts, missing = _read_all(nvml, handle, _FACTS)
+    facts["sm_count"] = _sm_count(facts.get("sm_count"), facts.get("compute_capability"))
+    return facts, missing
+
+
+def _read_all(
+    nvml: Nvml, handle: Any, readings: tuple[Reading, ...]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """What could be read, and why the rest is missing. A device lost on the way keeps what came before."""
     calls, facts = DeviceCalls(nvml, handle), dict[str, Any]()
     try:
-        for reading in _FACTS:
+        for reading in readings:
             calls.read(reading, facts)
     except DeviceLostError as lost:
         calls.explain(("device",), str(lost))
-    facts["sm_count"] = _sm_count(facts.get("sm_count"), facts.get("compute_capability"))
     return facts, calls.missing
 
 
@@ -247,9 +255,7 @@ def _instance_info(nvml: Nvml, handle: Any, gpu: DeviceInfo) -> DeviceInfo | Non
     uuid = _uuid_of(nvml, handle)
     if uuid is None:
         return None
-    calls, facts = DeviceCalls(nvml, handle), dict[str, Any]()
-    for reading in _INSTANCE_FACTS:
-        calls.read(reading, facts)
+    facts, missing = _read_all(nvml, handle, _INSTANCE_FACTS)
     attributes = facts.pop("attributes", _NO_ATTRIBUTES)
     name = _name(nvml, handle)
     return DeviceInfo(
@@ -271,7 +277,7 @@ def _instance_info(nvml: Nvml, handle: Any, gpu: DeviceInfo) -> DeviceInfo | Non
         cpu_affinity=gpu.cpu_affinity,
         ecc_enabled=gpu.ecc_enabled,
         persistence=gpu.persistence,
-        missing=calls.missing,
+        missing=missing,
         **facts,
     )
 
@@ -331,12 +337,3 @@ def format_cpus(cpus: Iterable[int]) -> str:
         else:
             ranges.append([cpu, cpu])
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
-
-
-def parse_cpus(text: str | None) -> frozenset[int]:
-    """The CPUs of a list in the kernel's form; what is no number or range in it is passed over."""
-    cpus: set[int] = set()
-    for part in re.findall(r"(?:^|,)\s*(\d{1,5})(?:-(\d{1,5}))?\s*(?=,|$)", text or "", re.ASCII):
-        first, last = int(part[0]), int(part[1] or part[0])
-        cpus.update(range(first, last + 1))
-    return frozenset(cpus)

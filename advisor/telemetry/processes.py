@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -85,7 +85,8 @@ class ProcessReader:
         """One sample per entry, in order. numa_cpus: device key -> the CPUs near that device.
 
         CPU, I/O and switch rates are since the previous call; a process's first look has none and says so.
-        I/O is the process's and its children's together, since data loaders read in children.
+        I/O is the process's and its children's together, since data loaders read in children. Children that
+        use a GPU themselves are counted as processes of their own alone.
         """
         wanted = tuple(entries)
         if not wanted:
@@ -95,15 +96,13 @@ class ProcessReader:
         now = Look(t_s=self._clock(), cpu_s={stat.identity: stat.cpu_s for stat in table.stats.values()})
         before, why = self._baseline(now)
         view = _View(table, now, Rates(before, now), why)
-        seen: dict[int, ProcessSample | None] = {}
-        for entry in wanted:
-            if entry.pid not in seen:
-                seen[entry.pid] = self._process(entry, view)
+        known = {entry.pid: stat for entry in wanted if (stat := self._known(entry, table)) is not None}
+        seen = {pid: self._process(stat, known.keys(), view) for pid, stat in known.items()}
         self._jobs = {one: job for one, job in self._jobs.items() if one in now.cpu_s}
         return tuple(
             self._sample(
                 entry,
-                seen[entry.pid],
+                seen.get(entry.pid),
                 view.allowed.get(entry.pid, frozenset()),
                 (numa_cpus or {}).get(entry.key),
             )
@@ -118,19 +117,28 @@ class ProcessReader:
         self._previous = now
         return before, FIRST_LOOK
 
-    def _process(self, entry: GpuProcess, view: _View) -> ProcessSample | None:
-        """What /proc says of a process, without a device; None when it says nothing."""
-        stat = view.table.stats.get(entry.pid)
+    def _known(self, entry: GpuProcess, table: Table) -> Stat | None:
+        """The process in the table, if it is there and is the one the driver means."""
+        stat = table.stats.get(entry.pid)
         folder = self._proc / str(entry.pid)
         if stat is None or (self._confirm and not _holds_gpu(folder, stat, entry.driver_name)):
             return None
+        return stat
+
+    def _process(self, stat: Stat, gpu_pids: Set[int], view: _View) -> ProcessSample:
+        """What /proc says of a process, without a device.
+
+        Descendants that use a GPU themselves are no helpers of it (a rank that started the others), so they
+        and what they started are left out of its children.
+        """
+        folder = self._proc / str(stat.pid)
         status = procfs.parse_fields(procfs.read_or_none(folder / "status") or "")
         cgroup_text = procfs.read_or_none(folder / "cgroup") or ""
-        family = view.table.descendants(entry.pid)
+        family = view.table.descendants(stat.pid, without=gpu_pids)
         threads = read_threads(folder)
         self._count(view.now, stat, family, threads, status, cgroup_text)
         self._count_waits(view, stat, family, threads)
-        view.allowed[entry.pid] = _allowed(status)
+        view.allowed[stat.pid] = procfs.parse_cpu_list(status.get("Cpus_allowed_list"))
         argv = _argv(folder)
         missing: dict[str, str] = {}
         facts = (
@@ -140,9 +148,9 @@ class ProcessReader:
             | _input_output([stat, *family], view, missing)
             | _limits(stat, view, missing)
         )
-        cpus = view.allowed[entry.pid]
+        cpus = view.allowed[stat.pid]
         facts["cpus_allowed"] = noted(missing, "cpus_allowed", len(cpus) if cpus else None, NO_STATUS)
-        return msgspec.convert({"key": "", "pid": entry.pid, **facts, "missing": missing}, ProcessSample)
+        return msgspec.convert({"key": "", "pid": stat.pid, **facts, "missing": missing}, ProcessSample)
 
     def _count(
         self,
@@ -271,13 +279,6 @@ def _holds_gpu(folder: Path, stat: Stat, driver_name: str | None) -> bool:
         return driver_name is not None and PurePosixPath(driver_name).name[:15] == stat.comm
     except OSError:
         return False
-
-
-def _allowed(status: dict[str, str]) -> frozenset[int]:
-    try:
-        return procfs.parse_cpu_list(status.get("Cpus_allowed_list", ""))
-    except ValueError:
-        return frozenset()
 
 
 def _own(stat: Stat, threads: list[Stat], view: _View, missing: dict[str, str]) -> dict[str, object]:

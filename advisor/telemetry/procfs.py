@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -11,6 +12,8 @@ _Value = TypeVar("_Value")
 TICKS_S = 1.0 / os.sysconf("SC_CLK_TCK")
 
 _KERNEL_THREAD = 0x00200000
+
+_CPUS = re.compile(r"(?:^|,)\s*(\d{1,5})(?:-(\d{1,5}))?\s*(?=,|$)", re.ASCII)
 
 # The names psutil gives the states of proc(5).
 _STATES = {
@@ -112,17 +115,11 @@ def read_wait_s(path: Path | str) -> float | None:
         return None
 
 
-def parse_cpu_list(text: str) -> frozenset[int]:
-    """The CPUs of a list such as "0-3,8,10-11". Raises ValueError when it is none."""
+def parse_cpu_list(text: str | None) -> frozenset[int]:
+    """The CPUs of a list such as "0-3,8,10-11"; what is no number or range in it is passed over."""
     cpus: set[int] = set()
-    for part in text.strip().split(","):
-        if not part:
-            continue
-        first, _, last = part.partition("-")
-        start, stop = int(first), int(last or first)
-        if not 0 <= start <= stop < 1 << 16:
-            raise ValueError(f"not a CPU list: {text[:40]!r}")
-        cpus.update(range(start, stop + 1))
+    for first, last in _CPUS.findall(text or ""):
+        cpus.update(range(int(first), int(last or first) + 1))
     return frozenset(cpus)
 
 

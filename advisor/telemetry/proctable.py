@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,13 +32,13 @@ class Table:
         for stat in stats.values():
             self._children[stat.parent].append(stat.pid)
 
-    def descendants(self, pid: int) -> list[Stat]:
-        """Children, their children, and so on."""
+    def descendants(self, pid: int, without: Set[int] = frozenset()) -> list[Stat]:
+        """Children, their children, and so on, except the pids in `without` and all below these."""
         found: list[Stat] = []
         seen, waiting = {pid}, [pid]
         while waiting:
             for child in self._children.get(waiting.pop(), ()):
-                if child not in seen:
+                if child not in seen and child not in without:
                     seen.add(child)
                     waiting.append(child)
                     found.append(self.stats[child])

@@ -22,7 +22,6 @@ import msgspec
 from advisor import __version__
 from advisor.telemetry.nvml import NvmlReader
 from advisor.telemetry.nvml_api import Nvml, NvmlError
-from advisor.telemetry.nvml_devices import parse_cpus
 from advisor.telemetry.nvml_init import (
     NO_DEVICES,
     CannotMeasureError,
@@ -34,6 +33,7 @@ from advisor.telemetry.nvml_init import (
 )
 from advisor.telemetry.nvml_processes import GpuProcesses
 from advisor.telemetry.phase import Phase, PhaseWriter
+from advisor.telemetry.procfs import parse_cpu_list
 from advisor.telemetry.records import (
     DeviceInfo,
     End,
@@ -222,7 +222,7 @@ class Sampling:
     def _take_list(self) -> None:
         self._gpu_processes = GpuProcesses(self._nvml, self._reader.listed)
         self._numa_cpus = {
-            info.key: parse_cpus(info.cpu_affinity) for info in self._reader.devices if info.cpu_affinity
+            info.key: parse_cpu_list(info.cpu_affinity) for info in self._reader.devices if info.cpu_affinity
         }
 
     def _frame(self) -> None:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.telemetry import nvml_api as api
-from advisor.telemetry.nvml_devices import format_cpus, list_devices, mig_profile, parse_cpus, slice_frac
+from advisor.telemetry.nvml_devices import format_cpus, list_devices, mig_profile, slice_frac
+from advisor.telemetry.procfs import parse_cpu_list
 from advisor.telemetry.records import DeviceInfo
 from tests.advisor.telemetry.fake_nvml import GIB, FakeNvml, Gpu, Mig
 
@@ -111,14 +112,13 @@ def test_a_gpu_lost_while_listed_is_listed() -> None:
 
 @given(st.frozensets(st.integers(0, 300)))
 def test_cpu_lists_survive_both_ways(cpus: frozenset[int]) -> None:
-    assert parse_cpus(format_cpus(cpus)) == cpus
+    assert parse_cpu_list(format_cpus(cpus)) == cpus
 
 
-@given(st.text() | st.text("0123456789-, x²"))
-def test_any_cpu_list_is_read_without_an_error(text: str) -> None:
-    assert all(0 <= cpu < 100_000 for cpu in parse_cpus(text))
-
-
-def test_cpu_lists_of_the_kernel() -> None:
-    assert parse_cpus("0-2,8,10-11\n") == {0, 1, 2, 8, 10, 11}
-    assert parse_cpus(None) == parse_cpus("") == parse_cpus("none") == frozenset()
+def test_an_instance_lost_while_listed_keeps_what_was_read() -> None:
+    lost = Gpu(uuid="GPU-lost", migs=[Mig("MIG-a", gi=9)], faults={"nvmlDeviceGetAttributes": api.GPU_IS_LOST})
+    gpu, instance, well = infos(FakeNvml(lost, Gpu(uuid="GPU-well")))
+    assert (gpu.key, instance.key, well.key) == ("GPU-lost", "MIG-a", "GPU-well")
+    assert (instance.gi_id, instance.parent_key, instance.memory_total_bytes) == (9, "GPU-lost", None)
+    assert instance.missing["device"] == "it fell off the bus (GPU is lost)"
+    assert well.missing == {}

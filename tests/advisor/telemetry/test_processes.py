@@ -196,6 +196,35 @@ def test_children_are_counted_down_the_tree(proc: Proc) -> None:
     assert sample.children_cpu_frac == pytest.approx(0.95 + 0.25)
 
 
+def test_children_that_use_a_gpu_are_no_workers(proc: Proc) -> None:
+    """Rank 0 (42) started rank 1 (50), which has a loader (51); 52 is rank 0's own loader."""
+    reader = proc.reader()
+
+    def tree(used_s: float, read_bytes: int) -> None:
+        for pid, parent in ((42, 1), (50, 42), (51, 50), (52, 42)):
+            proc.process(pid, (used_s, 0), parent=parent)
+            proc.put(f"{pid}/io", f"read_bytes: {read_bytes}\nwrite_bytes: 0\n")
+
+    ranks = [entry(), entry(pid=50, key="GPU-1")]
+    tree(0, 0)
+    reader.look(ranks)
+    proc.now += 2
+    tree(2, 200)
+    for sample in reader.look(ranks):
+        assert (sample.children, sample.children_busy) == (1, 1)
+        assert sample.children_cpu_frac == pytest.approx(1.0)
+        assert sample.io_read_bytes_s == pytest.approx(200), "its own and its loader's"
+
+
+def test_a_child_with_the_number_of_a_host_s_process_stays_a_child(proc: Proc) -> None:
+    container(proc)
+    proc.process(42)
+    (proc.root / "proc/42/fd").mkdir()
+    (proc.root / "proc/42/fd/3").symlink_to("/dev/nvidia0")
+    proc.process(50, parent=42)
+    assert proc.reader().look([entry(), entry(pid=50)])[0].children == 1
+
+
 def test_a_tree_with_a_cycle_ends() -> None:
     def stat(pid: int, parent: int) -> Stat:
         return Stat(pid, "x", "running", parent, False, 0, 0, 1, 1)

@@ -134,6 +134,21 @@ def test_a_lost_gpu_leaves_the_other_running(play: Callable[..., None]) -> None:
     assert gaps(messages) == []
 
 
+def test_a_mig_gpu_lost_while_listed_leaves_the_other_running(play: Callable[..., None]) -> None:
+    scenario = scenarios.mig()
+    scenario["gpus"] += scenarios.compute()["gpus"]
+    scenario["faults"] = [{"function": "nvmlDeviceGetAttributes*", "gpu": 0, "lost": True}]
+    play(scenario)
+    with live() as feed:
+        hello = feed.start(PATIENCE_S)
+        messages = collect(feed, lambda m: len(frames(m)) >= 2)
+    gpu, instance, *_, well = hello.devices
+    assert gpu.mig_enabled and instance.parent_key == gpu.key and "lost" in instance.missing["device"]
+    states = {sample.key: sample.state for sample in frames(messages)[-1].samples}
+    assert states == {gpu.key: "lost", instance.key: "lost", well.key: "ok"}
+    assert gaps(messages) == []
+
+
 def test_a_gpu_removed_from_the_list_is_reported(play: Callable[..., None]) -> None:
     scenario = scenarios.lost(10**9)
     scenario["gpus"][1]["removed_at_s"] = 0.4
