@@ -142,15 +142,12 @@ class GpmMetrics:
         return singles
 
     def _doubtful(self, entries: dict[Metric, Entry]) -> bool:
-        if any(problem_of(metric, entry) for metric, entry in entries.items()):
-            return True
-        if self._first_check_left:
-            self._first_check_left = False
-            return True
+        check = self._first_check_left
+        self._first_check_left = False
         if self._busy_check_left and any(e.code == api.SUCCESS and e.value > 0 for e in entries.values()):
             self._busy_check_left = False
-            return True
-        return False
+            check = True
+        return check or any(problem_of(metric, entry) for metric, entry in entries.items())
 
     def _at_once(self, older: int, newer: int, metrics: tuple[Metric, ...]) -> dict[Metric, Entry]:
         size = _ENTRY.size * len(metrics)

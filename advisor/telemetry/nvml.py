@@ -140,12 +140,12 @@ class DeviceReader:
         """Whether the driver last said that this device is lost."""
         return self._lost_until_s is not None
 
-    def sweep(self, t_s: float) -> None:
-        """Take the GPM sub-window that ends now."""
+    def sweep(self, now_s: float, t_s: float) -> None:
+        """Take the GPM sub-window that ends now (`now_s` monotonic, `t_s` Unix)."""
         if self._gpm is None or self.lost:
             return
         try:
-            window = self._gpm.take(self._clock(), t_s)
+            window = self._gpm.take(now_s, t_s)
         except DeviceLostError as lost:
             self._lose(str(lost))
             return
@@ -232,9 +232,11 @@ class NvmlReader:
         self._list()
 
     def sweep(self, t_s: float) -> None:
-        """Take a GPM sub-window of every device."""
+        """Take a GPM sub-window of every device. t_s: Unix time now; a device's turn may come later."""
+        start_s = self._clock()
         for reader in self._readers:
-            reader.sweep(t_s)
+            now_s = self._clock()
+            reader.sweep(now_s, t_s + now_s - start_s)
 
     def samples(self, t_s: float, *, slow: bool) -> tuple[Sample, ...]:
         """Every device now. slow: read the slow tier too instead of carrying it forward."""
@@ -275,4 +277,5 @@ class NvmlReader:
             device.gpm_handle,
             interval_s=self._gpm_interval_s,
             gi_id=device.info.gi_id,
+            clock=self._clock,
         )

@@ -13,11 +13,13 @@ from advisor.telemetry.gpm import NEEDS_HOPPER, GpmWindows
 from advisor.telemetry.gpm_metrics import METRICS, Entry, GpmMetrics, in_units, problem_of
 from advisor.telemetry.nvml_errors import DeviceLostError
 from advisor.telemetry.records import Gpm
-from tests.advisor.telemetry.fake_nvml import FakeNvml, Gpu, Handle
+from tests.advisor.telemetry.fake_nvml import Clock, FakeNvml, Gpu, Handle
 
 
 def windows(nvml: FakeNvml, interval_s: float = 0.2, gi_id: int | None = None) -> GpmWindows:
-    return GpmWindows(nvml, GpmMetrics(nvml), Handle(nvml.gpus[0]), interval_s=interval_s, gi_id=gi_id)
+    return GpmWindows(
+        nvml, GpmMetrics(nvml), Handle(nvml.gpus[0]), interval_s=interval_s, gi_id=gi_id, clock=lambda: 0.0
+    )
 
 
 def second_window(nvml: FakeNvml, gi_id: int | None = None) -> tuple[GpmWindows, Gpm | None]:
@@ -98,6 +100,75 @@ def test_nonsense_is_missing_not_a_number(nonsense: float) -> None:
     nvml.gpus[0].gpm[10] = 30.0
     later = gpm.take(10.4, 2.0)
     assert later is not None and later.dram_active == 0.3 and gpm.missing == {}
+
+
+def calls_per_window(nvml: FakeNvml, gpm: GpmWindows, times: list[float]) -> list[int]:
+    counts = []
+    for now_s in times:
+        before = nvml.calls["nvmlGpmMetricsGet"]
+        assert gpm.take(now_s, now_s) is not None
+        counts.append(nvml.calls["nvmlGpmMetricsGet"] - before)
+    return counts
+
+
+def test_a_metric_that_stays_bad_is_left_out_and_tried_again_each_minute() -> None:
+    nvml = FakeNvml(Gpu(gpm={m.id: 10.0 for m in METRICS} | {10: math.nan}))
+    gpm, _ = second_window(nvml)
+    twice = 1 + len(METRICS)
+    times = [10.4 + 0.2 * step for step in range(600)]
+    counts = calls_per_window(nvml, gpm, times)
+    assert counts[:2] == [twice, twice], "with the first window, three in which it was bad"
+    assert [count for count in counts[2:] if count != 1] == [twice], "one retry in two minutes"
+    assert "makes no sense" in gpm.missing["gpm.dram_active"]
+    nvml.gpus[0].gpm[10] = 30.0
+    counts = calls_per_window(nvml, gpm, [time + 120 for time in times[:400]])
+    assert set(counts) == {1}
+    last = gpm.take(330.0, 1.0) or gpm.take(330.2, 1.0)
+    assert last is not None and last.dram_active == 0.3 and gpm.missing == {}
+
+
+def test_a_glitch_costs_one_window() -> None:
+    nvml = FakeNvml(Gpu(gpm={m.id: 10.0 for m in METRICS}))
+    gpm, _ = second_window(nvml)
+    for step, value in enumerate((math.nan, 10.0, math.nan, 10.0, math.nan, 10.0, math.nan, 10.0)):
+        nvml.gpus[0].gpm[10] = value
+        window = gpm.take(10.4 + 0.2 * step, 1.0)
+        assert window is not None and (window.dram_active is None) == math.isnan(value)
+
+
+def test_a_driver_that_fills_nothing_is_left_alone() -> None:
+    nvml = FakeNvml(Gpu(gpm={m.id: math.nan for m in METRICS}))
+    gpm = windows(nvml)
+    assert gpm.open(10.0)
+    counts = []
+    for step in range(50):
+        before = nvml.calls["nvmlGpmMetricsGet"]
+        assert gpm.take(10.2 + 0.2 * step, 1.0) is None
+        counts.append(nvml.calls["nvmlGpmMetricsGet"] - before)
+    assert sum(counts[3:]) == 0 and gpm.problem is not None and "makes no sense" in gpm.problem
+
+
+def test_windows_say_truly_which_time_they_cover() -> None:
+    """The second sample's call blocks for 0.3 s: the window ends when it returned, and the next begins there."""
+    clock = Clock()
+
+    class Slow(FakeNvml):
+        block_s = 0.0
+
+        def _nvmlGpmSampleGet(self, handle: Handle, sample: object) -> None:  # noqa: N802
+            clock.now_s += self.block_s
+            super()._nvmlGpmSampleGet(handle, sample)  # type: ignore[arg-type]
+
+    nvml = Slow()
+    gpm = GpmWindows(nvml, GpmMetrics(nvml), Handle(nvml.gpus[0]), interval_s=0.2, clock=clock)
+    made = []
+    for block_s in (0.0, 0.0, 0.3, 0.0, 2.0, 0.0, 0.0):
+        nvml.block_s = block_s
+        clock.now_s = round(clock.now_s + 0.2, 6)
+        made.append(gpm.take(clock.now_s, clock.now_s + 5000.0))
+    spans = [(w.t_s - w.duration_s, w.t_s) for w in made if w is not None]
+    expected = [(0.2, 0.4), (0.4, 0.9), (0.9, 1.1), (3.3, 3.5), (3.5, 3.7)]
+    assert spans == [pytest.approx((6000 + a, 6000 + b)) for a, b in expected], "2.2 s stay uncovered"
 
 
 def test_a_stall_reseeds_instead_of_reporting_a_long_average() -> None:

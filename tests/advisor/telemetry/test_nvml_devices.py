@@ -116,7 +116,9 @@ def test_cpu_lists_survive_both_ways(cpus: frozenset[int]) -> None:
 
 
 def test_an_instance_lost_while_listed_keeps_what_was_read() -> None:
-    lost = Gpu(uuid="GPU-lost", migs=[Mig("MIG-a", gi=9)], faults={"nvmlDeviceGetAttributes": api.GPU_IS_LOST})
+    lost = Gpu(
+        uuid="GPU-lost", migs=[Mig("MIG-a", gi=9)], faults={"nvmlDeviceGetAttributes": api.GPU_IS_LOST}
+    )
     gpu, instance, well = infos(FakeNvml(lost, Gpu(uuid="GPU-well")))
     assert (gpu.key, instance.key, well.key) == ("GPU-lost", "MIG-a", "GPU-well")
     assert (instance.gi_id, instance.parent_key, instance.memory_total_bytes) == (9, "GPU-lost", None)
