@@ -1,95 +1,102 @@
-"""Compaction: a whole run in bounded memory. When a series is full, neighbours are merged in pairs.
+"""Compaction: a whole run in bounded memory, at one resolution throughout.
 
-Seconds per share add up exactly; counters become means by time. Only the resolution halves, and only of
-what was kept so far: an hour is then looked at in sub-windows of a few seconds, a minute in 200 ms.
+When a series is full its neighbours are merged in pairs, and what comes later is merged to the same
+stride before it is kept. So every part of a run weighs the same: an hour is looked at in sub-windows of a
+second or two, a minute in 200 ms. Seconds per share add up exactly whatever the stride.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeVar
 
-from rules.classify import Split
 from rules.evidence import SubWindow
+from rules.split import Split, merge
 
 # About 14 minutes of 200 ms sub-windows, or over an hour of 1 s samples.
 FULL = 4096
 
-_Item = TypeVar("_Item")
+T = TypeVar("T")
 _MEANS = tuple(
     name
     for name in SubWindow.__struct_fields__
-    if name not in ("t_s", "duration_s", "has_process", "throttle_reasons", "lost")
+    if name not in ("t_s", "duration_s", "has_process", "throttle_reasons", "lost", "launching")
 )
 
 
-def thin(series: deque[_Item]) -> None:
-    """Drop every other item of a full series; the newest stays."""
-    if len(series) >= FULL:
-        kept = list(series)[::-1][::2][::-1]
-        series.clear()
-        series.extend(kept)
+class Series(Generic[T]):
+    """The newest items of a stream, or all of a stream at a coarser stride. At most FULL are kept.
+
+    merged: makes one item of two neighbours.
+    """
+
+    def __init__(self, merged: Callable[[T, T], T]) -> None:
+        self._merged = merged
+        self._kept: deque[T] = deque()
+        self._pending: T | None = None
+        self._count = 0
+        self.stride = 1
+        self.latest: T | None = None
+
+    def append(self, item: T) -> None:
+        """Take the next item."""
+        self.latest = item
+        self._pending = item if self._pending is None else self._merged(self._pending, item)
+        self._count += 1
+        if self._count < self.stride:
+            return
+        self._kept.append(self._pending)
+        self._pending, self._count = None, 0
+        if len(self._kept) >= FULL:
+            self._halve()
+
+    def drop(self, old: Callable[[T], bool]) -> None:
+        """Forget items from the old end for as long as `old` says so."""
+        while self._kept and old(self._kept[0]):
+            self._kept.popleft()
+
+    def __iter__(self) -> Iterator[T]:
+        yield from self._kept
+        if self._pending is not None:
+            yield self._pending
+
+    def __len__(self) -> int:
+        return len(self._kept) + (self._pending is not None)
+
+    def _halve(self) -> None:
+        pairs = list(self._kept)
+        if len(pairs) % 2:
+            self._pending, self._count = pairs.pop(), self.stride
+        self._kept = deque(self._merged(a, b) for a, b in zip(pairs[::2], pairs[1::2], strict=True))
+        self.stride *= 2
 
 
-def halve(series: deque[tuple[SubWindow, Split]]) -> None:
-    """Merge neighbouring sub-windows of a full series that are of a kind."""
-    if len(series) >= FULL:
-        merged = list(_pairs(series))
-        series.clear()
-        series.extend(merged)
+def keep_first(first: T, _second: T) -> T:
+    """Thinning: of neighbours only the first is kept."""
+    return first
 
 
-def _pairs(series: Iterable[tuple[SubWindow, Split]]) -> Iterable[tuple[SubWindow, Split]]:
-    """Neighbours merged two by two; where the two differ in kind, both stay as they are."""
-    waiting: tuple[SubWindow, Split] | None = None
-    for item in series:
-        if waiting is None:
-            waiting = item
-        elif _alike(waiting[1], item[1]):
-            yield merge_windows(waiting[0], item[0]), merge_splits(waiting[1], item[1])
-            waiting = None
-        else:
-            yield waiting
-            waiting = item
-    if waiting is not None:
-        yield waiting
+Piece = tuple[SubWindow, Split]
 
 
-def _alike(a: Split, b: Split) -> bool:
-    """Runs of quiet and of missing data keep their edges: their length decides what they are."""
-    return a.quiet == b.quiet and a.seen == b.seen
-
-
-def merge_splits(a: Split, b: Split) -> Split:
-    """One split for the time of both."""
-    seconds = {key: a.seconds.get(key, 0.0) + b.seconds.get(key, 0.0) for key in {**a.seconds, **b.seconds}}
-    return Split(
-        b.t_s,
-        a.duration_s + b.duration_s,
-        seconds,
-        useful_s=a.useful_s + b.useful_s,
-        busy_s=a.busy_s + b.busy_s,
-        dram_s=_added(a.dram_s, b.dram_s),
-        pipe_s=_added(a.pipe_s, b.pipe_s),
-        pipe=a.pipe if (a.pipe_s or 0.0) >= (b.pipe_s or 0.0) else b.pipe,
-        quiet=b.quiet,
-        seen=b.seen,
-    )
+def merge_pieces(a: Piece, b: Piece) -> Piece:
+    """A sub-window and its split, of the time of both."""
+    return merge_windows(a[0], b[0]), merge(a[1], b[1])
 
 
 def merge_windows(a: SubWindow, b: SubWindow) -> SubWindow:
     """One sub-window for the time of both: counters are means by time, reasons are those of either."""
-    seconds = a.duration_s + b.duration_s
     means: dict[str, Any] = {
         name: _weighted(getattr(a, name), a.duration_s, getattr(b, name), b.duration_s) for name in _MEANS
     }
     return SubWindow(
         t_s=b.t_s,
-        duration_s=seconds,
+        duration_s=a.duration_s + b.duration_s,
         has_process=b.has_process if b.has_process is not None else a.has_process,
         throttle_reasons=tuple(sorted({*a.throttle_reasons, *b.throttle_reasons})),
         lost=a.lost and b.lost,
+        launching=a.launching or b.launching,
         **means,
     )
 
@@ -98,7 +105,3 @@ def _weighted(a: float | None, a_s: float, b: float | None, b_s: float) -> float
     if a is None or b is None or a_s + b_s <= 0:
         return b if a is None else a
     return (a * a_s + b * b_s) / (a_s + b_s)
-
-
-def _added(a: float | None, b: float | None) -> float | None:
-    return b if a is None else a if b is None else a + b

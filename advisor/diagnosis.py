@@ -12,8 +12,9 @@ import msgspec
 
 from advisor import __version__
 from advisor.document import DeviceProvenance, Diagnosis, Flag, Provenance, Totals
+from advisor.slices import mig_label, price_share
 from advisor.telemetry.records import DeviceInfo, Hello, Sample
-from advisor.tracks import mig_label, quantile
+from advisor.windows import quantile
 from probes.ceilings import Ceilings
 from rules.engine import Result, ranked
 from rules.evidence import Evidence
@@ -48,6 +49,7 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     command: str = ""
     note: str = ""
     watch_cost_frac: float | None = None
+    clock_step: bool = False
 
 
 def build(
@@ -82,9 +84,9 @@ def totals(ladder: Sequence[LadderRow]) -> Totals:
 
 def remainder(parent: DeviceInfo, instances: Sequence[DeviceInfo], price: Price) -> LadderRow | None:
     """The free part of a GPU split by MIG, so that the ladder sums to the bill; None when all is allotted."""
-    taken = math.fsum(i.slice_frac or 0.0 for i in instances)
-    free = 1.0 - taken
-    if free < MIN_REMAINDER:
+    taken = [price_share(i, parent) for i in instances]
+    free = 1.0 - math.fsum(share or 0.0 for share in taken)
+    if free < MIN_REMAINDER or None in taken:
         return None
     shares = {name: 1.0 if name == "free" else 0.0 for name in TERMS}
     usd_h = None if price.usd_h is None else price.usd_h * free
@@ -186,6 +188,9 @@ def flags(hello: Hello, rows: Sequence[Row], how: Circumstances) -> list[Flag]:
                 message=f"watched for {how.t_end_s - how.t_start_s:.1f} s; 30 s tells more",
             )
         )
+    if how.clock_step:
+        said = "the clock was set meanwhile: what was seen before is left out"
+        found.append(Flag(code="clock-step", message=said))
     for row in rows:
         found.extend(_row_flags(row))
     if rows and all(row.result.ladder.price_usd_h is None for row in rows):

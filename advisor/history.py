@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from advisor.snapshot import HistoryPoint
 from advisor.telemetry.records import Gpm, Sample
-from rules.classify import Split, total
+from rules.split import Split, total
 
 # An hour at one point a second is more than a terminal can draw; memory stays flat.
 HISTORY_POINTS = 600

@@ -14,11 +14,12 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from advisor import diagnosis as dx
-from advisor.compaction import thin
+from advisor.compaction import Series, keep_first
 from advisor.config import Config
 from advisor.document import Diagnosis
 from advisor.history import HISTORY_POINTS, gap_point, history_point
 from advisor.prices import price_for
+from advisor.slices import price_share
 from advisor.snapshot import DeviceView, HistoryPoint, Mode, Snapshot, State
 from advisor.telemetry.records import DeviceInfo, End, Frame, Gap, Hello, HostSample, Message, Sample
 from advisor.tracks import Track
@@ -30,6 +31,12 @@ from rules.hysteresis import Steady
 
 # A frame may be late by one tick on a busy node; this many missing ticks at the end are a silence.
 SILENT_INTERVALS = 2.5
+
+# Frames this far apart without a gap between them mean that the clock was set, not that time passed.
+CLOCK_STEP_S = 10.0
+CLOCK_STEP_TICKS = 5.0
+
+NO_SLICE_PRICE = Price(usd_h=None, basis="none", source="the size of this MIG slice is unknown")
 
 # A screen draws counters every tick; what a minute of them means is reconsidered every other tick.
 RECONSIDER_S = 1.5
@@ -68,7 +75,7 @@ class Monitor:
         self.gap: Gap | None = None
         self.tracks: dict[str, Track] = {}
         self._parents: dict[str, DeviceInfo] = {}
-        self._host: deque[HostSample] = deque()
+        self._host: Series[HostSample] = Series(keep_first)
         self._history: dict[str, deque[HistoryPoint]] = {}
         self._steady: dict[str, Steady] = {}
         self._last_rows: dict[str, tuple[float, tuple[State, str], dx.Row]] = {}
@@ -77,6 +84,8 @@ class Monitor:
         self._pids = None if self.options.pids is None else set(self.options.pids)
         self._first_s: float | None = None
         self._now_s = 0.0
+        self._frame_s: float | None = None
+        self._clock_step = False
 
     # --- messages in ---------------------------------------------------------------------------
 
@@ -101,7 +110,7 @@ class Monitor:
 
     def note_silence(self, t_s: float) -> None:
         """Mark a live stream silent that stopped too shortly before the end for its feed to say so."""
-        last = max((t.last_s for t in self.tracks.values() if t.last_s is not None), default=None)
+        last = self._frame_s
         if self.gap is None and last is not None and t_s - last > SILENT_INTERVALS * self.interval_s:
             since = time.strftime("%H:%M:%S", time.localtime(last))
             self.feed(Gap(t_s=last, kind="silent", reason=f"driver not answering since {since}"))
@@ -117,13 +126,13 @@ class Monitor:
         return self.hello.interval_s if self.hello else 1.0
 
     def _feed_frame(self, frame: Frame) -> None:
+        self._check_clock(frame.t_s)
         self.gap = None
-        self._now_s = frame.t_s
+        self._now_s = self._frame_s = frame.t_s
         if frame.devices is not None:
             self._set_devices(frame.devices)
         if frame.host is not None:
             self._host.append(frame.host)
-            thin(self._host)
         if frame.cost_s is not None:
             self._costs.append(frame.cost_s)
         if frame.processes is not None:
@@ -132,6 +141,21 @@ class Monitor:
         for sample in frame.samples:
             self._feed_sample(sample)
         self._forget()
+
+    def _check_clock(self, t_s: float) -> None:
+        """Start over when the clock was set: frames would otherwise stand an hour apart, or go backwards."""
+        if self._frame_s is None:
+            return
+        step_s = t_s - self._frame_s
+        ahead = self.gap is None and step_s > max(CLOCK_STEP_S, CLOCK_STEP_TICKS * self.interval_s)
+        if step_s >= -self.interval_s and not ahead:
+            return
+        self._clock_step = True
+        self._first_s = t_s - self.interval_s
+        self._host = Series(keep_first)
+        self._last_rows.clear()
+        for track in self.tracks.values():
+            track.restart()
 
     def _feed_sample(self, sample: Sample) -> None:
         track = self.tracks.get(sample.key)
@@ -144,16 +168,26 @@ class Monitor:
         self.gap = gap
         self._now_s = max(self._now_s, gap.t_s)
         for key, track in self.tracks.items():
-            if gap.kind != "paused":
+            if gap.kind == "paused":
+                track.skip()
+            else:
                 track.add_silence(gap.t_s)
             self._history[key].append(gap_point(gap.t_s))
 
     def _set_devices(self, devices: tuple[DeviceInfo, ...]) -> None:
-        """Take the device list; devices that stay keep their past, removed ones stay as lost."""
+        """Take the device list; devices that stay keep their past.
+
+        A whole GPU that vanishes stays as a lost row. A GPU that is split by MIG, and instances that are laid
+        out anew, leave no row behind: the rows of their GPU cover the bill.
+        """
         by_key = {d.key: d for d in devices}
         self._parents = {d.key: d for d in devices if d.mig_enabled}
-        for key, track in self.tracks.items():
-            track.removed = key not in by_key
+        for key, track in list(self.tracks.items()):
+            relaid = track.parent is not None and track.parent.key in by_key and key not in by_key
+            if key in self._parents or relaid:
+                self._drop(key)
+            else:
+                track.removed = key not in by_key
         for info in devices:
             if info.key in self._parents or not self._wanted(info) or info.key in self.tracks:
                 continue
@@ -161,6 +195,10 @@ class Monitor:
             self.tracks[info.key] = Track(info, parent, ceilings_for(parent or info))
             self._history[info.key] = deque(maxlen=HISTORY_POINTS)
             self._steady[info.key] = Steady()
+
+    def _drop(self, key: str) -> None:
+        for kept in (self.tracks, self._history, self._steady, self._last_rows):
+            kept.pop(key, None)
 
     def _wanted(self, info: DeviceInfo) -> bool:
         keys = self.options.keys
@@ -172,8 +210,7 @@ class Monitor:
         before = self._now_s - self.options.window_s
         for track in self.tracks.values():
             track.forget(before)
-        while self._host and self._host[0].t_s < before:
-            self._host.popleft()
+        self._host.drop(lambda sample: sample.t_s < before)
 
     # --- conclusions out -----------------------------------------------------------------------
 
@@ -192,7 +229,7 @@ class Monitor:
             reason=self.options.reason,
             hello=self._hello(),
             devices=tuple(self._view(track, by_key.get(key)) for key, track in self._shown().items()),
-            host=self._host[-1] if self._host else None,
+            host=self._host.latest,
             diagnosis=document,
             stale=self._stale(),
             ended=self.end.reason if self.end else None,
@@ -238,12 +275,13 @@ class Monitor:
     def _row(self, track: Track, steady: Steady | None) -> dx.Row:
         start, end = self._window()
         evidence = track.evidence(tuple(self._host), self._hello().host, start, end)
-        price = self._price(track.parent or track.info)
+        known = price_share(track.info, track.parent) is not None
+        price = self._price(track.parent or track.info) if known else NO_SLICE_PRICE
         subject = Subject(
             evidence=evidence,
             ceilings=track.ceilings,
             price=price,
-            splits=tuple(part for _, part in track.windows),
+            splits=track.splits(),
         )
         result: Result = diagnose(subject, steady)
         return dx.Row(
@@ -263,6 +301,7 @@ class Monitor:
             command=self.options.command,
             note=self.options.reason,
             watch_cost_frac=dx.watch_cost(tuple(self._costs), self.interval_s),
+            clock_step=self._clock_step,
         )
         return dx.build(self._hello(), rows, self._remainders(), how)
 
@@ -295,7 +334,7 @@ class Monitor:
             info=track.info,
             state=state,
             state_reason=why,
-            sample=track.samples[-1] if track.samples else None,
+            sample=track.samples.latest,
             latest=history[-1] if history else None,
             processes=track.processes,
             verdict=row.result.verdict if row else None,
@@ -310,7 +349,7 @@ class Monitor:
             return "silent", self._stale() or "the driver does not answer"
         if track.lost_reason is not None:
             return "lost", track.lost_reason
-        return ("ok", "") if track.samples else ("waiting", "no data yet")
+        return ("ok", "") if track.samples.latest else ("waiting", "no data yet")
 
 
 def ceilings_for(info: DeviceInfo) -> Ceilings | None:

@@ -1,26 +1,35 @@
 """Tracks: what is kept of each device while a stream goes by, and the Evidence made of it.
 
 A `Track` keeps the sub-windows of the last `window_s` seconds (all of them when None), each already
-split by the classifier, so that a live verdict costs a sum and not a re-reading. A full track is
-compacted, never truncated.
+split by the classifier, so that a live verdict costs a sum and not a re-reading. Time that no sub-window
+covers (a silence, a counter that stopped) is kept as a sub-window without counters: paid for, unknown.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from advisor.compaction import halve, thin
+from advisor.compaction import Piece, Series, keep_first, merge_pieces
 from advisor.host_facts import node_facts, process_facts
+from advisor.slices import mig_label, price_share
 from advisor.telemetry.records import DeviceInfo, Gpm, HostInfo, HostSample, ProcessSample, Sample
+from advisor.windows import quantile, rate, reason_fracs
 from probes.ceilings import Ceilings
-from rules.classify import Split, is_launching, limits_of, split
+from rules.classify import is_launching, limits_of, split
 from rules.evidence import Device, Evidence, HostEvidence, SubWindow, Tier, Workload
 from rules.roofs import Limits
+from rules.split import Split
 
 # Memory the driver itself keeps on an unused device; less than this is nobody's.
 DRIVER_RESERVE_BYTES = 1 << 30
+# Ticks without a counter before their time is given up as unknown; one or two may just be late.
+PATIENCE_TICKS = 3.0
+# Whether a thread is pegged is asked of the last looks only: a run has phases.
+RECENT_LOOKS = 3
+
+Look = tuple[float, tuple[ProcessSample, ...]]
 
 _GPM_FIELDS = tuple(f for f in Gpm.__struct_fields__ if f not in ("t_s", "duration_s"))
 
@@ -32,16 +41,21 @@ class Track:
         self.info = info
         self.parent = parent
         self.ceilings = ceilings
-        self.samples: deque[Sample] = deque()
-        self.windows: deque[tuple[SubWindow, Split]] = deque()
-        self.looks: deque[tuple[float, tuple[ProcessSample, ...]]] = deque()
-        self.gaps: deque[tuple[float, float]] = deque()
-        self.silent_since_s: float | None = None
-        self.seen_gpm = False
-        self._limits: Limits = limits_of(self._blank(), ceilings)
-        self.last_s: float | None = None
-        self._launching = False
         self.removed = False
+        self.silent_since_s: float | None = None
+        self._limits: Limits = limits_of(self._blank(), ceilings)
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what was seen; the device stays."""
+        self.samples: Series[Sample] = Series(keep_first)
+        self.windows: Series[Piece] = Series(merge_pieces)
+        self.looks: Series[Look] = Series(keep_first)
+        self.seen_gpm = False
+        self.last_s: float | None = None
+        self._covered_s: float | None = None
+        self._recent: deque[ProcessSample] = deque(maxlen=RECENT_LOOKS)
+        self._launching = False
 
     @property
     def tier(self) -> Tier:
@@ -51,41 +65,40 @@ class Track:
     @property
     def processes(self) -> tuple[ProcessSample, ...]:
         """The latest look at the device's processes."""
-        return self.looks[-1][1] if self.looks else ()
+        return self.looks.latest[1] if self.looks.latest else ()
 
     def all_processes(self) -> list[ProcessSample]:
         """Every process seen in the window, once a look."""
-        return [p for _, look in self.looks for p in look]
+        return [p for _, look in self.looks for p in look] + list(self.processes)
 
     @property
     def lost_reason(self) -> str | None:
         """Why the device is lost at the end of the stream, or None."""
         if self.removed:
             return "the driver no longer lists this device"
-        if not self.samples or self.samples[-1].state != "lost":
+        last = self.samples.latest
+        if last is None or last.state != "lost":
             return None
-        reasons = self.samples[-1].missing
-        return reasons.get("device") or next(iter(reasons.values()), "the driver reports this GPU as lost")
+        known = last.missing
+        return known.get("device") or next(iter(known.values()), "the driver reports this GPU as lost")
 
     def add_look(self, t_s: float, processes: tuple[ProcessSample, ...]) -> None:
         """Keep one look at the processes."""
         self.looks.append((t_s, processes))
-        thin(self.looks)
-        self._launching = is_launching(self.host_evidence(None, None))
+        main = main_process(processes)
+        if main is not None:
+            self._recent.append(main)
+        self._launching = main is not None and is_launching(HostEvidence(**process_facts(self._recent)))
 
     def add_sample(self, sample: Sample, interval_s: float) -> list[Split]:
         """Keep one sample, split its sub-windows, and return the splits."""
-        self._end_silence(sample.t_s)
-        made = self._sub_windows(sample, interval_s)
+        self.silent_since_s = None
+        made = self._with_holes(self._sub_windows(sample, interval_s), interval_s)
         self.last_s = sample.t_s
         self.samples.append(sample)
-        splits = []
-        for window in made:
-            part = split(window, self.tier, self.ceilings, self._limits, launching=self._launching)
-            self.windows.append((window, part))
-            splits.append(part)
-        halve(self.windows)
-        thin(self.samples)
+        splits = [split(window, self.tier, self.ceilings, self._limits) for window in made]
+        for piece in zip(made, splits, strict=True):
+            self.windows.append(piece)
         return splits
 
     def add_silence(self, t_s: float) -> None:
@@ -93,20 +106,15 @@ class Track:
         if self.silent_since_s is None:
             self.silent_since_s = t_s
 
-    def forget(self, before_s: float) -> None:
-        """Drop what ended before this time; the last sample and look stay."""
-        while self.windows and self.windows[0][0].t_s < before_s:
-            self.windows.popleft()
-        for kept in (self.looks, self.samples):
-            while len(kept) > 1 and _time_of(kept[0]) < before_s:
-                kept.popleft()
-        while self.gaps and self.gaps[0][1] < before_s:
-            self.gaps.popleft()
+    def skip(self) -> None:
+        """Time passes that nobody watched or paid attention to (a pause): it is not missing data."""
+        self.last_s = self._covered_s = None
 
-    def _end_silence(self, t_s: float) -> None:
-        if self.silent_since_s is not None:
-            self.gaps.append((self.silent_since_s, t_s))
-            self.silent_since_s = None
+    def forget(self, before_s: float) -> None:
+        """Drop what ended before this time; the latest sample and look stay."""
+        self.windows.drop(lambda piece: piece[0].t_s < before_s)
+        self.samples.drop(lambda sample: sample.t_s < before_s)
+        self.looks.drop(lambda look: look[0] < before_s)
 
     def _sub_windows(self, sample: Sample, interval_s: float) -> list[SubWindow]:
         if sample.state == "lost":
@@ -114,27 +122,52 @@ class Track:
         if sample.gpm:
             if not self.seen_gpm:  # coarse figures from before GPM answered are not mixed in
                 self.seen_gpm = True
-                self.windows.clear()
+                self.windows = Series(merge_pieces)
             return [self._from_gpm(g, sample) for g in sample.gpm]
-        if self.seen_gpm or (self.info.gpm and self.last_s is None):
+        if self.seen_gpm:
+            return self._without_counters(sample, interval_s)
+        if self.info.gpm and self.last_s is None:  # the first sample of a device with GPM has none yet
             return []
         return [self._from_nvml(sample, interval_s)]
+
+    def _without_counters(self, sample: Sample, interval_s: float) -> list[SubWindow]:
+        """GPM has stopped answering: after a few ticks the time is unknown."""
+        missing_s = sample.t_s - (self._covered_s if self._covered_s is not None else sample.t_s)
+        if missing_s < PATIENCE_TICKS * interval_s:
+            return []
+        return [SubWindow(t_s=sample.t_s, duration_s=missing_s)]
+
+    def _with_holes(self, made: Sequence[SubWindow], interval_s: float) -> list[SubWindow]:
+        """The sub-windows, with an empty one wherever time before them is covered by none."""
+        whole: list[SubWindow] = []
+        for window in made:
+            start_s = window.t_s - window.duration_s
+            if self._covered_s is not None and start_s - self._covered_s > 0.5 * interval_s:
+                whole.append(SubWindow(t_s=start_s, duration_s=start_s - self._covered_s))
+            whole.append(window)
+            self._covered_s = max(window.t_s, self._covered_s or window.t_s)
+        return whole
 
     def _elapsed(self, sample: Sample, interval_s: float) -> float:
         if self.last_s is None:
             return interval_s
-        return min(max(sample.t_s - self.last_s, 0.0), 3.0 * interval_s)
+        return min(max(sample.t_s - self.last_s, 0.0), PATIENCE_TICKS * interval_s)
 
     def _from_gpm(self, g: Gpm, sample: Sample) -> SubWindow:
         counters = {name: getattr(g, name) for name in _GPM_FIELDS}
         return SubWindow(t_s=g.t_s, duration_s=g.duration_s, **counters, **self._around(sample))
 
     def _from_nvml(self, sample: Sample, interval_s: float) -> SubWindow:
+        last = self.samples.latest
         return SubWindow(
             t_s=sample.t_s,
             duration_s=self._elapsed(sample, interval_s),
             gr_active=sample.gpu_util_frac,
             mem_util_frac=sample.mem_util_frac,
+            pcie_rx_bytes_s=rate(last, sample, "pcie_rx_bytes"),
+            pcie_tx_bytes_s=rate(last, sample, "pcie_tx_bytes"),
+            nvlink_rx_bytes_s=rate(last, sample, "nvlink_rx_bytes"),
+            nvlink_tx_bytes_s=rate(last, sample, "nvlink_tx_bytes"),
             **self._around(sample),
         )
 
@@ -144,10 +177,11 @@ class Track:
             "power_w": sample.power_w,
             "sm_mhz": sample.sm_mhz,
             "throttle_reasons": sample.throttle_reasons or (),
+            "launching": self._launching,
         }
 
     def _has_process(self, sample: Sample) -> bool | None:
-        if not self.looks:
+        if self.looks.latest is None:
             return None
         if self.processes:
             return True
@@ -160,12 +194,16 @@ class Track:
 
     # --- evidence ------------------------------------------------------------------------------
 
+    def splits(self) -> tuple[Split, ...]:
+        """The splits of the sub-windows kept."""
+        return tuple(part for _, part in self.windows)
+
     def evidence(
         self, host: Sequence[HostSample], info: HostInfo | None, start_s: float, end_s: float
     ) -> Evidence:
         """What rules read of this device between start_s and end_s."""
-        windows = tuple(w for w, _ in self.windows)
-        samples = list(self.samples)
+        samples, last = list(self.samples), self.samples.latest
+        share = price_share(self.info, self.parent)
         return Evidence(
             key=self.info.key,
             gpu=self.info.index,
@@ -174,34 +212,40 @@ class Track:
             tier=self.tier,
             t_start_s=start_s,
             t_end_s=end_s,
-            price_share=1.0 if self.parent is None else (self.info.slice_frac or 0.0),
+            price_share=share if share is not None else 0.0,
             workload=self._workload(),
-            windows=windows,
-            host=self.host_evidence(host, info),
-            mem_used_bytes=samples[-1].mem_used_bytes if samples else None,
+            windows=tuple(w for w, _ in self.windows),
+            host=self._host_evidence(host, info),
+            mem_used_bytes=last.mem_used_bytes if last else None,
             power_w_p50=quantile((s.power_w for s in samples), 0.5),
             power_w_p90=quantile((s.power_w for s in samples), 0.9),
-            energy_j=_difference([s.energy_j for s in samples]),
+            energy_j=self._energy_j(samples),
             temp_c_max=max((s.temp_c for s in samples if s.temp_c is not None), default=None),
-            throttle_frac=_reason_fracs(samples),
-            pcie_bytes_s_max=_pcie_rate(samples, windows),
-            gap_s=sum(min(b, end_s) - max(a, start_s) for a, b in self.gaps) + self._silent_for(end_s),
+            throttle_frac=reason_fracs(samples),
+            gap_s=self._unseen_s() + self._silent_for(end_s),
             lost_reason=self.lost_reason,
             silent_since_s=self.silent_since_s,
-            missing=self._missing(),
+            missing={**self.info.missing, **(last.missing if last else {})},
         )
+
+    def _unseen_s(self) -> float:
+        """Seconds without data, those of a lost device left out: they have a reason of their own."""
+        return sum([part.duration_s - part.seen_s for w, part in self.windows if not w.lost])
 
     def _silent_for(self, end_s: float) -> float:
         return 0.0 if self.silent_since_s is None else max(0.0, end_s - self.silent_since_s)
 
+    def _energy_j(self, samples: Sequence[Sample]) -> float | None:
+        last = self.samples.latest
+        first = next((s.energy_j for s in samples if s.energy_j is not None), None)
+        if first is None or last is None or last.energy_j is None or last.energy_j < first:
+            return None
+        return last.energy_j - first
+
     def _blank(self) -> Evidence:
+        device = self._device([])
         return Evidence(
-            key=self.info.key,
-            gpu=self.info.index,
-            device=self._device([]),
-            tier="nvml",
-            t_start_s=0.0,
-            t_end_s=0.0,
+            key=self.info.key, gpu=self.info.index, device=device, tier="nvml", t_start_s=0.0, t_end_s=0.0
         )
 
     def _device(self, samples: Sequence[Sample]) -> Device:
@@ -223,65 +267,27 @@ class Track:
             remap_failure=last.remap_failure if last else None,
         )
 
-    def _missing(self) -> dict[str, str]:
-        latest = self.samples[-1].missing if self.samples else {}
-        return {**self.info.missing, **latest}
+    def _main(self) -> tuple[ProcessSample, int] | None:
+        """The main process of the newest look that saw any, and how many others it saw."""
+        newest_first = [self.processes, *(look for _, look in reversed(list(self.looks)))]
+        seen = next((look for look in newest_first if look), ())
+        main = main_process(seen)
+        return None if main is None else (main, len(seen) - 1)
 
     def _workload(self) -> Workload | None:
-        main = main_process(self.processes)
-        if main is None:
+        found = self._main()
+        if found is None:
             return None
-        return Workload(
-            pid=main.pid, name=main.name, user=main.user, job=main.job, others=len(self.processes) - 1
-        )
+        main, others = found
+        return Workload(pid=main.pid, name=main.name, user=main.user, job=main.job, others=others)
 
-    def host_evidence(self, host: Sequence[HostSample] | None, info: HostInfo | None) -> HostEvidence:
+    def _host_evidence(self, host: Sequence[HostSample], info: HostInfo | None) -> HostEvidence:
         """What the workload's own process did, and the node around it."""
-        main = main_process(self.processes)
-        mine = [p for _, look in self.looks for p in look if main is not None and p.pid == main.pid]
-        return HostEvidence(**process_facts(mine), **node_facts(host or (), info, self.info.numa_node))
+        found = self._main()
+        mine = [p for _, look in self.looks for p in look if found is not None and p.pid == found[0].pid]
+        return HostEvidence(**process_facts(mine), **node_facts(host, info, self.info.numa_node))
 
 
 def main_process(processes: Sequence[ProcessSample]) -> ProcessSample | None:
     """The process that holds the most of the device's memory; the busiest of those that hold the same."""
     return max(processes, key=lambda p: (p.mem_used_bytes or 0, p.cpu_frac or 0.0), default=None)
-
-
-def mig_label(info: DeviceInfo) -> str | None:
-    """ "1g.10gb/7" for a MIG instance: its profile and GPU instance id. None for a whole GPU."""
-    if info.parent_key is None:
-        return None
-    return f"{info.mig_profile or 'slice'}/{info.gi_id if info.gi_id is not None else '?'}"
-
-
-def quantile(values: Iterable[float | None], q: float) -> float | None:
-    """The q-quantile of the known values (nearest rank), None when there are none."""
-    known = sorted(v for v in values if v is not None)
-    return known[min(len(known) - 1, int(q * len(known)))] if known else None
-
-
-def _time_of(kept: Sample | tuple[float, tuple[ProcessSample, ...]]) -> float:
-    return kept.t_s if isinstance(kept, Sample) else kept[0]
-
-
-def _difference(values: Sequence[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return known[-1] - known[0] if len(known) > 1 and known[-1] >= known[0] else None
-
-
-def _reason_fracs(samples: Sequence[Sample]) -> dict[str, float]:
-    known = [s.throttle_reasons for s in samples if s.throttle_reasons is not None]
-    names = {name for reasons in known for name in reasons}
-    return {name: sum(name in r for r in known) / len(known) for name in sorted(names)}
-
-
-def _pcie_rate(samples: Sequence[Sample], windows: Sequence[SubWindow]) -> float | None:
-    """The highest PCIe rate of either direction, by GPM where there is one, else by NVML's byte counters."""
-    counted = [r for w in windows for r in (w.pcie_rx_bytes_s, w.pcie_tx_bytes_s) if r is not None]
-    for before, after in zip(samples, list(samples)[1:], strict=False):
-        seconds = after.t_s - before.t_s
-        for name in ("pcie_rx_bytes", "pcie_tx_bytes"):
-            a, b = getattr(before, name), getattr(after, name)
-            if a is not None and b is not None and b >= a and seconds > 0:
-                counted.append((b - a) / seconds)
-    return max(counted, default=None)

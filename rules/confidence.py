@@ -30,6 +30,7 @@ def confidence(
     lead: float,
     roof_margin: float | None,
     observed_s: float,
+    unknown: float,
     tier: Tier,
     label: Label | None,
 ) -> float:
@@ -40,7 +41,7 @@ def confidence(
     margin = lead if roof_margin is None else min(lead, max(0.0, roof_margin))
     sure = 1.0 - 0.5 * math.exp(-max(0.0, margin) / _MARGIN_SCALE)
     sure *= 1.0 - math.exp(-observed_s / _DATA_SCALE_S)
-    return round(min(sure, cap(class_, tier, label)), 3)
+    return round(min(sure, cap(class_, tier, label), 1.0 - unknown), 3)
 
 
 def cap(class_: Class, tier: Tier, label: Label | None) -> float:

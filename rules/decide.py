@@ -8,7 +8,7 @@ import msgspec
 
 from probes.ceilings import Ceilings
 from rules import thresholds as th
-from rules.classify import CLOCK_REASONS, GROUPS, Split, Sums, is_launching, limits_of, split, total, unseen
+from rules.classify import CLOCK_REASONS, limits_of, split
 from rules.confidence import confidence
 from rules.evidence import Evidence
 from rules.headline import headline
@@ -16,7 +16,8 @@ from rules.host_cause import host_cause
 from rules.observed import busy_mean
 from rules.phases import phases
 from rules.roofs import PIPES, TENSOR_PIPES
-from rules.verdict import SHARES, Class, EvidenceItem, Margin, Verdict
+from rules.split import Split, Sums, total, unseen
+from rules.verdict import GROUPS, SHARES, Class, EvidenceItem, Margin, Verdict
 
 _PIPE_CAUSES = {"fp64": "fp64-pipe", "fp32": "fp32-pipe", "fp16": "fp16-pipe", "int_active": "integer-pipe"}
 _DEVICE_LINES = (("sm_active", "SMs with work while busy"), ("sm_occupancy", "occupancy while busy"))
@@ -27,15 +28,13 @@ THERMAL = frozenset({"sw_thermal", "hw_thermal"})
 def splits_of(evidence: Evidence, ceilings: Ceilings | None) -> list[Split]:
     """Split every sub-window of the evidence."""
     limits = limits_of(evidence, ceilings)
-    launching = is_launching(evidence.host)
-    return [split(w, evidence.tier, ceilings, limits, launching=launching) for w in evidence.windows]
+    return [split(w, evidence.tier, ceilings, limits) for w in evidence.windows]
 
 
 def decide(evidence: Evidence, ceilings: Ceilings | None, splits: Sequence[Split] | None = None) -> Verdict:
     """The verdict on one workload. `splits` may be given by a caller that keeps them as they come."""
     parts = splits_of(evidence, ceilings) if splits is None else splits
-    gaps = [unseen(evidence.t_end_s, evidence.gap_s)] if evidence.gap_s > 0.0 else []
-    sums = total([*parts, *gaps])
+    sums = total([*parts, *_silence(evidence)])
     groups = group_shares(sums)
     ranked = ranking(groups)
     reasons = _unknown_because(evidence, ceilings, sums)
@@ -58,6 +57,7 @@ def decide(evidence: Evidence, ceilings: Ceilings | None, splits: Sequence[Split
             lead=_lead(margins),
             roof_margin=roof_margin,
             observed_s=sums.observed_s,
+            unknown=sums.shares.get("unknown", 0.0),
             tier=evidence.tier,
             label=ceilings.label if ceilings else None,
         ),
@@ -78,9 +78,21 @@ def decide(evidence: Evidence, ceilings: Ceilings | None, splits: Sequence[Split
     return _with_headline(verdict)
 
 
+def _silence(evidence: Evidence) -> list[Split]:
+    """A silence that lasts to the end; earlier ones are among the sub-windows already."""
+    if evidence.silent_since_s is None:
+        return []
+    return [unseen(evidence.t_end_s, max(0.0, evidence.t_end_s - evidence.silent_since_s))]
+
+
 def group_shares(sums: Sums) -> dict[Class, float]:
-    """Shares added up by class, without `unknown`."""
-    return {class_: sum(sums.shares.get(k, 0.0) for k in keys) for class_, keys in GROUPS.items()}
+    """Shares added up by class, without `unknown`. Throttled time goes where the slowed work was."""
+    groups = {class_: sum(sums.shares.get(k, 0.0) for k in keys) for class_, keys in GROUPS.items()}
+    if sums.shares.get("device", 0.0) > sums.shares.get("compute", 0.0):
+        moved = sums.shares.get("throttle", 0.0)
+        groups["compute"] -= moved
+        groups["device"] += moved
+    return groups
 
 
 def ranking(groups: dict[Class, float]) -> list[Class]:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import msgspec
 
 from probes.ceilings import Ceilings
-from rules.classify import Split
 from rules.decide import decide
 from rules.evidence import Evidence
 from rules.finding import SEVERITIES, Finding, LadderRow, Price
 from rules.hysteresis import Steady
 from rules.ladder import ladder_row
 from rules.registry import Context, run_rules
+from rules.split import Split
 from rules.verdict import Verdict
 
 
@@ -54,9 +54,10 @@ def diagnose(subject: Subject, steady: Steady | None = None) -> Result:
 
 
 def ranked(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Findings as people read them: dollars first, then severity, then share, then place."""
+    """Findings as people read them: faults first, then dollars, then severity, then share, then place."""
 
-    def order(f: Finding) -> tuple[float, int, float, int, str]:
-        return (-(f.usd_h or 0.0), SEVERITIES.index(f.severity), -f.share, f.gpu, f.code)
+    def order(f: Finding) -> tuple[bool, float, int, float, int, str]:
+        rank = SEVERITIES.index(f.severity)
+        return (f.severity != "critical", -(f.usd_h or 0.0), rank, -f.share, f.gpu, f.code)
 
     return tuple(sorted(findings, key=order))

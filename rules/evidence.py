@@ -21,6 +21,7 @@ class SubWindow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     mem_util_frac: NVML's memory-controller time, the nvml tier's substitute for dram_active.
     throttle_reasons: NVML clocks-event-reason names seen, e.g. "sw_power_cap".
     lost: the device did not answer; the slice counts as unknown.
+    launching: a thread of the workload was pegged on a core meanwhile (see rules.classify.is_launching).
     """
 
     t_s: float
@@ -48,6 +49,7 @@ class SubWindow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     sm_mhz: float | None = None
     throttle_reasons: tuple[str, ...] = ()
     lost: bool = False
+    launching: bool = False
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -153,7 +155,6 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     energy_j: float | None = None
     temp_c_max: float | None = None
     throttle_frac: dict[str, float] = {}
-    pcie_bytes_s_max: float | None = None
     gap_s: float = 0.0
     lost_reason: str | None = None
     silent_since_s: float | None = None

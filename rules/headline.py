@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rules.verdict import Class, Verdict
+from rules.verdict import GROUPS, Class, Verdict
 
 WORDS: dict[Class, str] = {
     "compute": "compute-bound",
@@ -77,8 +77,6 @@ def _because(verdict: Verdict) -> str:
 
 
 def _time(verdict: Verdict) -> str:
-    from rules.classify import GROUPS
-
     keys = GROUPS.get(verdict.class_, ())
     return f", {sum(verdict.shares.get(k, 0.0) for k in keys):.0%} of the time".replace("%", " %")
 

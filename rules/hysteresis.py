@@ -29,7 +29,13 @@ class Steady:
             self._shown, self._since_s = reached, None
             return reached
         kept = msgspec.structs.replace(
-            reached, class_=shown.class_, cause=shown.cause, confidence=min(reached.confidence, 0.5)
+            reached,
+            class_=shown.class_,
+            cause=shown.cause,
+            secondary=reached.class_,
+            secondary_cause=reached.cause,
+            margins=(),
+            confidence=min(reached.confidence, 0.5),
         )
         self._shown = msgspec.structs.replace(kept, headline=headline(kept))
         return self._shown

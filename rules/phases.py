@@ -4,38 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rules.classify import Split
+from rules.split import Split
 from rules.thresholds import IDLE_HELD_MIN_S
 from rules.verdict import Phase
 
 # Shorter stretches are merged into the one before: a person reads seconds, not sub-windows.
 MIN_PHASE_S = 1.0
 MAX_PHASES = 64
-QUIET = "quiet"
+
+_QUIET = "quiet"
+_Run = tuple[str, float, float]
 
 
 def phases(splits: Sequence[Split]) -> tuple[Phase, ...]:
-    """Merge equal neighbours; fold stretches under MIN_PHASE_S into the one before them."""
-    runs: list[tuple[str, float, float]] = []
+    """Merge equal neighbours and fold short stretches into the one before; coarser when there are many."""
+    runs = _runs(splits)
+    named = [(_settle(run, alone=len(runs) == 1), run[1], run[2]) for run in runs]
+    shortest_s = MIN_PHASE_S
+    found = _folded(named, shortest_s)
+    while len(found) > MAX_PHASES:
+        shortest_s *= 2
+        found = _folded(named, shortest_s)
+    return tuple(Phase(class_=name, t_start_s=start, t_end_s=end) for name, start, end in found)
+
+
+def _runs(splits: Sequence[Split]) -> list[_Run]:
+    runs: list[_Run] = []
     for part in splits:
-        name = QUIET if part.quiet else part.prevailing
-        start, end = part.t_s - part.duration_s, part.t_s
+        name = _QUIET if part.quiet else part.prevailing
         if runs and runs[-1][0] == name:
-            runs[-1] = (runs[-1][0], runs[-1][1], end)
+            runs[-1] = (name, runs[-1][1], part.t_s)
         else:
-            runs.append((name, start, end))
-    merged: list[tuple[str, float, float]] = []
-    for name, start, end in ((_settle(r, alone=len(runs) == 1), r[1], r[2]) for r in runs):
-        if merged and (merged[-1][0] == name or end - start < MIN_PHASE_S):
-            merged[-1] = (merged[-1][0], merged[-1][1], end)
-        else:
-            merged.append((name, start, end))
-    return tuple(Phase(class_=n, t_start_s=a, t_end_s=b) for n, a, b in merged[:MAX_PHASES])
+            runs.append((name, part.t_s - part.duration_s, part.t_s))
+    return runs
 
 
-def _settle(run: tuple[str, float, float], *, alone: bool) -> str:
+def _settle(run: _Run, *, alone: bool) -> str:
     """A quiet run is idle when it lasts, a host gap when work surrounds it closely."""
     name, start, end = run
-    if name != QUIET:
+    if name != _QUIET:
         return name
     return "idle" if alone or end - start >= IDLE_HELD_MIN_S.value else "host"
+
+
+def _folded(runs: Sequence[_Run], shortest_s: float) -> list[_Run]:
+    folded: list[_Run] = []
+    for name, start, end in runs:
+        if folded and (folded[-1][0] == name or end - start < shortest_s):
+            folded[-1] = (folded[-1][0], folded[-1][1], end)
+        else:
+            folded.append((name, start, end))
+    return folded

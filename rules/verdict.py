@@ -24,6 +24,19 @@ SHARES: tuple[str, ...] = (
 )
 
 
+# Which shares make up which class. Throttled time is work that ran slower: it belongs to the class that
+# runs slower with the clock, compute, and is shown as its own share and secondary cause.
+GROUPS: dict[Class, tuple[str, ...]] = {
+    "idle": ("free", "idle_held"),
+    "host": ("host",),
+    "communication": ("communication",),
+    "device": ("device",),
+    "memory": ("memory",),
+    "compute": ("compute", "throttle"),
+}
+CLASS_OF: dict[str, Class] = {share: class_ for class_, shares in GROUPS.items() for share in shares}
+
+
 class EvidenceItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One checkable line: a metric, its value, the threshold it met, and where it was read.
 

@@ -170,6 +170,8 @@ def remote_numa(ctx: Context) -> Finding | None:
         if bound is None
         else Effect(low=1.0, high=bound, bound=bound, basis="no measured ratio: only the bound 1/(1-gap)"),
         confidence=sure(ctx, cause),
+        # Beside another cause the gap is that cause's to claim; placement only makes it longer.
+        recoverable=None if _leads(ctx, "remote-numa") else 0.0,
         severity=None if _leads(ctx, "remote-numa") else "low",
     )
 

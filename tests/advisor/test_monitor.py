@@ -212,3 +212,99 @@ def test_a_hot_removed_device_is_lost_and_a_new_one_appears() -> None:
     m.feed(Frame(seq=6, t_s=T0 + 6, samples=(sample(two[0], T0 + 6, MEMORY),), devices=(two[0],)))
     states = {v.info.index: v.state for v in m.snapshot().devices}
     assert states == {0: "ok", 1: "lost"}
+
+
+def bills(m: Monitor) -> float | None:
+    return m.diagnosis().totals.price_usd_h
+
+
+def slices(parent: DeviceInfo, *profiles: str) -> tuple[DeviceInfo, ...]:
+    return tuple(
+        device(0, key=f"MIG-{p}-{i}", uuid=f"MIG-{p}-{i}", parent_key=parent.key, mig_profile=p, gi_id=i)
+        for i, p in enumerate(profiles)
+    )
+
+
+def listed(m: Monitor, t_s: float, *devices: DeviceInfo) -> None:
+    live = tuple(sample(d, t_s, MEMORY) for d in devices if not d.mig_enabled)
+    m.feed(Frame(seq=0, t_s=t_s, samples=live, devices=devices))
+
+
+def test_the_bill_is_the_same_whatever_mig_does() -> None:
+    """Whole, split, laid out anew and whole again: the node never pays for a GPU twice."""
+    whole, split_up = device(0), device(0, mig_enabled=True)
+    m = monitor(frames(MEMORY, 5, whole), devices=(whole,))
+    assert bills(m) == pytest.approx(4.0)
+    listed(m, T0 + 6, split_up, *slices(split_up, "3g.40gb", "2g.20gb"))
+    assert bills(m) == pytest.approx(4.0)
+    listed(m, T0 + 7, split_up, *slices(split_up, "1g.10gb", "1c.2g.20gb", "1c.2g.20gb"))
+    assert bills(m) == pytest.approx(4.0)
+    assert len(m.diagnosis().verdicts) == 3
+    listed(m, T0 + 8, whole)
+    assert bills(m) == pytest.approx(4.0)
+    assert [v.mig for v in m.diagnosis().verdicts] == [None]
+
+
+def test_seven_small_slices_leave_nothing_to_allot() -> None:
+    parent = device(0, mig_enabled=True)
+    parts = slices(parent, *["1g.10gb"] * 7)
+    d = monitor(frames(MEMORY, 5, *parts), devices=(parent, *parts)).diagnosis()
+    assert "unallocated" not in {row.mig for row in d.ladder}
+    assert d.totals.price_usd_h == pytest.approx(4.0)
+
+
+def test_a_slice_of_unknown_size_has_no_price() -> None:
+    parent = device(0, mig_enabled=True)
+    (odd,) = slices(parent, "odd")
+    d = monitor(frames(MEMORY, 5, odd), devices=(parent, odd)).diagnosis()
+    assert [row.price_usd_h for row in d.ladder] == [None]
+
+
+def test_counters_that_stop_make_time_unknown() -> None:
+    m = monitor(frames(MEMORY, 10), frames(None, 30, start=11, missing={"gpm": "GPM failed: timeout"}))
+    (verdict,) = m.diagnosis().verdicts
+    assert verdict.shares["unknown"] == pytest.approx(0.75, abs=0.05)
+    assert verdict.class_ == "unknown"
+    assert "gap" in codes(m.diagnosis())
+
+
+def test_missing_seconds_between_frames_are_unknown_and_not_lost() -> None:
+    m = monitor(frames(MEMORY, 10), frames(MEMORY, 10, start=15))
+    (verdict,) = m.diagnosis().verdicts
+    assert verdict.shares["unknown"] == pytest.approx(4 / 24, abs=0.02)
+    assert verdict.class_ == "memory"
+    assert verdict.confidence <= 1.0 - verdict.shares["unknown"]
+
+
+@pytest.mark.parametrize("step_s", [-3600, 3600])
+def test_a_clock_that_is_set_starts_the_window_anew(step_s: int) -> None:
+    m = monitor(frames(MEMORY, 20), frames(COMPUTE, 20, start=21 + step_s))
+    d = m.diagnosis()
+    assert d.verdicts[0].shares["compute"] == pytest.approx(1.0)
+    assert d.provenance.t_end_s - d.provenance.t_start_s == pytest.approx(20.0)
+    assert "clock-step" in codes(d)
+
+
+def test_a_pause_is_not_missing_data() -> None:
+    m = monitor(frames(MEMORY, 10), [Gap(t_s=T0 + 10, kind="paused", reason="paused")])
+    for message in frames(MEMORY, 10, start=60):
+        m.feed(message)
+    (verdict,) = m.diagnosis().verdicts
+    assert verdict.shares["unknown"] == 0.0
+
+
+def test_pcie_traffic_is_known_without_gpm() -> None:
+    old = device(gpm=False, missing={"gpm": "needs Hopper or newer"})
+    m = monitor(devices=(old,))
+    for i in range(1, 6):
+        copied = sample(old, T0 + i, None, gpu_util_frac=0.5, pcie_rx_bytes=i * 10**10, pcie_tx_bytes=0)
+        m.feed(Frame(seq=i, t_s=T0 + i, samples=(copied,)))
+    rates = [w.pcie_rx_bytes_s for w, _ in m.tracks[old.key].windows]
+    assert rates == [None, *[pytest.approx(1e10)] * 4]
+
+
+def test_a_finished_process_still_names_the_workload() -> None:
+    m = monitor(frames(MEMORY, 10))
+    m.feed(Frame(seq=11, t_s=T0 + 11, samples=(sample(device(), T0 + 11, MEMORY),), processes=()))
+    workload = m.diagnosis().verdicts[0].workload
+    assert workload is not None and workload.pid == 4242

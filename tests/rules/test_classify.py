@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules import thresholds as th
-from rules.classify import FAULT_REASONS, Split, clock_loss, limits_of, split, total
-from rules.evidence import Device, SubWindow
+from rules.classify import FAULT_REASONS, clock_loss, limits_of, split
+from rules.evidence import Device, SubWindow, Tier
 from rules.roofs import Limits
+from rules.split import Split, merge, total
 from rules.verdict import SHARES
 from tests.rules.loads import CEILINGS, Load, evidence, series, window
 
@@ -20,8 +20,8 @@ LIMITS = Limits(
 )
 
 
-def one(w: SubWindow, *, launching: bool = False) -> Split:
-    return split(w, "counters", CEILINGS, LIMITS, launching=launching)
+def one(w: SubWindow) -> Split:
+    return split(w, "counters", CEILINGS, LIMITS)
 
 
 def test_no_process_and_no_work_is_free() -> None:
@@ -61,9 +61,14 @@ def test_busy_far_from_both_roofs_is_a_device_inefficiency() -> None:
 
 
 def test_small_kernels_with_a_pegged_thread_are_launch_bound() -> None:
-    small = window(sm_active=0.1, sm_occupancy=0.02)
-    assert one(small, launching=True).seconds == {"host": pytest.approx(0.2)}
-    assert "device" in one(small, launching=False).seconds
+    small: Load = {"sm_active": 0.1, "sm_occupancy": 0.02}
+    assert one(window(launching=True, **small)).seconds == {"host": pytest.approx(0.2)}
+    assert "device" in one(window(launching=False, **small)).seconds
+
+
+def test_an_unknown_occupancy_is_not_a_low_one() -> None:
+    filled = window(launching=True, sm_active=0.9, sm_occupancy=None)
+    assert "device" in one(filled).seconds
 
 
 def test_a_busy_link_with_low_roofs_is_communication() -> None:
@@ -118,13 +123,19 @@ def test_quiet_runs_are_a_host_gap_until_they_last() -> None:
     long = total([one(w) for w in series((10, busy), (40, quiet), (10, busy))])
     assert long.shares["host"] == pytest.approx(0.0, abs=1e-9)
     assert long.shares["idle_held"] == pytest.approx(40 / 60)
-    assert long.longest_quiet_s == pytest.approx(40 * 0.2)
-    assert long.longest_quiet_s >= th.IDLE_HELD_MIN_S.value
 
 
 def test_a_wholly_quiet_window_is_idle_held_however_short() -> None:
     shares = total([one(w) for w in series((5, {"gr_active": 0.0}))]).shares
     assert shares["idle_held"] == pytest.approx(1.0)
+
+
+def test_quiet_with_missing_data_is_idle_held_merged_or_not() -> None:
+    parts = [one(window(gr_active=0.0)), one(window(gr_active=None)), one(window(gr_active=0.0))]
+    for kept in (parts, [merge(parts[0], parts[1]), parts[2]]):
+        shares = total(kept).shares
+        assert shares["idle_held"] == pytest.approx(2 / 3)
+        assert shares["unknown"] == pytest.approx(1 / 3)
 
 
 def test_nothing_observed_has_no_shares() -> None:
@@ -158,12 +169,13 @@ windows = st.builds(
     pcie_rx_bytes_s=st.one_of(st.none(), st.floats(0, 1e12)),
     throttle_reasons=st.lists(st.sampled_from(["sw_power_cap", "hw_thermal", "gpu_idle"])).map(tuple),
     lost=st.booleans(),
+    launching=st.booleans(),
 )
 
 
-@given(windows, st.sampled_from(["counters", "nvml"]), st.booleans(), st.booleans())
-def test_a_split_always_sums_to_its_duration(w: SubWindow, tier: str, known: bool, launching: bool) -> None:
-    part = split(w, tier, CEILINGS if known else None, LIMITS, launching=launching)  # type: ignore[arg-type]
+@given(windows, st.sampled_from(["counters", "nvml"]), st.booleans())
+def test_a_split_always_sums_to_its_duration(w: SubWindow, tier: Tier, known: bool) -> None:
+    part = split(w, tier, CEILINGS if known else None, LIMITS)
     assert math.fsum(part.seconds.values()) == pytest.approx(w.duration_s, rel=1e-9)
     assert all(value >= 0.0 for value in part.seconds.values())
     assert 0.0 <= part.useful_s <= w.duration_s * (1 + 1e-9)
@@ -175,3 +187,28 @@ def test_shares_always_sum_to_one(ws: list[SubWindow]) -> None:
     assert set(shares) == set(SHARES)
     assert abs(math.fsum(shares.values()) - 1.0) < 1e-9
     assert all(value >= -1e-12 for value in shares.values())
+
+
+def same(a: dict[str, float], b: dict[str, float]) -> bool:
+    return all(a.get(key, 0.0) == pytest.approx(b.get(key, 0.0), abs=1e-9) for key in {*a, *b})
+
+
+@given(st.lists(windows, min_size=2, max_size=30), st.data())
+def test_merging_neighbours_changes_nothing(ws: list[SubWindow], data: st.DataObject) -> None:
+    """However a series is merged, its shares, its useful part and its roofs stay the same."""
+    before = total([one(w) for w in ws])
+    parts = [one(w) for w in ws]
+    for _ in range(data.draw(st.integers(1, len(parts) - 1))):
+        i = data.draw(st.integers(0, len(parts) - 2))
+        parts[i : i + 2] = [merge(parts[i], parts[i + 1])]
+    after = total(parts)
+    assert same(before.shares, after.shares)
+    assert after.useful == pytest.approx(before.useful, abs=1e-9)
+    assert after.observed_s == pytest.approx(before.observed_s)
+    assert (before.dram_roof is None) == (after.dram_roof is None)
+
+
+def test_communication_and_launch_time_hold_no_useful_part() -> None:
+    """They are terms of the ladder themselves; what the device did meanwhile is not counted beside them."""
+    assert one(window(nvlink_rx_bytes_s=300e9, dram_active=0.3)).useful_s == 0.0
+    assert one(window(launching=True, sm_active=0.1, dram_active=0.3)).useful_s == 0.0

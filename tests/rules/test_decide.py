@@ -137,7 +137,9 @@ def test_a_live_verdict_waits_before_it_changes_and_faults_do_not() -> None:
     other = verdict_of((24, MEMORY), (26, COMPUTE))
     lost = verdict_of((50, COMPUTE), lost_reason="GPU is lost")
     assert steady.update(first, 0.0).class_ == "memory"
-    assert steady.update(other, 1.0).class_ == "memory"
+    held = steady.update(other, 1.0)
+    assert (held.class_, held.secondary, held.margins) == ("memory", "compute", ())
+    assert "DRAM bandwidth limits it" in held.headline and "tensor cores limit it" in held.headline
     assert steady.update(other, 1.0 + HOLD_S).class_ == "compute"
     assert steady.update(lost, 1.1 + HOLD_S).class_ == "unknown"
 

@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.decide import decide
+from rules.engine import ranked
 from rules.evidence import SubWindow
 from rules.finding import TERMS, Price
 from rules.ladder import in_dollars, ladder_row
+from tests.factories import make_finding
 from tests.rules.loads import CEILINGS, evidence, series
 from tests.rules.test_classify import windows
 
@@ -59,3 +61,24 @@ def test_dollars_sum_exactly(values: list[float], usd_h: float) -> None:
     whole = math.fsum(values) or 1.0
     shares = {str(i): value / whole for i, value in enumerate(values)}
     assert math.fsum(in_dollars(shares, usd_h).values()) == pytest.approx(usd_h, abs=1e-9)
+
+
+@given(st.lists(windows, min_size=1, max_size=20), st.lists(windows, min_size=1, max_size=20))
+def test_a_whole_wastes_what_its_parts_waste(first: list[SubWindow], second: list[SubWindow]) -> None:
+    """Useful work of one part never hides the waste of another: terms are those of the parts, by time."""
+
+    def seconds(ws: list[SubWindow]) -> dict[str, float]:
+        e = evidence(tuple(ws))
+        shares = ladder_row(e, decide(e, CEILINGS), NO_PRICE).shares
+        length = math.fsum(w.duration_s for w in ws)
+        return {name: share * length for name, share in shares.items()}
+
+    parts, whole = (seconds(first), seconds(second)), seconds(first + second)
+    for name in ("useful", "inefficiency", "throttle", "communication", "free", "unknown"):
+        assert whole[name] == pytest.approx(parts[0][name] + parts[1][name], abs=1e-6)
+
+
+def test_faults_come_first_whatever_they_cost() -> None:
+    cheap = make_finding(code="DEV006", severity="critical", usd_h=None, share=0.0)
+    dear = make_finding(code="HOST003", severity="high", usd_h=5.0)
+    assert [f.code for f in ranked([dear, cheap])] == ["DEV006", "HOST003"]

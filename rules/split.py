@@ -1,0 +1,173 @@
+"""Split: how one stretch of time divides among the shares; and sums of splits.
+
+Splits of neighbouring stretches merge into one without losing a second, so a long run can be kept at a
+coarser resolution and still say the same. What a quiet stretch means (a host gap, or memory held idle)
+depends on how long it lasts, so a split remembers the quiet time at its two ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import msgspec
+
+from rules import thresholds as th
+from rules.verdict import CLASS_OF, SHARES
+
+_HELD_S = th.IDLE_HELD_MIN_S.value
+
+
+class Split(msgspec.Struct, frozen=True, dict=True):
+    """One stretch's seconds, divided. `seconds` sums to `duration_s`; quiet time is in it as `host`.
+
+    seen_s: seconds with data. useful_s: seconds of memory, compute and device time weighted by the larger
+    roof fraction: the device did what it can. dram_s, pipe_s: busy seconds weighted by that roof fraction.
+    quiet_s: nothing ran although a process holds the device; head_quiet_s, tail_quiet_s: at either end.
+    held_s: quiet runs inside that lasted long enough to be idle-held, the ends left out.
+    """
+
+    t_s: float
+    duration_s: float
+    seconds: dict[str, float]
+    seen_s: float = 0.0
+    useful_s: float = 0.0
+    busy_s: float = 0.0
+    dram_s: float | None = None
+    pipe_s: float | None = None
+    pipe: str | None = None
+    quiet_s: float = 0.0
+    head_quiet_s: float = 0.0
+    tail_quiet_s: float = 0.0
+    held_s: float = 0.0
+
+    @property
+    def quiet(self) -> bool:
+        """True when nothing ran from end to end although a process holds the device."""
+        return 0.0 < self.duration_s <= self.head_quiet_s
+
+    @cached_property
+    def prevailing(self) -> str:
+        """The class with most of the seconds; "unknown" where that is what most of them are."""
+        scores: dict[str, float] = {}
+        for share, seconds in self.seconds.items():
+            class_ = CLASS_OF.get(share, "unknown")
+            scores[class_] = scores.get(class_, 0.0) + seconds
+        return max(scores, key=scores.__getitem__)
+
+
+def unseen(t_s: float, duration_s: float) -> Split:
+    """Time without data: paid for, and unknown."""
+    return Split(t_s, duration_s, {"unknown": duration_s})
+
+
+def quiet(t_s: float, duration_s: float) -> Split:
+    """Time in which nothing ran although a process holds the device."""
+    return Split(
+        t_s,
+        duration_s,
+        {"host": duration_s},
+        seen_s=duration_s,
+        quiet_s=duration_s,
+        head_quiet_s=duration_s,
+        tail_quiet_s=duration_s,
+    )
+
+
+def merge(a: Split, b: Split) -> Split:
+    """One split for the time of both, b following a."""
+    between = 0.0 if a.quiet or b.quiet else a.tail_quiet_s + b.head_quiet_s
+    return Split(
+        b.t_s,
+        a.duration_s + b.duration_s,
+        {key: a.seconds.get(key, 0.0) + b.seconds.get(key, 0.0) for key in {**a.seconds, **b.seconds}},
+        seen_s=a.seen_s + b.seen_s,
+        useful_s=a.useful_s + b.useful_s,
+        busy_s=a.busy_s + b.busy_s,
+        dram_s=_added(a.dram_s, b.dram_s),
+        pipe_s=_added(a.pipe_s, b.pipe_s),
+        pipe=a.pipe if (a.pipe_s or 0.0) >= (b.pipe_s or 0.0) else b.pipe,
+        quiet_s=a.quiet_s + b.quiet_s,
+        head_quiet_s=a.duration_s + b.head_quiet_s if a.quiet else a.head_quiet_s,
+        tail_quiet_s=a.tail_quiet_s + b.duration_s if b.quiet else b.tail_quiet_s,
+        held_s=a.held_s + b.held_s + (between if between >= _HELD_S else 0.0),
+    )
+
+
+class Sums(msgspec.Struct, frozen=True):
+    """Splits added up over a window. shares sums to 1, or is empty without any split.
+
+    observed_s: seconds with data.
+    """
+
+    observed_s: float
+    shares: dict[str, float]
+    useful: float
+    dram_roof: float | None
+    pipe_roof: float | None
+    pipe: str | None
+
+
+def total(splits: Sequence[Split]) -> Sums:
+    """Add splits up by time. Quiet runs of IDLE_HELD_MIN_S, or of all that was seen, are idle-held."""
+    length = sum([s.duration_s for s in splits])
+    if length <= 0.0:
+        return Sums(0.0, {}, 0.0, None, None, None)
+    seconds = dict.fromkeys(SHARES, 0.0)
+    for part in splits:
+        for key, value in part.seconds.items():
+            seconds[key] += value
+    held = _held_seconds(splits)
+    seconds["host"] -= held
+    seconds["idle_held"] += held
+    return Sums(
+        sum([s.seen_s for s in splits]),
+        _normalised(seconds),
+        min(1.0, sum([s.useful_s for s in splits]) / length),
+        _mean([(s.dram_s, s.busy_s) for s in splits]),
+        _mean([(s.pipe_s, s.busy_s) for s in splits]),
+        _main_pipe(splits),
+    )
+
+
+def _held_seconds(splits: Sequence[Split]) -> float:
+    """Seconds of quiet runs that lasted, or all quiet seconds when nothing but quiet was seen."""
+    held = run = 0.0
+    for part in splits:
+        if part.quiet:
+            run += part.duration_s
+            continue
+        run += part.head_quiet_s
+        held += part.held_s + (run if run >= _HELD_S else 0.0)
+        run = part.tail_quiet_s
+    held += run if run >= _HELD_S else 0.0
+    quiet_s, seen_s = sum([s.quiet_s for s in splits]), sum([s.seen_s for s in splits])
+    nothing_else = 0.0 < seen_s <= quiet_s * (1 + 1e-12)
+    return quiet_s if nothing_else else held
+
+
+def _normalised(seconds: dict[str, float]) -> dict[str, float]:
+    """Shares that sum to 1 within rounding: the largest takes what floating point left over."""
+    whole = sum(seconds.values())
+    shares = {key: max(0.0, value / whole) for key, value in seconds.items()}
+    largest = max(shares, key=shares.__getitem__)
+    shares[largest] += 1.0 - sum(shares.values())
+    return shares
+
+
+def _mean(pairs: Sequence[tuple[float | None, float]]) -> float | None:
+    known = [(value, weight) for value, weight in pairs if value is not None]
+    weight = sum([w for _, w in known])
+    return sum([v for v, _ in known]) / weight if weight > 0 else None
+
+
+def _main_pipe(splits: Sequence[Split]) -> str | None:
+    weights: dict[str, float] = {}
+    for part in splits:
+        if part.pipe:
+            weights[part.pipe] = weights.get(part.pipe, 0.0) + (part.pipe_s or 0.0)
+    return max(weights, key=weights.__getitem__) if weights else None
+
+
+def _added(a: float | None, b: float | None) -> float | None:
+    return b if a is None else a if b is None else a + b
