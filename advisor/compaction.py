@@ -14,8 +14,8 @@ from typing import Any, Generic, TypeVar
 from rules.evidence import SubWindow
 from rules.split import Split, merge
 
-# About 14 minutes of 200 ms sub-windows, or over an hour of 1 s samples.
-FULL = 4096
+# About 7 minutes of 200 ms sub-windows, or half an hour of 1 s samples; a report tells no finer.
+FULL = 2048
 
 T = TypeVar("T")
 _MEANS = tuple(

@@ -334,7 +334,7 @@ class Monitor:
             info=track.info,
             state=state,
             state_reason=why,
-            sample=track.samples.latest,
+            sample=track.sample,
             latest=history[-1] if history else None,
             processes=track.processes,
             verdict=row.result.verdict if row else None,
@@ -349,7 +349,7 @@ class Monitor:
             return "silent", self._stale() or "the driver does not answer"
         if track.lost_reason is not None:
             return "lost", track.lost_reason
-        return ("ok", "") if track.samples.latest else ("waiting", "no data yet")
+        return ("ok", "") if track.sample else ("waiting", "no data yet")
 
 
 def ceilings_for(info: DeviceInfo) -> Ceilings | None:

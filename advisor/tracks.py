@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from advisor.compaction import Piece, Series, keep_first, merge_pieces
 from advisor.host_facts import node_facts, process_facts
 from advisor.slices import mig_label, price_share
@@ -51,6 +53,7 @@ class Track:
         self.samples: Series[Sample] = Series(keep_first)
         self.windows: Series[Piece] = Series(merge_pieces)
         self.looks: Series[Look] = Series(keep_first)
+        self.sample: Sample | None = None
         self.seen_gpm = False
         self.last_s: float | None = None
         self._covered_s: float | None = None
@@ -95,7 +98,9 @@ class Track:
         self.silent_since_s = None
         made = self._with_holes(self._sub_windows(sample, interval_s), interval_s)
         self.last_s = sample.t_s
-        self.samples.append(sample)
+        self.sample = sample
+        # Of the past only the sub-windows keep the counters.
+        self.samples.append(msgspec.structs.replace(sample, gpm=()) if sample.gpm else sample)
         splits = [split(window, self.tier, self.ceilings, self._limits) for window in made]
         for piece in zip(made, splits, strict=True):
             self.windows.append(piece)
