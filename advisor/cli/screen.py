@@ -20,7 +20,7 @@ def open_screen(
     monitor: Monitor,
     hello: Hello,
     config: Config,
-    open_recorder: Callable[[Path, Hello], Sink] | None = None,
+    open_recorder: Callable[[Path], Sink] | None = None,
 ) -> int:
     """Show a started feed until the person quits, and give the exit code."""
     from advisor.pump import MonitorThread
@@ -28,6 +28,11 @@ def open_screen(
 
     source = MonitorThread(feed, monitor, hello, open_recorder=open_recorder)
     try:
-        return run_tui(source, theme="dark" if config.theme == "auto" else config.theme, ascii=config.ascii)
+        return run_tui(
+            source,
+            theme="dark" if config.theme == "auto" else config.theme,
+            ascii=config.ascii,
+            redact=config.redact,
+        )
     finally:
         source.close()

@@ -121,16 +121,19 @@ def collect(
     A driver that does not answer takes no longer than one that does: polls are short and bounded.
     pid: note on which devices this process and its descendants, also later ones, are seen.
     """
+    from advisor.pump import let_time_pass
+
     tally = _Tally(pid)
     progress = Progress(False) if label == "" else Progress()
     begin = time.monotonic()
     monitor.feed(hello)
     try:
         while tally.ended is None and not stop() and (left := _left(begin, duration_s)) > 0:
-            for message in feed.poll(min(POLL_S, left)):
+            messages = feed.poll(min(POLL_S, left))
+            for message in messages:
                 monitor.feed(message)
                 tally.count(message)
-            monitor.tick(time.time())
+            let_time_pass(monitor, messages)
             progress.show(_progress(label, time.monotonic() - begin, duration_s, tally.silence))
     except KeyboardInterrupt:
         tally.interrupted = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,7 @@ def start(
         if on_screen:
             from advisor.cli.screen import open_screen
 
-            return open_screen(feed, monitor, hello, config, _open_recorder)
+            return open_screen(feed, monitor, hello, config, recorder_maker(config))
         return _one_report(feed, hello, monitor, duration_s, wanted, config)
     finally:
         feed.close()
@@ -69,13 +70,15 @@ def _one_report(
     return exit_of(outcome)
 
 
-def _open_recorder(path: Path, hello: Hello) -> Sink:
-    """A recording that starts in the middle of a stream: it needs the stream's header first."""
-    from advisor.telemetry.recording import Recorder
+def recorder_maker(config: Config) -> Callable[[Path], Sink]:
+    """What makes the files of recordings that the screen starts, redacted unless configured otherwise."""
 
-    recorder = Recorder(path)
-    recorder.write(hello)
-    return recorder
+    def make(path: Path) -> Sink:
+        from advisor.telemetry.recording import Recorder
+
+        return Recorder(path, redact=config.redact)
+
+    return make
 
 
 def _why(error: NoFeedError) -> str:

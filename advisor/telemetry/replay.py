@@ -17,6 +17,7 @@ from advisor.telemetry.records import End, Frame, Gap, Hello, Message
 # A gap of hours (a paused recording, a clock set anew) is not sat through again.
 LONGEST_WAIT_S = 60.0
 _BATCH = 64
+SEAM = "the recording starts again"
 
 
 class _Stamp(msgspec.Struct):
@@ -36,8 +37,9 @@ class ReplayFeed:
     """A recording as a Feed.
 
     speed: times real time; 0 or infinity means as fast as possible. seek_s: recorded time to skip. loop:
-    start again at the end, with times that go on, and a Gap between. A wait between two messages is never
-    longer than LONGEST_WAIT_S of recorded time. `start` raises RecordingError on a bad file, speed or seek.
+    start again at the end, with times that go on, and a Gap of kind `paused` between. A wait between two
+    messages is never longer than LONGEST_WAIT_S of recorded time. `start` raises RecordingError on a bad
+    file, speed or seek.
     """
 
     def __init__(
@@ -94,9 +96,10 @@ class ReplayFeed:
 
     def _messages(self, reader: RecordingReader) -> Iterator[_Timed]:
         """Every message on one time line, round after round when looping."""
-        at_s, shift_s, previous = 0.0, 0.0, None
+        at_s, shift_s = 0.0, 0.0
+        previous: float | None = None
         while True:
-            first = None
+            first, ended_s = None, previous
             for message in reader:
                 if isinstance(message, End) and self._loop:
                     continue
@@ -105,12 +108,14 @@ class ReplayFeed:
                 if previous is not None:
                     at_s += min(max(0.0, moved.t_s - previous), LONGEST_WAIT_S)
                 previous = moved.t_s
+                if ended_s is not None:  # the seam comes with what follows it: nothing was silent
+                    yield _Timed(at_s, Gap(t_s=ended_s, kind="paused", reason=SEAM))
+                    ended_s = None
                 yield _Timed(at_s, moved)
             if not self._loop or first is None or previous is None:
                 return
             reader = self._again(reader)
             shift_s = previous + _step_s(reader.hello) - first
-            yield _Timed(at_s, Gap(t_s=previous, kind="restart", reason="the recording starts again"))
 
     def _again(self, reader: RecordingReader) -> RecordingReader:
         reader.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -24,18 +25,25 @@ from advisor.tui.screens.overview import OverviewScreen
 from advisor.tui.source import SnapshotSource
 from advisor.tui.themes import DARK, LIGHT, THEME_NAMES, group_colors, theme_name
 
+# Drawn at most five times a second, however often the source has news.
+REDRAW_S = 0.2
+
+Task = Callable[[], None]
+
 
 class TuiOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How the screens look and where they write.
 
     theme: "dark", "light", "ansi", or the name of one of Textual's themes. ascii: no character beyond
-    ASCII. interval_s: how often the source is asked. folder: where exports and recordings go.
+    ASCII. interval_s: how often the source is asked when it says nothing of its own accord. folder: where
+    exports and recordings go. redact: whether exports are redacted.
     """
 
     theme: str = "dark"
     ascii: bool = False
     interval_s: float = 1.0
     folder: Path = Path()
+    redact: bool = True
 
 
 class AdvisorApp(App[int]):
@@ -64,6 +72,9 @@ class AdvisorApp(App[int]):
         self.recording: Path | None = None
         self.paused = False
         self._stop = threading.Event()
+        self._news = threading.Event()
+        self._tasks: queue.SimpleQueue[tuple[str, Task] | None] = queue.SimpleQueue()
+        self._writing: Path | None = None
         super().__init__()
         self.animation_level = "none"
         self.register_theme(DARK)
@@ -92,17 +103,21 @@ class AdvisorApp(App[int]):
             from advisor.tui.plain import use_ascii_scrollbars
 
             use_ascii_scrollbars()
+        self.source.subscribe(self._news)
         self.fetch()
+        self.work_off()
 
     def on_unmount(self) -> None:
-        """Let the thread end."""
+        """Let the threads end, the second with what was asked of it."""
         self._stop.set()
+        self._news.set()
+        self._tasks.put(None)
 
     # Workers: they post messages and touch no widget.
 
     @work(thread=True, exclusive=True, group="fetch", exit_on_error=False)
     def fetch(self) -> None:
-        """Ask the source about once a second, and pass on what is new."""
+        """Ask the source when it has news, else about once a second, and pass on what is new."""
         worker = get_current_worker()
         last: Snapshot | None = None
         problem: str | None = None
@@ -120,15 +135,23 @@ class AdvisorApp(App[int]):
                 if problem:
                     self.post_message(RecordingChanged(None))
                     self.post_message(TaskFailed(f"the recording ended: {problem}"))
-            self._stop.wait(self.options.interval_s)
+            self._stop.wait(min(REDRAW_S, self.options.interval_s))
+            self._news.wait(self.options.interval_s)
+            self._news.clear()
 
-    @work(thread=True, group="task", exit_on_error=False)
-    def attempt(self, what: str, task: Callable[[], None]) -> None:
-        """Do something slow off the UI thread; a failure becomes a notice."""
-        try:
-            task()
-        except Exception as error:  # whatever failed, the screens go on and say so
-            self.post_message(TaskFailed(f"{what}: {error}"))
+    @work(thread=True, exclusive=True, group="tasks", exit_on_error=False)
+    def work_off(self) -> None:
+        """Do what keys asked for, one after the other in the order of the keys."""
+        while (asked := self._tasks.get()) is not None:
+            what, task = asked
+            try:
+                task()
+            except Exception as error:  # whatever failed, the screens go on and say so
+                self.post_message(TaskFailed(f"{what}: {error}"))
+
+    def attempt(self, what: str, task: Task) -> None:
+        """Do something slow off the UI thread, after what was asked before; a failure becomes a notice."""
+        self._tasks.put((what, task))
 
     # What arrives.
 
@@ -160,7 +183,9 @@ class AdvisorApp(App[int]):
 
     @on(RecordingChanged)
     def tell_recording(self, message: RecordingChanged) -> None:
-        """Badge and notice."""
+        """Badge and notice. A recording may have ended before the word of its begin arrives."""
+        if message.path is not None and self.source.recording_problem:
+            return
         ended, self.recording = self.recording, message.path
         if message.path is not None:
             self.notify(str(message.path), title="Recording to", markup=False)
@@ -192,22 +217,32 @@ class AdvisorApp(App[int]):
             return
         diagnosis = self.snapshot.diagnosis
         folder = self.options.folder
-        self.attempt("export", lambda: self._posted(Exported(export(diagnosis, folder))))
+        redact = self.options.redact
+        self.attempt("export", lambda: self._posted(Exported(export(diagnosis, folder, redact=redact))))
 
     def _posted(self, message: Exported | RecordingChanged) -> None:
         self.post_message(message)
 
     def action_record(self) -> None:
         """Begin or end a recording."""
-        self.attempt("record", self._stop_recording if self.recording else self._start_recording)
+        self.attempt("record", self._toggle_recording)
+
+    def _toggle_recording(self) -> None:
+        """On the thread that works off tasks, which alone knows whether a recording it began still runs."""
+        if self._writing is None or self.source.recording_problem:
+            self._start_recording()
+        else:
+            self._stop_recording()
 
     def _start_recording(self) -> None:
         base = free_path(self.options.folder, f"advisor-{stamp(time.time())}", (".jsonl",))
         path = base.with_name(base.name + ".jsonl")
         self.source.start_recording(path)
+        self._writing = path
         self._posted(RecordingChanged(path))
 
     def _stop_recording(self) -> None:
+        self._writing = None
         self.source.stop_recording()
         self._posted(RecordingChanged(None))
 

@@ -1,4 +1,4 @@
-"""Export: the diagnosis as Markdown and JSON, redacted, next to each other."""
+"""Export: the diagnosis as Markdown and JSON, next to each other."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def free_path(folder: Path, stem: str, suffixes: tuple[str, ...]) -> Path:
         number += 1
 
 
-def export(diagnosis: Diagnosis, folder: Path) -> tuple[Path, ...]:
-    """Write the report as .md and .json into `folder`, redacted. Raises OSError when it cannot."""
+def export(diagnosis: Diagnosis, folder: Path, *, redact: bool = True) -> tuple[Path, ...]:
+    """Write the report as .md and .json into `folder`. Raises OSError or WriteError when it cannot."""
     from advisor.reports.files import write_atomic
     from advisor.reports.json import encode
     from advisor.reports.markdown import render_markdown
     from advisor.reports.redact import redact_diagnosis
 
-    shown = redact_diagnosis(diagnosis)
+    shown = redact_diagnosis(diagnosis, keep=not redact)
     base = free_path(folder, f"advisor-{stamp(diagnosis.provenance.t_end_s)}", (".md", ".json"))
     report, data = base.with_name(base.name + ".md"), base.with_name(base.name + ".json")
     write_atomic(report, render_markdown(shown).encode())

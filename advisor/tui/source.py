@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Protocol
 
@@ -11,13 +12,18 @@ from advisor.snapshot import Snapshot
 class SnapshotSource(Protocol):
     """The node as it is now. `snapshot` never blocks; the screens call it from a thread of their own.
 
-    recording_problem: why a recording that was running had to end, else None.
+    recording_problem: why a recording that was running had to end, else None; None again when one begins.
     """
 
-    recording_problem: str | None
+    @property
+    def recording_problem(self) -> str | None: ...
 
     def snapshot(self) -> Snapshot:
         """The newest picture; the same object again while nothing changed."""
+        ...
+
+    def subscribe(self, changed: threading.Event) -> None:
+        """Set this event whenever `snapshot` or `recording_problem` gives something new, from now on."""
         ...
 
     def pause(self, on: bool) -> None:
@@ -25,7 +31,10 @@ class SnapshotSource(Protocol):
         ...
 
     def start_recording(self, path: Path) -> None:
-        """Write the stream to `path` from now on. Raises OSError when it cannot. Called off the UI thread."""
+        """Write the stream to `path` from now on; a recording that runs ends. Called off the UI thread.
+
+        Raises OSError or RecordingError when the file cannot be made.
+        """
         ...
 
     def stop_recording(self) -> None:

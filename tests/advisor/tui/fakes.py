@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -185,12 +186,17 @@ class FakeSource:
         self.closed = 0
         self.error: Exception | None = None
         self.record_error: OSError | None = None
+        self.changed: threading.Event | None = None
 
     def snapshot(self) -> Snapshot:
         """The snapshot put in `now`, or the error put in `error`."""
         if self.error is not None:
             raise self.error
         return self.now
+
+    def subscribe(self, changed: threading.Event) -> None:
+        """Note it."""
+        self.changed = changed
 
     def pause(self, on: bool) -> None:
         """Note it."""
@@ -200,6 +206,7 @@ class FakeSource:
         """Note it, or raise what was put in `record_error`."""
         if self.record_error is not None:
             raise self.record_error
+        self.recording_problem = None
         self.recordings.append(path)
 
     def stop_recording(self) -> None:
