@@ -16,11 +16,12 @@ from pathlib import Path
 import msgspec
 
 import advisor
-from advisor.telemetry.phase import VARIABLE, PhaseReader, silence
+from advisor.telemetry.phase import SLOW, VARIABLE, Activity, Phase, PhaseReader, silence
 from advisor.telemetry.records import DeviceInfo, End, Frame, Gap, Hello, Message
 
-LATE_INTERVALS = 2.8
-LATE_MIN_S = 1.5
+LATE_INTERVALS = 3.0
+LATE_MIN_S = 10.0
+SILENT_LOOK_S = 0.5
 KILL_AFTER_S = 30.0
 CRASHES_MAX = 5
 CRASH_WINDOW_S = 60.0
@@ -52,9 +53,9 @@ def worker_environment() -> dict[str, str]:
 
 
 def late_after_s(interval_s: float) -> float:
-    """How long without a frame means that the driver does not answer.
+    """How long without a frame is too long though every call returns: the driver is alive and very slow.
 
-    Just under three intervals, so that the third missed frame finds the message already on screen.
+    A call that does not return is seen much earlier, see `advisor.telemetry.phase`.
     """
     return max(LATE_MIN_S, LATE_INTERVALS * interval_s)
 
@@ -93,10 +94,28 @@ class Worker:
             env=worker_environment() | {VARIABLE: str(self._phase.fd)},
         )
 
-    def silence(self) -> str:
-        """What its silence means and since when, in words."""
-        since = time.strftime("%H:%M:%S", time.localtime(self.heard_at))
-        return f"{silence(self._phase.read())} {since}"
+    def overdue_at_s(self, late_s: float) -> float:
+        """When it is to be called silent, if nothing changes before. It may take GREETING_S to say hello."""
+        return self._activity().overdue_at_s(
+            self.heard_s, late_s if self.greeted else max(late_s, GREETING_S)
+        )
+
+    def stuck_for_s(self, now_s: float) -> float:
+        """How long it has been at one call; 0 while its calls return."""
+        since_s = self._activity().stuck_since_s(self.heard_s, now_s)
+        return 0.0 if since_s is None else now_s - since_s
+
+    def silence(self, now_s: float) -> Gap:
+        """What its silence means, and since when."""
+        activity = self._activity()
+        since_s = activity.stuck_since_s(self.heard_s, now_s)
+        words = SLOW if since_s is None else silence(activity.phase)
+        began_at = self.heard_at + max(0.0, (since_s or self.heard_s) - self.heard_s)
+        since = time.strftime("%H:%M:%S", time.localtime(began_at))
+        return Gap(t_s=round(began_at, 3), kind="silent", reason=f"{words} {since}")
+
+    def _activity(self) -> Activity:
+        return self._phase.read() if self.greeted else Activity(Phase.STARTING, None)
 
     def messages(self) -> Iterator[Message] | None:
         """What its stdout holds now; None at its end. Raises msgspec.MsgspecError on what is no message,
@@ -194,7 +213,8 @@ class CrashBudget:
 class Supervisor:
     """Runs workers until `stop`, and puts one continuous stream out through `emit`.
 
-    late_s: silence that becomes a Gap; kill_after_s: silence after which the worker is killed and restarted.
+    late_s: time without a frame that becomes a Gap; a call that does not return becomes one sooner.
+    kill_after_s: how long after that call began the worker is killed and restarted.
     """
 
     def __init__(
@@ -260,8 +280,9 @@ class Supervisor:
         now = time.monotonic()
         if self._worker is None:
             return max(0.0, self._start_s - now)
-        limit = self._kill_after_s if self._silent else self._allowed_s(self._worker)
-        return 1.0 if self._worker.killed else max(0.0, self._worker.heard_s + limit - now)
+        if self._worker.killed or self._silent:
+            return SILENT_LOOK_S
+        return max(0.0, self._worker.overdue_at_s(self._late_s) - now)
 
     def _start_worker(self) -> None:
         try:
@@ -306,19 +327,17 @@ class Supervisor:
         elif isinstance(message, End):
             worker.farewell = message
 
-    def _allowed_s(self, worker: Worker) -> float:
-        return self._late_s if worker.greeted else max(self._late_s, GREETING_S)
-
     def _check(self, worker: Worker, now_s: float) -> None:
         if worker.killed or not self._continuity.begun:
             return
-        quiet_s = now_s - worker.heard_s
-        if self._silent and quiet_s >= self._kill_after_s:
-            worker.kill()
-        elif not self._silent and quiet_s >= self._allowed_s(worker):
+        if self._silent:
+            if worker.stuck_for_s(now_s) >= self._kill_after_s:
+                worker.kill()
+        elif now_s >= worker.overdue_at_s(self._late_s):
             self._silent = True
-            self._last_silence = worker.silence()
-            self._emit(Gap(t_s=round(worker.heard_at, 3), kind="silent", reason=self._last_silence))
+            gap = worker.silence(now_s)
+            self._last_silence = gap.reason
+            self._emit(gap)
 
     def _ended(self, worker: Worker) -> None:
         """Its stdout is at its end: find out why, and begin anew or give up."""

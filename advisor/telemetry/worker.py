@@ -32,7 +32,7 @@ from advisor.telemetry.nvml_init import (
     start_nvml,
 )
 from advisor.telemetry.nvml_processes import GpuProcesses
-from advisor.telemetry.phase import Phase, PhaseWriter
+from advisor.telemetry.phase import DRIVER_STUCK_S, Phase, PhaseWriter, WatchedNvml
 from advisor.telemetry.procfs import parse_cpu_list
 from advisor.telemetry.records import (
     DeviceInfo,
@@ -143,6 +143,7 @@ class Sampling:
         phase: PhaseWriter,
     ) -> None:
         self._nvml = nvml
+        self._watched = WatchedNvml(nvml, phase)
         self._phase = phase
         self._host = host
         self._options = options
@@ -153,7 +154,7 @@ class Sampling:
         self._seq = 0
         self._looked_s: float | None = None
         self._looks = 0
-        self._reader = NvmlReader(nvml, gpm_interval_s=options.gpm_interval_s)
+        self._reader = NvmlReader(self._watched, gpm_interval_s=options.gpm_interval_s)
         self._listed_anew: tuple[DeviceInfo, ...] | None = None
         self._take_list()
 
@@ -179,7 +180,9 @@ class Sampling:
 
     def run(self) -> None:
         """Send the header, then a frame a tick until `wait` says to stop."""
-        self._send(self.hello())
+        hello = self.hello()
+        self._phase.set(Phase.SENDING)
+        self._send(hello)
         start = time.monotonic()
         next_tick, next_sweep, next_scan = start, start, start + RESCAN_S
         sweep_s = self._options.gpm_interval_s
@@ -189,6 +192,8 @@ class Sampling:
             if sweep_s is not None and now >= next_sweep:
                 self._timed(self._sweep)
                 next_sweep = _next(next_sweep, sweep_s)
+                if time.monotonic() - now >= DRIVER_STUCK_S:
+                    next_tick = now  # it was said to be silent: a frame takes that back
             if now >= next_tick:
                 self._frame()
                 next_tick = _next(next_tick, self._options.interval_s)
@@ -196,8 +201,9 @@ class Sampling:
                 self._timed(self._scan)
                 next_scan = now + RESCAN_S
             due = next_tick if sweep_s is None else min(next_tick, next_sweep)
-            self._phase.set(Phase.WAITING)
-            going = self._wait(due - time.monotonic())
+            wait_s = due - time.monotonic()
+            self._phase.set(Phase.WAITING, wait_s)
+            going = self._wait(wait_s)
 
     def close(self) -> None:
         """Free what the driver lent."""
@@ -220,7 +226,7 @@ class Sampling:
             self._take_list()
 
     def _take_list(self) -> None:
-        self._gpu_processes = GpuProcesses(self._nvml, self._reader.listed)
+        self._gpu_processes = GpuProcesses(self._watched, self._reader.listed)
         self._numa_cpus = {
             info.key: parse_cpu_list(info.cpu_affinity) for info in self._reader.devices if info.cpu_affinity
         }

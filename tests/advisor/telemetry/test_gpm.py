@@ -149,7 +149,7 @@ def test_a_driver_that_fills_nothing_is_left_alone() -> None:
 
 
 def test_windows_say_truly_which_time_they_cover() -> None:
-    """The second sample's call blocks for 0.3 s: the window ends when it returned, and the next begins there."""
+    """A call that blocks for 0.3 s: the window ends when it returned, and the next begins there."""
     clock = Clock()
 
     class Slow(FakeNvml):

@@ -212,10 +212,36 @@ def test_crashes_long_ago_are_forgiven() -> None:
     assert [budget.spend(100.0 + s) for s in (1.0, 2.0, 3.0, 4.0)][-1] is None
 
 
-def test_silence_shows_within_three_seconds_at_the_default_interval() -> None:
-    assert 1.5 <= late_after_s(1.0) < 3.0
-    assert late_after_s(0.1) == 1.5
-    assert late_after_s(10.0) < 30.0
+STAMPS = """
+import mmap
+view = memoryview(mmap.mmap(int(os.environ["ADVISOR_PHASE_FD"]), mmap.PAGESIZE)).cast("d")
+def at(phase, since): view[0], view[1] = since, phase
+"""
+
+
+def test_a_call_that_does_not_return_is_seen_long_before_a_frame_is_due() -> None:
+    hang = STAMPS + "at(2, time.monotonic()); time.sleep(60)"
+    with supervised(script(hang), late_s=3600.0) as messages:
+        until(lambda: gaps(messages))
+        seen_at = time.time()
+    (gap,) = gaps(messages)
+    assert gap.reason.startswith("driver not answering since ")
+    assert 1.0 < seen_at - gap.t_s < PATIENCE_S
+
+
+def test_slow_calls_are_no_gap_until_a_frame_is_late() -> None:
+    slow = STAMPS + "while True: at(1, time.monotonic()); time.sleep(0.02)"
+    with supervised(script(slow), late_s=2.5, kill_after_s=0.1) as messages:
+        until(lambda: gaps(messages))
+        time.sleep(1.0)
+    (gap,) = gaps(messages)
+    assert gap.reason.startswith("driver answers too slowly for a sample since ")
+    assert sum(isinstance(m, Frame) for m in messages) == 1, "a slow driver is not killed"
+
+
+def test_a_frame_may_be_late_by_three_intervals() -> None:
+    assert late_after_s(1.0) == 10.0
+    assert late_after_s(10.0) == 30.0
 
 
 def test_the_command_keeps_the_working_folder_out() -> None:
