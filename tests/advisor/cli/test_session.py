@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -26,7 +27,8 @@ from advisor.cli.session import (
 from advisor.config import Config
 from advisor.monitor import Monitor
 from advisor.telemetry.feed import NoFeedError
-from advisor.telemetry.records import End, Gap, Hello
+from advisor.telemetry.recording import Recorder, ReplayFeed
+from advisor.telemetry.records import End, Gap, Hello, Message
 from tests.advisor.cli.feeds import CannedFeed, InterruptedFeed
 from tests.advisor.streams import T0, device, frames, hello, process
 
@@ -68,6 +70,24 @@ def test_a_driver_that_never_answers_ends_on_time_and_cannot_be_measured(
     assert exit_of(outcome) is ExitCode.CANNOT_MEASURE
     assert "driver not answering since 14:02:31" in capsys.readouterr().err
     assert {v.class_ for v in diagnosis_of(monitor, outcome).verdicts} == {"unknown"}
+
+
+@pytest.mark.parametrize(("ends", "silent_s"), [([], 0.0), ([End(t_s=T0 + 10, reason="stopped")], 2.0)])
+def test_a_recording_that_ends_in_a_silence_is_no_longer_than_recorded(
+    tmp_path: Path, ends: list[Message], silent_s: float
+) -> None:
+    silence = Gap(t_s=T0 + 8, kind="silent", reason="driver not answering since 22:13:28")
+    with Recorder(tmp_path / "x.jsonl") as recorder:
+        for message in (HELLO, *frames(BUSY, 8, *HELLO.devices), silence, *ends):
+            recorder.write(message)
+    feed = ReplayFeed(tmp_path / "x.jsonl", speed=0)
+    monitor = monitor_for(feed.start())
+    found = diagnosis_of(monitor, collect(feed, monitor, HELLO, None, label=""))
+    assert found.provenance.t_end_s == T0 + 8 + silent_s
+    for verdict in found.verdicts:
+        assert verdict.shares["unknown"] == pytest.approx(silent_s / (8 + silent_s), abs=0.02)
+        assert verdict.shares["memory"] > 0.7
+        assert f"has not answered for {silent_s:.0f} s" in " ".join(verdict.unknown_because)
 
 
 def test_a_silence_that_ended_is_no_failure() -> None:

@@ -9,19 +9,21 @@ import time
 from pathlib import Path
 from types import ModuleType
 
+import msgspec
 import pytest
 
 from advisor.cli import output, replaying, screen, start
 from advisor.cli.app import run_cli
 from advisor.cli.delivery import Delivery
 from advisor.cli.replaying import wants_screen
+from advisor.config import Config
 from advisor.monitor import Monitor
 from advisor.reports.json import decode
 from advisor.telemetry.feed import Feed, NoFeedError
-from advisor.telemetry.records import End, Hello
+from advisor.telemetry.records import End, Frame, Hello
 from tests.advisor.cli.feeds import CannedFeed
 from tests.advisor.cli.harness import ADVISOR, on_simulated
-from tests.advisor.streams import T0, device, frames, hello
+from tests.advisor.streams import T0, device, frames, hello, process
 from tests.conftest import NvmlStub
 
 HELLO = hello(device(0))
@@ -86,6 +88,34 @@ def test_a_terminal_gets_the_screen(monkeypatch: pytest.MonkeyPatch, opened: lis
     assert monitor.options.window_s == 60.0
     assert monitor.options.price_flag == 3.0
     assert monitor.options.command == "advisor diagnose --duration 5s --gpu 0 --price 3"
+    assert feed.closed >= 1
+
+
+@pytest.mark.parametrize("redact", [True, False])
+def test_the_screens_recordings_are_redacted_as_configured(tmp_path: Path, redact: bool) -> None:
+    sink = start.recorder_maker(Config(redact=redact))(tmp_path / "x.jsonl")
+    sink.write(HELLO)
+    (frame,) = frames(BUSY, 1)
+    assert isinstance(frame, Frame)
+    named = (process(user="alice", command="train --api-key hf_abcdefghijklmnopqrstuv"),)
+    sink.write(msgspec.structs.replace(frame, processes=named))
+    sink.close()
+    text = (tmp_path / "x.jsonl").read_text()
+    assert ("alice" in text, "hf_abc" in text) == (not redact, not redact)
+
+
+@pytest.mark.parametrize("redact", [True, False])
+def test_the_screen_is_told_whether_to_redact(monkeypatch: pytest.MonkeyPatch, redact: bool) -> None:
+    told: dict[str, object] = {}
+
+    def run_tui(_source: object, **options: object) -> int:
+        told.update(options)
+        return 0
+
+    monkeypatch.setattr("advisor.tui.run_tui", run_tui)
+    feed = CannedFeed(HELLO)
+    assert screen.open_screen(feed, Monitor(), HELLO, Config(redact=redact)) == 0
+    assert told["redact"] is redact
     assert feed.closed >= 1
 
 

@@ -160,7 +160,10 @@ def test_a_loop_goes_on_in_time_and_marks_its_seam(path: Path, clock: Clock) -> 
     assert again.t_s == again.samples[0].t_s == again.samples[0].gpm[0].t_s == 1010.0
     assert again.host is not None
     assert again.host.t_s == 1010.0
-    assert [message.t_s for message in messages if isinstance(message, Gap)][:2] == [1009.0, 1019.0]
+    seams = [place for place, message in enumerate(messages) if isinstance(message, Gap)]
+    assert [messages[place].t_s for place in seams[:2]] == [1009.0, 1019.0]
+    assert {message.kind for message in messages if isinstance(message, Gap)} == {"paused"}
+    assert all(isinstance(messages[place + 1], Frame) for place in seams)
     assert 0 <= replay.position_s <= replay.duration_s
 
 

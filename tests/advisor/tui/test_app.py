@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import stat
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -14,7 +16,8 @@ import pytest
 
 from advisor.snapshot import Snapshot
 from advisor.tui import run_tui
-from advisor.tui.app import AdvisorApp, TuiOptions
+from advisor.tui.app import REDRAW_S, AdvisorApp, TuiOptions
+from advisor.tui.messages import RecordingChanged
 from advisor.tui.screens.overview import OverviewScreen
 from tests import factories as make
 from tests.advisor.tui import fakes
@@ -42,6 +45,90 @@ async def test_pause_freezes_what_is_shown_and_space_goes_on() -> None:
         await until(pilot, lambda: app.snapshot is source.now, "going on")
         assert source.paused == [True, False]
         assert "LIVE  22:15:20" in screen_lines(app)[0]
+
+
+async def test_keys_are_worked_off_in_their_order_one_at_a_time(tmp_path: Path) -> None:
+    gate = threading.Event()
+
+    class Slow(fakes.FakeSource):
+        def pause(self, on: bool) -> None:
+            gate.wait(30 if on else 0)
+            super().pause(on)
+
+        def start_recording(self, path: Path) -> None:
+            assert len(self.recordings) == self.stopped, "a recording was left behind"
+            super().start_recording(path)
+
+    source = Slow()
+    async with running(source, options(tmp_path)) as (app, pilot):
+        await pilot.press("space", "space", "space", "space", "r", "r", "r")
+        assert (source.paused, source.recordings, app.paused) == ([], [], False)
+        gate.set()
+        await until(pilot, lambda: len(source.recordings) == 2, "all of it")
+        assert source.paused == [True, False, True, False]
+        await until(pilot, lambda: app.recording == source.recordings[-1], "the badge")
+        assert source.stopped == 1
+
+
+async def test_quitting_does_what_was_asked_before(tmp_path: Path) -> None:
+    gate = threading.Event()
+
+    class Slow(fakes.FakeSource):
+        def pause(self, on: bool) -> None:
+            gate.wait(30)
+            super().pause(on)
+
+    source = Slow()
+    async with running(source, options(tmp_path)) as (app, pilot):
+        await pilot.press("space", "e", "q")
+        gate.set()
+        await until(pilot, lambda: not app.is_running, "the end")
+    deadline = time.monotonic() + 10
+    while len(list(tmp_path.glob("*.json"))) < 1 and time.monotonic() < deadline:
+        await asyncio.sleep(0.01)
+    assert len(list(tmp_path.glob("*.json"))) == 1
+
+
+async def test_news_is_drawn_at_once_and_asked_for_no_more_often_than_can_be_read() -> None:
+    class Counting(fakes.FakeSource):
+        asked = 0
+
+        def snapshot(self) -> Snapshot:
+            self.asked += 1
+            return super().snapshot()
+
+    source = Counting()
+    async with running(source, TuiOptions(interval_s=3600.0)) as (app, pilot):
+        assert source.changed is not None
+        source.now = fakes.node(61, stale="driver not answering since 22:14:20")
+        source.changed.set()
+        await until(pilot, lambda: "driver not answering" in screen_text(app), "the notice")
+        begin, before = time.monotonic(), source.asked
+        while time.monotonic() - begin < 0.7:
+            source.changed.set()
+            await asyncio.sleep(0.005)
+        assert source.asked - before <= 2 + (time.monotonic() - begin) / REDRAW_S
+
+
+async def test_a_recording_that_ended_before_its_begin_was_told_shows_no_badge(tmp_path: Path) -> None:
+    source = fakes.FakeSource()
+    async with running(source, options(tmp_path)) as (app, pilot):
+        source.recording_problem = "the disk is full"
+        app.post_message(RecordingChanged(tmp_path / "x.jsonl"))
+        await until(pilot, lambda: "the disk is full" in notices(app), "the notice")
+        assert app.recording is None
+        await pilot.press("r")
+        await until(pilot, lambda: app.recording is not None, "the next recording")
+
+
+async def test_export_keeps_names_where_redaction_is_off(tmp_path: Path) -> None:
+    unredacted = TuiOptions(interval_s=0.02, folder=tmp_path, redact=False)
+    async with running(fakes.FakeSource(), unredacted) as (_, pilot):
+        await pilot.press("e")
+        await until(pilot, lambda: bool(list(tmp_path.glob("*.json"))), "the export")
+        (data,) = tmp_path.glob("*.json")
+        users = {verdict["workload"]["user"] for verdict in json.loads(data.read_text())["verdicts"][:1]}
+        assert not any(user.startswith("user:") for user in users)
 
 
 async def test_export_writes_redacted_markdown_and_json(tmp_path: Path) -> None:
