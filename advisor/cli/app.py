@@ -27,7 +27,7 @@ click.rich_click.COMMAND_GROUPS = {
 }
 EPILOG = (
     "Exit codes: 0 fine, 1 findings at or over --fail-on, 2 usage or bad input, 3 cannot measure, "
-    "130 interrupted. Results go to stdout, everything else to stderr."
+    "70 a defect in advisor, 130 interrupted. Results go to stdout, everything else to stderr."
 )
 
 

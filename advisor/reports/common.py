@@ -81,8 +81,25 @@ def is_node(diagnosis: Diagnosis) -> bool:
 
 
 def ranked(findings: Sequence[Finding]) -> list[Finding]:
-    """By dollars an hour, then by share of paid time."""
-    return sorted(findings, key=lambda f: (-(f.usd_h or 0.0), -f.share, f.gpu, f.code))
+    """Critical ones first: a failing card may cost nothing yet. Then by dollars an hour, then by share."""
+    return sorted(
+        findings, key=lambda f: (f.severity != "critical", -(f.usd_h or 0.0), -f.share, f.gpu, f.code)
+    )
+
+
+def criticals(findings: Sequence[Finding]) -> int:
+    """How many are critical: those are left out last."""
+    return sum(finding.severity == "critical" for finding in findings)
+
+
+def overlap(diagnosis: Diagnosis) -> str:
+    """That several findings may claim the same money, where there are several on one device."""
+    costly = [f.key for f in diagnosis.findings if f.share > 0 or f.usd_h]
+    if len(costly) == len(set(costly)):
+        return ""
+    if any(f.usd_h for f in diagnosis.findings):
+        return "Dollars of findings on one GPU may overlap; only the ladder sums to the bill."
+    return "Shares of findings on one GPU may overlap; only the ladder sums to 100 %."
 
 
 def rows_by_key(diagnosis: Diagnosis) -> dict[str, LadderRow]:

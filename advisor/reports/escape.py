@@ -6,7 +6,6 @@ lone surrogates included. Call the one for the place, once, on the raw text.
 
 from __future__ import annotations
 
-import html as _html
 import re
 import unicodedata
 
@@ -48,16 +47,6 @@ def _terminal_char(char: str) -> str:
     if char in _INVISIBLE or unicodedata.category(char) == "Cf":
         return ""
     return char if char.isprintable() else REPLACEMENT
-
-
-def rich(text: str) -> str:
-    """`terminal`, with every square bracket escaped so that neither Rich nor Textual reads markup in it."""
-    return re.sub(r"(\\*)\[", r"\1\1\\[", _no_trailing_backslash(terminal(text)))
-
-
-def _no_trailing_backslash(text: str) -> str:
-    """A space after a final backslash: it would escape whatever markup the caller puts next."""
-    return text + " " if text.endswith("\\") else text
 
 
 def markdown(text: str) -> str:
@@ -108,8 +97,3 @@ def jira(text: str) -> str:
 
 def _entity(match: re.Match[str]) -> str:
     return f"&#{ord(match[0])};"
-
-
-def html(text: str) -> str:
-    """Text for an HTML element or a quoted attribute."""
-    return _html.escape(terminal(text), quote=True)

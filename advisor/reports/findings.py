@@ -11,6 +11,7 @@ import msgspec
 from advisor.document import Diagnosis
 from advisor.reports.common import CELL, SENTENCE, Style, row_name, rows_by_key
 from advisor.reports.figures import UNITS, factor, fraction, percent, usd, value
+from advisor.reports.ladders import shown_usd
 from rules.finding import Effect, Finding
 from rules.verdict import EvidenceItem
 
@@ -50,7 +51,7 @@ def view(finding: Finding, diagnosis: Diagnosis, style: Style) -> FindingView:
     return FindingView(
         code=style.text(finding.code, 40),
         title=style.text(finding.title, CELL),
-        facts=_facts(finding, style),
+        facts=_facts(finding, diagnosis, style),
         claim=style.prose(finding.claim),
         evidence=evidence_rows(finding.evidence[:MAX_EVIDENCE], style),
         more_evidence=max(0, len(finding.evidence) - MAX_EVIDENCE),
@@ -80,11 +81,14 @@ def _value(item: EvidenceItem, style: Style) -> str:
     return shown if isinstance(item.value, float | int) and item.unit in UNITS else style.text(shown, 80)
 
 
-def worth(finding: Finding) -> str:
-    """What is at stake, in dollars where a price is known."""
-    if finding.usd_h is None:
+def worth(finding: Finding, diagnosis: Diagnosis) -> str:
+    """What is at stake, in dollars where a price is known; empty for what costs nothing yet."""
+    dollars = shown_usd(finding, diagnosis)
+    if not dollars and not finding.share:
+        return ""
+    if dollars is None:
         return f"{percent(finding.share)} of paid time"
-    return f"up to {usd(finding.usd_h)}/h, {percent(finding.share)} of paid time"
+    return f"up to {usd(dollars)}/h, {percent(finding.share)} of paid time"
 
 
 def checks(finding: Finding, diagnosis: Diagnosis) -> list[str]:
@@ -98,30 +102,22 @@ def checks(finding: Finding, diagnosis: Diagnosis) -> list[str]:
     return commands
 
 
-def _facts(finding: Finding, style: Style) -> tuple[str, ...]:
+def _facts(finding: Finding, diagnosis: Diagnosis, style: Style) -> tuple[str, ...]:
     who = "the job's owner can act" if finding.owner == "job" else "the fleet's operator can act"
     place = row_name(finding.gpu, finding.mig, style)
-    return (
-        place,
-        f"severity {finding.severity}",
-        worth(finding),
-        f"confidence {fraction(finding.confidence)}",
-        who,
-    )
+    stake = worth(finding, diagnosis)
+    sure = f"confidence {fraction(finding.confidence)}"
+    return (place, f"severity {finding.severity}", *([stake] if stake else []), sure, who)
 
 
 def _expect(finding: Finding, diagnosis: Diagnosis, style: Style) -> str:
     if finding.effect is None:
-        most = worth(finding)
-        return (
-            f"{most if finding.usd_h is not None else f'up to {most}'}."
-            if finding.usd_h or finding.share
-            else ""
-        )
+        most = worth(finding, diagnosis)
+        return (f"{most}." if finding.usd_h is not None else f"up to {most}.") if most else ""
     row = rows_by_key(diagnosis).get(finding.key)
     price = row.price_usd_h if row else None
     effect = finding.effect
-    said = f"{_times(effect)}{_dollars(effect, price, finding.usd_h)}.{_bound(effect)}"
+    said = f"{_times(effect)}{_dollars(effect, price, shown_usd(finding, diagnosis))}.{_bound(effect)}"
     return f"{said} Basis: {style.prose(effect.basis, SENTENCE)}" if effect.basis else said
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import msgspec
@@ -10,7 +11,7 @@ from advisor.document import Diagnosis
 from advisor.reports.common import CELL, Style
 from advisor.reports.figures import fraction, percent, usd
 from rules.economics import split_cents
-from rules.finding import TERMS, LadderRow
+from rules.finding import TERMS, Finding, LadderRow
 from rules.headline import cause_words
 from rules.verdict import Verdict
 
@@ -85,6 +86,21 @@ def ladder(diagnosis: Diagnosis, style: Style) -> Ladder:
         price=_price_source(priced, style),
         unpriced=len(rows) - len(used),
     )
+
+
+def shown_usd(finding: Finding, diagnosis: Diagnosis) -> float | None:
+    """A finding's dollars; those of the table where it stands for a whole term of the one row in it.
+
+    Rounded by itself, it could differ from its own line by a cent.
+    """
+    if finding.usd_h is None or len(diagnosis.ladder) != 1:
+        return finding.usd_h
+    row = diagnosis.ladder[0]
+    if row.key != finding.key or row.terms is None or row.price_usd_h is None:
+        return finding.usd_h
+    table = cents(row.terms, row.price_usd_h)
+    same = (term for term, usd_h in row.terms.items() if math.isclose(usd_h, finding.usd_h, rel_tol=1e-9))
+    return next((table[term] for term in same), finding.usd_h)
 
 
 def unpriced(count: int) -> str:

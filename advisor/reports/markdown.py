@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-import msgspec
-
 from advisor.document import Diagnosis
 from advisor.reports import sources
-from advisor.reports.common import is_node, labels, ranked, width_of
+from advisor.reports.common import criticals, is_node, labels, overlap, ranked, width_of
 from advisor.reports.findings import EvidenceRow, FindingView, view
 from advisor.reports.fitting import Fitted, Part, fit
 from advisor.reports.ladders import Ladder, ladder, unpriced
@@ -45,14 +43,6 @@ def render_markdown(diagnosis: Diagnosis, flavor: Flavor = "github", limit: int 
     return _Ticket(diagnosis, GitHub() if flavor == "github" else Jira(), limit).render()
 
 
-class _Kept(msgspec.Struct, frozen=True):
-    """A finding whose text was made, with its rank among all."""
-
-    rank: int
-    critical: bool
-    part: Part
-
-
 class _Ticket:
     """One rendering."""
 
@@ -66,8 +56,8 @@ class _Ticket:
         kept = self._findings()
         unmade = len(self.d.findings) - len(kept)
         tail = [self._devices(), self._readings(), self._notes(), self._provenance(), self._made()]
-        parts = [Part(sizes=(self._head(),)), *(k.part for k in kept), *tail]
-        fitted = fit(parts, _steps(kept, len(parts)), self.limit)
+        parts = [Part(sizes=(self._head(),)), *kept, *tail]
+        fitted = fit(parts, _steps(len(kept), criticals(self.d.findings)), self.limit)
         after = 1 + len(kept)
         pieces = [*fitted.texts[:after], self._left_out(fitted, unmade), *fitted.texts[after:]]
         return "".join(pieces).rstrip("\n") + "\n"
@@ -77,7 +67,8 @@ class _Ticket:
         first, second = title(self.d, style)
         found = labels(self.d, style)
         head = m.label(" ".join(found)) if found else ""
-        body = m.paragraph("No findings: no rule saw a cost worth naming.") if not self.d.findings else ""
+        said = overlap(self.d) if self.d.findings else "No findings: no rule saw a cost worth naming."
+        body = m.paragraph(said) if said else ""
         return head + m.heading(2, f"{first} {second}") + self._ladder(ladder(self.d, style)) + body
 
     def _ladder(self, table: Ladder) -> str:
@@ -97,19 +88,17 @@ class _Ticket:
         drawn = self.m.table(heads, rows)
         return drawn + (self.m.paragraph(unpriced(table.unpriced)) if table.unpriced else "")
 
-    def _findings(self) -> list[_Kept]:
-        """Texts of the findings that can fit at all, in the order shown: critical ones are made first."""
-        order = sorted(
-            enumerate(ranked(self.d.findings)), key=lambda pair: (pair[1].severity != "critical", pair[0])
-        )
-        kept, total = [], 0
-        for rank, finding in order:
+    def _findings(self) -> list[Part]:
+        """Texts of the findings that can fit at all, in the order shown."""
+        kept: list[Part] = []
+        total = 0
+        for finding in ranked(self.d.findings):
             if total > self.limit:
                 break
             part = self._finding(finding)
             total += width_of(part.sizes[1])
-            kept.append(_Kept(rank, finding.severity == "critical", part))
-        return sorted(kept, key=lambda k: k.rank)
+            kept.append(part)
+        return kept
 
     def _finding(self, finding: Finding) -> Part:
         seen = view(finding, self.d, self.m.style)
@@ -222,17 +211,20 @@ class _Ticket:
         )
 
 
-def _steps(kept: Sequence[_Kept], count: int) -> Iterator[tuple[int, int]]:
-    """What gives way, in order. After head and findings come devices, readings, notes, provenance, made."""
-    order = sorted(range(len(kept)), key=lambda i: (kept[i].critical, -kept[i].rank))
-    drop = [1 + i for i in order]
-    devices, readings, notes, provenance, made = range(count - 5, count)
-    smaller = max(0, len(drop) - KEPT_FINDINGS)
-    yield from ((i, 2) for i in drop[:smaller])
-    yield from ((i, 1) for i in drop[smaller:])
+def _steps(findings: int, critical: int) -> Iterator[tuple[int, int]]:
+    """What gives way, in order, of parts that are the head, findings, devices, readings, notes, ...
+
+    Findings stand most important first: all but a few go before anything else, critical ones last.
+    """
+    devices, readings, notes, provenance, made = range(1 + findings, 6 + findings)
+    first = range(1, 1 + min(findings, max(KEPT_FINDINGS, critical)))
+    urgent = range(1, 1 + min(findings, critical))
+    yield from ((i, 2) for i in range(findings, len(first), -1))
+    yield from ((i, 1) for i in reversed(first))
     yield from ((readings, 1), (provenance, 1), (devices, 1), (devices, 2), (notes, 1))
-    yield from ((i, 2) for i in drop[smaller:])
+    yield from ((i, 2) for i in range(len(first), len(urgent), -1))
     yield from ((devices, 3), (provenance, 2), (made, 1), (notes, 2))
+    yield from ((i, 2) for i in reversed(urgent))
 
 
 def _cells(row: EvidenceRow) -> list[str]:

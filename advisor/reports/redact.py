@@ -83,6 +83,9 @@ _TOKEN_SHAPES = re.compile(
     r"|npm_[A-Za-z0-9]{20,}|pypi-[\w-]{20,}|dckr_pat_[\w-]{16,}|wandb_v\d_\w{20,}|local-[0-9a-f]{40}"
     r"|eyJ[\w-]{6,}\.[\w-]{6,}(?:\.[\w-]*)?"
 )
+# What follows `-p` and is no password: another flag, a number or port, a path.
+_NO_PASSWORD = re.compile(r"-.*|[\d.:]{1,32}|(?:~|\.{1,2})?/.*|\Z", re.DOTALL)
+_NUMERIC_IDS = re.compile(r"\d+:\d+")
 _HOME = re.compile(r"(?P<root>/(?:home|Users)/)(?!~)[^/\s\"':,;=]+")
 
 
@@ -110,19 +113,38 @@ def _is_count(name: str, value: str) -> bool:
     return bool(_COUNT_NAME.search(name) and _COUNT.fullmatch(value.strip("\"'")))
 
 
-def redact_command(argv: Sequence[str]) -> tuple[str, int]:
-    """A command as one shell line with its secrets replaced by REDACTED, and how many were.
+def redact_line(line: str) -> tuple[str, list[str]]:
+    """A shell line as `redact_command` leaves it; as `redact_text` does where it is no shell line.
 
-    Home directories are shortened to `~`. The line can be run again once the secrets are put back.
+    A second pass finds nothing more.
+    """
+    kinds: list[str] = []
+    for _ in range(8):
+        try:
+            clean, found = redact_command(shlex.split(line))
+        except ValueError:  # a quote that never closes
+            clean, found = redact_text(line)
+        kinds += found
+        if clean == line:
+            break
+        line = clean
+    return line, kinds
+
+
+def redact_command(argv: Sequence[str]) -> tuple[str, list[str]]:
+    """A command as one shell line with its secrets replaced by REDACTED, and the kind of each.
+
+    Home directories are shortened to `~`. The line can be run again once the secrets are put back. Word by
+    word more is known than of free text: which flag a value belongs to, and where it ends.
     """
     words: list[str] = []
-    count = 0
+    kinds: list[str] = []
     for position, word in enumerate(argv):
         clean, found = _redact_word(argv[position - 1] if position else "", word)
         words.append(clean)
-        count += found
-    line, kinds = redact_text(" ".join(_quote(word) for word in words))
-    return line, count + sum(kind in SECRET_KINDS for kind in kinds)
+        kinds += found
+    line, more = redact_text(" ".join(_quote(word) for word in words))
+    return line, kinds + more
 
 
 def _quote(word: str) -> str:
@@ -130,19 +152,20 @@ def _quote(word: str) -> str:
     return word if re.fullmatch(r"[\w@%+=:,./~-]+", word) else shlex.quote(word)
 
 
-def _redact_word(previous: str, word: str) -> tuple[str, int]:
+def _redact_word(previous: str, word: str) -> tuple[str, list[str]]:
     """One argument, given the one before it, which may be the flag it belongs to."""
     if word == REDACTED:
-        return word, 0
+        return word, []
     if _takes_secret(previous) and not word.startswith("--") and not _is_count(previous, word):
-        return REDACTED, 1
-    if previous in ("-u", "--user", "--proxy-user") and ":" in word:
-        return REDACTED, 1
+        return REDACTED, ["named secret"]
+    if previous == "-p" and not _NO_PASSWORD.fullmatch(word):
+        return REDACTED, ["named secret"]
+    if previous in ("-u", "--user", "--proxy-user") and ":" in word and not _NUMERIC_IDS.fullmatch(word):
+        return REDACTED, ["named secret"]
     name, equals, value = word.partition("=")
     if equals and value != REDACTED and _is_plain_secret(name, value):
-        return f"{name}={REDACTED}", 1
-    text, kinds = redact_text(word)
-    return text, sum(kind in SECRET_KINDS for kind in kinds)
+        return f"{name}={REDACTED}", ["named secret"]
+    return redact_text(word)
 
 
 def _takes_secret(flag: str) -> bool:
@@ -308,6 +331,7 @@ def redact_diagnosis(diagnosis: Diagnosis, keep: bool = False) -> Diagnosis:
         if verdict["workload"] is not None and verdict["workload"]["user"]:
             verdict["workload"]["user"] = user_hash(verdict["workload"]["user"])
     provenance = document["provenance"]
+    provenance["command"] = walker.command(diagnosis.provenance.command)
     provenance["host"] = _hashed_host(diagnosis.provenance.host)
     provenance["redacted"] = _merged(diagnosis.provenance.redacted, walker.summary())
     return msgspec.convert(document, type(diagnosis))
@@ -329,6 +353,12 @@ class _Walker:
         if isinstance(node, list | tuple):
             return [self.walk(value) for value in node]
         return node
+
+    def command(self, line: str) -> str:
+        """A command line, whose words tell more than its text: what only they gave away is counted too."""
+        clean, kinds = redact_line(line)
+        self._kinds.update(Counter(kinds) - Counter(redact_text(line)[1]))
+        return self._without_users(clean)
 
     def _text(self, text: str) -> str:
         if text not in self._clean:

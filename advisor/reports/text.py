@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from advisor.document import Diagnosis
 from advisor.reports import sources
-from advisor.reports.common import Style, is_node, labels, ranked
+from advisor.reports.common import Style, criticals, is_node, labels, overlap, ranked
 from advisor.reports.escape import terminal
 from advisor.reports.findings import EvidenceRow, FindingView, view
 from advisor.reports.ladders import Ladder, ladder, unpriced
@@ -134,11 +134,13 @@ def _findings(d: Diagnosis) -> list[RenderableType]:
     if not d.findings:
         return [_head("No findings"), _text("No rule saw a cost worth naming.")]
     found = ranked(d.findings)
-    parts = [part for finding in found[:MAX_FINDINGS] for part in _finding(finding, d)]
-    more = len(found) - MAX_FINDINGS
-    return parts + (
-        [_text(f"\n{more} smaller findings left out; they are in the JSON.", "bold")] if more > 0 else []
-    )
+    shown = max(MAX_FINDINGS, criticals(found))
+    said: list[RenderableType] = [_text(f"\n{overlap(d)}", "dim")] if overlap(d) else []
+    parts = said + [part for finding in found[:shown] for part in _finding(finding, d)]
+    more = len(found) - shown
+    if more > 0:
+        parts.append(_text(f"\n{more} smaller finding{'s' * (more > 1)} left out; the JSON has all.", "bold"))
+    return parts
 
 
 def _finding(finding: Finding, d: Diagnosis) -> list[RenderableType]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from advisor.document import Diagnosis
 from advisor.reports.common import SENTENCE, Style, is_node, ranked, worst
 from advisor.reports.figures import fraction, percent, usd
-from advisor.reports.ladders import Ladder, ladder
+from advisor.reports.ladders import Ladder, ladder, shown_usd
 from rules.finding import Finding
 from rules.headline import WORDS, headline, row_name
 from rules.verdict import Verdict
@@ -88,14 +88,26 @@ def _count(diagnosis: Diagnosis) -> str:
 
 
 def _main(diagnosis: Diagnosis, verdict: Verdict, style: Style) -> str:
-    """What the largest finding could win back, and where, unless the sentence has just named the place."""
+    """The first finding, and what the largest could win back; where, unless that has just been named."""
     found = ranked(diagnosis.findings)
-    return f"; {_worth(found[0], found[0].key != verdict.key, style)}" if found else ""
+    if not found:
+        return ""
+    if found[0].severity != "critical":
+        return f"; {_worth(found[0], diagnosis, verdict, style)}"
+    urgent = f"; critical: {_place(found[0], verdict, style)} ({style.text(found[0].title, 120)})"
+    rest = [f for f in found if f.severity != "critical" and (f.usd_h or f.share)]
+    return urgent + (f"; {_worth(rest[0], diagnosis, verdict, style)}" if rest else "")
 
 
-def _worth(finding: Finding, elsewhere: bool, style: Style) -> str:
+def _place(finding: Finding, verdict: Verdict, style: Style) -> str:
+    elsewhere = finding.key != verdict.key
     where = f" on {style.text(row_name(finding.gpu, finding.mig), 80)}" if elsewhere else ""
-    code = style.text(finding.code, 40)
-    if finding.usd_h is None:
-        return f"{code}{where} stands for {percent(finding.share)}"
-    return f"{code}{where} could win back up to {usd(finding.usd_h)} per hour"
+    return f"{style.text(finding.code, 40)}{where}"
+
+
+def _worth(finding: Finding, diagnosis: Diagnosis, verdict: Verdict, style: Style) -> str:
+    place = _place(finding, verdict, style)
+    dollars = shown_usd(finding, diagnosis)
+    if dollars is None:
+        return f"{place} stands for {percent(finding.share)}"
+    return f"{place} could win back up to {usd(dollars)} per hour"

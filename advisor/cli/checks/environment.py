@@ -16,7 +16,7 @@ MIN_FREE_BYTES = 100 << 20
 
 def environment_checks(env: Mapping[str, str] = os.environ) -> list[Check]:
     """terminal, config and storage."""
-    return [_terminal(env), _config(env), _storage()]
+    return [_terminal(env), _config(env), storage(Path.cwd())]
 
 
 def _terminal(env: Mapping[str, str]) -> Check:
@@ -44,20 +44,13 @@ def _config(env: Mapping[str, str]) -> Check:
     return ok("config", config.path if config.exists else f"defaults; there is no {config.path}")
 
 
-def _storage() -> Check:
-    from advisor.locations import state_dir
-
-    folder = _nearest(state_dir())
+def storage(folder: Path) -> Check:
+    """Whether recordings and exports can be written where the person stands."""
     if not os.access(folder, os.W_OK):
         return warn(
-            "storage", f"{folder} cannot be written", "Set XDG_STATE_HOME to a folder you may write to."
+            "storage", f"{folder} cannot be written", "Record and export from a folder you may write to."
         )
     free = shutil.disk_usage(folder).free
     if free < MIN_FREE_BYTES:
         return warn("storage", f"{folder} has {free >> 20} MiB left", "Free some space before recording.")
-    return ok("storage", f"{state_dir()}, {free >> 30} GiB free")
-
-
-def _nearest(path: Path) -> Path:
-    """The path, or the closest folder above it that exists."""
-    return next(folder for folder in (path, *path.parents) if folder.exists())
+    return ok("storage", f"{folder}, {free >> 30} GiB free")

@@ -12,7 +12,7 @@ import pytest
 
 from advisor.cli.app import run_cli
 from advisor.cli.checks.check import Check, fail, ok, skip, warn
-from advisor.cli.checks.environment import environment_checks
+from advisor.cli.checks.environment import environment_checks, storage
 from advisor.cli.checks.every import as_text
 from advisor.cli.checks.host import FIRST_PID_NAMESPACE, host_checks
 from advisor.cli.checks.libraries import library_checks, torch_cuda
@@ -270,3 +270,11 @@ def test_a_broken_configuration_fails(tmp_path: Path) -> None:
     check = by_id(environment_checks({"ADVISOR_CONFIG": str(path)}))["config"]
     assert check.status == "fail"
     assert "theme" in check.detail
+
+
+def test_storage_is_looked_for_where_files_would_be_written(tmp_path: Path) -> None:
+    assert storage(tmp_path).status == "ok"
+    assert str(tmp_path) in storage(tmp_path).detail
+    missing = storage(tmp_path / "nowhere")
+    assert missing.status == "warn"
+    assert "cannot be written" in missing.detail

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import html as html_lib
 import re
-from html.parser import HTMLParser
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from rich.text import Text
-from textual.content import Content
 
 from advisor.reports import escape
 
@@ -145,58 +142,6 @@ def test_no_pipe_in_a_table_is_left_to_parsers_that_count_backslashes(text: str)
     assert not re.search(r"(?<!\\)\||\\\\\|", cell)
 
 
-class Tags(HTMLParser):
-    """Collects whatever is not text."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        self.found.append(tag)
-
-    def handle_comment(self, data: str) -> None:
-        self.found.append(data)
-
-    def handle_decl(self, decl: str) -> None:
-        self.found.append(decl)
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-@given(texts)
-def test_html_is_text(text: str) -> None:
-    parser = Tags()
-    parser.feed("." + escape.html(text) + ".")
-    parser.close()
-    assert parser.found == []
-    assert parser.text == f".{escape.terminal(text)}."
-    assert '"' not in escape.html(text)
-    assert "'" not in escape.html(text)
-
-
-@given(texts)
-def test_rich_and_textual_read_no_markup(text: str) -> None:
-    marked = f"[bold]{escape.rich(text)}[/bold]!"
-    drawn = Text.from_markup(marked, emoji=False)
-    assert [str(span.style) for span in drawn.spans] in (["bold"], [])
-    assert drawn.plain.endswith("!")
-    content = Content.from_markup(marked)
-    assert {str(span.style) for span in content.spans} <= {"bold"}
-    assert content.plain.endswith("!")
-
-
-@pytest.mark.parametrize("text", ["[b]x[/b]", "a[0]", "[/]", "[@click=app.quit]q", "x[y"])
-def test_rich_shows_brackets_as_they_are(text: str) -> None:
-    assert Text.from_markup(escape.rich(text)).plain == text
-    assert Content.from_markup(escape.rich(text)).plain == text
-
-
 @given(texts)
 def test_jira_holds_only_words_and_entities(text: str) -> None:
     line = escape.jira(text)
@@ -207,5 +152,5 @@ def test_jira_holds_only_words_and_entities(text: str) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_every_hostile_text_is_shown_by_every_format(text: str) -> None:
-    for shown in (escape.markdown(text), escape.markdown_code(text), escape.jira(text), escape.html(text)):
+    for shown in (escape.markdown(text), escape.markdown_code(text), escape.jira(text)):
         assert shown.isprintable() or escape.WORD_JOINER in shown

@@ -6,7 +6,8 @@ import pytest
 
 from advisor.reports.common import Style
 from advisor.reports.escape import terminal
-from advisor.reports.ladders import cents, ladder
+from advisor.reports.figures import usd
+from advisor.reports.ladders import cents, ladder, shown_usd
 from rules.finding import TERMS
 from tests.factories import make_diagnosis, make_finding, make_ladder, make_verdict
 
@@ -42,6 +43,20 @@ def test_a_finding_stands_beside_the_term_it_explains(code: str, term: str) -> N
 @pytest.mark.parametrize("code", ["DEV005", "XYZ001", ""])
 def test_other_findings_explain_no_term(code: str) -> None:
     assert all(not code or code not in where(code, term) for term in TERMS)
+
+
+def test_a_finding_that_is_a_whole_term_shows_its_cents() -> None:
+    """Three equal thirds of a dollar are 34, 33 and 33 cents in the table; each alone would round to 33."""
+    thirds = dict.fromkeys(TERMS, 0.0) | {"host_gap": 1 / 3, "throttle": 1 / 3, "useful": 1 / 3}
+    row = make_ladder(price_usd_h=1.0, shares=thirds, terms=thirds)
+    finding = make_finding(usd_h=1 / 3)
+    diagnosis = make_diagnosis(ladder=(row,), findings=[finding])
+    line = next(line for line in ladder(diagnosis, STYLE).lines if line.term == "host_gap")
+    assert line.usd == usd(shown_usd(finding, diagnosis) or 0.0) == "$0.34"
+    part = make_finding(usd_h=0.25)
+    assert shown_usd(part, diagnosis) == 0.25
+    elsewhere = make_finding(usd_h=1 / 3, gpu=1)
+    assert shown_usd(elsewhere, diagnosis) == 1 / 3
 
 
 def test_a_node_names_where_each_term_comes_from() -> None:

@@ -367,6 +367,29 @@ def test_a_critical_finding_outlives_larger_ones() -> None:
     assert "smaller findings" in text
 
 
+def test_critical_findings_stand_first_and_are_left_out_last() -> None:
+    urgent = [
+        make_finding(f"FAULT00{n}", severity="critical", usd_h=0.0, share=0.0, evidence=(), effect=None)
+        for n in range(1, 7)
+    ]
+    costly = [make_finding(usd_h=5.0, why="y" * 800) for _ in range(60)]
+    text = render_markdown(make_diagnosis(findings=[*costly, *urgent]), limit=MIN_LIMIT)
+    assert re.findall(r"^### ((?:FAULT|HOST)\d+)", text, re.M)[:6] == [f.code for f in urgent]
+    assert re.search(r"5\d smaller findings|60 smaller findings", text)
+    assert "· $0.00" not in text
+    assert "0 % of paid time" not in text[text.index("### FAULT001") :]
+
+
+def test_findings_that_overlap_are_said_to() -> None:
+    said = "Dollars of findings on one GPU may overlap"
+    assert said in render_markdown(make_diagnosis(findings=[make_finding(), make_finding("HOST006")]))
+    assert said not in render_markdown(make_diagnosis(findings=[make_finding()]))
+    apart = [make_finding(), make_finding("HOST006", gpu=1)]
+    assert said not in render_markdown(make_diagnosis(findings=apart))
+    bare = [make_finding(usd_h=None), make_finding("HOST006", usd_h=None)]
+    assert "Shares of findings on one GPU may overlap" in render_markdown(make_diagnosis(findings=bare))
+
+
 def test_a_limit_that_fits_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match=str(MIN_LIMIT)):
         render_markdown(make_diagnosis(), limit=MIN_LIMIT - 1)

@@ -19,6 +19,7 @@ from advisor.reports.redact import (
     is_secret_name,
     redact_command,
     redact_diagnosis,
+    redact_line,
     redact_message,
     redact_text,
     user_hash,
@@ -116,9 +117,9 @@ def test_redaction_of_a_command_is_idempotent(argv: list[str]) -> None:
 @given(names, odd_secrets, st.booleans())
 def test_a_secret_argument_never_survives(name: str, secret: str, joined: bool) -> None:
     argv = [f"--{name}={secret}"] if joined else [f"--{name}", secret]
-    line, count = redact_command(["python", "train.py", *argv, "--lr", "0.1"])
+    line, kinds = redact_command(["python", "train.py", *argv, "--lr", "0.1"])
     assert secret not in line
-    assert count == 1
+    assert kinds == ["named secret"]
     assert shlex.split(line)[:2] == ["python", "train.py"]
     assert line.endswith("--lr 0.1")
 
@@ -168,9 +169,40 @@ def test_known_names() -> None:
 
 
 def test_a_command_counts_its_secrets() -> None:
-    line, count = redact_command(["python", "/home/alice/t.py", "--token", "abc", "KEY=1", "--lr", "1"])
+    line, kinds = redact_command(["python", "/home/alice/t.py", "--token", "abc", "KEY=1", "--lr", "1"])
     assert line == "python ~/t.py --token REDACTED KEY=REDACTED --lr 1"
-    assert count == 2
+    assert sorted(kinds) == ["home path", "named secret", "named secret"]
+
+
+@pytest.mark.parametrize(
+    ("line", "clean"),
+    [
+        ("advisor run -- ./job -p secretpw", "advisor run -- ./job -p REDACTED"),
+        ("advisor run -- ./job --token 'two words' --lr 1", "advisor run -- ./job --token REDACTED --lr 1"),
+        ("./job --password -dash -v", "./job --password REDACTED -v"),
+        ("./job -p 8080:80 -p 22", "./job -p 8080:80 -p 22"),
+        ("mkdir -p /data/x ./y", "mkdir -p /data/x ./y"),
+        ("./job -p --fast", "./job -p --fast"),
+        ("docker run -u 1000:1000 image", "docker run -u 1000:1000 image"),
+        ("advisor diagnose --gpu 0 --duration 30s", "advisor diagnose --gpu 0 --duration 30s"),
+        ("./job 'never closed --token abc", "./job 'never closed --token REDACTED"),
+    ],
+)
+def test_a_shell_line_is_redacted_word_by_word(line: str, clean: str) -> None:
+    assert redact_line(line)[0] == clean
+    assert redact_line(clean) == (clean, [])
+
+
+@given(st.one_of(noise, plants.map(lambda plant: plant[0])))
+def test_redaction_of_a_shell_line_is_idempotent(text: str) -> None:
+    once, _ = redact_line(text)
+    assert redact_line(once) == (once, [])
+
+
+def test_the_command_of_a_document_is_redacted_word_by_word() -> None:
+    clean = redact_diagnosis(diagnosis("./job -p secretpw /home/alice/x", user=None))
+    assert clean.provenance.command == "./job -p REDACTED ~/x"
+    assert "1 command-line secret" in clean.provenance.redacted
 
 
 def test_hashes_are_stable_and_differ() -> None:

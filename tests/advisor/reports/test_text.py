@@ -98,7 +98,7 @@ def test_many_findings_are_counted() -> None:
     findings = [make_finding(usd_h=float(100 - i)) for i in range(MAX_FINDINGS + 7)]
     text = render_text(make_diagnosis(findings=findings), 80, False)
     assert text.count("HOST003 the input") == MAX_FINDINGS
-    assert "7 smaller findings left out; they are in the JSON." in text
+    assert "7 smaller findings left out; the JSON has all." in text
 
 
 def test_no_findings_and_no_rows() -> None:
@@ -134,3 +134,21 @@ def test_summary_line_is_one_printable_line(diagnosis: Diagnosis) -> None:
 def test_worst_is_named_first() -> None:
     verdicts = [make_verdict("compute", gpu=0), make_verdict("idle", gpu=1), make_verdict("host", gpu=2)]
     assert "GPU 1 (" in render_text(make_diagnosis(verdicts=verdicts), 120, False).split("Worst: ")[1][:10]
+
+
+def test_a_critical_finding_comes_first_even_when_it_costs_nothing_yet() -> None:
+    sick = make_finding(
+        "DEV006", severity="critical", title="memory errors", usd_h=0.0, share=0.0, effect=None
+    )
+    text = render_text(make_diagnosis(findings=[make_finding(), sick]), 140, False)
+    assert "critical: DEV006 (memory errors); HOST003 could win back up to $2.61 per hour." in text
+    assert text.index("\nDEV006") < text.index("\nHOST003")
+    assert "$0.00" not in text
+    assert "DEV006" in render_summary_line(make_diagnosis(findings=[make_finding(), sick]))
+
+
+def test_every_critical_finding_is_shown() -> None:
+    sick = [make_finding("DEV005", severity="critical") for _ in range(30)]
+    text = render_text(make_diagnosis(findings=[make_finding(), *sick]), 140, False)
+    assert text.count("\nDEV005") == 30
+    assert "1 smaller finding left out" in text
