@@ -1,4 +1,8 @@
-"""The host: cores, pressure, memory, disk, and the limits of this process's own cgroup."""
+"""The host: cores, pressure, memory, disk, and the limits of this process's own cgroup.
+
+Counters come from psutil. Read here are only what it lacks: pressure (PSI), throttling by the cgroup's quota,
+and facts of the node.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,9 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+import psutil
 
 from advisor.reports.redact import host_hash
 from advisor.telemetry import cgroups, procfs
@@ -23,30 +29,36 @@ NO_MEMINFO = "/proc/meminfo does not say"
 
 # Per-core time is counted in ticks of 10 ms; below five of them a share says nothing.
 _SHORTEST_S = 0.05
-_SECTOR_BYTES = 512
 # Devices that pass I/O on to others, or hold it in memory: counting them would count bytes twice.
 _STACKED_DISK = re.compile(r"loop|ram|zram|dm-|md|sr|fd|nvme\d+c\d+n")
 _PSI_SOME = re.compile(r"^some avg10=(\d{1,3}\.\d{1,4})\b", re.MULTILINE)
 _CONTAINER_MARKS = (".dockerenv", "run/.containerenv", "run/systemd/container", ".singularity.d")
 _CONTAINER_ROOT = re.compile(r"docker|containerd|/containers/|crio|kubelet|enroot|podman")
 
+# What psutil raises on files of /proc that are not there, may not be read, or say something else.
+_UNREADABLE = (OSError, psutil.Error, ValueError, TypeError, LookupError, RuntimeError)
+_Answer = TypeVar("_Answer")
+
 
 class _Core(NamedTuple):
-    busy_ticks: int
-    total_ticks: int
+    busy_s: float
+    total_s: float
 
 
 class _Look(NamedTuple):
     """What the next look's rates are taken against."""
 
     t_s: float
-    cores: dict[int, _Core]
+    cores: tuple[_Core, ...]
     disks: tuple[int, int] | None
     limits: cgroups.CpuLimits
 
 
 class HostReader:
-    """Reads the host from /proc and /sys below `root`. One reader per stream: rates need its memory."""
+    """Reads the host. One reader per stream: rates need its memory.
+
+    root: where /proc and /sys are, for what is read here; psutil goes by psutil.PROCFS_PATH.
+    """
 
     def __init__(
         self,
@@ -66,7 +78,7 @@ class HostReader:
         governor = self._governor()
         return HostInfo(
             host=host_hash(self._line("proc/sys/kernel/hostname") or platform.node() or "unknown"),
-            cores=noted(missing, "cores", len(self._cores()) or None, NO_STAT),
+            cores=noted(missing, "cores", len(_cores()) or None, NO_STAT),
             numa_nodes=noted(
                 missing, "numa_nodes", self._numa_nodes(), "/sys/devices/system/node is not here"
             ),
@@ -96,26 +108,25 @@ class HostReader:
     def sample(self) -> HostSample:
         """The node now. Rates are since the previous call; the first call has none and says so."""
         missing: dict[str, str] = {}
-        now = _Look(self._monotonic(), self._cores(), self._disks(), self._own_limits())
+        now = _Look(self._monotonic(), _cores(), self._disks(), self._own_limits())
         before, why = self._baseline(now)
-        memory = procfs.parse_fields(self._text("proc/meminfo"))
+        memory, swap = _asked(psutil.virtual_memory), _asked(psutil.swap_memory)
+        load = _asked(psutil.getloadavg)
         read, written = _disk_rates(before, now)
         no_disk = why if now.disks else "no disk is listed in /proc/diskstats"
         return HostSample(
             t_s=self._clock(),
             cpu_fracs=noted(missing, "cpu_fracs", _core_fracs(before, now), why if now.cores else NO_STAT)
             or (),
-            load_1m=noted(missing, "load_1m", self._load(), "/proc/loadavg cannot be read"),
+            load_1m=noted(missing, "load_1m", load[0] if load else None, "/proc/loadavg cannot be read"),
             psi_cpu_frac=self._pressure("cpu", missing),
             psi_io_frac=self._pressure("io", missing),
             psi_memory_frac=self._pressure("memory", missing),
             mem_used_bytes=noted(
-                missing, "mem_used_bytes", _less(memory, "MemTotal", "MemAvailable"), NO_MEMINFO
+                missing, "mem_used_bytes", memory.total - memory.available if memory else None, NO_MEMINFO
             ),
-            mem_total_bytes=noted(missing, "mem_total_bytes", _bytes(memory, "MemTotal"), NO_MEMINFO),
-            swap_used_bytes=noted(
-                missing, "swap_used_bytes", _less(memory, "SwapTotal", "SwapFree"), NO_MEMINFO
-            ),
+            mem_total_bytes=noted(missing, "mem_total_bytes", memory.total if memory else None, NO_MEMINFO),
+            swap_used_bytes=noted(missing, "swap_used_bytes", swap.used if swap else None, NO_MEMINFO),
             disk_read_bytes_s=noted(missing, "disk_read_bytes_s", read, no_disk),
             disk_write_bytes_s=noted(missing, "disk_write_bytes_s", written, no_disk),
             throttled_frac=noted(missing, "throttled_frac", *_throttled(before, now, why)),
@@ -139,29 +150,13 @@ class HostReader:
     def _line(self, name: str) -> str:
         return self._text(name).strip()
 
-    def _cores(self) -> dict[int, _Core]:
-        """Ticks of each online core. User time holds guest time already, so columns stop at `steal`."""
-        cores = {}
-        for line in self._text("proc/stat").splitlines():
-            if not line.startswith("cpu"):
-                break
-            name, *columns = line.split()
-            if name != "cpu":
-                cores[int(name[3:])] = _core([int(column) for column in columns[:8]])
-        return cores
-
     def _disks(self) -> tuple[int, int] | None:
         """Bytes read and written since boot, summed over whole physical disks."""
-        totals = [0, 0]
-        found = False
-        whole = self._whole_disks()
-        for line in self._text("proc/diskstats").splitlines():
-            fields = line.split()
-            if len(fields) >= 10 and fields[2] in whole:
-                found = True
-                totals[0] += int(fields[5]) * _SECTOR_BYTES
-                totals[1] += int(fields[9]) * _SECTOR_BYTES
-        return (totals[0], totals[1]) if found else None
+        counters = _asked(lambda: psutil.disk_io_counters(perdisk=True, nowrap=False)) or {}
+        disks = [counters[name] for name in self._whole_disks() if name in counters]
+        if not disks:
+            return None
+        return sum(disk.read_bytes for disk in disks), sum(disk.write_bytes for disk in disks)
 
     def _whole_disks(self) -> frozenset[str]:
         try:
@@ -172,10 +167,6 @@ class HostReader:
 
     def _own_limits(self) -> cgroups.CpuLimits:
         return self._cgroups.limits(self._text("proc/self/cgroup"))
-
-    def _load(self) -> float | None:
-        fields = self._text("proc/loadavg").split()
-        return float(fields[0]) if fields else None
 
     def _pressure(self, resource: str, missing: dict[str, str]) -> float | None:
         """Share of the last 10 s in which some task waited for it (Documentation/accounting/psi.rst)."""
@@ -204,22 +195,35 @@ class HostReader:
         return " and ".join(names) or None
 
 
-def _core(ticks: list[int]) -> _Core:
-    """Busy is everything but idle and waiting for I/O (columns 4 and 5 of proc_stat(5))."""
-    return _Core(busy_ticks=sum(ticks) - sum(ticks[3:5]), total_ticks=sum(ticks))
+def _asked(question: Callable[[], _Answer]) -> _Answer | None:
+    """What psutil answers; None where it cannot."""
+    try:
+        return question()
+    except _UNREADABLE:
+        return None
+
+
+def _cores() -> tuple[_Core, ...]:
+    """Time of each online core. Busy is everything but idle and waiting for I/O.
+
+    User time holds guest time already (proc_stat(5)), so columns stop at `steal`, the eighth.
+    """
+    times = _asked(lambda: psutil.cpu_times(percpu=True)) or []
+    totals = ((sum(core[:8]), core) for core in times)
+    return tuple(_Core(total_s - core.idle - core.iowait, total_s) for total_s, core in totals)
 
 
 def _core_fracs(before: _Look | None, now: _Look) -> tuple[float, ...] | None:
-    if before is None:
+    """Shares by core; None when a core came or went, since it is not said which."""
+    if before is None or len(before.cores) != len(now.cores):
         return None
-    pairs = [(before.cores[core], now.cores[core]) for core in sorted(now.cores) if core in before.cores]
-    return tuple(_busy(old, new) for old, new in pairs) or None
+    return tuple(_busy(old, new) for old, new in zip(before.cores, now.cores, strict=True)) or None
 
 
 def _busy(old: _Core, new: _Core) -> float:
     """A core that went offline and came back may count from less than before; it then reads as idle."""
-    total = new.total_ticks - old.total_ticks
-    return min(1.0, max(0.0, (new.busy_ticks - old.busy_ticks) / total)) if total > 0 else 0.0
+    total_s = new.total_s - old.total_s
+    return round(min(1.0, max(0.0, (new.busy_s - old.busy_s) / total_s)), 4) if total_s > 0 else 0.0
 
 
 def _disk_rates(before: _Look | None, now: _Look) -> tuple[float | None, float | None]:
@@ -237,14 +241,3 @@ def _throttled(before: _Look | None, now: _Look, why: str) -> tuple[float | None
     if before is None:
         return None, why
     return cgroups.throttled_frac(before.limits, now.limits, now.t_s - before.t_s), "the cgroup changed"
-
-
-def _bytes(memory: dict[str, str], name: str) -> int | None:
-    """A /proc/meminfo line such as "16384 kB", where kB means KiB."""
-    number = memory.get(name, "").partition(" ")[0]
-    return int(number) * 1024 if number.isdecimal() else None
-
-
-def _less(memory: dict[str, str], total: str, free: str) -> int | None:
-    whole, part = _bytes(memory, total), _bytes(memory, free)
-    return None if whole is None or part is None else max(0, whole - part)

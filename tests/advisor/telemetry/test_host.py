@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
 import pytest
 
 from advisor.reports.redact import host_hash
 from advisor.telemetry import cgroups
 from advisor.telemetry.host import FIRST_LOOK, PSI_OFF, TOO_SOON, HostReader
 
-MEMINFO = "MemTotal:  1000 kB\nMemFree: 100 kB\nMemAvailable: 400 kB\nSwapTotal: 50 kB\nSwapFree: 20 kB\n"
+MEMINFO = (
+    "MemTotal: 1000 kB\nMemFree: 100 kB\nMemAvailable: 400 kB\nBuffers: 1 kB\nCached: 1 kB\nShmem: 1 kB\n"
+    "Active: 1 kB\nInactive: 1 kB\nSReclaimable: 1 kB\nSlab: 1 kB\nSwapTotal: 50 kB\nSwapFree: 20 kB\n"
+)
 DISK = "{major} 0 {name} 10 0 {read} 5 10 0 {written} 5 0 0 0 0 0 0 0\n"
 
 
@@ -30,12 +34,31 @@ class Tree:
         return HostReader(self.root, clock=lambda: 1e9 + self.now, monotonic=lambda: self.now)
 
 
+def stat(*cores: str) -> str:
+    """A /proc/stat; each core in ticks: user nice system idle iowait irq softirq steal guest guest_nice."""
+    lines = [f"cpu{number} {core}" for number, core in enumerate(cores)]
+    return "\n".join(["cpu 0 0 0 0 0 0 0 0 0 0", *lines, "intr 1", ""])
+
+
+def no_load() -> tuple[float, float, float]:
+    raise OSError("no load average")
+
+
 @pytest.fixture
-def tree(tmp_path: Path) -> Tree:
-    tree = Tree(tmp_path)
-    tree.put("proc/stat", "cpu 0 0 0 0\ncpu0 100 0 100 800 0 0 0 0 50 0\ncpu1 0 0 0 1000 0 0 0 0\nintr 1\n")
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A root without anything, for psutil too."""
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path / "proc"))
+    monkeypatch.setattr(psutil, "getloadavg", no_load)
+    return tmp_path
+
+
+@pytest.fixture
+def tree(empty: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    monkeypatch.setattr(psutil, "getloadavg", lambda: (1.5, 1.0, 0.5))
+    tree = Tree(empty)
+    tree.put("proc/stat", stat("100 0 100 800 0 0 0 0 50 0", "0 0 0 1000 0 0 0 0 0 0"))
+    tree.put("proc/vmstat", "pswpin 0\npswpout 0\n")
     tree.put("proc/meminfo", MEMINFO)
-    tree.put("proc/loadavg", "1.50 1.00 0.50 2/300 4000\n")
     for resource, share in (("cpu", "12.50"), ("io", "0.00"), ("memory", "3.00")):
         tree.put(
             f"proc/pressure/{resource}",
@@ -72,8 +95,20 @@ def test_core_shares_are_of_the_time_between_looks(tree: Tree) -> None:
     reader.sample()
     tree.now += 1
     # core 0: 30 busy of 100; core 1: all of its 100 ticks waiting for I/O, which is not busy
-    tree.put("proc/stat", "cpu 0\ncpu0 120 0 110 870 0 0 0 0 60 0\ncpu1 0 0 0 1000 100 0 0 0\n")
+    tree.put("proc/stat", stat("120 0 110 870 0 0 0 0 60 0", "0 0 0 1000 100 0 0 0 0 0"))
     assert reader.sample().cpu_fracs == (0.3, 0.0)
+
+
+def test_a_core_that_goes_offline_gives_no_shares_once(tree: Tree) -> None:
+    reader = tree.reader()
+    reader.sample()
+    tree.now += 1
+    tree.put("proc/stat", stat("0 0 0 1050 50 0 0 0 0 0"))
+    sample = reader.sample()
+    assert sample.cpu_fracs == () and "offline" in sample.missing["cpu_fracs"]
+    tree.now += 1
+    tree.put("proc/stat", stat("100 0 0 1050 50 0 0 0 0 0"))
+    assert reader.sample().cpu_fracs == (1.0,)
 
 
 def test_disk_rates_count_whole_disks_once(tree: Tree) -> None:
@@ -100,15 +135,15 @@ def test_a_look_that_comes_too_soon_is_not_a_baseline(tree: Tree) -> None:
     reader = tree.reader()
     reader.sample()
     tree.now += 0.01
-    tree.put("proc/stat", "cpu 0\ncpu0 101 0 100 800\ncpu1 0 0 0 1000\n")
+    tree.put("proc/stat", stat("101 0 100 800 0 0 0 0 0 0", "0 0 0 1000 0 0 0 0 0 0"))
     assert reader.sample().missing["cpu_fracs"] == TOO_SOON
     tree.now += 1
-    tree.put("proc/stat", "cpu 0\ncpu0 150 0 100 850\ncpu1 0 0 0 1100\n")
+    tree.put("proc/stat", stat("150 0 100 850 0 0 0 0 0 0", "0 0 0 1100 0 0 0 0 0 0"))
     assert reader.sample().cpu_fracs == (0.5, 0.0)
 
 
-def test_an_empty_tree_gives_reasons_and_no_zeros(tmp_path: Path) -> None:
-    reader = HostReader(tmp_path)
+def test_an_empty_tree_gives_reasons_and_no_zeros(empty: Path) -> None:
+    reader = HostReader(empty)
     sample = reader.sample()
     fields = [name for name in sample.__struct_fields__ if name not in ("t_s", "missing", "cpu_fracs")]
     assert all(getattr(sample, name) is None for name in fields)
@@ -117,6 +152,18 @@ def test_an_empty_tree_gives_reasons_and_no_zeros(tmp_path: Path) -> None:
     assert info.cores is None
     assert {"cores", "numa_nodes", "governor"} == set(info.missing)
     assert info.container is False
+
+
+@pytest.mark.parametrize("name", ["stat", "meminfo", "diskstats"])
+def test_a_file_that_says_something_else_leaves_the_others(tree: Tree, name: str) -> None:
+    tree.put(f"proc/{name}", "cpu0 what is this\n 1 2\n")
+    reader = tree.reader()
+    reader.sample()
+    tree.now += 1
+    sample = reader.sample()
+    assert (sample.cpu_fracs == ()) == (name == "stat")
+    assert (sample.mem_used_bytes is None) == (name == "meminfo")
+    assert (sample.disk_read_bytes_s is None) == (name == "diskstats")
 
 
 def test_psi_that_is_off_says_how_to_have_it(tree: Tree) -> None:

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
+import psutil
 import pytest
 
 from advisor.telemetry.processes import (
@@ -369,19 +371,61 @@ def running(program: str) -> Iterator[int]:
         process.stdout.close()
 
 
-def watch(pid: int, seconds: float = 0.6) -> ProcessSample:
+PATIENCE_S = 20.0
+
+
+class Counted(NamedTuple):
+    """What the kernel has counted of a process and its children so far."""
+
+    cpu_s: float
+    children_cpu_s: float
+    switches: float
+
+
+def counted(family: list[psutil.Process]) -> Counted:
+    own, *children = (sum(one.cpu_times()[:2]) for one in family)
+    return Counted(own, sum(children), family[0].num_ctx_switches().voluntary)
+
+
+class Watched(NamedTuple):
+    """A sample, and the rates between which it must be: counters were read just outside and inside its looks."""
+
+    sample: ProcessSample
+    least: Counted
+    most: Counted
+
+
+def watch(pid: int, enough: Callable[[Counted], object]) -> Watched:
+    """Two looks at a real process, the second once it has done enough, however slow the machine is."""
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     reader = ProcessReader(confirm_pids=False)
+    start_s, outside = time.monotonic(), counted(family)
     reader.look([GpuProcess(key="GPU-0", pid=pid)])
-    time.sleep(seconds)
-    return reader.look([GpuProcess(key="GPU-0", pid=pid)])[0]
+    inside, inner_s = counted(family), time.monotonic()
+    deadline = inner_s + PATIENCE_S
+    while not enough(_rates(inside, counted(family), 1.0)):
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+    inner_s, inside_end = time.monotonic() - inner_s, counted(family)
+    (sample,) = reader.look([GpuProcess(key="GPU-0", pid=pid)])
+    outside_end, outer_s = counted(family), time.monotonic() - start_s
+    return Watched(sample, _rates(inside, inside_end, outer_s), _rates(outside, outside_end, inner_s))
+
+
+def _rates(before: Counted, after: Counted, seconds: float) -> Counted:
+    return Counted(*((new - old) / seconds for old, new in zip(before, after, strict=True)))
+
+
+def between(least: float, value: float | None, most: float) -> bool:
+    return value is not None and least - 1e-6 <= value <= most + 1e-6
 
 
 def test_a_real_process_that_burns_a_core() -> None:
     with running("print('ready', flush=True)\nwhile True: pass") as pid:
-        sample = watch(pid)
-    assert sample.cpu_frac is not None
-    assert sample.cpu_frac > 0.05
-    assert sample.busiest_thread_frac == pytest.approx(sample.cpu_frac, abs=0.1)
+        sample, least, most = watch(pid, lambda done: done.cpu_s > 0.3)
+    assert least.cpu_s > 0
+    assert between(least.cpu_s, sample.cpu_frac, most.cpu_s)
+    assert between(least.cpu_s, sample.busiest_thread_frac, most.cpu_s), "it has one thread"
     assert sample.state == "running"
     assert sample.cpus_allowed == len(os.sched_getaffinity(0))
 
@@ -390,7 +434,7 @@ def test_a_real_process_that_waits_with_a_child_that_works() -> None:
     program = """
         import os, signal, time
         if os.fork() == 0:
-            signal.alarm(30)
+            signal.alarm(60)
             while os.getppid() != 1:
                 pass
             os._exit(0)
@@ -399,11 +443,9 @@ def test_a_real_process_that_waits_with_a_child_that_works() -> None:
             time.sleep(0.01)
     """
     with running(program) as pid:
-        sample = watch(pid)
+        sample, least, most = watch(pid, lambda done: done.children_cpu_s > 0.3 and done.switches > 5)
     assert sample.children == 1
-    assert sample.children_cpu_frac is not None
-    assert sample.children_cpu_frac > 0.05
-    assert sample.cpu_frac is not None
-    assert sample.cpu_frac < sample.children_cpu_frac
-    assert sample.voluntary_switches_s is not None
-    assert sample.voluntary_switches_s > 5
+    assert least.children_cpu_s > 0 and least.switches > 0
+    assert between(least.cpu_s, sample.cpu_frac, most.cpu_s)
+    assert between(least.children_cpu_s, sample.children_cpu_frac, most.children_cpu_s)
+    assert between(least.switches, sample.voluntary_switches_s, most.switches)
