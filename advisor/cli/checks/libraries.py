@@ -84,9 +84,7 @@ def _matched(id_: str, what: str, built_major: int, driver_cuda: str | None) -> 
 
 
 def _absent(id_: str, name: str) -> Check:
-    return skip(
-        id_, f"{name} is not installed; only probes need it", "pip install 'gpu-advisor[cuda13]' (or cuda12)"
-    )
+    return skip(id_, f"{name} is not installed; nothing needs it yet, micro-probes will")
 
 
 def _version(distribution: str) -> str | None:

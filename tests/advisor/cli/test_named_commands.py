@@ -10,7 +10,7 @@ import pytest
 from advisor.cli.app import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[3]
-# In a code span anywhere; in pages also at the start of a line, as in a shell block, and after && or a folder.
+# In a code span anywhere; in shell blocks of pages at the start of a line, after && or a folder.
 SPAN = re.compile(r"`advisor ([a-z][\w-]*)")
 SHELL = re.compile(r"(?:^|&& |bin/)advisor ([a-z][\w-]*)", re.MULTILINE)
 SHELL_BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
