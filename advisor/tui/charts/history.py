@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from advisor.snapshot import HistoryPoint
 from advisor.tui.charts.share_bar import dominant
@@ -43,6 +43,8 @@ def mean_shares(points: Sequence[HistoryPoint]) -> dict[str, float] | None:
     known = [point.shares for point in points if point.shares and not point.gap]
     if not known:
         return None
+    if len(known) == 1:
+        return known[0]
     names = set().union(*known)
     return {name: sum(shares.get(name, 0.0) for shares in known) / len(known) for name in names}
 
@@ -72,14 +74,11 @@ def _column(shares: dict[str, float] | None, height: int) -> list[str | None]:
 
 
 def _merge(names: Sequence[str | None], glyphs: Glyphs) -> Row:
-    out: list[Span] = []
-    for name in names:
-        glyph, role = (glyphs.group[name], name) if name else (glyphs.hole, "")
-        if out and out[-1].role == role:
-            out[-1] = Span(out[-1].text + glyph, role)
-        else:
-            out.append(Span(glyph, role))
-    return tuple(out)
+    """A glyph a column, a span for each run of the same group."""
+    return tuple(
+        Span((glyphs.group[name] if name else glyphs.hole) * sum(1 for _ in run), name or "")
+        for name, run in groupby(names)
+    )
 
 
 def trend(points: Sequence[HistoryPoint], width: int, glyphs: Glyphs) -> Row:
