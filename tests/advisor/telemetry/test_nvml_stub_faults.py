@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -114,25 +115,28 @@ def test_a_hang_never_returns(nvml_stub: NvmlStub) -> None:
 def test_whether_other_threads_hang_too(nvml_stub: NvmlStub, holds_lock: bool) -> None:
     """One thread's call hangs for ever; another's go on, unless the hanging one holds the driver's lock."""
     stuck = {"function": "nvmlDeviceGetUtilizationRates", "hang": True, "holds_lock": holds_lock}
-    code = f"""
+    code = """
     import threading
     answers = []
     def go_on():
         while True:
             answers.append(p.nvmlDeviceGetPowerUsage(h))
             time.sleep(0.01)
+    def stand_still():
+        before = len(answers)
+        time.sleep(1.0)
+        return len(answers) == before
     threading.Thread(target=go_on, daemon=True).start()
     threading.Thread(target=p.nvmlDeviceGetUtilizationRates, args=(h,), daemon=True).start()
-    deadline, seen, since = time.monotonic() + 15, -1, time.monotonic()
-    while time.monotonic() < deadline and time.monotonic() - since < 1 and len(answers) < 100:
-        if len(answers) != seen or not {holds_lock}:
-            seen, since = len(answers), time.monotonic()
-        time.sleep(0.02)
-    out(len(answers) >= 100)
+    done = stand_still if HOLDS_LOCK else lambda: time.sleep(0.02) or len(answers) > 100
+    deadline = time.monotonic() + 15
+    while not (well := done()) and time.monotonic() < deadline:
+        pass
+    out(well)
     sys.stdout.flush()
     os._exit(0)
     """
-    assert fault(nvml_stub, code, stuck) is not holds_lock
+    assert fault(nvml_stub, f"HOLDS_LOCK = {holds_lock}" + textwrap.dedent(code), stuck) is True
 
 
 def test_crash_aborts_the_process(nvml_stub: NvmlStub) -> None:

@@ -388,7 +388,7 @@ def counted(family: list[psutil.Process]) -> Counted:
 
 
 class Watched(NamedTuple):
-    """A sample, and the rates between which it must be: counters were read just outside and inside its looks."""
+    """A sample, and the rates it must lie between: counters were read outside and inside of its looks."""
 
     sample: ProcessSample
     least: Counted
