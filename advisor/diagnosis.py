@@ -204,6 +204,10 @@ def _row_flags(row: Row) -> list[Flag]:
     said: list[tuple[str, str]] = []
     if e.lost_reason:
         said.append(("gpu-lost", e.lost_reason))
+    if e.silent_reason and e.silent_blame == "sampler":
+        said.append(
+            ("sampler-silent", f"nothing is known of it now, through no fault of its own: {e.silent_reason}")
+        )
     if e.gap_s > 0.0:
         said.append(("gap", f"{e.gap_s:.1f} s of the window have no data"))
     if e.tier == "nvml":

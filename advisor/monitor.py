@@ -171,7 +171,7 @@ class Monitor:
             if gap.kind == "paused":
                 track.skip()
             else:
-                track.add_silence(gap.t_s)
+                track.add_silence(gap)
             self._history[key].append(gap_point(gap.t_s))
 
     def _set_devices(self, devices: tuple[DeviceInfo, ...]) -> None:
@@ -345,7 +345,7 @@ class Monitor:
         )
 
     def _state(self, track: Track) -> tuple[State, str]:
-        if track.silent_since_s is not None:
+        if track.silence is not None:
             return "silent", self._stale() or "the driver does not answer"
         if track.lost_reason is not None:
             return "lost", track.lost_reason

@@ -16,7 +16,7 @@ import msgspec
 from advisor.compaction import Piece, Series, keep_first, merge_pieces
 from advisor.host_facts import node_facts, process_facts
 from advisor.slices import mig_label, price_share
-from advisor.telemetry.records import DeviceInfo, Gpm, HostInfo, HostSample, ProcessSample, Sample
+from advisor.telemetry.records import DeviceInfo, Gap, Gpm, HostInfo, HostSample, ProcessSample, Sample
 from advisor.windows import quantile, rate, reason_fracs
 from probes.ceilings import Ceilings
 from rules.classify import is_launching, limits_of, split
@@ -44,7 +44,7 @@ class Track:
         self.parent = parent
         self.ceilings = ceilings
         self.removed = False
-        self.silent_since_s: float | None = None
+        self.silence: Gap | None = None
         self._limits: Limits = limits_of(self._blank(), ceilings)
         self.restart()
 
@@ -95,7 +95,7 @@ class Track:
 
     def add_sample(self, sample: Sample, interval_s: float) -> list[Split]:
         """Keep one sample, split its sub-windows, and return the splits."""
-        self.silent_since_s = None
+        self.silence = None
         made = self._with_holes(self._sub_windows(sample, interval_s), interval_s)
         self.last_s = sample.t_s
         self.sample = sample
@@ -106,10 +106,10 @@ class Track:
             self.windows.append(piece)
         return splits
 
-    def add_silence(self, t_s: float) -> None:
-        """The driver stopped answering at t_s."""
-        if self.silent_since_s is None:
-            self.silent_since_s = t_s
+    def add_silence(self, gap: Gap) -> None:
+        """Data stopped. A silence that changes its reason began when it began."""
+        since_s = gap.t_s if self.silence is None else self.silence.t_s
+        self.silence = msgspec.structs.replace(gap, t_s=since_s)
 
     def skip(self) -> None:
         """Time passes that nobody watched or paid attention to (a pause): it is not missing data."""
@@ -229,7 +229,9 @@ class Track:
             throttle_frac=reason_fracs(samples),
             gap_s=self._unseen_s() + self._silent_for(end_s),
             lost_reason=self.lost_reason,
-            silent_since_s=self.silent_since_s,
+            silent_since_s=self.silence.t_s if self.silence else None,
+            silent_reason=self.silence.reason if self.silence else None,
+            silent_blame=self.silence.blame if self.silence else "driver",
             missing={**self.info.missing, **(last.missing if last else {})},
         )
 
@@ -238,7 +240,7 @@ class Track:
         return sum([part.duration_s - part.seen_s for w, part in self.windows if not w.lost])
 
     def _silent_for(self, end_s: float) -> float:
-        return 0.0 if self.silent_since_s is None else max(0.0, end_s - self.silent_since_s)
+        return 0.0 if self.silence is None else max(0.0, end_s - self.silence.t_s)
 
     def _energy_j(self, samples: Sequence[Sample]) -> float | None:
         last = self.samples.latest

@@ -31,14 +31,16 @@ def split(window: SubWindow, tier: Tier, ceilings: Ceilings | None, limits: Limi
         return quiet(window.t_s, d)
     found = roofs(window, tier, ceilings, limits)
     seconds = {"host": d * (1.0 - busy)}
-    useful = _divide_busy(seconds, d * busy, window, found, limits)
+    where, useful_s = _divide_busy(seconds, d * busy, window, found, limits)
     return Split(
         window.t_s,
         d,
         seconds,
         seen_s=d,
-        useful_s=useful,
+        useful_s=useful_s,
         busy_s=d * busy,
+        at_s={where: d * busy},
+        roof_s={where: d * busy * (found.top or 0.0)},
         dram_s=None if found.dram is None else d * busy * found.dram,
         pipe_s=None if found.pipe is None else d * busy * found.pipe,
         pipe=found.pipe_name,
@@ -85,24 +87,28 @@ def is_launching(host: HostEvidence) -> bool:
 
 def _divide_busy(
     seconds: dict[str, float], busy_s: float, w: SubWindow, found: Roofs, limits: Limits
-) -> float:
-    """Divide busy seconds into `seconds`; return how many of them were useful.
+) -> tuple[str, float]:
+    """Divide busy seconds into `seconds`: the class they went to, and how many of them were useful.
 
-    Time that goes to communication or to the host is a term of its own in the ladder, so what the device
-    did meanwhile is not counted as useful beside it.
+    Communication is a term of its own in the ladder, so what the device did meanwhile is not counted as
+    useful beside it. Of launch-bound time the host keeps what the device did not use.
     """
     top = found.top
     if top is None:
         _add(seconds, "unknown", busy_s)
-        return 0.0
+        return "unknown", 0.0
     if top < th.ROOF_HIGH.value and link_frac(w, limits) >= th.LINK_HIGH.value:
         _add(seconds, "communication", busy_s)
-        return 0.0
+        return "communication", 0.0
     where = _busy_share(w, found)
+    if where == "host":
+        _add(seconds, "host", busy_s * (1.0 - top))
+        _add(seconds, "device", busy_s * top)
+        return where, busy_s * top
     lost_s = busy_s * clock_loss(w, limits) if where in ("compute", "device") else 0.0
     _add(seconds, "throttle", lost_s)
     _add(seconds, where, busy_s - lost_s)
-    return 0.0 if where in ("host", "unknown") else min(busy_s * top, busy_s - lost_s)
+    return where, 0.0 if where == "unknown" else min(busy_s * top, busy_s - lost_s)
 
 
 def _busy_share(w: SubWindow, found: Roofs) -> str:

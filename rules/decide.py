@@ -39,10 +39,10 @@ def decide(evidence: Evidence, ceilings: Ceilings | None, splits: Sequence[Split
     ranked = ranking(groups)
     reasons = _unknown_because(evidence, ceilings, sums)
     class_: Class = "unknown" if _undecided(evidence, sums) else ranked[0]
-    cause, cause_evidence = _cause(class_, evidence, sums)
+    cause, cause_evidence, cause_confidence = _cause(class_, evidence, sums)
     second = next((c for c in ranked if c != class_ and groups[c] >= th.SECONDARY.value), None)
     margins = _margins(class_, sums, groups, ranked)
-    roof_margin = next((m.margin for m in margins if m.name.endswith("roof_frac")), None)
+    roof_margin = next((m.margin for m in margins if m.name.endswith("roof fraction")), None)
     shares = sums.shares or {**dict.fromkeys(SHARES, 0.0), "unknown": 1.0}
     verdict = Verdict(
         key=evidence.key,
@@ -70,6 +70,8 @@ def decide(evidence: Evidence, ceilings: Ceilings | None, splits: Sequence[Split
         dram_roof_frac=sums.dram_roof,
         pipe_roof_frac=sums.pipe_roof,
         pipe=sums.pipe,
+        roofs=sums.roofs,
+        cause_confidence=cause_confidence,
         useful_frac=sums.useful if sums.shares else None,
         ceilings_label=ceilings.label if ceilings else None,
         unknown_because=reasons,
@@ -127,7 +129,9 @@ def _unknown_because(evidence: Evidence, ceilings: Ceilings | None, sums: Sums) 
     if evidence.lost_reason:
         reasons.append(evidence.lost_reason)
     if evidence.silent_since_s is not None:
-        reasons.append(f"the driver has not answered for {evidence.t_end_s - evidence.silent_since_s:.0f} s")
+        silent_s = evidence.t_end_s - evidence.silent_since_s
+        words = evidence.silent_reason or "the driver has not answered"
+        reasons.append(f"{words} ({silent_s:.0f} s)")
     if sums.observed_s < th.MIN_OBSERVED_S.value:
         reasons.append(
             f"only {sums.observed_s:.1f} s of data: watch for {th.MIN_OBSERVED_S.value:.0f} s or more"
@@ -144,11 +148,14 @@ def _unknown_because(evidence: Evidence, ceilings: Ceilings | None, sums: Sums) 
     return tuple(reasons)
 
 
-def _cause(class_: Class, evidence: Evidence, sums: Sums) -> tuple[str, tuple[EvidenceItem, ...]]:
+def _cause(
+    class_: Class, evidence: Evidence, sums: Sums
+) -> tuple[str, tuple[EvidenceItem, ...], float | None]:
+    """Slug, what shows it, and how sure it is where it is inferred from the host."""
     if class_ == "host":
-        slug, _, items = host_cause(evidence)
-        return slug, items
-    return _plain_cause(class_, evidence, sums), ()
+        slug, sure, items = host_cause(evidence)
+        return slug, items, None if slug == "unattributed" else sure
+    return _plain_cause(class_, evidence, sums), (), None
 
 
 def _plain_cause(class_: Class, evidence: Evidence, sums: Sums) -> str:
@@ -186,7 +193,7 @@ def _unknown_cause(evidence: Evidence, sums: Sums) -> str:
     if evidence.lost_reason:
         return "gpu-lost"
     if evidence.silent_since_s is not None:
-        return "driver-silent"
+        return "driver-silent" if evidence.silent_blame == "driver" else "sampler-silent"
     return "no-data" if sums.observed_s < th.MIN_OBSERVED_S.value else "missing-counters"
 
 
@@ -218,12 +225,12 @@ def _margins(
     found = [_share_margin(class_, groups, ranked)]
     dram, pipe, high = sums.dram_roof, sums.pipe_roof, th.ROOF_HIGH.value
     if class_ == "memory" and dram is not None:
-        found.append(_margin("dram_roof_frac", dram, max(high, pipe or 0.0)))
+        found.append(_margin("DRAM roof fraction", dram, max(high, pipe or 0.0)))
     if class_ == "compute" and pipe is not None:
-        found.append(_margin("pipe_roof_frac", pipe, max(high, dram or 0.0)))
+        found.append(_margin("pipe roof fraction", pipe, max(high, dram or 0.0)))
     if class_ == "device":
         top = max(dram or 0.0, pipe or 0.0)
-        found.append(Margin(name="top_roof_frac", value=top, threshold=high, margin=high - top))
+        found.append(Margin(name="larger roof fraction", value=top, threshold=high, margin=high - top))
     return tuple(found)
 
 
@@ -250,7 +257,7 @@ def _counter_evidence(evidence: Evidence, ceilings: Ceilings | None, sums: Sums)
         return ()
     where = _where(evidence)
     gap = sums.shares["free"] + sums.shares["idle_held"] + sums.shares["host"]
-    least = f"> {th.HOST_GAP.value}"
+    least = against(gap, th.HOST_GAP.value)
     items = [EvidenceItem(metric="time with nothing running", value=gap, threshold=least, source=where)]
     label = ceilings.label if ceilings else "no"
     pipe_name = PIPES.get(sums.pipe or "", "compute")
@@ -260,7 +267,7 @@ def _counter_evidence(evidence: Evidence, ceilings: Ceilings | None, sums: Sums)
                 EvidenceItem(
                     metric=f"{name} roof fraction while busy",
                     value=value,
-                    threshold=f">= {th.ROOF_HIGH.value}",
+                    threshold=against(value, th.ROOF_HIGH.value),
                     source=f"{where}; {label} ceiling",
                 )
             )
@@ -269,6 +276,11 @@ def _counter_evidence(evidence: Evidence, ceilings: Ceilings | None, sums: Sums)
         if value is not None:
             items.append(EvidenceItem(metric=metric, value=value, source=where))
     return tuple(items)
+
+
+def against(value: float, threshold: float) -> str:
+    """How a value stands to its threshold, as it is: ">= 0.6" or "< 0.6"."""
+    return f"{'>=' if value >= threshold else '<'} {threshold:g}"
 
 
 def _where(evidence: Evidence) -> str:

@@ -53,13 +53,13 @@ def saved(effect: Effect) -> float:
 
 
 def host_gap_effect(gap: float) -> Effect | None:
-    """Closing between half of the gain and all of it; None where the bound says nothing."""
+    """Closing between half of the gap and all of it; None where the bound says nothing."""
     bound = host_gap_bound(gap)
     if bound is None:
         return None
     return Effect(
-        low=1.0 + (bound - 1.0) * 0.5,
+        low=1.0 / (1.0 - gap / 2.0),
         high=bound,
         bound=bound,
-        basis=f"bound 1/(1-{gap:.2f}) = {bound:.2f}x when the gap closes; the low end takes half of it",
+        basis=f"bound 1/(1-{gap:.2f}) = {bound:.2f}x when the gap closes; the low end closes half of it",
     )

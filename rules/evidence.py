@@ -158,4 +158,6 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     gap_s: float = 0.0
     lost_reason: str | None = None
     silent_since_s: float | None = None
+    silent_reason: str | None = None
+    silent_blame: Literal["driver", "sampler"] = "driver"
     missing: dict[str, str] = {}

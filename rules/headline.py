@@ -14,17 +14,21 @@ WORDS: dict[Class, str] = {
     "unknown": "of unknown limit",
 }
 
+# A cause inferred with less than this is named as likely, not as a fact.
+SURE_CAUSE = 0.7
+
 CAUSES: dict[str, str] = {
     "free": "no process uses it",
     "idle-held": "a process holds its memory and runs nothing",
     "input-pipeline": "it waits for the input pipeline",
-    "launch-rate": "it waits for kernel launches",
+    "launch-rate": "kernel launches set its pace",
+    "main-thread": "one host thread works while it waits",
     "sync": "it waits for synchronisation with the host",
     "transfer": "it waits for host transfers",
     "cpu-throttled": "its CPU quota throttles the process that feeds it",
     "remote-numa": "the process that feeds it runs on another NUMA node",
     "storage": "it waits for storage",
-    "no-demand": "it waits for requests",
+    "no-demand": "nothing asks it for work",
     "unattributed": "it waits for the host, and no cause shows from outside",
     "dram-bandwidth": "DRAM bandwidth limits it",
     "tensor-cores": "the tensor cores limit it",
@@ -42,6 +46,7 @@ CAUSES: dict[str, str] = {
     "hw-slowdown": "the hardware holds its clocks down",
     "gpu-lost": "the driver has lost it",
     "driver-silent": "the driver does not answer",
+    "sampler-silent": "the sampler does not run",
     "no-data": "there is too little data",
     "missing-counters": "the counters that would tell are missing",
 }
@@ -63,8 +68,9 @@ def headline(verdict: Verdict) -> str:
     words = WORDS[verdict.class_]
     if verdict.class_ == "unknown":
         return f"{device}: what limits it is unknown, because {_because(verdict)}."
-    cause = cause_words(verdict.cause)
-    return f"{device} is {words}: {cause}{_time(verdict)}{_also(verdict)}."
+    sure = verdict.cause_confidence
+    likely = "probably " if sure is not None and sure < SURE_CAUSE else ""
+    return f"{device} is {words}: {likely}{cause_words(verdict.cause)}{_time(verdict)}{_also(verdict)}."
 
 
 def short_name(name: str) -> str:

@@ -122,6 +122,8 @@ def _launch_rate(evidence: Evidence) -> HostCause | None:
     if thread is None or thread < th.LAUNCH_THREAD.value or host.children_busy:
         return None
     sm, busy = busy_mean(evidence, "sm_active"), mean(evidence, "gr_active")
+    if sm is not None and sm >= th.LAUNCH_SM_ACTIVE.value:
+        return None  # kernels that fill the SMs are not what a slow launcher leaves behind
     sure = 0.5
     sure += 0.2 if sm is not None and sm < th.LAUNCH_SM_ACTIVE.value else 0.0
     sure += 0.1 if _is_regular(evidence) else 0.0
@@ -132,6 +134,23 @@ def _launch_rate(evidence: Evidence) -> HostCause | None:
         source = reading_note(evidence, "sm_active")
         items.append(_item("SMs active while anything ran", sm, "frac", th.LAUNCH_SM_ACTIVE, source, "<"))
     return HostCause("launch-rate", sure, tuple(items))
+
+
+def _main_thread(evidence: Evidence) -> HostCause | None:
+    """One thread at a full core while large kernels come and go: it prepares what they work on."""
+    host = evidence.host
+    thread, sm = host.thread_demand_frac, busy_mean(evidence, "sm_active")
+    if thread is None or thread < th.LAUNCH_THREAD.value or host.children_busy:
+        return None
+    if sm is None or sm < th.LAUNCH_SM_ACTIVE.value:
+        return None
+    sure = 0.4 if (host.main_thread_system_frac or 0.0) >= th.THREAD_SYSTEM.value else 0.6
+    source = reading_note(evidence, "sm_active")
+    items = (
+        _thread_item(host, th.LAUNCH_THREAD, above=True),
+        _item("SMs active while anything ran", sm, "frac", th.LAUNCH_SM_ACTIVE, source),
+    )
+    return HostCause("main-thread", sure, items)
 
 
 def _sync(evidence: Evidence) -> HostCause | None:
@@ -201,6 +220,7 @@ _DETECTORS: tuple[Callable[[Evidence], HostCause | None], ...] = (
     _input_pipeline,
     _transfer,
     _launch_rate,
+    _main_thread,
     _no_demand,
     _sync,
     _remote_numa,

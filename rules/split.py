@@ -23,6 +23,7 @@ class Split(msgspec.Struct, frozen=True, dict=True):
 
     seen_s: seconds with data. useful_s: seconds of memory, compute and device time weighted by the larger
     roof fraction: the device did what it can. dram_s, pipe_s: busy seconds weighted by that roof fraction.
+    at_s, roof_s: busy seconds by the class they went to, and the same weighted by the larger roof fraction.
     quiet_s: nothing ran although a process holds the device; head_quiet_s, tail_quiet_s: at either end.
     held_s: quiet runs inside that lasted long enough to be idle-held, the ends left out.
     """
@@ -33,6 +34,8 @@ class Split(msgspec.Struct, frozen=True, dict=True):
     seen_s: float = 0.0
     useful_s: float = 0.0
     busy_s: float = 0.0
+    at_s: dict[str, float] = {}
+    roof_s: dict[str, float] = {}
     dram_s: float | None = None
     pipe_s: float | None = None
     pipe: str | None = None
@@ -80,10 +83,12 @@ def merge(a: Split, b: Split) -> Split:
     return Split(
         b.t_s,
         a.duration_s + b.duration_s,
-        {key: a.seconds.get(key, 0.0) + b.seconds.get(key, 0.0) for key in {**a.seconds, **b.seconds}},
+        _sum(a.seconds, b.seconds),
         seen_s=a.seen_s + b.seen_s,
         useful_s=a.useful_s + b.useful_s,
         busy_s=a.busy_s + b.busy_s,
+        at_s=_sum(a.at_s, b.at_s),
+        roof_s=_sum(a.roof_s, b.roof_s),
         dram_s=_added(a.dram_s, b.dram_s),
         pipe_s=_added(a.pipe_s, b.pipe_s),
         pipe=a.pipe if (a.pipe_s or 0.0) >= (b.pipe_s or 0.0) else b.pipe,
@@ -97,7 +102,7 @@ def merge(a: Split, b: Split) -> Split:
 class Sums(msgspec.Struct, frozen=True):
     """Splits added up over a window. shares sums to 1, or is empty without any split.
 
-    observed_s: seconds with data.
+    observed_s: seconds with data. roofs: class -> mean of the larger roof fraction over its own time.
     """
 
     observed_s: float
@@ -106,6 +111,7 @@ class Sums(msgspec.Struct, frozen=True):
     dram_roof: float | None
     pipe_roof: float | None
     pipe: str | None
+    roofs: dict[str, float] = {}
 
 
 def total(splits: Sequence[Split]) -> Sums:
@@ -127,6 +133,7 @@ def total(splits: Sequence[Split]) -> Sums:
         _mean([(s.dram_s, s.busy_s) for s in splits]),
         _mean([(s.pipe_s, s.busy_s) for s in splits]),
         _main_pipe(splits),
+        _class_roofs(splits),
     )
 
 
@@ -155,6 +162,16 @@ def _normalised(seconds: dict[str, float]) -> dict[str, float]:
     return shares
 
 
+def _class_roofs(splits: Sequence[Split]) -> dict[str, float]:
+    at_s: dict[str, float] = {}
+    roof_s: dict[str, float] = {}
+    for part in splits:
+        for key, value in part.at_s.items():
+            at_s[key] = at_s.get(key, 0.0) + value
+            roof_s[key] = roof_s.get(key, 0.0) + part.roof_s[key]
+    return {key: min(1.0, roof_s[key] / seconds) for key, seconds in at_s.items() if seconds > 0.0}
+
+
 def _mean(pairs: Sequence[tuple[float | None, float]]) -> float | None:
     known = [(value, weight) for value, weight in pairs if value is not None]
     weight = sum([w for _, w in known])
@@ -167,6 +184,10 @@ def _main_pipe(splits: Sequence[Split]) -> str | None:
         if part.pipe:
             weights[part.pipe] = weights.get(part.pipe, 0.0) + (part.pipe_s or 0.0)
     return max(weights, key=weights.__getitem__) if weights else None
+
+
+def _sum(a: dict[str, float], b: dict[str, float]) -> dict[str, float]:
+    return {key: a.get(key, 0.0) + b.get(key, 0.0) for key in {**a, **b}}
 
 
 def _added(a: float | None, b: float | None) -> float | None:

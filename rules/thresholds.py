@@ -60,6 +60,7 @@ NVML_MEM_UTIL_CEILING = Threshold("NVML memory-controller time at a copy's full 
 # --- host causes and catalogue -----------------------------------------------------------------
 _XPROF = "XProf input pipeline: 5 % moderate, 20 % high; PyTorch profiler plug-in: data loader 5 %"
 _GPUPROF = "gpuprof: loader 15 % medium, 30 % high"
+DRIVER_SILENT_S = Threshold("seconds a driver call may take before the GPU counts as failed", 1.5, _OWN)
 SEVERITY_HIGH = Threshold("share of paid time from which a finding is high", 0.30, _GPUPROF)
 SEVERITY_MEDIUM = Threshold("share of paid time from which a finding is medium", 0.15, _GPUPROF)
 SEVERITY_LOW = Threshold("share of paid time from which a finding is low, and worth naming", 0.05, _XPROF)

@@ -71,6 +71,8 @@ class Verdict(
     secondary: the next class with a share of at least 0.15, if any.
     shares: SHARES key -> share of the window; sums to 1 within 1e-9.
     dram_roof_frac, pipe_roof_frac: busy-time means of the roof fractions; None when unknown.
+    roofs: class -> mean of the larger roof fraction over that class's own busy time.
+    cause_confidence: how sure the cause is, given the class, where it was inferred (host causes).
     unknown_because: what is missing, when class_ is `unknown`; also reasons for a lower tier.
     """
 
@@ -91,6 +93,8 @@ class Verdict(
     dram_roof_frac: float | None = None
     pipe_roof_frac: float | None = None
     pipe: str | None = None
+    roofs: dict[str, float] = {}
+    cause_confidence: float | None = None
     useful_frac: float | None = None
     ceilings_label: str | None = None
     headline: str = ""

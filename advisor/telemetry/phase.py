@@ -81,6 +81,11 @@ class Activity(NamedTuple):
         return since_s + (OTHER_STUCK_S if self.phase in _SILENT else DRIVER_STUCK_S)
 
 
+def look_again_s(overdue_at_s: float, now_s: float) -> float:
+    """How long to sleep before looking again: a call that begins meanwhile is not stuck before that is over."""
+    return min(max(0.0, overdue_at_s - now_s), DRIVER_STUCK_S)
+
+
 class PhaseReader:
     """The watching side. `fd` is to be inherited by the sampler process."""
 

@@ -222,11 +222,13 @@ class Gap(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="gap", omit_defaults=True
 ):
     """No data from t_s on. kind: `silent` (driver not answering), `restart` (worker died and was
-    restarted), `paused`. A later Frame ends it."""
+    restarted), `paused`. A later Frame ends it. blame: whose fault it is; a sampler that was stopped or
+    crashed says nothing about the GPUs."""
 
     t_s: float
     kind: Literal["silent", "restart", "paused"]
     reason: str
+    blame: Literal["driver", "sampler"] = "driver"
 
 
 class End(

@@ -12,11 +12,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 import advisor
-from advisor.telemetry.phase import SLOW, VARIABLE, Activity, Phase, PhaseReader, silence
+from advisor.telemetry.phase import SLOW, VARIABLE, Activity, Phase, PhaseReader, look_again_s, silence
 from advisor.telemetry.records import DeviceInfo, End, Frame, Gap, Hello, Message
 
 LATE_INTERVALS = 3.0
@@ -112,7 +113,8 @@ class Worker:
         words = SLOW if since_s is None else silence(activity.phase)
         began_at = self.heard_at + max(0.0, (since_s or self.heard_s) - self.heard_s)
         since = time.strftime("%H:%M:%S", time.localtime(began_at))
-        return Gap(t_s=round(began_at, 3), kind="silent", reason=f"{words} {since}")
+        blame: Literal["driver", "sampler"] = "driver" if words.startswith("driver") else "sampler"
+        return Gap(t_s=round(began_at, 3), kind="silent", reason=f"{words} {since}", blame=blame)
 
     def _activity(self) -> Activity:
         return self._phase.read() if self.greeted else Activity(Phase.STARTING, None)
@@ -282,7 +284,7 @@ class Supervisor:
             return max(0.0, self._start_s - now)
         if self._worker.killed or self._silent:
             return SILENT_LOOK_S
-        return max(0.0, self._worker.overdue_at_s(self._late_s) - now)
+        return look_again_s(self._worker.overdue_at_s(self._late_s), now)
 
     def _start_worker(self) -> None:
         try:
@@ -371,7 +373,8 @@ class Supervisor:
         self._dismiss()
         self._start_s = time.monotonic() + wait_s
         if self._continuity.begun:
-            self._emit(Gap(t_s=round(heard_at, 3), kind="restart", reason=f"sampler restarted: {reason}"))
+            words = f"sampler restarted: {reason}"
+            self._emit(Gap(t_s=round(heard_at, 3), kind="restart", reason=words, blame="sampler"))
 
     def _end(self, reason: str, fix: str) -> None:
         self._stopping = True

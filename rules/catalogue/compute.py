@@ -22,8 +22,8 @@ def _items(ctx: Context) -> tuple[EvidenceItem, ...]:
     return (
         item("time limited by arithmetic", share(ctx, "compute"), threshold=at_least(th.SECONDARY)),
         item(
-            f"{name} roof fraction while busy",
-            ctx.verdict.pipe_roof_frac,
+            f"{name} roof fraction in that time",
+            ctx.verdict.roofs.get("compute"),
             threshold=at_least(th.ROOF_HIGH),
             source=f"{label} ceiling",
         ),
@@ -32,12 +32,12 @@ def _items(ctx: Context) -> tuple[EvidenceItem, ...]:
 
 def _recoverable(ctx: Context) -> float:
     """Compute-bound time short of the pipe's roof."""
-    short = 1.0 - clamp(ctx.verdict.pipe_roof_frac or 0.0)
+    short = 1.0 - clamp(ctx.verdict.roofs.get("compute", 0.0))
     return min(share(ctx, "compute") * short, inefficiency(ctx))
 
 
 def _at_roof(ctx: Context) -> str:
-    roof = ctx.verdict.pipe_roof_frac
+    roof = ctx.verdict.roofs.get("compute")
     return "" if roof is None else f", at {roof:.2f} of their roof"
 
 

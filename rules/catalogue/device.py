@@ -58,12 +58,9 @@ def low_occupancy(ctx: Context) -> Finding | None:
             item("SMs active while busy", active, source=reading_note(ctx.evidence, "sm_active")),
             item("occupancy while busy", occupancy, source=reading_note(ctx.evidence, "sm_occupancy")),
             item(
-                "DRAM roof fraction while busy",
-                ctx.verdict.dram_roof_frac,
+                "larger roof fraction in that time",
+                ctx.verdict.roofs.get("device"),
                 threshold=f"< {th.ROOF_HIGH.value:g}",
-            ),
-            item(
-                "best pipe's roof fraction", ctx.verdict.pipe_roof_frac, threshold=f"< {th.ROOF_HIGH.value:g}"
             ),
         ),
         actions=(
@@ -78,8 +75,7 @@ def low_occupancy(ctx: Context) -> Finding | None:
 
 def _reached(ctx: Context, sm_active: float | None) -> float:
     """What the busy time achieved of what it could: the best roof, or the SMs in use if no roof is known."""
-    known = [v for v in (ctx.verdict.dram_roof_frac, ctx.verdict.pipe_roof_frac) if v is not None]
-    best = max(known) if known else sm_active
+    best = ctx.verdict.roofs.get("device", sm_active)
     return max(_LEAST_EFFICIENCY, clamp(1.0 if best is None else best))
 
 

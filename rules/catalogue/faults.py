@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from rules import thresholds as th
 from rules.catalogue.common import item, place
-from rules.evidence import Device
+from rules.evidence import Device, Evidence
 from rules.finding import Finding, Severity
 from rules.registry import Context, finding, rule
 
@@ -13,13 +14,14 @@ def lost(ctx: Context) -> Finding | None:
     """The driver has lost the GPU, or calls to it do not return.
 
     **What it detects**
-    NVML reports the device as lost, or has not answered within its deadline.
+    NVML reports the device as lost, or a call into the driver has not returned within its deadline.
 
     **Why it costs**
     Nothing runs on it until it is reset, and a job that spans it usually hangs.
 
     **How to tell it apart**
-    One lost GPU is its own fault or its slot's; all GPUs silent at once point to the driver or the node.
+    One lost GPU is its own fault or its slot's; all GPUs silent at once point to the driver or the node. A
+    sampler that was stopped or crashed is not the GPU's fault: the report flags that and makes no finding.
 
     **What to do**
     Read the kernel log for XID messages, stop what uses the GPU, reset or reboot, and have it replaced when
@@ -31,16 +33,16 @@ def lost(ctx: Context) -> Finding | None:
     **Source**
     - NVML: NVML_ERROR_GPU_IS_LOST; XID 79, the GPU has fallen off the bus
     """
-    reason, silent_since = ctx.evidence.lost_reason, ctx.evidence.silent_since_s
-    if reason is None and silent_since is None:
+    reason, silent_s = ctx.evidence.lost_reason, _driver_silent_s(ctx.evidence)
+    if reason is None and silent_s is None:
         return None
-    silent_s = None if silent_since is None else max(0.0, ctx.evidence.t_end_s - silent_since)
     state = "is lost" if reason is not None else f"has not answered for {silent_s or 0.0:.0f} s"
     return finding(
         ctx,
         lost,
         claim=f"{place(ctx)} {state}{'' if reason is None else f': {reason}'}.",
-        share=1.0,
+        # The ladder counts what was lost so far; from now on it is all of the price.
+        share=ctx.verdict.shares.get("unknown", 1.0),
         evidence=(
             item("NVML says", reason or "no answer", "", source="NVML"),
             item("silent for", silent_s, "s", source="sampler"),
@@ -51,6 +53,14 @@ def lost(ctx: Context) -> Finding | None:
         ),
         severity="critical",
     )
+
+
+def _driver_silent_s(evidence: Evidence) -> float | None:
+    """Seconds for which the driver has not answered; None when it answers, or the sampler is to blame."""
+    if evidence.silent_since_s is None or evidence.silent_blame != "driver":
+        return None
+    silent_s = evidence.t_end_s - evidence.silent_since_s
+    return silent_s if silent_s >= th.DRIVER_SILENT_S.value else None
 
 
 @rule("DEV006", "Memory errors need attention", "critical", "fleet", "fact")

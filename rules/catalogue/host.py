@@ -76,8 +76,17 @@ def unattributed(ctx: Context) -> Finding | None:
             f"`py-spy dump --pid {target}` a few times: the line that keeps returning is the cause.",
             f"`py-spy record --pid {target} --duration 30 --output stack.svg` for shares of time.",
         ),
-        effect=host_gap_effect(share(ctx, "host")),
+        effect=_uncertain_effect(share(ctx, "host")),
     )
+
+
+def _uncertain_effect(gap: float) -> Effect | None:
+    """Without a cause there may be no cure: the low end is no gain."""
+    bound = host_gap_bound(gap)
+    if bound is None:
+        return None
+    basis = f"bound 1/(1-{gap:.2f}) = {bound:.2f}x when the gap closes; no cause is known, so it may not"
+    return Effect(low=1.0, high=bound, bound=bound, basis=basis)
 
 
 @rule("HOST002", "Kernel launches cannot keep up", "high", "job")

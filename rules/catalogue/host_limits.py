@@ -219,3 +219,46 @@ def storage(ctx: Context) -> Finding | None:
         effect=host_gap_effect(share(ctx, "host")),
         confidence=sure(ctx, cause),
     )
+
+
+@rule("HOST010", "One host thread works while the GPU waits", "high", "job")
+def main_thread(ctx: Context) -> Finding | None:
+    """A thread of the process uses a whole core between kernels that are large enough to fill the GPU.
+
+    **What it detects**
+    A host gap while one thread is at a full core, no child is busy, and the SMs are well used when they run.
+
+    **Why it costs**
+    Work that one thread does between steps adds to every step; beside the GPU's work it would cost nothing.
+
+    **How to tell it apart**
+    With small kernels the same thread is busy launching them (HOST002). With busy children it waits for them
+    (HOST003). Here it loads, decodes, tokenises or logs by itself, as a loader with `num_workers=0` does.
+
+    **What to do**
+    Give the loader workers, prefetch to the GPU on a side stream, take other work out of the loop.
+
+    **Evidence**
+    gr_active and sm_active (GPM), CPU of the busiest thread and of the children (/proc).
+
+    **Source**
+    - Gao et al., ICSE'24: data operations cause 46 % of low-utilisation problems
+    - PyTorch: a DataLoader with `num_workers=0` loads in the main process
+    """
+    cause = _present(ctx, "main-thread")
+    if cause is None or not _leads(ctx, "main-thread"):
+        return None
+    return finding(
+        ctx,
+        main_thread,
+        claim=waits(ctx, "meanwhile one of its threads uses a whole core"),
+        share=share(ctx, "host"),
+        evidence=(*gap_items(ctx), *cause.evidence),
+        actions=(
+            f"`py-spy dump --pid {pid(ctx.evidence)}` a few times: what the thread does between steps.",
+            "`DataLoader(num_workers=N, persistent_workers=True, pin_memory=True)`, if it loads data itself.",
+            "Copy the next batch with `non_blocking=True` on a side stream while this one computes.",
+        ),
+        effect=host_gap_effect(share(ctx, "host")),
+        confidence=sure(ctx, cause),
+    )

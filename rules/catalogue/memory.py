@@ -33,13 +33,16 @@ def _few_rows(ctx: Context) -> bool:
 
 
 def _items(ctx: Context) -> tuple[EvidenceItem, ...]:
-    roof = ctx.verdict.dram_roof_frac
+    roof = ctx.verdict.roofs.get("memory")
     label = ctx.verdict.ceilings_label or "no"
     tensor = busy_mean(ctx.evidence, "tensor_active")
     return (
         item("time limited by DRAM bandwidth", share(ctx, "memory"), threshold=at_least(th.SECONDARY)),
         item(
-            "DRAM roof fraction while busy", roof, threshold=at_least(th.ROOF_HIGH), source=f"{label} ceiling"
+            "DRAM roof fraction in that time",
+            roof,
+            threshold=at_least(th.ROOF_HIGH),
+            source=f"{label} ceiling",
         ),
         item("tensor cores while busy", tensor, source=reading_note(ctx.evidence, "tensor_active")),
     )
@@ -47,7 +50,7 @@ def _items(ctx: Context) -> tuple[EvidenceItem, ...]:
 
 def _recoverable(ctx: Context) -> float:
     """Memory-bound time short of the DRAM roof."""
-    short = 1.0 - clamp(ctx.verdict.dram_roof_frac or 0.0)
+    short = 1.0 - clamp(ctx.verdict.roofs.get("memory", 0.0))
     return min(share(ctx, "memory") * short, inefficiency(ctx))
 
 
@@ -143,7 +146,7 @@ def few_rows(ctx: Context) -> Finding | None:
         claim=f"{place(ctx)} waits for DRAM {pct(part)} of the time{_at_roof(ctx)}, its tensor cores little "
         "used: matrix work with few rows (decode, small batch) looks like this.",
         share=part,
-        evidence=(*_items(ctx), item("device memory in use", used, source="NVML")),
+        evidence=(*_items(ctx), item("device memory in use, of all", used, source="NVML")),
         actions=(
             "Serve more requests at once: raise `--max-num-seqs`, or merge the traffic of two replicas.",
             "Quantise the weights (fp8, int4): the step reads half the bytes or fewer.",
@@ -161,5 +164,5 @@ def few_rows(ctx: Context) -> Finding | None:
 
 
 def _at_roof(ctx: Context) -> str:
-    roof = ctx.verdict.dram_roof_frac
+    roof = ctx.verdict.roofs.get("memory")
     return "" if roof is None else f", at {roof:.2f} of the card's DRAM roof"

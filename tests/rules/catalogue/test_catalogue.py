@@ -33,6 +33,8 @@ def gap(
 def roofed(class_: Any, counters: dict[str, Any], **verdict: Any) -> Context:
     evidence = make_evidence({"gr_active": 1.0} | counters)
     shares: dict[str, Any] = {class_: 0.9}
+    known = [v for name, v in verdict.items() if name.endswith("roof_frac")]
+    verdict["roofs"] = {class_: max(known)} if known else {}
     return make_context(evidence, class_=class_, useful=0.6, verdict=verdict, **shares)
 
 
@@ -47,6 +49,7 @@ SIGNATURES: dict[str, Context] = {
     "HOST006": gap({"throttled_frac": 0.3}),
     "HOST007": gap({"remote_numa_frac": 1.0}),
     "HOST008": gap({"children_dstate_frac": 0.7}),
+    "HOST010": gap(PEGGED, {"sm_active": 0.7, "gr_active": 0.8}),
     "HOST009": gap({"process_cpu_cores": 0.01}),
     "MEM001": roofed("memory", {"tensor_active": 0.0}, dram_roof_frac=0.8),
     "MEM002": roofed("memory", {"tensor_active": 0.1}, dram_roof_frac=0.8),
@@ -135,14 +138,14 @@ def test_the_effect_of_a_gap_lies_between_half_the_gain_and_its_bound() -> None:
     effect = only(SIGNATURES["HOST003"], "HOST003").effect
     assert effect is not None
     assert effect.bound == pytest.approx(1 / 0.62)
-    assert effect.low == pytest.approx(1 + 0.5 * (1 / 0.62 - 1))
+    assert effect.low == pytest.approx(1 / (1 - 0.38 / 2))
     assert effect.high == effect.bound
 
 
 def test_launching_less_is_never_promised_over_the_bound() -> None:
     small, large = (
         only(gap(PEGGED, {"sm_active": 0.1}, share=0.2), "HOST002"),
-        only(gap(PEGGED, {"sm_active": 0.1}, share=0.9), "HOST002"),
+        only(gap(PEGGED, {"sm_active": 0.02}, share=0.9), "HOST002"),
     )
     assert small.effect is not None
     assert small.effect.high == pytest.approx(1.25)
@@ -196,7 +199,7 @@ def test_at_the_roof_the_finding_is_information() -> None:
         class_="compute",
         compute=0.95,
         useful=0.94,
-        verdict={"pipe": "hmma", "pipe_roof_frac": 0.99},
+        verdict={"pipe": "hmma", "pipe_roof_frac": 0.99, "roofs": {"compute": 0.99}},
     )
     assert only(ctx, "COMP001").severity == "info"
 
