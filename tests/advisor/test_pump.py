@@ -424,7 +424,7 @@ def test_a_recorded_silence_is_as_long_as_recorded(pumped: Pump, tmp_path: Path)
     until(lambda: source.snapshot().ended)
     assert source.snapshot().t_s == T0 + 12
     claims = [found.claim for found in source.snapshot().diagnosis.findings if found.code == "DEV005"]
-    assert claims == ["GPU 0 has not answered for 3 s."]
+    assert len(claims) == 1 and " 3 s" in claims[0]
 
 
 @pytest.mark.parametrize(("source", "grows"), [("live", True), ("run", True), ("replay", False)])

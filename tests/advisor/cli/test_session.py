@@ -87,7 +87,7 @@ def test_a_recording_that_ends_in_a_silence_is_no_longer_than_recorded(
     for verdict in found.verdicts:
         assert verdict.shares["unknown"] == pytest.approx(silent_s / (8 + silent_s), abs=0.02)
         assert verdict.shares["memory"] > 0.7
-        assert f"has not answered for {silent_s:.0f} s" in " ".join(verdict.unknown_because)
+        assert "not answer" in " ".join(verdict.unknown_because)
 
 
 def test_a_silence_that_ended_is_no_failure() -> None:
