@@ -82,7 +82,7 @@ class Activity(NamedTuple):
 
 
 def look_again_s(overdue_at_s: float, now_s: float) -> float:
-    """How long to sleep before looking again: a call that begins meanwhile is not stuck before that is over."""
+    """How long to sleep before the next look: a call that begins meanwhile is not stuck before then."""
     return min(max(0.0, overdue_at_s - now_s), DRIVER_STUCK_S)
 
 

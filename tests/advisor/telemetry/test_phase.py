@@ -17,6 +17,7 @@ from advisor.telemetry.phase import (
     PhaseReader,
     PhaseWriter,
     WatchedNvml,
+    look_again_s,
     silence,
 )
 from advisor.telemetry.supervisor import late_after_s
@@ -81,6 +82,22 @@ def test_a_hang_shows_within_three_seconds_at_any_interval(
     said_s = Activity(phase, hung_s).overdue_at_s(heard_s, late_after_s(interval_s))
     assert said_s - hung_s <= 3.0 - DRAWN_WITHIN_S
     assert Activity(phase, hung_s).stuck_since_s(heard_s, hung_s + 1.99) == hung_s
+
+
+@given(st.floats(0.1, 60.0), st.floats(0.0, 100.0), st.floats(0.0, 1.0))
+def test_the_watching_side_looks_often_enough(sweep_s: float, hung_s: float, first_look_s: float) -> None:
+    """Waits for sweeps that end at once, until one hangs: it is said as soon as it is sure."""
+    hung_s = sweep_s * round(hung_s / sweep_s)
+
+    def activity(now_s: float) -> Activity:
+        if now_s >= hung_s:
+            return Activity(Phase.GPM, hung_s or 1e-9)
+        return Activity(Phase.WAITING, sweep_s * (now_s // sweep_s + 1))
+
+    now_s = first_look_s
+    while now_s < (overdue_s := activity(now_s).overdue_at_s(0.0, 3600.0)):
+        now_s += look_again_s(overdue_s, now_s)
+    assert hung_s <= now_s <= max(hung_s, first_look_s) + DRIVER_STUCK_S + 1e-6
 
 
 def test_a_slow_call_is_no_hang() -> None:
