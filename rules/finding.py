@@ -29,7 +29,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """One finding on one GPU or MIG instance.
 
     claim: one sentence with its number. why: why this costs. actions: exact commands or settings.
-    usd_h: dollars an hour the fix could at most recover; None when no price is known.
+    usd_h: dollars an hour the fix could at most recover; None when no price is known. Dollars of findings may
+    overlap (two fixes of one gap): only the ladder sums to the bill.
     share: the share of paid time the finding stands for (ranks findings when there is no price).
     owner: who can act, "job" or "fleet".
     """

@@ -59,11 +59,16 @@ def _pump(feed: Feed, hello: Hello, recorder: Recorder, duration_s: float | None
                 if isinstance(message, End):
                     return frames, False
             progress.show(f"recording {format_duration(max(1.0, time.monotonic() - begin))}, Ctrl-C ends it")
-        progress.clear()
+        _ended(recorder, progress, "the time asked for is over")
         return frames, False
-    progress.clear()
-    recorder.write(End(t_s=time.time(), reason="stopped by the user"))
+    _ended(recorder, progress, "stopped by the user")
     return frames, True
+
+
+def _ended(recorder: Recorder, progress: Progress, reason: str) -> None:
+    """Say when and why it ended, so that a silence at the very end keeps its length."""
+    progress.clear()
+    recorder.write(End(t_s=time.time(), reason=reason))
 
 
 def _wait_s(begin: float, duration_s: float | None) -> float:
