@@ -172,7 +172,8 @@ class GpmWindows:
             problem = problem_of(metric, entry)
             if problem is None and entry.code == api.SUCCESS:
                 values[metric.field] = in_units(metric, entry.value)
-                self._present(metric)
+                if self.missing:
+                    self._present(metric)
             else:
                 self._absent(metric, entry, problem, newer.taken_s)
         if not values:
@@ -182,8 +183,7 @@ class GpmWindows:
 
     def _present(self, metric: Metric) -> None:
         self._distrust.clear(metric)
-        if self.missing:
-            self.missing.pop(f"gpm.{metric.field}", None)
+        self.missing.pop(f"gpm.{metric.field}", None)
 
     def _absent(self, metric: Metric, entry: Entry, problem: str | None, now_s: float) -> None:
         self.missing[f"gpm.{metric.field}"] = problem or describe(entry.code)

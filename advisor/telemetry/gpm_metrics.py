@@ -15,6 +15,7 @@ from __future__ import annotations
 import ctypes
 import math
 import struct
+import sys
 from typing import Any, NamedTuple
 
 from advisor.telemetry import nvml_api as api
@@ -82,17 +83,20 @@ class Entry(NamedTuple):
 
 def problem_of(metric: Metric, entry: Entry) -> str | None:
     """Why an entry cannot be believed, or None. An error code of its own is an answer, not a problem."""
+    metric_id, code, value = entry
+    if code == api.SUCCESS and metric_id == metric.id and _plausible(metric, value):
+        return None
     if entry.metric_id != metric.id or entry.code == _UNFILLED_RETURN:
         return "the driver did not fill the value in"
     if entry.code == api.SUCCESS and entry.value == _UNFILLED_VALUE:
         return "the driver did not fill the value in"
-    if entry.code == api.SUCCESS and not _plausible(metric, entry.value):
+    if entry.code == api.SUCCESS:
         return f"the driver's value makes no sense ({entry.value:g})"
     return None
 
 
 def _plausible(metric: Metric, value: float) -> bool:
-    return math.isfinite(value) and value >= 0.0 and (value <= PERCENT_MAX or not metric.percent)
+    return 0.0 <= value <= (PERCENT_MAX if metric.percent else sys.float_info.max)
 
 
 def in_units(metric: Metric, value: float) -> float:
