@@ -5,7 +5,7 @@ constant stayed 1, so nothing in the call tells whether both sides mean the same
 
 - the buffer is ours and larger than any known array, so that no driver writes past it;
 - before each call every entry is filled with a sentinel, and every entry's own return code is read;
-- shares must be finite and within 0 to 105 %, rates finite and not negative;
+- shares must be within 0 to 105 %, rates not negative and below a pebibyte a second;
 - the first windows are computed twice, all at once and one metric a call, which must agree;
 - a driver that fails any of this with many metrics but not with one is asked one metric a call from then on.
 """
@@ -15,7 +15,6 @@ from __future__ import annotations
 import ctypes
 import math
 import struct
-import sys
 from typing import Any, NamedTuple
 
 from advisor.telemetry import nvml_api as api
@@ -26,6 +25,8 @@ METRICS_GET_VERSION = 1
 CAPACITY = 2048
 MIB = 1024 * 1024
 PERCENT_MAX = 105.0
+# A pebibyte a second, which no link of a GPU comes near.
+RATE_MAX_MIB_S = 1024.0**3
 DIGITS = 5
 
 _UNFILLED_RETURN = 0x5EED5EED
@@ -96,7 +97,7 @@ def problem_of(metric: Metric, entry: Entry) -> str | None:
 
 
 def _plausible(metric: Metric, value: float) -> bool:
-    return 0.0 <= value <= (PERCENT_MAX if metric.percent else sys.float_info.max)
+    return 0.0 <= value <= (PERCENT_MAX if metric.percent else RATE_MAX_MIB_S)
 
 
 def in_units(metric: Metric, value: float) -> float:
