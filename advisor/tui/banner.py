@@ -12,7 +12,7 @@ from advisor.tui import format as fmt
 from advisor.tui.charts.history import sparkline
 from advisor.tui.devices import shown_devices
 from advisor.tui.glyphs import Glyphs
-from advisor.tui.labels import TERM_GROUP, TERM_WORDS
+from advisor.tui.labels import TERM_GROUP, TERM_SHORT, TERM_WORDS
 from advisor.tui.rows import Row, Span, left, spread, width_of
 from advisor.tui.text import safe
 from rules.finding import Finding
@@ -76,16 +76,18 @@ def _badges(snapshot: Snapshot, recording: bool) -> Row:
 
 
 def mode_word(snapshot: Snapshot) -> tuple[str, str]:
-    """The badge: where data comes from, unless something matters more."""
-    if snapshot.ended:
-        return "ENDED", "warn"
-    if snapshot.stale:
-        return "STALE", "bad"
-    if snapshot.paused:
-        return "PAUSED", "warn"
+    """The badge: where data comes from, and what is the matter with it."""
     # The demo shown in place of a live node is a replay like any other; its reason stands below.
-    word = "replay" if snapshot.reason else snapshot.mode
-    return word.upper(), "good" if word == "live" else "warn"
+    mode = "replay" if snapshot.reason else snapshot.mode
+    # What is not live says so whatever else is the matter.
+    lead = "" if mode == "live" else f"{mode.upper()} "
+    if snapshot.ended:
+        return f"{lead}ENDED", "warn"
+    if snapshot.stale:
+        return f"{lead}STALE", "bad"
+    if snapshot.paused:
+        return f"{lead}PAUSED", "warn"
+    return mode.upper(), "good" if mode == "live" else "warn"
 
 
 def notice_row(snapshot: Snapshot, width: int) -> Row | None:
@@ -102,24 +104,58 @@ def money_row(snapshot: Snapshot, width: int) -> Row:
         return _without_price(snapshot, width)
     wasted = totals.wasted_usd_h or 0.0
     share = fmt.percent(wasted / totals.price_usd_h)
-    start: Row = (
-        Span(f" {fmt.money(wasted)}", "money strong"),
-        Span(f" of {fmt.money(totals.price_usd_h)} per hour wasted ({share})", "strong"),
-    )
+    shares = {name: usd / totals.price_usd_h for name, usd in totals.terms.items()}
+    lead = Span(f" {fmt.money(wasted)}", "money strong")
+    unknown = _unknown(shares)
+    of_price = f" of {fmt.money(totals.price_usd_h)}"
+    starts: list[Row] = [
+        (lead, Span(f"{of_price} per hour wasted ({share})", "strong"), *unknown),
+        (lead, Span(f"{of_price}/h wasted ({share})", "strong"), *unknown),
+        (lead, Span(f"{of_price}/h wasted", "strong"), *unknown),
+        (lead, Span(of_price, "strong"), *unknown),
+    ]
+    start = next((row for row in starts if width_of(row) <= width), starts[-1])
     if totals.unpriced:
         start = (*start, Span(f"  {totals.unpriced} without price", "warn"))
-    terms = _terms({name: usd / totals.price_usd_h for name, usd in totals.terms.items()})
-    return _with_terms(start, terms, (Span(f"{price_words(snapshot)} ", "dim"),), width)
+    return _with_terms(start, shares, (Span(f"{price_words(snapshot)} ", "dim"),), width)
 
 
-def _with_terms(start: Row, terms: list[Row], end: Row, width: int) -> Row:
-    """As many terms as fit, largest first; the price's source only where everything else has room."""
+def _unknown(shares: dict[str, float]) -> Row:
+    """What the money bought and nobody can tell; it is not counted as wasted, so it is always named."""
+    share = shares.get("unknown", 0.0)
+    if share <= 1e-6:
+        return ()
+    return (Span("  "), Span(f"unknown {fmt.percent(share) if share >= 0.005 else '< 1 %'}", "warn"))
+
+
+def _with_terms(start: Row, shares: dict[str, float], end: Row, width: int) -> Row:
+    """The terms, largest first: all of them, or in fewer and shorter words, or as many as fit.
+
+    The price's source stands only where everything else has room.
+    """
+    combined = _combined(shares)
+    for terms in (_terms(shares, TERM_WORDS), _terms(combined, TERM_WORDS), _terms(combined, TERM_SHORT)):
+        line, whole = _appended(start, terms, width)
+        if whole:
+            break
+    return spread(line, end, width) if whole and width_of(line) + width_of(end) + 3 <= width else line
+
+
+def _appended(start: Row, terms: list[Row], width: int) -> tuple[Row, bool]:
+    """The line with as many terms as fit, and whether that is all of them."""
     line, gap = start, "   "
     for term in terms:
         if width_of(line) + len(gap) + width_of(term) > width - 1:
-            return line
+            return line, False
         line, gap = (*line, Span(gap), *term), "  "
-    return spread(line, end, width) if width_of(line) + width_of(end) + 3 <= width else line
+    return line, True
+
+
+def _combined(shares: dict[str, float]) -> dict[str, float]:
+    """Both kinds of idleness as one."""
+    kinds = ("free", "idle_held")
+    idle = sum(shares.get(name, 0.0) for name in kinds)
+    return {"idle": idle} | {name: share for name, share in shares.items() if name not in kinds}
 
 
 def price_words(snapshot: Snapshot) -> str:
@@ -147,16 +183,17 @@ def _without_price(snapshot: Snapshot, width: int) -> Row:
     wasted = 1.0 - mean.get("useful", 0.0) - mean.get("unknown", 0.0)
     start: Row = (
         Span(f" {fmt.percent(wasted)} of GPU time wasted", "strong"),
+        *_unknown(mean),
         Span("  no price: --price", "dim"),
     )
-    return _with_terms(start, _terms(mean), (), width)
+    return _with_terms(start, mean, (), width)
 
 
-def _terms(shares: dict[str, float]) -> list[Row]:
+def _terms(shares: dict[str, float], words: dict[str, str]) -> list[Row]:
     """The wasted terms of at least 1 %, largest first."""
     wasted = [name for name, share in shares.items() if share >= 0.01 and name not in ("useful", "unknown")]
     return [
-        (Span(TERM_WORDS.get(name, name), TERM_GROUP.get(name, "")), Span(f" {fmt.percent(shares[name])}"))
+        (Span(words.get(name, name), TERM_GROUP.get(name, "")), Span(f" {fmt.percent(shares[name])}"))
         for name in sorted(wasted, key=lambda name: -shares[name])
     ]
 

@@ -51,6 +51,7 @@ TERM_WORDS: dict[str, str] = {
 }
 
 TERM_GROUP: dict[str, str] = {
+    "idle": "idle",
     "free": "idle",
     "idle_held": "idle",
     "host_gap": "host",
@@ -59,6 +60,16 @@ TERM_GROUP: dict[str, str] = {
     "inefficiency": "device",
     "useful": "compute",
     "unknown": "unknown",
+}
+
+# Where the line of totals is short.
+TERM_SHORT: dict[str, str] = {
+    "free": "free",
+    "idle_held": "held",
+    "host_gap": "host",
+    "communication": "link",
+    "throttle": "throttle",
+    "inefficiency": "ineff.",
 }
 
 STATE_WORDS: dict[str, str] = {"waiting": "WAIT", "lost": "LOST", "silent": "SILENT"}

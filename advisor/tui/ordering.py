@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from advisor.snapshot import DeviceView
@@ -11,6 +11,11 @@ from advisor.tui.devices import device_label, job_of, user_of, verdict_words, wa
 SortKey = Literal["wasted", "index", "verdict"]
 SORT_KEYS: tuple[SortKey, ...] = ("wasted", "index", "verdict")
 SORT_WORDS: dict[SortKey, str] = {"wasted": "$/h", "index": "index", "verdict": "verdict"}
+
+# Rows that need someone now stand first whatever they are sorted by, save by index.
+URGENCY: dict[str, int] = {"lost": 0, "silent": 0}
+CRITICAL = 1
+CALM = 2
 
 # A row overtakes another only when its waste exceeds the other's by this share of the larger.
 SLACK = 0.10
@@ -33,11 +38,28 @@ def matches(view: DeviceView, needle: str) -> bool:
     return needle.casefold() in hay.casefold()
 
 
-def ordered(views: Sequence[DeviceView], by: SortKey, previous: Sequence[str] = ()) -> list[DeviceView]:
-    """The rows in order. previous: keys as they stand now, kept where `by` is `wasted` and little changed."""
+def ordered(
+    views: Sequence[DeviceView],
+    by: SortKey,
+    previous: Sequence[str] = (),
+    critical: Collection[str] = (),
+) -> list[DeviceView]:
+    """The rows in order: lost and silent ones first, then those in `critical`, then the rest.
+
+    Only the order by index knows no urgency. previous: keys as they stand now, kept where `by` is `wasted`
+    and little changed. critical: keys of rows with a critical finding.
+    """
     by_index = sorted(views, key=_index)
     if by == "index":
         return by_index
+    return sorted(_calmly(by_index, by, previous), key=lambda view: _urgency(view, critical))
+
+
+def _urgency(view: DeviceView, critical: Collection[str]) -> int:
+    return URGENCY.get(view.state, CRITICAL if view.info.key in critical else CALM)
+
+
+def _calmly(by_index: list[DeviceView], by: SortKey, previous: Sequence[str]) -> list[DeviceView]:
     if by == "verdict":
         return sorted(by_index, key=lambda view: verdict_words(view)[0])
     if not previous:

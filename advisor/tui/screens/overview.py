@@ -73,7 +73,9 @@ class OverviewScreen(DataScreen):
         table = self.table
         previous = [] if resort else table.keys
         stale = bool(snapshot.stale)
-        rows = [gpu_row(view, stale=stale) for view in ordered(kept, self.sort_key, previous)]
+        critical = {found.key for found in snapshot.diagnosis.findings if found.severity == "critical"}
+        in_order = ordered(kept, self.sort_key, previous, critical)
+        rows = [gpu_row(view, stale=stale) for view in in_order]
         table.say_when_empty(self._empty_words(len(views)))
         table.show(rows)
         self.query_one(Legend).set_note(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from advisor.document import Totals
 from advisor.snapshot import Snapshot
 from advisor.tui import banner
 from advisor.tui.glyphs import ASCII, UNICODE
@@ -54,7 +55,10 @@ def test_real_data_bears_no_synthetic_badge() -> None:
         ({"mode": "replay"}, "REPLAY"),
         ({"paused": True}, "PAUSED"),
         ({"stale": "driver not answering since 14:02:31", "paused": True}, "STALE"),
-        ({"ended": "the recording ended", "stale": "x"}, "ENDED"),
+        ({"ended": "the node went away", "stale": "x"}, "ENDED"),
+        ({"ended": "the recording ended", "mode": "replay"}, "REPLAY ENDED"),
+        ({"stale": "driver not answering since 14:02:31", "mode": "replay"}, "REPLAY STALE"),
+        ({"paused": True, "mode": "demo", "reason": "no driver"}, "REPLAY PAUSED"),
     ],
 )
 def test_badge(changes: dict[str, object], badge: str) -> None:
@@ -70,12 +74,38 @@ def test_notice_gives_the_reason() -> None:
 
 def test_money_line_at_80_and_at_200() -> None:
     narrow = text_of(banner.money_row(fakes.node(), 80))
-    assert narrow == " $41.17 of $55.04 per hour wasted (75 %)   inefficiency 29 %"
+    assert narrow == " $41.17 of $55.04 per hour wasted (75 %)   ineff. 29 %  idle 26 %  host 10 %"
     wide = text_of(banner.money_row(fakes.node(), 220))
     assert wide.startswith(
         " $41.17 of $55.04 per hour wasted (75 %)   inefficiency 29 %  idle, memory held 13 %"
     )
     assert wide.rstrip().endswith("price: example-cloud x100.8xlarge / 8, on-demand, us-1, 2026-04 (bundled)")
+
+
+def of_shares(**shares: float) -> Snapshot:
+    """A node of one GPU at $10 an hour whose ladder has these shares."""
+    terms = {name: share * 10 for name, share in shares.items()}
+    wasted = sum(usd for name, usd in terms.items() if name not in ("useful", "unknown"))
+    totals = Totals(price_usd_h=10.0, wasted_usd_h=wasted, terms=terms)
+    return make.make_snapshot(diagnosis=replace(make.make_diagnosis(), totals=totals))
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
+def test_money_of_unknown_use_is_named_at_every_width(width: int) -> None:
+    text = text_of(banner.money_row(of_shares(useful=0.59, unknown=0.4, free=0.01), width))
+    assert "unknown 40 %" in text[:width]
+    assert text.startswith(" $0.10 of $10.00")
+
+
+def test_a_trace_of_unknown_use_is_named_and_none_is_not() -> None:
+    assert "unknown < 1 %" in text_of(banner.money_row(of_shares(useful=0.999, unknown=0.001), 80))
+    assert "unknown" not in text_of(banner.money_row(of_shares(useful=1.0, unknown=0.0), 80))
+
+
+def test_terms_that_do_not_all_fit_are_combined_largest_first() -> None:
+    node = of_shares(inefficiency=0.16, free=0.12, idle_held=0.12, host_gap=0.05, useful=0.55)
+    assert text_of(banner.money_row(node, 80)).endswith("   idle 24 %  ineff. 16 %  host 5 %")
+    assert "free 12 %  idle, memory held 12 %" in text_of(banner.money_row(node, 140))
 
 
 def test_without_a_price_shares_are_said_and_how_to_give_one() -> None:

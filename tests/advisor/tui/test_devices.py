@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from advisor.snapshot import DeviceView
+from advisor.snapshot import DeviceView, State
 from advisor.tui.columns import COLUMNS, body_row, fit, head_row
 from advisor.tui.devices import device_label, gpu_row, job_of, shown_devices, verdict_words
 from advisor.tui.glyphs import UNICODE
-from advisor.tui.ordering import matches, ordered
+from advisor.tui.ordering import SortKey, matches, ordered
 from advisor.tui.rows import text_of, width_of
 from tests import factories as make
 from tests.advisor.tui import fakes
@@ -116,6 +116,17 @@ def test_orders() -> None:
     assert [verdict_words(view)[0] for view in ordered(VIEWS, "verdict")] == sorted(
         verdict_words(view)[0] for view in VIEWS
     )
+
+
+@pytest.mark.parametrize("state", ["lost", "silent"])
+@pytest.mark.parametrize("by", ["wasted", "verdict"])
+def test_what_needs_someone_now_stands_first(by: SortKey, state: State) -> None:
+    views = [*VIEWS[:7], fakes.view_of(7, state=state, ladder=None)]
+    critical = {VIEWS[3].info.key}
+    assert indexes(ordered(views, by, critical=critical))[:2] == [7, 3]
+    before = [view.info.key for view in views]
+    assert indexes(ordered(views, by, before, critical))[:2] == [7, 3]
+    assert indexes(ordered(views, "index", critical=critical)) == list(range(8))
 
 
 def wasting(gpu: int, usd_h: float) -> DeviceView:
