@@ -18,7 +18,7 @@ from msgspec import Meta
 from advisor.toml import dump_line, dump_table
 
 Theme = Literal["auto", "dark", "light", "ansi"]
-Dollars = Annotated[float, Meta(ge=0, le=10_000)]
+Dollars = Annotated[float, Meta(gt=0, le=10_000)]
 
 _MAX_FILE_BYTES = 1 << 20
 _SUFFIXES = ("_usd_h", "_s")
@@ -74,7 +74,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         bool, Meta(description="Draw with ASCII alone, for terminals and fonts without block characters.")
     ] = False
     redact: Annotated[
-        bool, Meta(description="Hide secrets, user names and host names in recordings, reports and exports.")
+        bool,
+        Meta(
+            description="Hide secrets, user names, home paths in all that is written; host names always."
+        ),
     ] = True
     fail_on: Annotated[
         str,
@@ -253,7 +256,23 @@ def _converted(name: str, value: Any, where: str, problems: list[str]) -> Any:
         for model, price in value.items():
             _convert(price, Dollars, f"{where}.{model!r}", problems)
     hint = dict[str, Any] if name == "prices" else _hints()[name]
+    if name == "fail_on" and isinstance(value, str) and (wrong := _gate_problem(value)):
+        problems.append(f"{where} = {_shown(value)}: {wrong}")
+        return None
     return _convert(value, hint, where, problems, _choices(name))
+
+
+def _gate_problem(value: str) -> str:
+    """What is wrong with a `fail_on`; empty when nothing is."""
+    if not value:
+        return ""
+    from advisor.gate import GateError, parse_gate
+
+    try:
+        parse_gate((value,))
+    except GateError as error:
+        return f"{error}; {error.fix}"
+    return ""
 
 
 def _convert(value: Any, hint: Any, where: str, problems: list[str], choices: str = "") -> Any:

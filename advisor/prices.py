@@ -168,8 +168,9 @@ def _amount(where: str, given: float | str) -> float:
         amount = float(given)
     except ValueError:
         amount = math.nan
-    if not 0 <= amount <= 10_000:
-        raise ConfigError([f"{where} = {given!r}: expected dollars per GPU and hour, 0 to 10000"])
+    if not 0 < amount <= 10_000:
+        expected = "expected dollars per GPU and hour, above 0 and at most 10000"
+        raise ConfigError([f"{where} = {given!r}: {expected}"])
     return amount
 
 

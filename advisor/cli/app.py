@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 from collections.abc import Sequence
 from types import FrameType
@@ -10,7 +11,7 @@ import rich_click as click
 from click.core import ParameterSource
 
 from advisor import __version__
-from advisor.cli import diagnostics
+from advisor.cli import diagnostics, output
 from advisor.cli.diagnostics import CliError, ExitCode
 from advisor.cli.lazy import LazyGroup
 from advisor.cli.options import duration_option, gpu_option, interval_option, json_option, price_option
@@ -29,6 +30,9 @@ EPILOG = (
     "Exit codes: 0 fine, 1 findings at or over --fail-on, 2 usage or bad input, 3 cannot measure, "
     "70 a defect in advisor, 130 interrupted. Results go to stdout, everything else to stderr."
 )
+
+# What a write to a full or broken disk ends with.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 @click.group(
@@ -89,8 +93,16 @@ def run_cli(args: Sequence[str]) -> int:
         return diagnostics.fail(error)
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
+    except OSError as error:
+        return _unwritten(error) if error.errno in NO_ROOM else diagnostics.crash(error)
     except Exception as error:
         return diagnostics.crash(error)
+
+
+def _unwritten(error: OSError) -> int:
+    """Help or version that stdout did not take: Click wrote it, past our own writer."""
+    output.discard_the_rest()
+    return diagnostics.fail(output.unwritten(error))
 
 
 def _code(result: object) -> int:

@@ -73,25 +73,37 @@ def deliver(diagnosis: Diagnosis, wanted: Delivery, config: Config | None = None
     if wanted.path is not None:
         _to_file(wanted.path, render(shown, wanted, width=output.DEFAULT_COLUMNS, color=False))
     elif wanted.to_stderr and wanted.out is None:
-        diagnostics.write(render(shown, wanted, width=output.columns(), color=diagnostics.use_color()))
+        diagnostics.write(
+            render(
+                shown,
+                wanted,
+                width=output.columns(),
+                color=diagnostics.use_color(),
+                unicode=diagnostics.unicode(),
+            )
+        )
     else:
-        output.write(render(shown, wanted, width=output.columns(), color=output.use_color()))
+        output.write(
+            render(shown, wanted, width=output.columns(), color=output.use_color(), unicode=output.unicode())
+        )
 
 
-def render(diagnosis: Diagnosis, wanted: Delivery, *, width: int, color: bool) -> str:
-    """The document in the shape asked for, ending in a newline."""
+def render(diagnosis: Diagnosis, wanted: Delivery, *, width: int, color: bool, unicode: bool = True) -> str:
+    """The document in the shape asked for, ending in a newline. unicode: False for a stream that is ASCII."""
     if wanted.shape == "json":
-        from advisor.reports.json import encode
+        from advisor.reports.json import encode, escaped
 
-        text = encode(diagnosis).decode()
+        text = encode(diagnosis).decode() if unicode else escaped(encode(diagnosis))
     elif wanted.shape == "md":
+        from advisor.reports.escape import markup_as_ascii
         from advisor.reports.markdown import render_markdown
 
         text = render_markdown(diagnosis, flavor=wanted.flavor)
+        text = text if unicode else markup_as_ascii(text)
     else:
         from advisor.reports.text import render_text
 
-        text = render_text(diagnosis, width=width, color=color)
+        text = render_text(diagnosis, width=width, color=color, unicode=unicode)
     return text.rstrip("\n") + "\n"
 
 

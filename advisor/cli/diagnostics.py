@@ -46,6 +46,20 @@ def use_color() -> bool:
     return is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def can_draw(encoding: str | None) -> bool:
+    """Whether text in this encoding can hold the characters that reports and screens draw with."""
+    try:
+        "█░×·–…°µ".encode(encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def unicode() -> bool:
+    """False where stderr's encoding has no block characters, so that ASCII must do."""
+    return can_draw(getattr(sys.stderr, "encoding", None))
+
+
 def write(text: str) -> None:
     """Write text that is already safe to show. A closed stderr is nobody's loss."""
     try:

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from advisor.cli.diagnostics import CliError, warn
+from advisor.cli.durations import format_duration
 from advisor.document import Diagnosis
 from advisor.telemetry.records import Hello
 
 if TYPE_CHECKING:
     from advisor.config import LoadedConfig
     from advisor.telemetry.recording import ReplayFeed
+
+MIN_INTERVAL_S = 0.1
 
 
 def load_config(**flags: Any) -> LoadedConfig:
@@ -27,6 +30,24 @@ def load_config(**flags: Any) -> LoadedConfig:
             "\n".join(("the configuration is not valid:", *error.problems)),
             "`advisor config path` says where the file is, `advisor config validate` checks it",
         ) from error
+
+
+def load_config_for(duration_s: float, interval_s: float | None) -> LoadedConfig:
+    """The configuration of a look this long, which must hold two samples or more.
+
+    An interval that nobody chose is shortened to fit. Raises CliError where one that somebody chose does not.
+    """
+    config = load_config(interval_s=interval_s)
+    if duration_s >= 2 * config.interval_s:
+        return config
+    if config.origins["interval_s"] == "default" and duration_s >= 2 * MIN_INTERVAL_S:
+        return load_config(interval_s=duration_s / 2)
+    given, every = format_duration(duration_s), format_duration(config.interval_s)
+    least = format_duration(2 * config.interval_s)
+    raise CliError(
+        f"--duration {given} is too short for a sample every {every}: two intervals must fit",
+        f"give --duration {least} or more, or a shorter --interval",
+    )
 
 
 def open_replay(path: str, speed: float, seek_s: float = 0.0) -> tuple[ReplayFeed, Hello]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     _Seconds = click.ParamType[float]
 else:
     _Seconds = click.ParamType  # not generic at run time in every click we support
+MAX_USD_H = 10_000
 FORMATS = ("text", "md", "json")
 FLAVORS = ("github", "jira")
 
@@ -31,8 +33,27 @@ class DurationType(_Seconds):
             self.fail(str(error), param, ctx)
 
 
+class NumberType(click.FloatRange):
+    """A number within a range. Click's own type lets NaN through, as it compares as neither out nor in."""
+
+    def __init__(self, wanted: str, most: float) -> None:
+        super().__init__(min=0, min_open=True, max=most)
+        self._wanted = wanted
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number, or a usage error that says what is accepted."""
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not 0 < number <= float(self.max or math.inf):
+            self.fail(f"{str(value)!r} is not {self._wanted}", param, ctx)
+        return number
+
+
 DURATION = DurationType()
-PRICE = click.FloatRange(min=0, min_open=True, max=100_000)
+PRICE = NumberType(f"dollars per GPU and hour, above 0 and at most {MAX_USD_H}; write 2.50", MAX_USD_H)
+SPEED = NumberType("a speed above 0 and at most 1000; 2 is twice real time", 1000)
 
 gpu_option = click.option(
     "--gpu",
@@ -72,7 +93,10 @@ out_option = click.option(
     help="Write the report to FILE (mode 0600, in one step) instead of stdout; - is stdout.",
 )
 keep_option = click.option(
-    "--no-redact", "keep", is_flag=True, help="Keep user names, host name and full command lines."
+    "--no-redact",
+    "keep",
+    is_flag=True,
+    help="Keep secrets, user names and home paths. Host names are hashed as they are read, and stay so.",
 )
 
 

@@ -9,18 +9,38 @@ from __future__ import annotations
 import os
 import sys
 
+from advisor.cli.diagnostics import CliError, can_draw
+
 DEFAULT_COLUMNS = 100
 
 
 def write(text: str) -> None:
-    """Write `text` as it is and flush it, so that a reader sees results as they come."""
+    """Write `text` as it is and flush it, so that a reader sees results as they come.
+
+    Raises CliError where it cannot be written, as on a full disk.
+    """
+    if sys.stdout is None:
+        raise CliError("the report could not be written: stdout is closed", "give -o FILE")
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except UnicodeEncodeError:
         write(text.encode(sys.stdout.encoding, "replace").decode(sys.stdout.encoding))
     except BrokenPipeError:
-        _discard_the_rest()
+        discard_the_rest()
+    except OSError as error:
+        discard_the_rest()
+        raise unwritten(error) from error
+
+
+def unwritten(error: OSError) -> CliError:
+    """What to say of a result that stdout did not take."""
+    return CliError(f"the report could not be written: {error.strerror or error}", "check where stdout goes")
+
+
+def unicode() -> bool:
+    """False where stdout's encoding has no block characters, so that ASCII must do."""
+    return can_draw(getattr(sys.stdout, "encoding", None))
 
 
 def write_record(record: object) -> None:
@@ -51,7 +71,7 @@ def columns() -> int:
     return max(40, shutil.get_terminal_size((DEFAULT_COLUMNS, 24)).columns)
 
 
-def _discard_the_rest() -> None:
+def discard_the_rest() -> None:
     """Point stdout at nothing, so that the flush at exit does not fail again."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())

@@ -15,7 +15,7 @@ from advisor.cli.delivery import Delivery, check_writable, deliver
 from advisor.cli.diagnostics import CliError, note
 from advisor.cli.durations import format_duration
 from advisor.cli.session import Look, Outcome, collect, diagnosis_of, live_feed, make_monitor
-from advisor.document import Diagnosis
+from advisor.document import Diagnosis, Flag
 from advisor.telemetry.feed import NoFeedError
 
 if TYPE_CHECKING:
@@ -45,12 +45,19 @@ class Observer:
         self.monitor: Monitor | None = None
         self.outcome = Outcome()
         self.problem: CliError | None = None
+        self.told = False
         self._thread = threading.Thread(target=self._run, name="advisor-observer", daemon=True)
 
     def prepare(self) -> None:
         """Start the sampler, and wait a moment until it is ready or has failed."""
         self._thread.start()
         self._ready.wait(READY_S)
+
+    def tell(self, program: str) -> None:
+        """Say why nothing can be observed, where that is known before the command starts."""
+        if self.problem is not None:
+            self.told = True
+            note(f"{program} runs unobserved: {self.problem}; `advisor doctor` says more")
 
     def watch(self, pid: int) -> None:
         """From now on, keep what this process and its children do."""
@@ -65,11 +72,11 @@ class Observer:
 
     def _run(self) -> None:
         try:
-            hello = self._feed.start()
+            self._observe(self._feed.start())
         except NoFeedError as error:
             self.problem = CliError(str(error), error.fix)
-        else:
-            self._observe(hello)
+        except Exception as error:
+            self.problem = CliError(_reason(error))
         finally:
             self._ready.set()
             self._feed.close()
@@ -98,8 +105,7 @@ def run_observed(argv: Sequence[str], look: Look, config: Config, wanted: Delive
     child = Child()
     try:
         observer.prepare()
-        if observer.problem is not None:
-            _say_unobserved(argv[0], observer.problem)
+        observer.tell(argv[0])
         observer.watch(child.start(argv))
         begin = time.monotonic()
         code = child.wait()
@@ -107,24 +113,32 @@ def run_observed(argv: Sequence[str], look: Look, config: Config, wanted: Delive
     finally:
         observer.finish()
         child.restore()
-    if observer.problem is None:
-        _report(observer, argv[0], lasted_s, wanted, config)
+    _report(observer, argv[0], lasted_s, wanted, config)
     return code
-
-
-def _say_unobserved(program: str, problem: CliError) -> None:
-    note(f"{program} runs unobserved: {problem}; `advisor doctor` says more")
 
 
 def _report(observer: Observer, program: str, lasted_s: float, wanted: Delivery, config: Config) -> None:
     """Print the diagnosis, or why there is none; the command's exit code is never touched."""
+    if observer.told:
+        return
     try:
         deliver(_diagnosis(observer, program, lasted_s), wanted, config)
-    except CliError as error:
-        note(str(error))
+    except KeyboardInterrupt:
+        note("interrupted: there is no report")
+    except Exception as error:
+        note(_reason(error))
+
+
+def _reason(error: Exception) -> str:
+    """One sentence for whatever went wrong. What is no CliError is a defect, but not the command's."""
+    if isinstance(error, CliError):
+        return str(error)
+    return f"no report could be made: {type(error).__name__}: {error} (a defect in advisor)"
 
 
 def _diagnosis(observer: Observer, program: str, lasted_s: float) -> Diagnosis:
+    if observer.problem is not None:
+        raise observer.problem
     if observer.monitor is None:
         raise CliError(f"{program} could not be observed: the driver did not answer")
     outcome = observer.outcome
@@ -135,4 +149,12 @@ def _diagnosis(observer: Observer, program: str, lasted_s: float) -> Diagnosis:
         if lasted_s > ATTRIBUTION_S and own_pids_are_the_drivers():
             raise CliError(f"{program} and its children used no GPU in {format_duration(lasted_s)}")
         note(f"{program} was not seen among the GPU processes; this is every visible GPU while it ran")
+        return _not_attributed(diagnosis_of(observer.monitor, outcome))
     return diagnosis_of(observer.monitor, outcome)
+
+
+def _not_attributed(diagnosis: Diagnosis) -> Diagnosis:
+    """The document of other people's GPUs says that it is that, also where stderr is not kept."""
+    said = "no process of the command was seen on a GPU: these rows are of every visible GPU"
+    flag = Flag(code="not-attributed", message=said)
+    return msgspec.structs.replace(diagnosis, flags=(flag, *diagnosis.flags))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from advisor.cli import output
 from advisor.telemetry.records import Hello
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def open_screen(
         return run_tui(
             source,
             theme="dark" if config.theme == "auto" else config.theme,
-            ascii=config.ascii,
+            ascii=config.ascii or not output.unicode(),
             redact=config.redact,
         )
     finally:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from advisor.cli.delivery import Delivery, deliver, delivery
 from advisor.cli.diagnostics import cannot_measure
 from advisor.cli.durations import format_duration
-from advisor.cli.inputs import load_config
+from advisor.cli.inputs import load_config, load_config_for
 from advisor.cli.replaying import demo_report, demo_screen, wants_screen
 from advisor.cli.session import Look, collect, diagnosis_of, exit_of, live_feed, make_monitor, reproduce
 from advisor.telemetry.feed import Feed, NoFeedError
@@ -33,7 +33,7 @@ def start(
     """Open the screen on a terminal, else print one report; show the demo where nothing can be measured."""
     wanted = delivery(None, as_json, None)
     on_screen = wants_screen(once, wanted)
-    config = load_config(interval_s=interval_s)
+    config = load_config(interval_s=interval_s) if on_screen else load_config_for(duration_s, interval_s)
     feed = live_feed(config)
     try:
         hello = feed.start()

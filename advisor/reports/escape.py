@@ -19,6 +19,9 @@ _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
 # Breaks a mention, an autolink or an emoji code apart, and is drawn as nothing.
 WORD_JOINER = "\u2060"
 
+_ASCII = str.maketrans("×–·█░…µ\u00a0", "x-|#..u ")
+_ASCII_MARKUP = str.maketrans("×–·…µ\u00a0", "x--.u ")
+
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]<>!#~|&{}$^])")
 _MARKDOWN_LEAD = re.compile(r"^([-+=:])")
 _MARKDOWN_ORDERED = re.compile(r"^(\d+)([.)])")
@@ -47,6 +50,17 @@ def _terminal_char(char: str) -> str:
     if char in _INVISIBLE or unicodedata.category(char) == "Cf":
         return ""
     return char if char.isprintable() else REPLACEMENT
+
+
+def as_ascii(text: str) -> str:
+    """Text that is ready to show, for a place that takes ASCII alone. One column stays one column."""
+    return text.replace("°C", "C ").translate(_ASCII).encode("ascii", "replace").decode()
+
+
+def markup_as_ascii(text: str) -> str:
+    """Markup that is ready to show, in ASCII alone. Nothing becomes a character that markup obeys."""
+    plain = text.replace(WORD_JOINER, f"&#{ord(WORD_JOINER)};").translate(_ASCII_MARKUP)
+    return plain.encode("ascii", "replace").decode()
 
 
 def markdown(text: str) -> str:

@@ -41,6 +41,13 @@ def encode(diagnosis: Diagnosis) -> bytes:
     return msgspec.json.format(raw, indent=2) + b"\n"
 
 
+def escaped(document: bytes) -> str:
+    """The same JSON in ASCII alone, for a stream that takes nothing else."""
+    import json
+
+    return json.dumps(json.loads(document), indent=2, ensure_ascii=True) + "\n"
+
+
 def decode(data: bytes | str) -> Diagnosis:
     """The document in `data`. Older versions are brought up to date.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from advisor.document import Diagnosis
 from advisor.reports import sources
 from advisor.reports.common import Style, criticals, is_node, labels, overlap, ranked
-from advisor.reports.escape import terminal
+from advisor.reports.escape import as_ascii, terminal
 from advisor.reports.findings import EvidenceRow, FindingView, view
 from advisor.reports.ladders import Ladder, ladder, unpriced
 from advisor.reports.titles import render_summary_line, title
@@ -33,8 +33,6 @@ NARROW = 18
 _STYLE = Style(terminal, lambda raw: f"`{terminal(raw)}`")
 _COLOURS = {"useful": "green", "unknown": "bright_black"}
 _SEVERE = {"severity critical": "bold red", "severity high": "red", "severity medium": "yellow"}
-# One column each, so that nothing laid out shifts.
-_ASCII = str.maketrans("×–·█░…µ\u00a0", "x-|#..u ")
 
 
 def render_text(diagnosis: Diagnosis, width: int, color: bool, *, unicode: bool = True) -> str:
@@ -49,9 +47,7 @@ def render_text(diagnosis: Diagnosis, width: int, color: bool, *, unicode: bool 
     out = console.file
     text = out.getvalue() if isinstance(out, io.StringIO) else ""
     lines = "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
-    return (
-        lines if unicode else lines.replace("°C", "C ").translate(_ASCII).encode("ascii", "replace").decode()
-    )
+    return lines if unicode else as_ascii(lines)
 
 
 def _console(width: int, color: bool) -> Console:

@@ -89,7 +89,7 @@ def test_the_default_file_may_be_missing(tmp_path: Path, monkeypatch: pytest.Mon
         ("interval_s = true", ["interval_s = True", "expected float"]),
         ("window_s = nan", ["window_s = nan", "finite"]),
         ('theme = "neon"', ["theme = 'neon'", "auto, dark, light, ansi"]),
-        ("[prices]\nH100 = -3", ["prices.'H100' = -3", ">= 0"]),
+        ("[prices]\nH100 = -3", ["prices.'H100' = -3", "> 0"]),
         ("prices = 3", ["prices = 3", "expected object"]),
         ("= broken", ["is not TOML", "line 1"]),
     ],

@@ -22,7 +22,6 @@ CONFIG = Config(price_usd_h=3.0, prices={"H100": 4.0})
         ({"config": Config(price_usd_h=3.0)}, 3.0, "config"),
         ({"config": Config()}, 6.88, "bundled"),
         ({}, 6.88, "bundled"),
-        ({"flag": 0.0}, 0.0, "user"),
     ],
 )
 def test_flag_beats_environment_beats_config_beats_table(

@@ -49,7 +49,7 @@ def command(
     """
     from advisor.cli.delivery import check_writable, deliver, delivery
     from advisor.cli.failon import judge, parse_fail_on
-    from advisor.cli.inputs import load_config
+    from advisor.cli.inputs import load_config_for
     from advisor.cli.session import (
         Look,
         collect,
@@ -63,7 +63,7 @@ def command(
 
     wanted = delivery(form, as_json, out, flavor, keep)
     check_writable(wanted)
-    config = load_config(interval_s=interval)
+    config = load_config_for(duration, interval)
     if pid is not None and not Path(f"/proc/{pid}").exists():
         raise CliError(f"there is no process {pid}", "check the PID with nvidia-smi or ps")
     gate = parse_fail_on(fail_on or (config.fail_on,))

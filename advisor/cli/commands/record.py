@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import rich_click as click
 
-from advisor.cli.options import duration_option, interval_option
+from advisor.cli.options import duration_option, interval_option, keep_option
 
 
 @click.command("record")
@@ -12,7 +12,7 @@ from advisor.cli.options import duration_option, interval_option
 @duration_option(None, "How long to record. Default: until Ctrl-C.")
 @interval_option
 @click.option("-f", "--force", is_flag=True, help="Replace FILE if it exists.")
-@click.option("--no-redact", "keep", is_flag=True, help="Keep user names and full command lines in the file.")
+@keep_option
 def command(file: str, duration: float | None, interval: float | None, force: bool, keep: bool) -> int:
     """Record what is sampled into FILE as JSON Lines; gzip when FILE ends in .gz.
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import rich_click as click
 
-from advisor.cli.options import DURATION, gpu_option, price_option, report_options
+from advisor.cli.options import DURATION, SPEED, gpu_option, price_option, report_options
 
 
 @click.command("replay")
 @click.argument("file", type=click.Path(dir_okay=False))
 @click.option(
     "--speed",
-    type=click.FloatRange(min=0, min_open=True, max=1000),
+    type=SPEED,
     default=1.0,
     show_default=True,
     help="Times real time, on the screen.",

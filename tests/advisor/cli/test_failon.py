@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from advisor.cli.diagnostics import CliError, ExitCode
-from advisor.cli.failon import FailOn, judge, parse_fail_on, reasons_to_fail
+from advisor.cli.failon import judge, parse_fail_on, reasons_to_fail
+from advisor.gate import FailOn
 from rules.registry import all_rules
 from tests.factories import make_diagnosis, make_finding
 
