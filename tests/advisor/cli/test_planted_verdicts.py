@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -130,7 +132,7 @@ def test_busy_workers_and_a_waiting_parent_are_an_input_pipeline(nvml_stub: Nvml
             env = on_simulated(nvml_stub, "host", tmp_path, ADVISOR_NVML_PID=str(pid))
             d = decode(advisor("diagnose", "--duration", "8s", "--json", env=env).stdout)
         finally:
-            subprocess.run(["pkill", "-P", str(pid)], check=False)
+            os.killpg(pid, signal.SIGKILL)
     (verdict,) = d.verdicts
     assert (verdict.class_, verdict.cause) == ("host", "input-pipeline")
     assert "HOST003" in {f.code for f in d.findings}
