@@ -15,13 +15,14 @@ from advisor.tui.glyphs import Glyphs
 from advisor.tui.labels import TERM_GROUP, TERM_SHORT, TERM_WORDS
 from advisor.tui.rows import Row, Span, left, spread, width_of
 from advisor.tui.text import safe
+from advisor.tui.unallocated import is_unallocated, parents_of
 from rules.finding import Finding
 
 
 def header_row(snapshot: Snapshot, width: int, glyphs: Glyphs, *, recording: bool = False) -> Row:
     """Name, host, GPUs, driver, GPM, ceilings; at the right the badges and the clock of the newest data."""
     dot = f" {glyphs.dot} "
-    facts = [text for text in _facts(snapshot) if text]
+    facts = [text for text in _facts(snapshot, dot) if text]
     badges = _badges(snapshot, recording)
     room = width - width_of(badges) - len(" advisor  ") - 1
     while len(facts) > 1 and len(dot.join(facts)) > room:
@@ -35,25 +36,31 @@ def _least_needed(facts: list[str]) -> int:
     return len(facts) - 1 if len(facts) > 2 else 0
 
 
-def _facts(snapshot: Snapshot) -> list[str]:
+def _facts(snapshot: Snapshot, dot: str) -> list[str]:
     hello = snapshot.hello
     return [
         safe(hello.host.host),
-        _models(snapshot),
+        _models(snapshot, dot),
         _ceilings(snapshot),
         _gpm(snapshot),
         f"driver {safe(hello.driver_version)}" if hello.driver_version else "driver unknown",
     ]
 
 
-def _models(snapshot: Snapshot) -> str:
-    gpus = [view.info for view in snapshot.devices if view.info.parent_key is None]
-    counts = Counter(safe(info.name).removeprefix("NVIDIA ") for info in gpus)
-    return ", ".join(f"{count} × {name}" for name, count in counts.items()) or "no GPU"
+def _models(snapshot: Snapshot, dot: str) -> str:
+    """Each model with its count, and the MIG instances they are split into."""
+    instances = [view for view in snapshot.devices if view.info.parent_key is not None]
+    whole = {view.info.key: view.info for view in snapshot.devices if view.info.parent_key is None}
+    gpus = whole | parents_of(snapshot)
+    counts = Counter(safe(info.name).removeprefix("NVIDIA ") for info in gpus.values())
+    models = ", ".join(f"{count} × {name}" for name, count in counts.items()) or "no GPU"
+    if not instances:
+        return models
+    return f"{models}{dot}{len(instances)} MIG instance" + ("s" if len(instances) > 1 else "")
 
 
 def _gpm(snapshot: Snapshot) -> str:
-    known = [view.info.gpm for view in shown_devices(snapshot)]
+    known = [view.info.gpm for view in shown_devices(snapshot) if not is_unallocated(view)]
     if all(known) and known:
         return "GPM"
     return "GPM on some" if any(known) else "no GPM"

@@ -49,6 +49,12 @@ def _figure(pick: Callable[[GpuRow], str], role: str = "") -> Cell:
     return cell
 
 
+def _dollars(gpu: GpuRow, width: int, _glyphs: Glyphs) -> Row:
+    """To the cent, or to the dollar where that alone fits."""
+    text = gpu.wasted if len(gpu.wasted) <= width else gpu.wasted.partition(".")[0]
+    return (Span(right(text, width), "dim" if gpu.muted else "money"),)
+
+
 def _word(gpu: GpuRow, width: int, _glyphs: Glyphs) -> Row:
     word = gpu.word if len(gpu.word) <= width else SHORT_WORDS.get(gpu.word, gpu.word)
     return (Span(left(word, width, ""), f"{gpu.role} strong"),)
@@ -75,21 +81,21 @@ def _trend(gpu: GpuRow, width: int, glyphs: Glyphs) -> Row:
 
 COLUMNS: tuple[Column, ...] = (
     Column("gpu", "GPU", 4, 0, _text(lambda gpu: gpu.label, "strong")),
-    Column("job", "job", 12, 0, _job, grow=3, most=40),
+    Column("job", "job", 11, 0, _job, grow=3, most=40),
     Column("user", "user", 8, 9, _text(lambda gpu: gpu.user, "dim"), grow=1, most=12),
     Column("word", "verdict", 6, 0, _word, grow=4, most=7, short="limit"),
     Column("cause", "", 14, 2, _cause, grow=4, most=46),
-    Column("confidence", "sure", 4, 5, _figure(lambda gpu: gpu.confidence, "dim"), flush_right=True),
-    Column("bar", "where the time goes", 10, 0, _bar, grow=4, most=48, short="time goes"),
+    Column("confidence", "sure", 4, 0, _figure(lambda gpu: gpu.confidence, "dim"), flush_right=True),
+    Column("bar", "where the time goes", 9, 0, _bar, grow=4, most=48, short="time goes"),
     Column("trend", "over time", 12, 10, _trend, grow=2, most=40),
     Column("sm", "SM", 4, 1, _figure(lambda gpu: gpu.sm), flush_right=True),
-    Column("tensor", "TC", 4, 1, _figure(lambda gpu: gpu.tensor), flush_right=True),
+    Column("tensor", "TC", 3, 1, _figure(lambda gpu: gpu.tensor), flush_right=True),
     Column("dram", "DRAM", 4, 1, _figure(lambda gpu: gpu.dram), flush_right=True),
     Column("watts", "W", 4, 3, _figure(lambda gpu: gpu.watts), flush_right=True),
     Column("celsius", "°C", 3, 8, _figure(lambda gpu: gpu.celsius), flush_right=True),
     Column("mhz", "MHz", 4, 7, _figure(lambda gpu: gpu.mhz), flush_right=True),
     Column("memory", "mem GiB", 7, 4, _figure(lambda gpu: gpu.memory), flush_right=True),
-    Column("wasted", "$/h", 6, 0, _figure(lambda gpu: gpu.wasted, "money"), flush_right=True),
+    Column("wasted", "$/h", 5, 0, _dollars, flush_right=True),
 )
 
 GAP = 1

@@ -9,6 +9,7 @@ from advisor.snapshot import DeviceView, HistoryPoint, Snapshot
 from advisor.tui import format as fmt
 from advisor.tui.labels import CLASS_WORDS, STATE_WORDS, group_of_class
 from advisor.tui.text import safe
+from advisor.tui.unallocated import UNALLOCATED, is_unallocated, unallocated_views
 from rules.headline import cause_words
 
 
@@ -47,8 +48,10 @@ class GpuRow:
 
 
 def device_label(view: DeviceView) -> str:
-    """NVML index, and the GPU instance of a MIG slice: "3", "3:7"."""
+    """NVML index, and the GPU instance of a MIG slice: "3", "3:7"; "3:-" for what is in no instance."""
     info = view.info
+    if is_unallocated(view):
+        return f"{info.index}:-"
     if info.parent_key is None and info.mig_profile is None:
         return str(info.index)
     return f"{info.index}:{info.gi_id if info.gi_id is not None else '?'}"
@@ -62,12 +65,20 @@ def full_label(view: DeviceView) -> str:
 
 def shown_devices(snapshot: Snapshot) -> list[DeviceView]:
     """Rows of the overview: a GPU that is split into MIG instances stands aside for them."""
-    parents = {view.info.parent_key for view in snapshot.devices}
-    return [view for view in snapshot.devices if view.info.key not in parents]
+    left = unallocated_views(snapshot)
+    parents = {view.info.parent_key for view in (*snapshot.devices, *left)}
+    return [view for view in snapshot.devices if view.info.key not in parents] + left
+
+
+def find_view(snapshot: Snapshot, key: str | None) -> DeviceView | None:
+    """The row with this key, among those the overview shows."""
+    return next((view for view in shown_devices(snapshot) if view.info.key == key), None)
 
 
 def job_of(view: DeviceView) -> tuple[str, ...]:
     """Who uses the device, longest form first: with pid and job, with pid, the name alone."""
+    if is_unallocated(view):
+        return ("(unallocated)", UNALLOCATED)
     workload = view.verdict.workload if view.verdict else None
     if workload is not None:
         more = f" +{workload.others}" if workload.others else ""

@@ -7,6 +7,7 @@ from typing import Literal
 
 from advisor.snapshot import DeviceView
 from advisor.tui.devices import device_label, job_of, user_of, verdict_words, wasted_of
+from advisor.tui.unallocated import is_unallocated
 
 SortKey = Literal["wasted", "index", "verdict"]
 SORT_KEYS: tuple[SortKey, ...] = ("wasted", "index", "verdict")
@@ -16,6 +17,9 @@ SORT_WORDS: dict[SortKey, str] = {"wasted": "$/h", "index": "index", "verdict": 
 URGENCY: dict[str, int] = {"lost": 0, "silent": 0}
 CRITICAL = 1
 CALM = 2
+
+# Above every GPU instance id.
+UNALLOCATED_LAST = 1 << 16
 
 # A row overtakes another only when its waste exceeds the other's by this share of the larger.
 SLACK = 0.10
@@ -80,4 +84,7 @@ def _settle(views: list[DeviceView]) -> list[DeviceView]:
 
 
 def _index(view: DeviceView) -> tuple[int, int]:
+    """By index, then by instance; what is in no instance comes last."""
+    if is_unallocated(view):
+        return view.info.index, UNALLOCATED_LAST
     return view.info.index, view.info.gi_id if view.info.gi_id is not None else -1

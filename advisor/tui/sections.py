@@ -10,14 +10,16 @@ from advisor.tui import format as fmt
 from advisor.tui.banner import price_source
 from advisor.tui.charts.history import buckets, column_means, column_seconds, sparkline, stacked
 from advisor.tui.charts.meter import meter
+from advisor.tui.clocks import clock_rows
 from advisor.tui.devices import full_label, job_of, user_of, verdict_words
 from advisor.tui.glyphs import Glyphs
 from advisor.tui.labels import SEVERITY_ROLE, TERM_GROUP, TERM_WORDS
 from advisor.tui.rows import Row, Span, clip, left, right, wrap
 from advisor.tui.text import safe
+from advisor.tui.unallocated import is_unallocated
 from rules.economics import split_cents
 from rules.finding import TERMS, Finding, LadderRow
-from rules.verdict import EvidenceItem
+from rules.verdict import EvidenceItem, Verdict
 
 # Below this width a line of evidence has no room for where it was read.
 SOURCE_WIDTH = 90
@@ -151,9 +153,9 @@ def verdict_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
         return [heading("verdict", width, glyphs), *((Span(line, "bad"),) for line in lines)]
     if verdict is None:
         return [heading("verdict", width, glyphs), (Span("not enough data yet", "dim"),)]
-    rows = [
-        heading("verdict", width, glyphs, f"confidence {verdict.confidence:.2f}, read from {verdict.tier}")
-    ]
+    if is_unallocated(view):
+        return [heading("verdict", width, glyphs), *_paragraph(verdict.headline, width, "strong")]
+    rows = [heading("verdict", width, glyphs, f"{_sure(verdict)}, read from {verdict.tier}")]
     rows += [(Span(line, "strong"),) for line in wrap(safe(verdict.headline), width)]
     rows += [
         (Span(line, "warn"),) for reason in verdict.unknown_because for line in wrap(safe(reason), width)
@@ -163,6 +165,16 @@ def verdict_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
         for margin in verdict.margins
     ]
     return rows + evidence_rows(verdict.evidence, width)
+
+
+def _paragraph(text: str, width: int, role: str) -> list[Row]:
+    return [(Span(line, role),) for line in wrap(safe(text), width)]
+
+
+def _sure(verdict: Verdict) -> str:
+    """How sure the class is, and how sure the cause is where that was inferred."""
+    cause = verdict.cause_confidence
+    return f"confidence {verdict.confidence:.2f}" + (f", cause {cause:.2f}" if cause is not None else "")
 
 
 def _margin_row(name: str, value: float, threshold: float, margin: float, width: int) -> Row:
@@ -175,11 +187,13 @@ def evidence_rows(items: Sequence[EvidenceItem], width: int) -> list[Row]:
     """One line a metric: what, value, threshold and where it was read, as far as there is room."""
     out: list[Row] = []
     source_width = 0 if width < SOURCE_WIDTH else min(44, width // 3)
-    name_width = max(12, min(44, width - 12 - 9 - source_width - 2))
+    limit_width = max([8, *(len(safe(item.threshold or "")) for item in items)])
+    limit_width = min(limit_width, 16)
+    name_width = max(12, min(44, width - 12 - limit_width - 1 - source_width - 2))
     for item in items:
         value = right(safe(fmt.value(item.value, item.unit)), 12)
         source = Span(" " + left(safe(item.source), source_width), "dim") if source_width else Span("")
-        threshold = Span(" " + left(safe(item.threshold or ""), 8), "dim")
+        threshold = Span(" " + left(safe(item.threshold or ""), limit_width), "dim")
         out.append((Span(left(safe(item.metric), name_width)), Span(value, "strong"), threshold, source))
     return out
 
@@ -277,8 +291,7 @@ def trend_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
         text = left(f"{left(name, 12)}{fmt.whole(now)}{of_limit} {unit}", 31)
         line = sparkline(column_means(columns, field), room, limit or 100.0, glyphs)
         rows.append((Span(text + " "), Span(line, "memory")))
-    reasons = ", ".join(sample.throttle_reasons) if sample and sample.throttle_reasons else ""
-    return [*rows, (Span(f"throttled by {safe(reasons)}", "warn"),)] if reasons else rows
+    return [*rows, *clock_rows(sample.throttle_reasons if sample else ())]
 
 
 def finding_rows(findings: Sequence[Finding], width: int, glyphs: Glyphs) -> list[Row]:
@@ -300,6 +313,8 @@ def preview_rows(
 ) -> list[Row]:
     """The selected device below the table: history at the left, verdict and money at the right."""
     name = f"{full_label(view)} {safe(view.info.name)}"
+    if is_unallocated(view):
+        return _unallocated_rows(view, width, glyphs)[:height]
     if width < 110:
         return history_rows(view, width, height - 2, glyphs, f"{name}: where the time went")
     title = heading(name, width, glyphs, "Enter for all of it")
@@ -323,13 +338,25 @@ def _that_fit(blocks: Sequence[list[Row]], room: int) -> list[Row]:
     return out
 
 
+def _unallocated_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
+    """Nothing runs there, so there is only why, and what it costs."""
+    return [*verdict_rows(view, width, glyphs), (), *ladder_rows(view.ladder, width, glyphs)]
+
+
 def title_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
     """The device's name and job, then its verdict in one word with the cause."""
     word, role, cause = verdict_words(view)
     facts = [safe(view.info.name), *job_of(view)[:1], *([user_of(view)] if user_of(view) else [])]
     name: Row = (Span(full_label(view), "title"), Span(f"  {f' {glyphs.dot} '.join(facts)}"))
-    confidence = f"  {view.verdict.confidence:.2f}" if view.verdict and view.state == "ok" else ""
-    verdict: Row = (Span(word, f"{role} strong"), Span(f"  {cause}"), Span(confidence, "dim"))
+    found = view.verdict if view.state == "ok" else None
+    sure = f" {found.confidence:.2f}" if found else ""
+    cause_sure = f" {found.cause_confidence:.2f}" if found and found.cause_confidence is not None else ""
+    verdict: Row = (
+        Span(word, f"{role} strong"),
+        Span(sure, "dim"),
+        Span(f"  {cause}"),
+        Span(cause_sure, "dim"),
+    )
     return [clip(name, width), clip(verdict, width)]
 
 
@@ -338,6 +365,8 @@ def detail_rows(
 ) -> list[Row]:
     """Everything about one device, in two columns where the terminal is wide enough."""
     head = [*title_rows(view, width, glyphs), ()]
+    if is_unallocated(view):
+        return [*head, *_unallocated_rows(view, width, glyphs)]
     processes = process_rows(view, width, glyphs)
     if width < 120:
         blocks = (

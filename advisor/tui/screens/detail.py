@@ -10,7 +10,7 @@ from textual.widgets import Footer
 
 from advisor.snapshot import Snapshot
 from advisor.tui.banner import finding_weight
-from advisor.tui.devices import shown_devices
+from advisor.tui.devices import find_view, shown_devices
 from advisor.tui.screens.base import DataScreen
 from advisor.tui.widgets.banner_view import HeaderBar
 from advisor.tui.widgets.device_body import DeviceBody
@@ -43,7 +43,7 @@ class DetailScreen(DataScreen):
         header = self.query_one(HeaderBar)
         header.recording = self.advisor.recording is not None
         header.show(snapshot)
-        view = next((view for view in snapshot.devices if view.info.key == self.key), None)
+        view = find_view(snapshot, self.key)
         found = [finding for finding in snapshot.diagnosis.findings if finding.key == self.key]
         self.query_one(DeviceBody).show(view, sorted(found, key=finding_weight, reverse=True))
 

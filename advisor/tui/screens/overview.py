@@ -12,7 +12,7 @@ from textual.widgets import Footer
 
 from advisor.snapshot import DeviceView, Snapshot
 from advisor.tui.banner import finding_weight
-from advisor.tui.devices import gpu_row, shown_devices
+from advisor.tui.devices import find_view, gpu_row, shown_devices
 from advisor.tui.ordering import SORT_KEYS, SORT_WORDS, SortKey, matches, ordered
 from advisor.tui.screens.base import DataScreen
 from advisor.tui.widgets.banner_view import DoFirst, HeaderBar, HostStrip, Legend, MoneyLine
@@ -100,10 +100,8 @@ class OverviewScreen(DataScreen):
     @property
     def selected(self) -> DeviceView | None:
         """The device under the cursor."""
-        snapshot, key = self.advisor.snapshot, self.table.cursor_key
-        if snapshot is None or key is None:
-            return None
-        return next((view for view in snapshot.devices if view.info.key == key), None)
+        snapshot = self.advisor.snapshot
+        return None if snapshot is None else find_view(snapshot, self.table.cursor_key)
 
     def _draw_preview(self) -> None:
         view, snapshot = self.selected, self.advisor.snapshot

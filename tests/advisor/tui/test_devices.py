@@ -5,12 +5,16 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from advisor.snapshot import DeviceView, State
+from advisor import diagnosis as dx
+from advisor.snapshot import DeviceView, Snapshot, State
+from advisor.tui.banner import header_row
 from advisor.tui.columns import COLUMNS, body_row, fit, head_row
-from advisor.tui.devices import device_label, gpu_row, job_of, shown_devices, verdict_words
+from advisor.tui.devices import device_label, find_view, gpu_row, job_of, shown_devices, verdict_words
 from advisor.tui.glyphs import UNICODE
 from advisor.tui.ordering import SortKey, matches, ordered
 from advisor.tui.rows import text_of, width_of
+from advisor.tui.sections import detail_rows
+from rules.finding import Price
 from tests import factories as make
 from tests.advisor.tui import fakes
 
@@ -20,13 +24,13 @@ replace = msgspec.structs.replace
 def test_a_row_at_80_columns_drops_what_ranks_last() -> None:
     layout = fit(80)
     assert [column.name for column, _ in layout.columns] == [
-        "gpu", "job", "word", "cause", "bar", "sm", "tensor", "dram", "watts", "wasted",
+        "gpu", "job", "word", "cause", "confidence", "bar", "sm", "tensor", "dram", "watts", "wasted",
     ]  # fmt: skip
     assert text_of(head_row(layout)) == (
-        "  GPU  job           limit                 time goes    SM   TC DRAM    W    $/h"
+        "  GPU  job         limit                 sure time goes   SM  TC DRAM    W   $/h"
     )
     assert text_of(body_row(gpu_row(fakes.view_of(2)), layout, UNICODE)) == (
-        "2    train_vit.py  HOST   input pipeline ▒▒▒▒░░▓▓▓█   41   22   18  291   5.15"
+        "2    train_vit.… HOST   input pipeline 0.94 ▒▒▒░░▓▓▓█   41  22   18  291  5.15"
     )
 
 
@@ -101,6 +105,58 @@ def test_a_gpu_split_into_instances_stands_aside_for_them() -> None:
     child = replace(parent, info=info)
     snapshot = fakes.node(devices=(parent, child))
     assert [device_label(view) for view in shown_devices(snapshot)] == ["0:7"]
+
+
+def of_mig(rest: float = 2 / 7, *, listed: bool = True) -> Snapshot:
+    """A GPU in two instances, with a part in none; the GPU itself is no row."""
+    parent = fakes.view_of(0).info
+    views = []
+    for gi in (1, 3):
+        view = fakes.view_of(0)
+        name = f"{parent.name} MIG 1g.10gb"
+        info = replace(
+            parent, key=f"MIG-{gi}", name=name, parent_key=parent.key, mig_profile="1g.10gb", gi_id=gi
+        )
+        views.append(replace(view, info=info))
+    price = Price(usd_h=35.0, basis="user", source="--price")
+    children = [replace(views[0].info, slice_frac=1 - rest, mig_profile=None)]
+    row = dx.remainder(parent, children, price)
+    assert row is not None
+    base = fakes.node(devices=tuple(views))
+    hello = replace(base.hello, devices=(parent,) if listed else ())
+    return replace(base, hello=hello, diagnosis=replace(base.diagnosis, ladder=(row,)))
+
+
+def test_what_is_in_no_mig_instance_has_a_row_of_its_own() -> None:
+    snapshot = of_mig()
+    views = ordered(shown_devices(snapshot), "wasted")
+    assert device_label(views[0]) == "0:-"
+    assert [device_label(view) for view in ordered(views, "index")] == ["0:1", "0:3", "0:-"]
+    line = text_of(body_row(gpu_row(views[0]), fit(80), UNICODE))
+    assert line.split() == ["0:-", "unallocated", "IDLE", "free", "1.00", "·········", *"––––", "10.00"]
+    assert find_view(snapshot, views[0].info.key) == views[0]
+    assert find_view(snapshot, None) is None
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_the_header_counts_the_gpu_and_its_instances(listed: bool) -> None:
+    head = text_of(header_row(of_mig(listed=listed), 120, UNICODE))
+    assert "1 × Simulated X100 80GB · 2 MIG instances" in head
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_detail_of_what_is_in_no_instance_says_why_and_what_it_costs(width: int) -> None:
+    view = ordered(shown_devices(of_mig()), "wasted")[0]
+    text = "\n".join(text_of(line) for line in detail_rows(view, (), width, 8, UNICODE))
+    assert "GPU 0 (unallocated)" in text
+    assert "is allotted to no MIG instance" in text.replace("\n", " ")
+    assert "10.00  100 %  price per hour" in text
+    assert "counters" not in text
+
+
+def test_dollars_too_wide_for_their_column_lose_their_cents() -> None:
+    line = text_of(body_row(gpu_row(wasting(0, 1234.56)), fit(80), UNICODE))
+    assert line.endswith(" 1,234")
 
 
 VIEWS = [fakes.view_of(gpu) for gpu in range(8)]

@@ -37,7 +37,8 @@ async def test_one_look_answers_at_each_size(size: tuple[int, int]) -> None:
         assert lines[1].startswith(" $41.17 of $55.04 per hour wasted (75 %)")
         host_bound = line_with(app, "train_vit")
         assert "HOST" in host_bound
-        assert "▒▒▒▒" in host_bound
+        assert "▒▒▒" in host_bound
+        assert " 0.94 " in host_bound
         assert host_bound.rstrip().endswith("5.15")
         assert "IDLE002 on GPU 1" in line_with(app, "Do first")
         assert "CPU 49 %" in line_with(app, " host  CPU")
@@ -208,7 +209,7 @@ async def test_the_bars_read_without_colour(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("NO_COLOR", "1")
     async with running(fakes.FakeSource()) as (app, _):
         assert app.no_color
-        assert "▒▒▒▒░░▓▓▓█" in line_with(app, "train_vit")
+        assert "▒▒▒░░▓▓▓█" in line_with(app, "train_vit")
 
 
 async def test_a_click_selects_and_a_double_click_opens() -> None:

@@ -102,6 +102,39 @@ def test_throttle_reasons_are_named() -> None:
     assert texts(sections.trend_rows(view, 80, UNICODE))[-1] == "throttled by sw_power_cap"
 
 
+@pytest.mark.parametrize(
+    ("reasons", "lines"),
+    [
+        (("gpu_idle",), ["clocks: idle"]),
+        (("app_clocks", "hw_thermal"), ["throttled by hw_thermal", "clocks: set by the application clocks"]),
+        ((), []),
+    ],
+)
+def test_an_idle_gpu_is_not_called_throttled(reasons: tuple[str, ...], lines: list[str]) -> None:
+    view = fakes.view_of(5)
+    assert view.sample is not None
+    view = replace(view, sample=replace(view.sample, throttle_reasons=reasons))
+    assert texts(sections.trend_rows(view, 80, UNICODE))[4:] == lines
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+@pytest.mark.parametrize("threshold", ["< 0.6", ">= 0.6", ">= 1 of 8 cores"])
+def test_a_threshold_is_shown_whole(threshold: str, width: int) -> None:
+    items = (make.make_evidence_item(threshold=threshold), make.make_evidence_item(threshold=None))
+    rows = sections.evidence_rows(items, width)
+    assert f" {threshold}" in text_of(rows[0])
+    assert max(width_of(line) for line in rows) <= width
+
+
+def test_how_sure_the_cause_is_stands_beside_it() -> None:
+    view = fakes.view_of(2)
+    assert view.verdict is not None
+    view = replace(view, verdict=replace(view.verdict, cause_confidence=0.55))
+    title = texts(sections.title_rows(view, 80, UNICODE))[1]
+    assert title == "HOST 0.94  it waits for the input pipeline 0.55"
+    assert "confidence 0.94, cause 0.55" in texts(sections.verdict_rows(view, 80, UNICODE))[0]
+
+
 @pytest.mark.parametrize("width", [76, 80, 118, 120, 160, 240])
 @pytest.mark.parametrize("gpu", range(8))
 def test_detail_fits_every_width(width: int, gpu: int) -> None:
