@@ -17,16 +17,21 @@ from textual.screen import Screen
 from textual.worker import get_current_worker
 
 from advisor.snapshot import Snapshot
-from advisor.tui.export import export, free_path, stamp
-from advisor.tui.glyphs import ASCII, UNICODE
+from advisor.tui.export import export, free_path, path_within, stamp
+from advisor.tui.glyphs import ASCII, UNICODE, to_ascii
 from advisor.tui.messages import Exported, FetchFailed, RecordingChanged, SnapshotFetched, TaskFailed
 from advisor.tui.screens.base import DataScreen
 from advisor.tui.screens.overview import OverviewScreen
 from advisor.tui.source import SnapshotSource
+from advisor.tui.text import safe
 from advisor.tui.themes import DARK, LIGHT, THEME_NAMES, group_colors, theme_name
 
 # Drawn at most five times a second, however often the source has news.
 REDRAW_S = 0.2
+
+# A notice lies over the line of keys: long enough to read, short enough not to be in the way.
+NOTICE_S = 4.0
+FAILURE_S = 8.0
 
 Task = Callable[[], None]
 
@@ -52,7 +57,7 @@ class AdvisorApp(App[int]):
     TITLE = "advisor"
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = True
-    NOTIFICATION_TIMEOUT = 8
+    NOTIFICATION_TIMEOUT = NOTICE_S
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f", "findings", "Findings"),
         Binding("dollar_sign", "money", "Money", key_display="$"),
@@ -61,6 +66,7 @@ class AdvisorApp(App[int]):
         Binding("r", "record", "Record"),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("q", "quit", "Quit"),
+        Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
     ]
 
     def __init__(self, source: SnapshotSource, options: TuiOptions | None = None) -> None:
@@ -179,7 +185,8 @@ class AdvisorApp(App[int]):
     @on(Exported)
     def tell_exported(self, message: Exported) -> None:
         """Say where the report lies."""
-        self.notify("\n".join(str(path) for path in message.paths), title="Exported", markup=False)
+        first, *others = message.paths
+        self.tell("Exported", first, "".join(f" and {path.suffix}" for path in others))
 
     @on(RecordingChanged)
     def tell_recording(self, message: RecordingChanged) -> None:
@@ -188,16 +195,26 @@ class AdvisorApp(App[int]):
             return
         ended, self.recording = self.recording, message.path
         if message.path is not None:
-            self.notify(str(message.path), title="Recording to", markup=False)
+            self.tell("Recording to", message.path)
         elif ended is not None:
-            self.notify(str(ended), title="Recorded", markup=False)
+            self.tell("Recorded", ended)
         if self.snapshot is not None:
             self.draw(self.snapshot)
 
     @on(TaskFailed)
     def tell_failed(self, message: TaskFailed) -> None:
         """Say what did not work."""
-        self.notify(message.text, title="Did not work", severity="error", markup=False)
+        text = f"Did not work: {message.text}"
+        self.notify(self.plain(text), severity="error", timeout=FAILURE_S, markup=False)
+
+    def tell(self, what: str, path: Path, more: str = "") -> None:
+        """One line on a file; of a path too long for it, the end is shown."""
+        room = self.size.width - len(what) - len(more) - 4
+        self.notify(self.plain(f"{what} {path_within(path, room)}{more}"), markup=False)
+
+    def plain(self, text: str) -> str:
+        """The text in what the terminal can show, without control characters."""
+        return to_ascii(safe(text)) if self.options.ascii else safe(text)
 
     # Keys.
 
@@ -288,6 +305,13 @@ class AdvisorApp(App[int]):
         """A screen's own key is not offered on that screen."""
         here = getattr(self.screen, "ACTION", "") if self.screen_stack else ""
         return action != here or not here
+
+    def action_command_palette(self) -> None:
+        """The toolkit's palette, with words that every terminal can show."""
+        from textual.command import CommandPalette
+
+        if not CommandPalette.is_open(self):
+            self.push_screen(CommandPalette(placeholder="Search for commands", id="--command-palette"))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The same actions in the command palette."""

@@ -60,6 +60,8 @@ def device_label(view: DeviceView) -> str:
 def full_label(view: DeviceView) -> str:
     """Label with the MIG profile: "GPU 3:7 (1g.10gb)"."""
     profile = view.info.mig_profile
+    if is_unallocated(view):
+        return f"GPU {view.info.index} ({UNALLOCATED})"
     return f"GPU {device_label(view)}" + (f" ({safe(profile)})" if profile else "")
 
 

@@ -23,6 +23,13 @@ def free_path(folder: Path, stem: str, suffixes: tuple[str, ...]) -> Path:
         number += 1
 
 
+def path_within(path: Path, width: int) -> str:
+    """The path as it is, from the current folder on where it lies there; a long one loses its beginning."""
+    here = Path.cwd()
+    text = str(path.relative_to(here) if path.is_relative_to(here) else path)
+    return text if len(text) <= width else "…" + text[len(text) - max(1, width - 1) :]
+
+
 def export(diagnosis: Diagnosis, folder: Path, *, redact: bool = True) -> tuple[Path, ...]:
     """Write the report as .md and .json into `folder`. Raises OSError or WriteError when it cannot."""
     from advisor.reports.files import write_atomic

@@ -346,7 +346,8 @@ def _unallocated_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]
 def title_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
     """The device's name and job, then its verdict in one word with the cause."""
     word, role, cause = verdict_words(view)
-    facts = [safe(view.info.name), *job_of(view)[:1], *([user_of(view)] if user_of(view) else [])]
+    who = () if is_unallocated(view) else job_of(view)[:1]
+    facts = [safe(view.info.name), *who, *([user_of(view)] if user_of(view) else [])]
     name: Row = (Span(full_label(view), "title"), Span(f"  {f' {glyphs.dot} '.join(facts)}"))
     found = view.verdict if view.state == "ok" else None
     sure = f" {found.confidence:.2f}" if found else ""

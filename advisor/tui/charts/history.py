@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import groupby, pairwise
 
 from advisor.snapshot import HistoryPoint
-from advisor.tui.charts.share_bar import dominant
 from advisor.tui.glyphs import Glyphs, grouped
 from advisor.tui.rows import GROUPS, Row, Span
 
@@ -81,11 +80,29 @@ def _merge(names: Sequence[str | None], glyphs: Glyphs) -> Row:
     )
 
 
+# Multiples of the golden ratio's fraction fall evenly into 0 to 1, whichever stretch of them is looked at.
+GOLDEN = 0.6180339887498949
+
+
 def trend(points: Sequence[HistoryPoint], width: int, glyphs: Glyphs) -> Row:
-    """One glyph a tick: what dominated then. Newest at the right edge."""
+    """One glyph a tick, newest at the right edge: each group in proportion to its share of the time.
+
+    A tick keeps its glyph as time goes on, and a stretch of ticks shows the groups that its shares hold.
+    """
     shown = points[-width:] if width > 0 else ()
-    names = [None if point.gap else dominant(point.shares) for point in shown]
+    names = [None if point.gap else _picked(point) for point in shown]
     return _merge([None] * (width - len(names)) + names, glyphs)
+
+
+def _picked(point: HistoryPoint) -> str | None:
+    """The group whose part of 0 to 1 holds the tick's own number in that range."""
+    sums = grouped(point.shares)
+    at = (round(point.t_s) * GOLDEN) % 1.0 * sum(sums.values())
+    for name, share in sums.items():
+        if at < share:
+            return name
+        at -= share
+    return next(reversed(sums), None)
 
 
 def sparkline(values: Sequence[float | None], width: int, top: float, glyphs: Glyphs) -> str:

@@ -33,9 +33,3 @@ def legend(glyphs: Glyphs, gap: str = "  ") -> Row:
         words = f" {GROUP_WORDS[group]}"
         out += [Span(gap if out else ""), Span(glyphs.group[group], group), Span(words, "dim")]
     return tuple(out)
-
-
-def dominant(shares: dict[str, float]) -> str | None:
-    """The group with the largest share, or None when nothing is known. Ties go to the earlier group."""
-    sums = grouped(shares)
-    return max(sums, key=lambda name: sums[name]) if sums else None

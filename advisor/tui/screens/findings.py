@@ -11,12 +11,23 @@ from textual.containers import Container
 from textual.widgets import Footer
 
 from advisor.snapshot import Snapshot
+from advisor.tui.rows import Row, Span, left
 from advisor.tui.screens.base import DataScreen
 from advisor.tui.widgets.banner_view import HeaderBar
 from advisor.tui.widgets.finding_body import FindingBody
 from advisor.tui.widgets.finding_table import FindingTable
 from advisor.tui.widgets.keyed_table import KeyedTable
+from advisor.tui.widgets.rows_view import RowsView
 from advisor.tui.widgets.scroller import Scroller
+
+
+class OverlapNote(RowsView):
+    """Why the dollars of the list must not be added up."""
+
+    def build(self, width: int) -> list[Row]:
+        """One line."""
+        words = " dollars of findings overlap; only the ladder sums to the bill"
+        return [(Span(left(words, width), "dim"),)]
 
 
 class FindingsScreen(DataScreen):
@@ -33,6 +44,7 @@ class FindingsScreen(DataScreen):
     def compose(self) -> ComposeResult:
         """Header, list and detail, keys."""
         yield HeaderBar(self.glyphs)
+        yield OverlapNote(self.glyphs)
         with Container(id="split"):
             yield FindingTable(self.glyphs)
             with Scroller():

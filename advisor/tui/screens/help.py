@@ -8,9 +8,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
-from advisor.tui.charts.share_bar import legend
 from advisor.tui.glyphs import Glyphs
-from advisor.tui.rows import Row, Span, left
+from advisor.tui.labels import GROUP_WORDS
+from advisor.tui.rows import GROUPS, Row, Span, left, width_of, wrap
 from advisor.tui.widgets.rows_view import RowsView
 from advisor.tui.widgets.scroller import Scroller
 
@@ -32,8 +32,11 @@ KEYS: tuple[tuple[str, str], ...] = (
     ("e", "export Markdown and JSON into the current folder, redacted"),
     ("r", "record; again: stop"),
     ("Ctrl+P", "command palette, themes"),
-    ("q", "quit"),
+    ("q, Ctrl+C", "quit"),
 )
+
+# Cells before the explanations.
+LEAD = 14
 
 WORDS: tuple[tuple[str, str], ...] = (
     ("HOST", "the GPU waits: input pipeline, launches, transfers, CPU limits"),
@@ -51,10 +54,30 @@ WORDS: tuple[tuple[str, str], ...] = (
 def help_rows(width: int, glyphs: Glyphs) -> list[Row]:
     """All of the help text."""
     rows: list[Row] = [(Span("keys", "title"),)]
-    rows += [(Span(left(key, 14), "strong"), Span(left(words, max(8, width - 14)))) for key, words in KEYS]
+    rows += [line for key, words in KEYS for line in _entry(key, words, width)]
     rows += [(), (Span("words", "title"),)]
-    rows += [(Span(left(word, 14), "strong"), Span(left(text, max(8, width - 14)))) for word, text in WORDS]
-    return [*rows, (), (Span("bars", "title"),), legend(glyphs, " ")]
+    rows += [line for word, text in WORDS for line in _entry(word, text, width)]
+    return [*rows, (), (Span("bars", "title"),), *_legend_rows(width, glyphs)]
+
+
+def _entry(lead: str, text: str, width: int) -> list[Row]:
+    """What is explained, and beside it the text in as many lines as it needs."""
+    lines = wrap(text, width - LEAD)
+    return [
+        (Span(left(lead if number == 0 else "", LEAD), "strong"), Span(line))
+        for number, line in enumerate(lines)
+    ]
+
+
+def _legend_rows(width: int, glyphs: Glyphs) -> list[Row]:
+    """Which glyph means which group, in as many lines as it needs."""
+    rows: list[Row] = [()]
+    for group in GROUPS:
+        piece: Row = (Span(glyphs.group[group], group), Span(f" {GROUP_WORDS[group]} ", "dim"))
+        if rows[-1] and width_of(rows[-1]) + width_of(piece) - 1 > width:
+            rows.append(())
+        rows[-1] = (*rows[-1], *piece)
+    return rows
 
 
 class HelpBody(RowsView):

@@ -47,11 +47,15 @@ async def until(pilot: Pilot[int], true: Callable[[], bool], what: str) -> None:
 
 @asynccontextmanager
 async def running(
-    source: FakeSource, options: TuiOptions | None = None, size: tuple[int, int] = (80, 24)
+    source: FakeSource,
+    options: TuiOptions | None = None,
+    size: tuple[int, int] = (80, 24),
+    *,
+    notices: bool = False,
 ) -> AsyncIterator[tuple[AdvisorApp, Pilot[int]]]:
-    """The app with its first data drawn. The source is asked every 20 ms."""
+    """The app with its first data drawn. The source is asked every 20 ms. notices: draw them too."""
     app = AdvisorApp(source, options or TuiOptions(interval_s=0.02))
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=notices) as pilot:
         await until(pilot, lambda: app.snapshot is not None, "the first snapshot")
         await pilot.pause()
         yield app, pilot

@@ -17,7 +17,9 @@ import pytest
 from advisor.snapshot import Snapshot
 from advisor.tui import run_tui
 from advisor.tui.app import REDRAW_S, AdvisorApp, TuiOptions
-from advisor.tui.messages import RecordingChanged
+from advisor.tui.glyphs import UNICODE
+from advisor.tui.messages import RecordingChanged, TaskFailed
+from advisor.tui.rows import text_of, width_of
 from advisor.tui.screens.overview import OverviewScreen
 from tests import factories as make
 from tests.advisor.tui import fakes
@@ -145,7 +147,7 @@ async def test_export_writes_redacted_markdown_and_json(tmp_path: Path) -> None:
         assert "host name hashed" in report.read_text()
         assert json.loads(data.read_text())["schema_version"] == 1
         assert stat.S_IMODE(report.stat().st_mode) == 0o600
-        assert str(report) in notices(app)
+        assert f"{report.name} and .json" in notices(app)
 
 
 async def test_a_second_export_keeps_the_first(tmp_path: Path) -> None:
@@ -163,6 +165,70 @@ async def test_an_export_that_cannot_be_written_says_so(tmp_path: Path) -> None:
         await until(pilot, lambda: "Did not work" in notices(app), "the notice")
         assert "export:" in notices(app)
         assert isinstance(app.screen, OverviewScreen)
+
+
+@pytest.mark.parametrize("ascii_only", [False, True])
+@pytest.mark.parametrize("size", [(40, 10), (80, 24), (200, 60)])
+async def test_a_notice_covers_the_line_of_keys_alone(
+    tmp_path: Path, size: tuple[int, int], ascii_only: bool
+) -> None:
+    folder = tmp_path / ("deep" * 50)
+    folder.mkdir()
+    shown = TuiOptions(interval_s=0.02, folder=folder, ascii=ascii_only)
+    async with running(fakes.FakeSource(), shown, size=size, notices=True) as (app, pilot):
+        await pilot.press("space")
+        await pilot.pause()
+        before = screen_lines(app)
+        await pilot.press("e")
+        await until(pilot, lambda: "Exported" in screen_text(app), "the notice")
+        after = screen_lines(app)
+        assert after[:-1] == before[:-1]
+        assert after[-1].rstrip().endswith("20.md and .json")
+        assert not ascii_only or screen_text(app).isascii()
+
+
+async def test_a_failure_is_told_whole(tmp_path: Path) -> None:
+    async with running(fakes.FakeSource(), options(tmp_path), notices=True) as (app, pilot):
+        app.post_message(TaskFailed("export: " + "words " * 20 + "the end"))
+        await until(pilot, lambda: "the end" in screen_text(app), "the notice")
+        assert "Did not work: export:" in screen_text(app)
+        assert "Do first" in screen_text(app)
+
+
+@pytest.mark.parametrize("keys", [[], ["slash", "v"], ["enter"], ["question_mark"], ["ctrl+p"]])
+async def test_ctrl_c_quits_wherever_one_is(keys: list[str]) -> None:
+    async with running(fakes.FakeSource()) as (app, pilot):
+        await pilot.press(*keys)
+        await pilot.pause()
+        await pilot.press("ctrl+c")
+        await pilot.pause()
+        assert not app.is_running or app._exit
+
+
+async def test_the_palette_is_ascii_where_all_else_is() -> None:
+    async with running(fakes.FakeSource(), TuiOptions(ascii=True, interval_s=0.02)) as (app, pilot):
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: "Money" in screen_text(app), "the palette")
+        odd = {letter for letter in screen_text(app) if not letter.isascii()}
+        assert not odd
+
+
+@pytest.mark.parametrize("width", [30, 60, 74, 88])
+def test_help_loses_no_word(width: int) -> None:
+    from advisor.tui.screens.help import KEYS, LEAD, WORDS, help_rows
+
+    rows = help_rows(width, UNICODE)
+    assert max(width_of(line) for line in rows) <= width
+    said = " ".join(text_of(line)[LEAD:].strip() for line in rows)
+    assert all(text in said for _, text in (*KEYS, *WORDS))
+    assert "unknown" in text_of(rows[-1])
+
+
+async def test_the_findings_say_that_their_dollars_overlap() -> None:
+    async with running(fakes.FakeSource()) as (app, pilot):
+        await pilot.press("f")
+        await pilot.pause()
+        assert "only the ladder sums to the bill" in screen_text(app)
 
 
 async def test_record_toggles_with_a_badge(tmp_path: Path) -> None:
@@ -283,7 +349,7 @@ async def test_findings_open_explain_and_back() -> None:
         await pilot.press("f")
         await pilot.pause()
         lines = screen_lines(app)
-        assert [line.split()[0] for line in lines[2:5]] == ["▸", "HOST003", "MEM001"]
+        assert [line.split()[0] for line in lines[3:6]] == ["▸", "HOST003", "MEM001"]
         assert "IDLE002 on GPU 1" in screen_text(app)
         await pilot.press("down")
         await pilot.pause()

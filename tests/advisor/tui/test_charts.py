@@ -75,7 +75,16 @@ def test_columns_do_not_move_within_their_step() -> None:
     assert before[1:-1] == after[1 : len(before) - 1]
 
 
-def test_trend_shows_what_dominated() -> None:
+def test_trend_holds_each_group_in_proportion_and_its_glyphs_stay() -> None:
+    points = [point(second, compute=0.6, throttle=0.4) for second in range(100)]
+    line = text_of(trend(points, 40, UNICODE))
+    assert 14 <= line.count("▞") <= 18
+    assert set(line) == {"▞", "█"}
+    later = text_of(trend([*points, point(100, host=1.0)], 40, UNICODE))
+    assert later == line[1:] + "▒"
+
+
+def test_trend_of_ticks_of_one_group_each() -> None:
     points = [point(0, host=0.6, compute=0.4), point(1, gap=True), point(2, compute=1.0)]
     assert text_of(trend(points, 5, UNICODE)) == "  ▒ █"
 
