@@ -291,7 +291,7 @@ def trend_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
         text = left(f"{left(name, 12)}{fmt.whole(now)}{of_limit} {unit}", 31)
         line = sparkline(column_means(columns, field), room, limit or 100.0, glyphs)
         rows.append((Span(text + " "), Span(line, "memory")))
-    return [*rows, *clock_rows(sample.throttle_reasons if sample else ())]
+    return [*rows, *clock_rows((sample.throttle_reasons if sample else None) or ())]
 
 
 def finding_rows(findings: Sequence[Finding], width: int, glyphs: Glyphs) -> list[Row]:
@@ -314,7 +314,8 @@ def preview_rows(
     """The selected device below the table: history at the left, verdict and money at the right."""
     name = f"{full_label(view)} {safe(view.info.name)}"
     if is_unallocated(view):
-        return _unallocated_rows(view, width, glyphs)[:height]
+        title = heading(name, width, glyphs)
+        return [title, *_unallocated_rows(view, width, glyphs)][:height]
     if width < 110:
         return history_rows(view, width, height - 2, glyphs, f"{name}: where the time went")
     title = heading(name, width, glyphs, "Enter for all of it")

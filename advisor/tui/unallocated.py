@@ -8,7 +8,7 @@ from rules.finding import LadderRow
 from rules.verdict import SHARES, Verdict
 
 UNALLOCATED = "unallocated"
-WHY = "no MIG instance is made of this part of the GPU, so nothing can run on it"
+WHY = "in no MIG instance, so nothing can run on it: `nvidia-smi mig -cgi` makes instances"
 
 
 def is_unallocated(view: DeviceView) -> bool:
@@ -70,5 +70,5 @@ def _verdict(row: LadderRow, info: DeviceInfo) -> Verdict:
         confidence=1.0,
         tier="nvml",
         shares={name: 1.0 if name == "free" else 0.0 for name in SHARES},
-        headline=f"A part of GPU {row.gpu} is allotted to no MIG instance: {WHY}.",
+        headline=f"A part of GPU {row.gpu} is {WHY}.",
     )

@@ -80,7 +80,9 @@ def _merge(names: Sequence[str | None], glyphs: Glyphs) -> Row:
     )
 
 
+# A group with less of a tick than this is not drawn; the bar of a minute has no cell for it either.
 # Multiples of the golden ratio's fraction fall evenly into 0 to 1, whichever stretch of them is looked at.
+LEAST_SHOWN = 0.05
 GOLDEN = 0.6180339887498949
 
 
@@ -96,7 +98,8 @@ def trend(points: Sequence[HistoryPoint], width: int, glyphs: Glyphs) -> Row:
 
 def _picked(point: HistoryPoint) -> str | None:
     """The group whose part of 0 to 1 holds the tick's own number in that range."""
-    sums = grouped(point.shares)
+    whole = grouped(point.shares)
+    sums = {name: share for name, share in whole.items() if share >= LEAST_SHOWN} or whole
     at = (round(point.t_s) * GOLDEN) % 1.0 * sum(sums.values())
     for name, share in sums.items():
         if at < share:

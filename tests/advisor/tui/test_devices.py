@@ -149,7 +149,7 @@ def test_detail_of_what_is_in_no_instance_says_why_and_what_it_costs(width: int)
     view = ordered(shown_devices(of_mig()), "wasted")[0]
     text = "\n".join(text_of(line) for line in detail_rows(view, (), width, 8, UNICODE))
     assert "GPU 0 (unallocated)" in text
-    assert "is allotted to no MIG instance" in text.replace("\n", " ")
+    assert "A part of GPU 0 is in no MIG instance" in text.replace("\n", " ")
     assert "10.00  100 %  price per hour" in text
     assert "counters" not in text
 
