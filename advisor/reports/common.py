@@ -20,6 +20,7 @@ SENTENCE = 400
 PARAGRAPH = 900
 
 _CODE_SPAN = re.compile(r"(`[^`]+`)")
+_NOT_ANSWERING = frozenset({"gpu-lost", "driver-silent"})
 _NOT_WASTED = frozenset({"useful", "unknown"})
 
 
@@ -113,18 +114,24 @@ def wasted_share(row: LadderRow) -> float:
 
 
 def worst(diagnosis: Diagnosis) -> Verdict | None:
-    """The verdict to speak of first: most dollars wasted, then most time wasted."""
+    """The verdict to speak of first: of a card that is failing, then most dollars, then most time wasted."""
     rows = rows_by_key(diagnosis)
+    failing = urgent_keys(diagnosis)
 
-    def order(verdict: Verdict) -> tuple[float, float, int]:
+    def order(verdict: Verdict) -> tuple[int, float, float, int]:
         row = rows.get(verdict.key)
-        return (
-            (0.0, 0.0, -verdict.gpu)
-            if row is None
-            else (row.wasted_usd_h or 0.0, wasted_share(row), -verdict.gpu)
-        )
+        urgency = len(failing) - failing.index(verdict.key) if verdict.key in failing else 0
+        wasted = (0.0, 0.0) if row is None else (row.wasted_usd_h or 0.0, wasted_share(row))
+        return urgency, *wasted, -verdict.gpu
 
     return max(diagnosis.verdicts, key=order, default=None)
+
+
+def urgent_keys(diagnosis: Diagnosis) -> list[str]:
+    """Devices with a critical finding, or that no longer answer, the most urgent first."""
+    critical = [finding.key for finding in ranked(diagnosis.findings) if finding.severity == "critical"]
+    silent = [v.key for v in diagnosis.verdicts if v.class_ == "unknown" and v.cause in _NOT_ANSWERING]
+    return list(dict.fromkeys((*critical, *silent)))
 
 
 def labels(diagnosis: Diagnosis, style: Style) -> list[str]:

@@ -29,8 +29,14 @@ _AUTOLINK = re.compile(r"(?i)(?<=[a-z0-9])(:)(?=//)|\b(www)(?=\.)|\b(mailto|xmpp
 _EMOJI_CODE = re.compile(r":(?=[\w+-]+:)")
 _ISSUE_REFERENCE = re.compile(r"(?i)(?<=\bgh)-(?=\d)")
 _BACKTICKS = re.compile(r"`+")
-_JIRA_ALWAYS = re.compile(r"[\\{}\[\]|*_^~!#@<>&()?:;=$%]")
-_JIRA_BOUNDARY = re.compile(r"(?<![A-Za-z0-9])[-+.]|[-+](?![A-Za-z0-9])|(?<=[A-Z0-9])-(?=[0-9])")
+# What a backslash before it does not protect everywhere, or what other tools read as HTML.
+_JIRA_ENTITY = re.compile(
+    r"[\\{}|#@<>&]|(?<=[A-Z0-9])-(?=[0-9])|:(?=//)"
+    r"|[:;](?=-?[()])|:(?=[PpD](?![A-Za-z0-9]))"
+    r"|\((?=(?i:[yni/x!+?-]|on|off|\*[rgby]?|flag|flagoff|c|r|tm)\))"
+)
+# Formatting anywhere: links, images, strong text; the marks of phrases only where one can start or end.
+_JIRA_BACKSLASH = re.compile(r"[\[\]*^~!]|(?<![A-Za-z0-9])[-+_]|[-+_](?![A-Za-z0-9])|\?(?=\?)|(?<=\?)\?")
 _JIRA_BLOCK = re.compile(r"(?i)^(h[1-6]|bq)\.")
 
 
@@ -99,15 +105,26 @@ def markdown_code(text: str, table: bool = True) -> str:
 
 
 def jira(text: str) -> str:
-    """Inline text for Jira's wiki markup, also inside a table. Special characters become HTML entities.
+    """Inline text for Jira's wiki markup, also inside a table. Formatting is escaped with a backslash.
 
-    A backslash cannot escape itself there (two of them are a line break), entities work everywhere.
+    What a backslash does not protect becomes an entity: itself (two of them are a line break), a table's bar,
+    braces, issue keys, URLs, emoticons. What formats nothing stays as it is.
     """
     line = terminal(text).strip()
-    line = _JIRA_ALWAYS.sub(_entity, line)
-    line = _JIRA_BLOCK.sub(r"\1&#46;", line)
-    return _JIRA_BOUNDARY.sub(_entity, line)
+    return "".join(_jira_char(line, position) for position in range(len(line)))
 
 
-def _entity(match: re.Match[str]) -> str:
-    return f"&#{ord(match[0])};"
+def _jira_char(line: str, position: int) -> str:
+    """Each character is judged by its neighbours in the raw text, so that no escape hides another."""
+    char = line[position]
+    if char.isalnum():
+        return char
+    if _JIRA_ENTITY.match(line, position) or (char == "." and _is_block_lead(line, position)):
+        return f"&#{ord(char)};"
+    return f"\\{char}" if _JIRA_BACKSLASH.match(line, position) else char
+
+
+def _is_block_lead(line: str, position: int) -> bool:
+    """The dot of `h1.` or `bq.` at the start of a line."""
+    found = _JIRA_BLOCK.match(line)
+    return found is not None and found.end() == position + 1

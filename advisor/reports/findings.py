@@ -11,7 +11,7 @@ import msgspec
 from advisor.document import Diagnosis
 from advisor.reports.common import CELL, SENTENCE, Style, row_name, rows_by_key
 from advisor.reports.figures import UNITS, factor, fraction, percent, usd, value
-from advisor.reports.ladders import shown_usd
+from advisor.reports.ladders import is_well_spent, shown_usd
 from rules.finding import Effect, Finding
 from rules.verdict import EvidenceItem
 
@@ -19,6 +19,7 @@ MAX_EVIDENCE = 16
 MAX_ACTIONS = 8
 MAX_CHECK_S = 600.0
 
+_WELL_SPENT = "The money is already well spent; this is about doing more with it."
 _CODE = re.compile(r"[A-Z]{2,8}\d{1,4}")
 
 
@@ -84,9 +85,9 @@ def _value(item: EvidenceItem, style: Style) -> str:
 def worth(finding: Finding, diagnosis: Diagnosis) -> str:
     """What is at stake, in dollars where a price is known; empty for what costs nothing yet."""
     dollars = shown_usd(finding, diagnosis)
-    if not dollars and not finding.share:
+    if (not dollars or is_well_spent(finding)) and not finding.share:
         return ""
-    if dollars is None:
+    if dollars is None or is_well_spent(finding):
         return f"{percent(finding.share)} of paid time"
     return f"up to {usd(dollars)}/h, {percent(finding.share)} of paid time"
 
@@ -118,6 +119,8 @@ def _expect(finding: Finding, diagnosis: Diagnosis, style: Style) -> str:
     price = row.price_usd_h if row else None
     effect = finding.effect
     said = f"{_times(effect)}{_dollars(effect, price, shown_usd(finding, diagnosis))}.{_bound(effect)}"
+    if is_well_spent(finding):
+        said = f"{_times(effect)}.{_bound(effect)} {_WELL_SPENT}"
     return f"{said} Basis: {style.prose(effect.basis, SENTENCE)}" if effect.basis else said
 
 

@@ -40,6 +40,7 @@ _EXPLAINED: dict[str, str] = {
 }
 _NOT_WASTED = frozenset({"useful", "unknown"})
 _SHOWN_PLACES = 3
+HALF_A_CENT = 0.005
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,8 +80,8 @@ def ladder(diagnosis: Diagnosis, style: Style) -> Ladder:
     return Ladder(
         lines=_lines(diagnosis, used, shares, dollars, style),
         price_usd_h=None if dollars is None else round(sum(dollars.values()), 2),
-        wasted_usd_h=None if dollars is None else _wasted(dollars),
-        wasted_share=_wasted(shares),
+        wasted_usd_h=None if dollars is None else wasted_of(dollars),
+        wasted_share=wasted_of(shares),
         unknown_usd_h=None if dollars is None else dollars.get("unknown", 0.0),
         unknown_share=shares.get("unknown", 0.0),
         price=_price_source(priced, style),
@@ -93,14 +94,29 @@ def shown_usd(finding: Finding, diagnosis: Diagnosis) -> float | None:
 
     Rounded by itself, it could differ from its own line by a cent.
     """
-    if finding.usd_h is None or len(diagnosis.ladder) != 1:
+    row = next((row for row in diagnosis.ladder if row.key == finding.key and row.terms), None)
+    if finding.usd_h is None or row is None or row.terms is None:
         return finding.usd_h
-    row = diagnosis.ladder[0]
-    if row.key != finding.key or row.terms is None or row.price_usd_h is None:
-        return finding.usd_h
-    table = cents(row.terms, row.price_usd_h)
+    table = row_cents(diagnosis.ladder).get(row.key, {})
     same = (term for term, usd_h in row.terms.items() if math.isclose(usd_h, finding.usd_h, rel_tol=1e-9))
-    return next((table[term] for term in same), finding.usd_h)
+    return next((table[term] for term in same if term in table), finding.usd_h)
+
+
+def is_well_spent(finding: Finding) -> bool:
+    """True where there is no cent to win back: what is left is to do more with the same money."""
+    return finding.usd_h is not None and finding.usd_h < HALF_A_CENT
+
+
+def row_cents(rows: Sequence[LadderRow]) -> dict[str, dict[str, float]]:
+    """key -> term -> whole cents of each priced row. Over the rows they sum to the node's own cents."""
+    priced = [row for row in rows if row.price_usd_h is not None and row.terms is not None]
+    whole = cents(_sum_terms(priced), sum(row.price_usd_h or 0.0 for row in priced)) if priced else {}
+    found: dict[str, dict[str, float]] = {row.key: {} for row in priced}
+    for term, amount in whole.items():
+        parts = {row.key: (row.terms or {}).get(term, 0.0) for row in priced}
+        for key, usd_h in cents(parts, amount).items():
+            found[key][term] = usd_h
+    return found
 
 
 def unpriced(count: int) -> str:
@@ -118,7 +134,8 @@ def cents(terms: dict[str, float], total: float) -> dict[str, float]:
         return {term: round(value, 2) for term, value in terms.items()}
 
 
-def _wasted(terms: dict[str, float]) -> float:
+def wasted_of(terms: dict[str, float]) -> float:
+    """The part of a ladder that was neither useful nor unknown."""
     return sum(value for term, value in terms.items() if term not in _NOT_WASTED)
 
 
@@ -169,9 +186,10 @@ def _where(term: str, diagnosis: Diagnosis, rows: Sequence[LadderRow], style: St
 
 def _places(term: str, rows: Sequence[LadderRow], style: Style) -> str:
     """On a node: which rows the term comes from, largest first."""
+    shown = row_cents(rows)
 
     def amount(row: LadderRow) -> float:
-        return row.shares.get(term, 0.0) if row.terms is None else row.terms.get(term, 0.0)
+        return row.shares.get(term, 0.0) if row.terms is None else shown[row.key].get(term, 0.0)
 
     top = sorted((row for row in rows if amount(row) >= 0.005), key=lambda row: (-amount(row), row.gpu))
     said = [

@@ -12,7 +12,7 @@ from advisor.reports.findings import EvidenceRow, FindingView, view
 from advisor.reports.fitting import Fitted, Part, fit
 from advisor.reports.ladders import Ladder, ladder, unpriced
 from advisor.reports.markup import Align, GitHub, Jira, Markup
-from advisor.reports.titles import title
+from advisor.reports.titles import title, workload_line
 from rules.finding import Finding
 
 Flavor = Literal["github", "jira"]
@@ -69,7 +69,9 @@ class _Ticket:
         head = m.label(" ".join(found)) if found else ""
         said = overlap(self.d) if self.d.findings else "No findings: no rule saw a cost worth naming."
         body = m.paragraph(said) if said else ""
-        return head + m.heading(2, f"{first} {second}") + self._ladder(ladder(self.d, style)) + body
+        who = workload_line(self.d, style)
+        head += m.heading(2, f"{first} {second}") + (m.paragraph(who) if who else "")
+        return head + self._ladder(ladder(self.d, style)) + body
 
     def _ladder(self, table: Ladder) -> str:
         if not table.lines:

@@ -11,6 +11,7 @@ from advisor.document import DeviceProvenance, Diagnosis, Flag
 from advisor.reports.common import CELL, SENTENCE, Style, row_name, rows_by_key, wasted_share
 from advisor.reports.figures import UNKNOWN, fraction, instant, number, percent, size, span, usd
 from advisor.reports.findings import EvidenceRow, evidence_rows
+from advisor.reports.ladders import row_cents, wasted_of
 from rules.finding import LadderRow
 from rules.headline import WORDS, cause_words
 from rules.verdict import Verdict
@@ -41,29 +42,35 @@ def device_rows(diagnosis: Diagnosis, style: Style) -> list[DeviceRow]:
     """Every verdict with its cost, then ladder rows that have none (unallocated parts of MIG GPUs)."""
     rows = rows_by_key(diagnosis)
     known = {v.key for v in diagnosis.verdicts}
-    found = [_verdict_row(v, rows.get(v.key), style) for v in diagnosis.verdicts]
-    return found + [_bare_row(row, style) for row in diagnosis.ladder if row.key not in known]
+    dollars = row_cents(diagnosis.ladder)
+
+    def money(row: LadderRow | None) -> tuple[str, str]:
+        return _price(row, dollars), _wasted(row, dollars)
+
+    found = [_verdict_row(v, *money(rows.get(v.key)), style) for v in diagnosis.verdicts]
+    bare = [row for row in diagnosis.ladder if row.key not in known]
+    return found + [_bare_row(row, *money(row), style) for row in bare]
 
 
-def _verdict_row(verdict: Verdict, row: LadderRow | None, style: Style) -> DeviceRow:
+def _verdict_row(verdict: Verdict, price: str, wasted: str, style: Style) -> DeviceRow:
     return DeviceRow(
         name=row_name(verdict.gpu, verdict.mig, style),
         workload=_workload(verdict, style),
         verdict=_verdict(verdict, style),
         confidence="–" if verdict.class_ == "unknown" else fraction(verdict.confidence),
-        price=_price(row),
-        wasted=_wasted(row),
+        price=price,
+        wasted=wasted,
     )
 
 
-def _bare_row(row: LadderRow, style: Style) -> DeviceRow:
+def _bare_row(row: LadderRow, price: str, wasted: str, style: Style) -> DeviceRow:
     return DeviceRow(
         name=row_name(row.gpu, row.mig, style),
         workload="–",
         verdict="not observed as a device",
         confidence="–",
-        price=_price(row),
-        wasted=_wasted(row),
+        price=price,
+        wasted=wasted,
     )
 
 
@@ -87,15 +94,21 @@ def _workload(verdict: Verdict, style: Style) -> str:
     return f"{style.text(found.name, 60)} (pid {found.pid}{job}{others})"
 
 
-def _price(row: LadderRow | None) -> str:
-    return UNKNOWN if row is None or row.price_usd_h is None else usd(row.price_usd_h)
+def _price(row: LadderRow | None, dollars: dict[str, dict[str, float]]) -> str:
+    """The row's part of the bill as the table has it, so that rows sum to the node's dollars."""
+    if row is None or row.price_usd_h is None:
+        return UNKNOWN
+    return usd(sum(dollars[row.key].values()) if row.key in dollars else row.price_usd_h)
 
 
-def _wasted(row: LadderRow | None) -> str:
+def _wasted(row: LadderRow | None, dollars: dict[str, dict[str, float]]) -> str:
     if row is None or row.shares.get("unknown", 0.0) > 0.99:
         return UNKNOWN
     share = percent(wasted_share(row))
-    return share if row.wasted_usd_h is None else f"{usd(row.wasted_usd_h)} ({share})"
+    if row.wasted_usd_h is None:
+        return share
+    shown = wasted_of(dollars[row.key]) if row.key in dollars else row.wasted_usd_h
+    return f"{usd(shown)} ({share})"
 
 
 def readings(diagnosis: Diagnosis, style: Style) -> list[Reading]:

@@ -12,7 +12,7 @@ from advisor.reports.common import Style, criticals, is_node, labels, overlap, r
 from advisor.reports.escape import as_ascii, terminal
 from advisor.reports.findings import EvidenceRow, FindingView, view
 from advisor.reports.ladders import Ladder, ladder, unpriced
-from advisor.reports.titles import render_summary_line, title
+from advisor.reports.titles import render_summary_line, title, workload_line
 from rules.finding import Finding
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ def _console(width: int, color: bool) -> Console:
 def _parts(d: Diagnosis, width: int) -> list[RenderableType]:
     parts: list[RenderableType] = [_text(label, "bold black on yellow") for label in labels(d, _STYLE)]
     first, second = title(d, _STYLE)
-    parts += [*_gap(parts), _text(first, "bold"), _text(second), *_ladder(ladder(d, _STYLE), width)]
+    parts += [*_gap(parts), _text(first, "bold"), _text(second)]
+    parts += [_text(line) for line in (workload_line(d, _STYLE),) if line]
+    parts += _ladder(ladder(d, _STYLE), width)
     parts += _findings(d)
     if is_node(d):
         parts += [_head("All GPUs"), _devices(sources.device_rows(d, _STYLE))]

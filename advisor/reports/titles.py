@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from advisor.document import Diagnosis
-from advisor.reports.common import SENTENCE, Style, is_node, ranked, worst
+from advisor.reports.common import SENTENCE, Style, is_node, ranked, urgent_keys, worst
 from advisor.reports.figures import fraction, percent, usd
-from advisor.reports.ladders import Ladder, ladder, shown_usd
+from advisor.reports.ladders import Ladder, is_well_spent, ladder, shown_usd
 from rules.finding import Finding
 from rules.headline import WORDS, headline, row_name
 from rules.verdict import Verdict
@@ -17,12 +17,28 @@ def title(diagnosis: Diagnosis, style: Style) -> tuple[str, str]:
     if verdict is None:
         return "No GPU was observed.", "There is nothing to judge."
     table = ladder(diagnosis, style)
+    if is_node(diagnosis) and urgent_keys(diagnosis):
+        first = f"{_limit(verdict, style)}{_critical(diagnosis, verdict, style)}."
+        return first, f"{_node_cost(diagnosis, table)}{_gain(diagnosis, verdict, style)}."
     if is_node(diagnosis):
         return (
             f"{_node_cost(diagnosis, table)}.",
             f"Worst: {_limit(verdict, style)}{_main(diagnosis, verdict, style)}.",
         )
     return f"{_limit(verdict, style)}.", f"{_cost(table)}{_main(diagnosis, verdict, style)}."
+
+
+def workload_line(diagnosis: Diagnosis, style: Style) -> str:
+    """Whose work the one GPU does, and how sure its verdict is; empty on a node, whose table says it."""
+    if is_node(diagnosis) or not diagnosis.verdicts or diagnosis.verdicts[0].workload is None:
+        return ""
+    verdict, found = diagnosis.verdicts[0], diagnosis.verdicts[0].workload
+    user = found.user and (found.user if found.user.startswith("user:") else f"user {found.user}")
+    facts = [f"pid {found.pid}", *(style.text(fact, 80) for fact in (found.job, user) if fact)]
+    more = f", {found.others} more process{'es' * (found.others != 1)}" if found.others else ""
+    sure = f"; {WORDS[verdict.class_]}, confidence {fraction(verdict.confidence)}"
+    who = f"workload: {style.text(found.name, 120)} ({', '.join(facts)}){more}"
+    return who if verdict.class_ == "unknown" else who + sure
 
 
 def render_summary_line(diagnosis: Diagnosis) -> str:
@@ -50,7 +66,7 @@ def _limit(verdict: Verdict, style: Style) -> str:
 
 def _cost(table: Ladder) -> str:
     if table.price_usd_h is None:
-        return f"{percent(table.wasted_share)} of the paid time does no useful work"
+        return f"{percent(table.wasted_share)} of the paid time does no useful work{_unknown(table)}"
     if table.unknown_share > 0.99:
         return f"What its {usd(table.price_usd_h)} per hour buys is unknown"
     said = f"{usd(table.wasted_usd_h or 0.0)} of {usd(table.price_usd_h)} per hour does no useful work"
@@ -60,15 +76,19 @@ def _cost(table: Ladder) -> str:
 def _node_cost(diagnosis: Diagnosis, table: Ladder) -> str:
     where = f"on {_count(diagnosis)}"
     if table.price_usd_h is None:
-        return f"{percent(table.wasted_share)} of the paid time {where} does no useful work"
-    part = table.wasted_usd_h or 0.0
-    share = percent(part / table.price_usd_h) if table.price_usd_h > 0 else "0 %"
+        part = f"{percent(table.wasted_share)} of the paid time {where}"
+        return f"{part} does no useful work{_unknown(table)}"
+    amount = table.wasted_usd_h or 0.0
+    share = percent(amount / table.price_usd_h) if table.price_usd_h > 0 else "0 %"
     whole = f"{usd(table.price_usd_h)} per hour ({share}) {where}"
-    return f"{usd(part)} of {whole} does no useful work{_unknown(table)}"
+    return f"{usd(amount)} of {whole} does no useful work{_unknown(table)}"
 
 
 def _unknown(table: Ladder) -> str:
     """Money nothing is known of is neither wasted nor useful, so it is named beside both."""
+    if table.price_usd_h is None:
+        known = table.unknown_share < 0.005
+        return "" if known else f", and what {percent(table.unknown_share)} of it buys is unknown"
     amount = table.unknown_usd_h or 0.0
     return f", and what {usd(amount)} buys is unknown" if amount >= 0.01 else ""
 
@@ -76,8 +96,11 @@ def _unknown(table: Ladder) -> str:
 def _short_cost(diagnosis: Diagnosis, table: Ladder) -> str:
     where = f" on {_count(diagnosis)}" if is_node(diagnosis) else ""
     if table.price_usd_h is None:
-        return f"{percent(table.wasted_share)} of paid time wasted{where}"
-    return f"{usd(table.wasted_usd_h or 0.0)}/h of {usd(table.price_usd_h)}/h wasted{where}"
+        said = f"{percent(table.wasted_share)} of paid time wasted{where}"
+        return said if table.unknown_share < 0.005 else f"{said}, {percent(table.unknown_share)} unknown"
+    said = f"{usd(table.wasted_usd_h or 0.0)}/h of {usd(table.price_usd_h)}/h wasted{where}"
+    amount = table.unknown_usd_h or 0.0
+    return f"{said}, {usd(amount)}/h unknown" if amount >= 0.01 else said
 
 
 def _count(diagnosis: Diagnosis) -> str:
@@ -89,14 +112,24 @@ def _count(diagnosis: Diagnosis) -> str:
 
 def _main(diagnosis: Diagnosis, verdict: Verdict, style: Style) -> str:
     """The first finding, and what the largest could win back; where, unless that has just been named."""
-    found = ranked(diagnosis.findings)
-    if not found:
-        return ""
-    if found[0].severity != "critical":
-        return f"; {_worth(found[0], diagnosis, verdict, style)}"
-    urgent = f"; critical: {_place(found[0], verdict, style)} ({style.text(found[0].title, 120)})"
-    rest = [f for f in found if f.severity != "critical" and (f.usd_h or f.share)]
-    return urgent + (f"; {_worth(rest[0], diagnosis, verdict, style)}" if rest else "")
+    return _critical(diagnosis, verdict, style) + _gain(diagnosis, verdict, style)
+
+
+def _critical(diagnosis: Diagnosis, verdict: Verdict, style: Style) -> str:
+    """The most urgent finding, and how many more GPUs have one or do not answer."""
+    found = [f for f in ranked(diagnosis.findings) if f.severity == "critical"]
+    said = (
+        f"; critical: {_place(found[0], verdict, style)} ({style.text(found[0].title, 120)})" if found else ""
+    )
+    more = len(set(urgent_keys(diagnosis)) - {verdict.key, *(f.key for f in found[:1])})
+    return f"{said}; {more} more need{'s' * (more == 1)} attention" if more else said
+
+
+def _gain(diagnosis: Diagnosis, verdict: Verdict, style: Style) -> str:
+    """What the largest finding could win back; nothing where all is well spent."""
+    found = (f for f in ranked(diagnosis.findings) if f.severity != "critical")
+    best = next((f for f in found if f.share and not is_well_spent(f)), None)
+    return "" if best is None else f"; {_worth(best, diagnosis, verdict, style)}"
 
 
 def _place(finding: Finding, verdict: Verdict, style: Style) -> str:

@@ -42,6 +42,12 @@ def _driver(seen: NvmlLook, root: Path) -> Check:
         loaded = (root / "proc/driver/nvidia/version").read_text(errors="replace").splitlines()[0]
     except (OSError, IndexError):
         loaded = ""
+    if seen.simulated:
+        return warn(
+            "nvidia.driver",
+            f"SIMULATED: a library that plays a driver answers, as {seen.driver}; no figure here is measured",
+            "Unset LD_LIBRARY_PATH, or whatever else loads the simulation, to look at real GPUs.",
+        )
     if seen.driver is not None:
         return ok("nvidia.driver", f"{seen.driver}, CUDA up to {seen.cuda or 'unknown'}")
     if loaded:

@@ -33,7 +33,7 @@ class DeviceLook(msgspec.Struct, frozen=True, kw_only=True):
 class NvmlLook(msgspec.Struct, frozen=True, kw_only=True):
     """What was found before the end or the deadline. problem: why NVML could not be used at all.
 
-    hung: the step that did not return in time.
+    hung: the step that did not return in time. simulated: no driver answers, a simulation does.
     """
 
     driver: str | None = None
@@ -42,6 +42,7 @@ class NvmlLook(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None = None
     fix: str = ""
     hung: str | None = None
+    simulated: bool = False
 
 
 class _Line(msgspec.Struct, omit_defaults=True):
@@ -95,7 +96,7 @@ def main() -> None:
 
 def _look_here() -> NvmlLook:
     from advisor.telemetry.nvml_devices import list_devices
-    from advisor.telemetry.nvml_init import driver_versions, start_nvml
+    from advisor.telemetry.nvml_init import driver_versions, is_simulated, start_nvml
 
     _say(_Line(doing="loading and initialising NVML"))
     nvml = start_nvml()
@@ -106,7 +107,7 @@ def _look_here() -> NvmlLook:
     for device in list_devices(nvml):
         _say(_Line(doing=f"looking at GPU {device.info.index}"))
         devices.append(_device(nvml, device))
-    return NvmlLook(driver=driver, cuda=cuda, devices=tuple(devices))
+    return NvmlLook(driver=driver, cuda=cuda, devices=tuple(devices), simulated=is_simulated(nvml))
 
 
 def _device(nvml: Any, device: Any) -> DeviceLook:

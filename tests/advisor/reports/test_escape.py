@@ -143,11 +143,19 @@ def test_no_pipe_in_a_table_is_left_to_parsers_that_count_backslashes(text: str)
 
 
 @given(texts)
-def test_jira_holds_only_words_and_entities(text: str) -> None:
+def test_jira_holds_only_words_and_escapes(text: str) -> None:
     line = escape.jira(text)
-    assert html_lib.unescape(line) == escape.terminal(text).strip()
-    bare = re.sub(r"&#\d+;", "", line)
-    assert not re.search(r"[\\{}\[\]|*_^~!#@<>&]|^(h[1-6]|bq)\.|://|[A-Z]-[0-9]", bare)
+    assert html_lib.unescape(re.sub(r"\\(.)", r"\1", line)) == escape.terminal(text).strip()
+    bare = re.sub(r"&#\d+;|\\[-\[\]*^~!+_?]", "\u00b7", line)
+    assert not re.search(r"[\\{}\[\]|*^~!#@<>&]|\?\?|^(h[1-6]|bq)\.|://|[A-Z]-[0-9]", bare)
+    assert not re.search(r"(?<![A-Za-z0-9])[-+_]|[-+_](?![A-Za-z0-9])", bare)
+    assert not re.search(r"(?i)[:;]-?[()]|\((?:[yni/x!+?-]|on|off|\*[rgby]?|flag|flagoff|c|r|tm)\)", bare)
+
+
+def test_jira_leaves_what_formats_nothing() -> None:
+    for text in ("100 % (of $6.88), a = b; what?", "sm_active", "a-b", "0.5 s: ok", "libnvidia-ml.so.1"):
+        assert escape.jira(text) == text
+    assert escape.jira("--num-workers 8") == "\\-\\-num-workers 8"
 
 
 @pytest.mark.parametrize("text", HOSTILE)
