@@ -12,8 +12,19 @@ from advisor.tui.rows import GROUPS, Row, Span
 STEPS_S: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 60, 120, 300, 600)
 
 
+# The end of a silence may be told before its beginning; further back than this, the clock was set.
+CLOCK_SET_S = 10.0
+
+
+def _since_clock_was_set(points: Sequence[HistoryPoint]) -> Sequence[HistoryPoint]:
+    """The newest points among which time goes on; what lies before a clock that was set back has no place."""
+    steps = (at for at in range(len(points) - 1, 0, -1) if points[at - 1].t_s - points[at].t_s > CLOCK_SET_S)
+    return points[next(steps, 0) :]
+
+
 def column_seconds(points: Sequence[HistoryPoint], width: int) -> float:
     """Time one column stands for: the smallest step at which all points fit, not below their spacing."""
+    points = _since_clock_was_set(points)
     if len(points) < 2 or width <= 0:
         return float(STEPS_S[0])
     gaps = sorted(after.t_s - before.t_s for before, after in pairwise(points))
@@ -26,9 +37,10 @@ def buckets(points: Sequence[HistoryPoint], width: int) -> list[list[HistoryPoin
     as time goes on, and one in which nothing arrived is empty."""
     if not points or width <= 0:
         return []
+    points = _since_clock_was_set(points)
     step = column_seconds(points, width)
-    last = int(points[-1].t_s // step)
-    first = max(int(points[0].t_s // step), last - width + 1)
+    last = int(max(point.t_s for point in points) // step)
+    first = max(int(min(point.t_s for point in points) // step), last - width + 1)
     columns: list[list[HistoryPoint]] = [[] for _ in range(last - first + 1)]
     for point in points:
         at = int(point.t_s // step) - first

@@ -75,6 +75,23 @@ def test_columns_do_not_move_within_their_step() -> None:
     assert before[1:-1] == after[1 : len(before) - 1]
 
 
+@pytest.mark.parametrize("times", [(5, 6, 7, 4), (5, 4, 4, 4), (9, 0), (7, 7), (100.9, 99.1)])
+def test_points_told_out_of_order_have_their_columns(times: tuple[float, ...]) -> None:
+    points = [point(t_s, host=1.0) for t_s in times]
+    columns = buckets(points, 30)
+    assert sum(len(column) for column in columns) == len(times)
+    assert [len(line) for line in map(text_of, stacked(points, 30, 3, UNICODE))] == [30] * 3
+
+
+@pytest.mark.parametrize("by_s", [-3600, 3600])
+def test_a_clock_that_was_set_leaves_a_chart(by_s: int) -> None:
+    points = [point(5000 + second, host=1.0) for second in range(20)]
+    points += [point(5020 + by_s + second, host=1.0) for second in range(20)]
+    columns = buckets(points, 30)
+    assert points[-1] in columns[-1]
+    assert len(columns) <= 30
+
+
 def test_trend_holds_each_group_in_proportion_and_its_glyphs_stay() -> None:
     points = [point(second, compute=0.6, throttle=0.4) for second in range(100)]
     line = text_of(trend(points, 40, UNICODE))
