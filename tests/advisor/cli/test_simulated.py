@@ -132,7 +132,8 @@ def test_doctor_sees_the_gpus(nvml_stub: NvmlStub, tmp_path: Path) -> None:
     done = advisor("doctor", "--json", env=on_simulated(nvml_stub, "mig", tmp_path))
     checks = {check["id"]: check for check in msgspec.json.decode(done.stdout)["checks"]}
     assert done.returncode == 0
-    assert checks["nvidia.driver"]["status"] == "ok"
+    assert checks["nvidia.driver"]["status"] == "warn"
+    assert "SIMULATED" in checks["nvidia.driver"]["detail"]
     assert "3 instances" in checks["nvidia.mig"]["detail"]
 
 
