@@ -154,8 +154,9 @@ class Monitor:
         self._first_s = t_s - self.interval_s
         self._host = Series(keep_first)
         self._last_rows.clear()
-        for track in self.tracks.values():
+        for key, track in self.tracks.items():
             track.restart()
+            self._history[key].clear()
 
     def _feed_sample(self, sample: Sample) -> None:
         track = self.tracks.get(sample.key)
@@ -172,7 +173,12 @@ class Monitor:
                 track.skip()
             else:
                 track.add_silence(gap)
-            self._history[key].append(gap_point(gap.t_s))
+            self._hole(key, gap.t_s)
+
+    def _hole(self, key: str, t_s: float) -> None:
+        """A hole in the chart, after the last point: a call that hangs may have begun before that was taken."""
+        history = self._history[key]
+        history.append(gap_point(max(t_s, history[-1].t_s) if history else t_s))
 
     def _set_devices(self, devices: tuple[DeviceInfo, ...]) -> None:
         """Take the device list; devices that stay keep their past.

@@ -59,7 +59,7 @@ def tensor_cores(ctx: Context) -> Finding | None:
     the DRAM roof. Without GPM, power near its limit stands in for it.
 
     **Why it costs**
-    Near the roof this is the work paid for; the dollars named are the distance to the roof. What is left to
+    Near the roof this is the work paid for; any dollars named are the distance to the roof. What is left to
     gain is fewer or cheaper operations.
 
     **How to tell it apart**

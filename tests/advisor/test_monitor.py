@@ -285,6 +285,14 @@ def test_a_clock_that_is_set_starts_the_window_anew(step_s: int) -> None:
     assert "clock-step" in codes(d)
 
 
+def test_history_is_in_order_whatever_gaps_and_clocks_do() -> None:
+    m = monitor(frames(MEMORY, 10), [Gap(t_s=T0 + 8, kind="silent", reason="driver not answering")])
+    for message in (*frames(MEMORY, 5, start=12), *frames(MEMORY, 5, start=-3600)):
+        m.feed(message)
+        times = [p.t_s for p in m.snapshot().devices[0].history]
+        assert times == sorted(times)
+
+
 def test_a_pause_is_not_missing_data() -> None:
     m = monitor(frames(MEMORY, 10), [Gap(t_s=T0 + 10, kind="paused", reason="paused")])
     for message in frames(MEMORY, 10, start=60):
