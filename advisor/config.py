@@ -75,9 +75,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = False
     redact: Annotated[
         bool,
-        Meta(
-            description="Hide secrets, user names, home paths in all that is written; host names always."
-        ),
+        Meta(description="Hide secrets, user names, home paths in all that is written; host names always."),
     ] = True
     fail_on: Annotated[
         str,

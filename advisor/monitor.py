@@ -176,7 +176,7 @@ class Monitor:
             self._hole(key, gap.t_s)
 
     def _hole(self, key: str, t_s: float) -> None:
-        """A hole in the chart, after the last point: a call that hangs may have begun before that was taken."""
+        """A hole in the chart, after its last point: a call that hangs may have begun before that one."""
         history = self._history[key]
         history.append(gap_point(max(t_s, history[-1].t_s) if history else t_s))
 
