@@ -12,14 +12,14 @@ import msgspec
 
 from advisor import __version__
 from advisor.document import DeviceProvenance, Diagnosis, Flag, Provenance, Totals
-from advisor.slices import mig_label, price_share
+from advisor.slices import price_share
 from advisor.telemetry.records import DeviceInfo, Hello, Sample
 from advisor.windows import quantile
 from probes.ceilings import Ceilings
 from rules.engine import Result, ranked
 from rules.evidence import Evidence
 from rules.finding import TERMS, LadderRow, Price
-from rules.ladder import in_dollars, wasted
+from rules.ladder import priced_row, wasted
 
 Source = Literal["live", "replay", "demo", "run"]
 
@@ -31,12 +31,12 @@ SETTLE_BAND_C = 2.0
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One diagnosed device: what went in and what the rules said."""
+    """One diagnosed device: what went in, how it was observed, and what the rules said."""
 
     info: DeviceInfo
     evidence: Evidence
     ceilings: Ceilings | None
-    samples: tuple[Sample, ...]
+    provenance: DeviceProvenance
     result: Result
 
 
@@ -89,19 +89,7 @@ def remainder(parent: DeviceInfo, instances: Sequence[DeviceInfo], price: Price)
     if free < MIN_REMAINDER or None in taken:
         return None
     shares = {name: 1.0 if name == "free" else 0.0 for name in TERMS}
-    usd_h = None if price.usd_h is None else price.usd_h * free
-    terms = None if usd_h is None else in_dollars(shares, usd_h)
-    return LadderRow(
-        key=parent.key,
-        gpu=parent.index,
-        mig="unallocated",
-        price_usd_h=usd_h,
-        basis=price.basis,
-        price_source=price.source,
-        shares=shares,
-        terms=terms,
-        wasted_usd_h=None if terms is None else wasted(terms),
-    )
+    return priced_row(parent.key, parent.index, "unallocated", shares, price, free)
 
 
 def provenance(hello: Hello, rows: Sequence[Row], how: Circumstances) -> Provenance:
@@ -124,36 +112,38 @@ def provenance(hello: Hello, rows: Sequence[Row], how: Circumstances) -> Provena
         note=how.note or hello.note,
         synthetic=hello.synthetic,
         watch_cost_frac=how.watch_cost_frac,
-        devices=tuple(device_provenance(row) for row in rows),
+        devices=tuple(row.provenance for row in rows),
         redacted=hello.redacted,
         unknown=dict(hello.host.missing),
     )
 
 
-def device_provenance(row: Row) -> DeviceProvenance:
+def device_provenance(
+    info: DeviceInfo, e: Evidence, ceilings: Ceilings | None, samples: Sequence[Sample]
+) -> DeviceProvenance:
     """How one row was observed."""
-    e, last = row.evidence, (row.samples[-1] if row.samples else None)
+    last = samples[-1] if samples else None
     return DeviceProvenance(
         key=e.key,
         gpu=e.gpu,
         name=e.device.name,
-        mig=mig_label(row.info),
+        mig=e.mig,
         tier=e.tier,
         windows=len(e.windows),
         observed_s=sum(w.duration_s for w in e.windows if not w.lost),
-        ceilings_label=row.ceilings.label if row.ceilings else None,
-        ceilings_model=row.ceilings.model if row.ceilings else None,
+        ceilings_label=ceilings.label if ceilings else None,
+        ceilings_model=ceilings.model if ceilings else None,
         power_limit_w=e.device.power_limit_w,
         power_w_p50=e.power_w_p50,
         power_w_p90=e.power_w_p90,
         energy_j=e.energy_j,
-        sm_mhz_p50=quantile((s.sm_mhz for s in row.samples), 0.5),
+        sm_mhz_p50=quantile((s.sm_mhz for s in samples), 0.5),
         sm_mhz_max=e.device.sm_mhz_max,
         temp_c_max=e.temp_c_max,
         mem_used_bytes=e.mem_used_bytes,
-        mem_total_bytes=(last.mem_total_bytes if last else None) or row.info.memory_total_bytes,
-        ecc_enabled=row.info.ecc_enabled,
-        thermally_settled=settled(row.samples),
+        mem_total_bytes=(last.mem_total_bytes if last else None) or info.memory_total_bytes,
+        ecc_enabled=info.ecc_enabled,
+        thermally_settled=settled(samples),
         unknown=e.missing,
     )
 

@@ -46,15 +46,15 @@ def process_facts(looks: Sequence[ProcessSample]) -> dict[str, Any]:
     }
 
 
-def node_facts(host: Sequence[HostSample], info: HostInfo | None, numa_node: int | None) -> dict[str, Any]:
-    """Medians over the node's samples in the window."""
+def node_facts(host: Iterable[HostSample], info: HostInfo) -> dict[str, Any]:
+    """Medians over the node's samples in the window: the same for every device of the node."""
+    host = tuple(host)
     loads = [statistics.fmean(h.cpu_fracs) for h in host if h.cpu_fracs]
     return {
         "psi_cpu_frac": _median(h.psi_cpu_frac for h in host),
         "psi_io_frac": _median(h.psi_io_frac for h in host),
         "psi_memory_frac": _median(h.psi_memory_frac for h in host),
         "node_cpu_frac": _median(loads),
-        "node_cores": info.cores if info else None,
-        "gpu_numa_node": numa_node,
-        "governor": info.governor if info else None,
+        "node_cores": info.cores,
+        "governor": info.governor,
     }

@@ -10,6 +10,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -17,11 +18,12 @@ from advisor import diagnosis as dx
 from advisor.compaction import Series, keep_first
 from advisor.config import Config
 from advisor.document import Diagnosis
-from advisor.history import HISTORY_POINTS, gap_point, history_point
+from advisor.history import HISTORY_POINTS
+from advisor.host_facts import node_facts
 from advisor.prices import price_for
 from advisor.slices import price_share
-from advisor.snapshot import DeviceView, HistoryPoint, Mode, Snapshot, State
-from advisor.telemetry.records import DeviceInfo, End, Frame, Gap, Hello, HostSample, Message, Sample
+from advisor.snapshot import DeviceView, Mode, Snapshot, State
+from advisor.telemetry.records import DeviceInfo, End, Frame, Gap, Hello, HostSample, Message
 from advisor.tracks import Track
 from probes.ceilings import Ceilings
 from probes.specs import assumed_ceilings, find_spec
@@ -65,6 +67,15 @@ class MonitorOptions(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class ShownRow(NamedTuple):
+    """What a screen shows of one device: its row, made when and in which state, and what steadies it."""
+
+    made_s: float
+    state: tuple[State, str]
+    row: dx.Row
+    steady: Steady
+
+
 class Monitor:
     """Keeps a node's recent past and says what it means."""
 
@@ -76,10 +87,9 @@ class Monitor:
         self.tracks: dict[str, Track] = {}
         self._parents: dict[str, DeviceInfo] = {}
         self._host: Series[HostSample] = Series(keep_first)
-        self._history: dict[str, deque[HistoryPoint]] = {}
-        self._steady: dict[str, Steady] = {}
-        self._last_rows: dict[str, tuple[float, tuple[State, str], dx.Row]] = {}
+        self._shown_rows: dict[str, ShownRow] = {}
         self._prices: dict[tuple[str, int | None], Price] = {}
+        self._node_at: tuple[float, dict[str, Any]] | None = None
         self._costs: deque[float] = deque(maxlen=HISTORY_POINTS)
         self._pids = None if self.options.pids is None else set(self.options.pids)
         self._first_s: float | None = None
@@ -139,7 +149,8 @@ class Monitor:
             for key, track in self.tracks.items():
                 track.add_look(frame.t_s, tuple(p for p in frame.processes if p.key == key))
         for sample in frame.samples:
-            self._feed_sample(sample)
+            if sample.key in self.tracks:
+                self.tracks[sample.key].add_sample(sample, self.interval_s)
         self._forget()
 
     def _check_clock(self, t_s: float) -> None:
@@ -153,32 +164,18 @@ class Monitor:
         self._clock_step = True
         self._first_s = t_s - self.interval_s
         self._host = Series(keep_first)
-        self._last_rows.clear()
-        for key, track in self.tracks.items():
+        self._shown_rows.clear()
+        for track in self.tracks.values():
             track.restart()
-            self._history[key].clear()
-
-    def _feed_sample(self, sample: Sample) -> None:
-        track = self.tracks.get(sample.key)
-        if track is None:
-            return
-        splits = track.add_sample(sample, self.interval_s)
-        self._history[sample.key].append(history_point(sample, splits))
 
     def _feed_gap(self, gap: Gap) -> None:
         self.gap = gap
         self._now_s = max(self._now_s, gap.t_s)
-        for key, track in self.tracks.items():
+        for track in self.tracks.values():
             if gap.kind == "paused":
-                track.skip()
+                track.skip(gap.t_s)
             else:
                 track.add_silence(gap)
-            self._hole(key, gap.t_s)
-
-    def _hole(self, key: str, t_s: float) -> None:
-        """A hole in the chart, after its last point: a call that hangs may have begun before that one."""
-        history = self._history[key]
-        history.append(gap_point(max(t_s, history[-1].t_s) if history else t_s))
 
     def _set_devices(self, devices: tuple[DeviceInfo, ...]) -> None:
         """Take the device list; devices that stay keep their past.
@@ -191,7 +188,8 @@ class Monitor:
         for key, track in list(self.tracks.items()):
             relaid = track.parent is not None and track.parent.key in by_key and key not in by_key
             if key in self._parents or relaid:
-                self._drop(key)
+                del self.tracks[key]
+                self._shown_rows.pop(key, None)
             else:
                 track.removed = key not in by_key
         for info in devices:
@@ -199,12 +197,6 @@ class Monitor:
                 continue
             parent = by_key.get(info.parent_key or "")
             self.tracks[info.key] = Track(info, parent, ceilings_for(parent or info))
-            self._history[info.key] = deque(maxlen=HISTORY_POINTS)
-            self._steady[info.key] = Steady()
-
-    def _drop(self, key: str) -> None:
-        for kept in (self.tracks, self._history, self._steady, self._last_rows):
-            kept.pop(key, None)
 
     def _wanted(self, info: DeviceInfo) -> bool:
         keys = self.options.keys
@@ -263,24 +255,24 @@ class Monitor:
         return first, self._now_s
 
     def _rows(self, *, steady: bool) -> list[dx.Row]:
-        if not steady:
-            return [self._row(track, None) for track in self._shown().values()]
-        return [self._steady_row(track) for track in self._shown().values()]
+        make = self._steady_row if steady else self._row
+        return [make(track) for track in self._shown().values()]
 
     def _steady_row(self, track: Track) -> dx.Row:
         """A row for a screen: after a start at most RECONSIDER_S old, and never from another state."""
         key, state = track.info.key, self._state(track)
-        last = self._last_rows.get(key)
+        last = self._shown_rows.get(key)
         young = self._now_s - (self._first_s or 0.0) < SETTLING_S
-        if last is not None and not young and last[1] == state and self._now_s - last[0] < RECONSIDER_S:
-            return last[2]
-        row = self._row(track, self._steady[key])
-        self._last_rows[key] = (self._now_s, state, row)
+        if last and not young and last.state == state and self._now_s - last.made_s < RECONSIDER_S:
+            return last.row
+        steady = last.steady if last else Steady()
+        row = self._row(track, steady)
+        self._shown_rows[key] = ShownRow(self._now_s, state, row, steady)
         return row
 
-    def _row(self, track: Track, steady: Steady | None) -> dx.Row:
+    def _row(self, track: Track, steady: Steady | None = None) -> dx.Row:
         start, end = self._window()
-        evidence = track.evidence(tuple(self._host), self._hello().host, start, end)
+        evidence = track.evidence(self._node(), start, end)
         known = price_share(track.info, track.parent) is not None
         price = self._price(track.parent or track.info) if known else NO_SLICE_PRICE
         subject = Subject(
@@ -294,9 +286,15 @@ class Monitor:
             info=track.info,
             evidence=evidence,
             ceilings=track.ceilings,
-            samples=tuple(track.samples),
+            provenance=dx.device_provenance(track.info, evidence, track.ceilings, tuple(track.samples)),
             result=result,
         )
+
+    def _node(self) -> dict[str, Any]:
+        """What the node did in the window; worked out once for all its devices."""
+        if self._node_at is None or self._node_at[0] != self._now_s:
+            self._node_at = (self._now_s, node_facts(self._host, self._hello().host))
+        return self._node_at[1]
 
     def _build(self, rows: list[dx.Row]) -> Diagnosis:
         start, end = self._window()
@@ -333,7 +331,7 @@ class Monitor:
         return self._prices[asked]
 
     def _view(self, track: Track, row: dx.Row | None) -> DeviceView:
-        history = tuple(self._history[track.info.key])
+        history = tuple(track.history)
         ceilings = track.ceilings
         state, why = self._state(track)
         return DeviceView(

@@ -8,15 +8,17 @@ covers (a silence, a counter that stopped) is kept as a sub-window without count
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from advisor.compaction import Piece, Series, keep_first, merge_pieces
-from advisor.host_facts import node_facts, process_facts
+from advisor.history import HISTORY_POINTS, gap_point, history_point
+from advisor.host_facts import process_facts
 from advisor.slices import mig_label, price_share
-from advisor.telemetry.records import DeviceInfo, Gap, Gpm, HostInfo, HostSample, ProcessSample, Sample
+from advisor.snapshot import HistoryPoint
+from advisor.telemetry.records import DeviceInfo, Gap, Gpm, ProcessSample, Sample
 from advisor.windows import quantile, rate, reason_fracs
 from probes.ceilings import Ceilings
 from rules.classify import is_launching, limits_of, split
@@ -53,6 +55,7 @@ class Track:
         self.samples: Series[Sample] = Series(keep_first)
         self.windows: Series[Piece] = Series(merge_pieces)
         self.looks: Series[Look] = Series(keep_first)
+        self.history: deque[HistoryPoint] = deque(maxlen=HISTORY_POINTS)
         self.sample: Sample | None = None
         self.seen_gpm = False
         self.last_s: float | None = None
@@ -93,8 +96,8 @@ class Track:
             self._recent.append(main)
         self._launching = main is not None and is_launching(HostEvidence(**process_facts(self._recent)))
 
-    def add_sample(self, sample: Sample, interval_s: float) -> list[Split]:
-        """Keep one sample, split its sub-windows, and return the splits."""
+    def add_sample(self, sample: Sample, interval_s: float) -> None:
+        """Keep one sample and its sub-windows, split."""
         self.silence = None
         made = self._with_holes(self._sub_windows(sample, interval_s), interval_s)
         self.last_s = sample.t_s
@@ -104,16 +107,22 @@ class Track:
         splits = [split(window, self.tier, self.ceilings, self._limits) for window in made]
         for piece in zip(made, splits, strict=True):
             self.windows.append(piece)
-        return splits
+        self.history.append(history_point(sample, splits))
 
     def add_silence(self, gap: Gap) -> None:
         """Data stopped. A silence that changes its reason began when it began."""
         since_s = gap.t_s if self.silence is None else self.silence.t_s
         self.silence = msgspec.structs.replace(gap, t_s=since_s)
+        self._hole(gap.t_s)
 
-    def skip(self) -> None:
-        """Time passes that nobody watched or paid attention to (a pause): it is not missing data."""
+    def skip(self, t_s: float) -> None:
+        """From t_s on time passes that nobody watched (a pause): it is not missing data."""
         self.last_s = self._covered_s = None
+        self._hole(t_s)
+
+    def _hole(self, t_s: float) -> None:
+        """A hole in the chart, after its last point: a call that hangs may have begun before that one."""
+        self.history.append(gap_point(max(t_s, self.history[-1].t_s) if self.history else t_s))
 
     def forget(self, before_s: float) -> None:
         """Drop what ended before this time; the latest sample and look stay."""
@@ -203,10 +212,8 @@ class Track:
         """The splits of the sub-windows kept."""
         return tuple(part for _, part in self.windows)
 
-    def evidence(
-        self, host: Sequence[HostSample], info: HostInfo | None, start_s: float, end_s: float
-    ) -> Evidence:
-        """What rules read of this device between start_s and end_s."""
+    def evidence(self, node: Mapping[str, Any], start_s: float, end_s: float) -> Evidence:
+        """What rules read of this device between start_s and end_s. node: `host_facts.node_facts`."""
         samples, last = list(self.samples), self.samples.latest
         share = price_share(self.info, self.parent)
         return Evidence(
@@ -220,7 +227,7 @@ class Track:
             price_share=share if share is not None else 0.0,
             workload=self._workload(),
             windows=tuple(w for w, _ in self.windows),
-            host=self._host_evidence(host, info),
+            host=self._host_evidence(node),
             mem_used_bytes=last.mem_used_bytes if last else None,
             power_w_p50=quantile((s.power_w for s in samples), 0.5),
             power_w_p90=quantile((s.power_w for s in samples), 0.9),
@@ -288,11 +295,11 @@ class Track:
         main, others = found
         return Workload(pid=main.pid, name=main.name, user=main.user, job=main.job, others=others)
 
-    def _host_evidence(self, host: Sequence[HostSample], info: HostInfo | None) -> HostEvidence:
+    def _host_evidence(self, node: Mapping[str, Any]) -> HostEvidence:
         """What the workload's own process did, and the node around it."""
         found = self._main()
         mine = [p for _, look in self.looks for p in look if found is not None and p.pid == found[0].pid]
-        return HostEvidence(**process_facts(mine), **node_facts(host, info, self.info.numa_node))
+        return HostEvidence(**process_facts(mine), **node, gpu_numa_node=self.info.numa_node)
 
 
 def main_process(processes: Sequence[ProcessSample]) -> ProcessSample | None:

@@ -17,13 +17,21 @@ NOT_WASTED = frozenset({"useful", "unknown"})
 
 def ladder_row(evidence: Evidence, verdict: Verdict, price: Price) -> LadderRow:
     """The ladder of one row. Without a price it holds shares and no dollars."""
-    shares = term_shares(verdict)
-    usd_h = None if price.usd_h is None else price.usd_h * evidence.price_share
+    return priced_row(
+        evidence.key, evidence.gpu, evidence.mig, term_shares(verdict), price, evidence.price_share
+    )
+
+
+def priced_row(
+    key: str, gpu: int, mig: str | None, shares: dict[str, float], price: Price, part: float
+) -> LadderRow:
+    """Shares of time (TERMS key -> share) in dollars, of the `part` of a whole GPU's price they stand for."""
+    usd_h = None if price.usd_h is None else price.usd_h * part
     terms = None if usd_h is None else in_dollars(shares, usd_h)
     return LadderRow(
-        key=evidence.key,
-        gpu=evidence.gpu,
-        mig=evidence.mig,
+        key=key,
+        gpu=gpu,
+        mig=mig,
         price_usd_h=usd_h,
         basis=price.basis,
         price_source=price.source,
