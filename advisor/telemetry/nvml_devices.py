@@ -16,7 +16,6 @@ from advisor.telemetry.nvml_errors import DeviceCalls, DeviceLostError, Reading,
 from advisor.telemetry.records import DeviceInfo
 
 MIG_SLICES = 7
-MIB = 1024 * 1024
 MEMORY_INFO_V2 = 0x02000028
 _CLOCK_SM, _CLOCK_MEM = 1, 2
 

@@ -20,12 +20,6 @@ _BATCH = 64
 SEAM = "the recording starts again"
 
 
-class _Stamp(msgspec.Struct):
-    """The one field that every message has."""
-
-    t_s: float
-
-
 class _Timed(msgspec.Struct):
     """A message, and where it stands on the replay's time line."""
 

@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from advisor.telemetry.host import HostReader
     from advisor.telemetry.processes import GpuProcess, ProcessReader
 
-SCENARIO_VARIABLE = "ADVISOR_NVML_SCENARIO"
 INTERVAL_MIN_S = 0.1
 # Windows under 100 ms are invalid; waking up is not exact to the millisecond.
 GPM_INTERVAL_MIN_S = 0.105

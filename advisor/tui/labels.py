@@ -17,18 +17,6 @@ SHORT_WORDS: dict[str, str] = {"COMPUTE": "COMP", "UNKNOWN": "UNKN"}
 
 CLASS_GROUP: dict[str, str] = {"communication": "link"}
 
-SHARE_WORDS: dict[str, str] = {
-    "free": "free",
-    "idle_held": "idle, memory held",
-    "host": "host gap",
-    "communication": "communication",
-    "throttle": "throttle",
-    "device": "device (latency, occupancy)",
-    "memory": "memory",
-    "compute": "compute",
-    "unknown": "unknown",
-}
-
 GROUP_WORDS: dict[str, str] = {
     "idle": "idle",
     "host": "host",

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from advisor.snapshot import DeviceView
 from advisor.tui.rows import Row
 from advisor.tui.sections import preview_rows
-from advisor.tui.widgets.rows_view import RowsView
-from rules.finding import Finding
+from advisor.tui.widgets.device_rows import DeviceRows
 
 
-class Preview(RowsView):
+class Preview(DeviceRows):
     """History, counters and the ladder of one device, as many lines as there is room for."""
-
-    view: DeviceView | None = None
-    findings: Sequence[Finding] = ()
-
-    def show(self, view: DeviceView | None, findings: Sequence[Finding]) -> None:
-        """Draw this device and its findings."""
-        self.view, self.findings = view, findings
-        self.rebuild()
 
     def build(self, width: int) -> list[Row]:
         """As many lines as fit; nothing when there is room for less than a chart."""
