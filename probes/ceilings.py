@@ -19,6 +19,16 @@ Label = Literal["measured", "typical", "assumed"]
 _PCIE_X16_BYTES_S = {1: 3.2e9, 2: 6.4e9, 3: 12.3e9, 4: 25.5e9, 5: 53e9, 6: 102e9}
 
 
+# Gigatransfers a second over 8 bits, per lane and direction: what the link is sold as, before encoding.
+_PCIE_LANE_BYTES_S = {1: 0.25e9, 2: 0.5e9, 3: 1e9, 4: 2e9, 5: 4e9, 6: 8e9}
+
+
+def pcie_line_bytes_s(gen: int | None, width: int | None) -> float | None:
+    """Line rate of a PCIe link per direction (64 GB/s for gen 5 x16); None for an unknown link."""
+    lane = _PCIE_LANE_BYTES_S.get(gen) if gen is not None else None
+    return lane * width if lane is not None and width is not None and 1 <= width <= 32 else None
+
+
 def pcie_copy_bytes_s(gen: int | None, width: int | None) -> float | None:
     """What a pinned copy typically reaches, per direction, on a PCIe link; None for an unknown link."""
     full = _PCIE_X16_BYTES_S.get(gen) if gen is not None else None
@@ -58,7 +68,9 @@ class Ceilings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Everything known of one card's limits.
 
     model: the row of the spec table (or the probed card) these hold for, e.g. "H100 SXM5 80GB".
-    sm_mhz: SM clock during the probe, or the data sheet's boost clock when assumed.
+    sm_mhz: SM clock during the probe, or the data sheet's boost clock when assumed. measured_s: Unix time of
+    the probe, None when assumed. stale: why measured figures may no longer hold (another driver, another
+    power limit, ...), else None.
     """
 
     model: str
@@ -68,6 +80,8 @@ class Ceilings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sm_mhz: float | None = None
     sm_count: int | None = None
     power_w: float | None = None
+    measured_s: float | None = None
+    stale: str | None = None
 
     def reading(self, counter: str) -> Reading | None:
         """The counter's reading at its ceiling, or None when nothing is known of it."""

@@ -1,0 +1,268 @@
+"""Lab: what a probe works with, and how its timings become a record. Lives in the probe worker only."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from probes.ceilings import pcie_line_bytes_s
+from probes.meter import Meter, Observed
+from probes.metrics import METRICS
+from probes.record import Conditions, DeviceFacts, Measurement, Plan
+from probes.specs import GpuSpec
+from probes.stats import summary
+from probes.timing import POLICIES, Call, Policy, Timer, Windows, timed
+
+# Beyond this spread, or drift of the SM clock within a run, a figure is taken once more.
+STEADY_CV = 0.03
+CLOCK_DRIFT = 0.05
+# Budgets are for default mode.
+MODE_SCALE = {"quick": 0.25, "default": 1.0, "full": 4.0}
+
+
+class UnsupportedError(Exception):
+    """This card or installation has no such thing; the text says what it would need."""
+
+
+class Lab:
+    """One device under measurement.
+
+    timer times calls on it, meter says what it went through. say(text, frac): progress, 0 to 1 of the
+    probe that runs. torch and cupy are imported when first asked for; without cupy, `cupy` raises
+    UnsupportedError, and a probe falls back on torch or says so.
+    """
+
+    def __init__(
+        self,
+        facts: DeviceFacts,
+        plan: Plan,
+        *,
+        timer: Timer,
+        meter: Meter,
+        spec: GpuSpec | None = None,
+        say: Callable[[str, float], None] = lambda text, frac: None,
+    ) -> None:
+        self.facts = facts
+        self.plan = plan
+        self.timer = timer
+        self.meter = meter
+        self.spec = spec
+        self.say = say
+        self.policy: Policy = POLICIES[plan.mode]
+        self.versions: dict[str, str] = {}
+        self._end_s = float("inf")
+
+    @cached_property
+    def torch(self) -> Any:
+        """The torch module. Raises UnsupportedError without it."""
+        return _module("torch", "torch is not installed")
+
+    @cached_property
+    def cupy(self) -> Any:
+        """The cupy module. Raises UnsupportedError without it."""
+        return _module("cupy", "cupy is not installed")
+
+    @property
+    def device(self) -> str:
+        """torch's name of the device: the worker sees one GPU only."""
+        return "cuda:0" if self.facts.kind == "cuda" else "cpu"
+
+    @property
+    def scale(self) -> float:
+        """How long the mode looks, as a multiple of default mode."""
+        return MODE_SCALE[self.plan.mode]
+
+    def begin(self, budget_s: float) -> None:
+        """Start the clock of one probe."""
+        self._end_s = time.monotonic() + budget_s * self.scale
+
+    def time_left_s(self) -> float:
+        """What is left of the probe's budget; a probe leaves out its least wanted parts when it runs out."""
+        return self._end_s - time.monotonic()
+
+    def free_bytes(self) -> int:
+        """Device memory that can be had now (on the CPU: what the kernel calls available)."""
+        if self.facts.kind == "cuda":
+            return int(self.torch.cuda.mem_get_info()[0])
+        return self.facts.memory_free_bytes or 0
+
+    def generator(self) -> Any:
+        """torch's random generator on the device, seeded by the plan."""
+        return self.torch.Generator(device=self.device).manual_seed(self.plan.seed)
+
+    def metered(self, run: Callable[[], Windows]) -> tuple[Windows, Observed]:
+        """Time something while the meter looks."""
+        self.meter.start()
+        try:
+            windows = run()
+        finally:
+            seen = self.meter.stop()
+        return windows, seen
+
+    def measure(
+        self,
+        metric: str,
+        call: Call,
+        *,
+        work: float = 1.0,
+        method: str,
+        conditions: Conditions = Conditions(),
+        policy: Policy | None = None,
+    ) -> Measurement:
+        """Time `call` and give its record: `work` a call over seconds for a rate, seconds over `work` for a cost.
+
+        Taken once more where the windows spread by more than 3 % or the SM clock drifts by more than 5 %.
+        `conditions` holds what the caller knows (dtype, shape, buffer_bytes, tried, extra).
+        """
+        policy = policy or self.policy
+        windows, seen = self.metered(lambda: timed(self.timer, call, policy))
+        rerun = unsteady(windows, seen)
+        if rerun:
+            windows, seen = self.metered(lambda: timed(self.timer, call, policy))
+        told = msgspec.structs.replace(conditions, method=method, rerun=rerun)
+        return self.record(metric, values(metric, windows, work), windows, seen, told)
+
+    def record(
+        self, metric: str, figures: list[float], windows: Windows | None, seen: Observed, told: Conditions
+    ) -> Measurement:
+        """A record from figures in the metric's unit, one a window, with what the meter saw."""
+        known = METRICS[metric]
+        s = summary(figures)
+        of_spec = of(s.median, spec_value(self, known.spec))
+        return Measurement(
+            probe=known.probe,
+            metric=metric,
+            unit=known.unit,
+            median=s.median,
+            p10=s.p10,
+            p90=s.p90,
+            cv=s.cv,
+            of_spec=of_spec,
+            counters_at_ceiling=seen.counters,
+            conditions=self._conditions(told, s.count, windows, seen),
+        )
+
+    def unsupported(self, metric: str, reason: str) -> Measurement:
+        """A record of something this card or installation does not have."""
+        return failure(metric, f"unsupported: {reason}", unsupported=True)
+
+    def failed(self, metric: str, reason: str) -> Measurement:
+        """A record of something that broke."""
+        return failure(metric, reason)
+
+    def attempt(self, metric: str, take: Callable[[], Measurement]) -> Iterator[Measurement]:
+        """The record `take` gives, or one that says why there is none; device memory is given back.
+
+        A lost device is not caught: nothing after it could be trusted.
+        """
+        try:
+            yield take()
+        except UnsupportedError as error:
+            yield self.unsupported(metric, str(error))
+        except Exception as error:
+            if device_lost(error):
+                raise
+            yield self.failed(metric, f"{type(error).__name__}: {first_line(error)}")
+        finally:
+            if self.facts.kind == "cuda":
+                self.torch.cuda.empty_cache()
+
+    def _conditions(
+        self, told: Conditions, count: int, windows: Windows | None, seen: Observed
+    ) -> Conditions:
+        return msgspec.structs.replace(
+            told,
+            windows=count,
+            window_s=windows.window_s if windows else told.window_s,
+            calls=windows.calls if windows else told.calls,
+            seed=self.plan.seed,
+            sm_mhz=seen.sm_mhz,
+            sm_mhz_min=seen.sm_mhz_min,
+            sm_mhz_max=seen.sm_mhz_max,
+            mem_mhz=seen.mem_mhz,
+            power_w=seen.power_w,
+            power_limit_w=seen.power_limit_w,
+            temp_c=seen.temp_c,
+            throttle_reasons=seen.throttle_reasons,
+            pcie_gen=seen.pcie_gen,
+            pcie_width=seen.pcie_width,
+            versions=self.versions,
+            missing={**told.missing, **seen.missing},
+        )
+
+
+def values(metric: str, windows: Windows, work: float) -> list[float]:
+    """One figure a window, in the metric's unit."""
+    if METRICS[metric].unit == "s":
+        return [s / work for s in windows.call_s]
+    return [work / s for s in windows.call_s]
+
+
+def unsteady(windows: Windows, seen: Observed) -> bool:
+    """Whether a figure should be taken once more."""
+    if summary(windows.call_s).cv > STEADY_CV:
+        return True
+    low, high = seen.sm_mhz_min, seen.sm_mhz_max
+    return low is not None and high is not None and high - low > CLOCK_DRIFT * high
+
+
+def spec_value(lab: Lab, key: str | None) -> float | None:
+    """The data sheet's figure for the device, scaled to a MIG slice, or its link's line rate; None without."""
+    if key == "pcie":
+        return pcie_line_bytes_s(lab.facts.pcie_gen_max, lab.facts.pcie_width_max)
+    if lab.spec is None or key is None:
+        return None
+    whole = lab.spec.dram_bytes_s if key == "dram" else lab.spec.flop_s.get(key)
+    return None if whole is None else whole * (lab.facts.slice_frac or 1.0)
+
+
+def of(value: float | None, whole: float | None) -> float | None:
+    """A figure as a fraction of another; None where either is unknown."""
+    return None if value is None or not whole else value / whole
+
+
+def failure(metric: str, reason: str, *, unsupported: bool = False) -> Measurement:
+    """A record without a figure. An unknown metric name stands for a whole probe."""
+    known = METRICS.get(metric)
+    return Measurement(
+        probe=known.probe if known else metric,
+        metric=metric,
+        unit=known.unit if known else "count",
+        valid="unsupported" if unsupported else "failed",
+        reason=reason,
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, as far as a table can show it."""
+    text = str(error).strip().splitlines()
+    return (text[0] if text else "no message")[:200]
+
+
+def device_lost(error: BaseException) -> bool:
+    """Errors after which the CUDA context is unusable, so that the worker must end."""
+    text = str(error)
+    return any(sign in text for sign in _LOST)
+
+
+_LOST = (
+    "device-side assert",
+    "illegal memory access",
+    "unspecified launch failure",
+    "GPU is lost",
+    "fallen off the bus",
+    "uncorrectable ECC",
+    "misaligned address",
+)
+
+
+def _module(name: str, absent: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UnsupportedError(f"{absent} ({first_line(error)})") from error
