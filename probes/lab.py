@@ -45,14 +45,14 @@ class Lab:
         timer: Timer,
         meter: Meter,
         spec: GpuSpec | None = None,
-        say: Callable[[str, float], None] = lambda text, frac: None,
+        say: Callable[[str, float], None] | None = None,
     ) -> None:
         self.facts = facts
         self.plan = plan
         self.timer = timer
         self.meter = meter
         self.spec = spec
-        self.say = say
+        self.say = say or _silent
         self.policy: Policy = POLICIES[plan.mode]
         self.versions: dict[str, str] = {}
         self._end_s = float("inf")
@@ -111,10 +111,10 @@ class Lab:
         *,
         work: float = 1.0,
         method: str,
-        conditions: Conditions = Conditions(),
+        conditions: Conditions | None = None,
         policy: Policy | None = None,
     ) -> Measurement:
-        """Time `call` and give its record: `work` a call over seconds for a rate, seconds over `work` for a cost.
+        """Time `call` and give its record: work over seconds for a rate, seconds over work for a cost.
 
         Taken once more where the windows spread by more than 3 % or the SM clock drifts by more than 5 %.
         `conditions` holds what the caller knows (dtype, shape, buffer_bytes, tried, extra).
@@ -124,7 +124,7 @@ class Lab:
         rerun = unsteady(windows, seen)
         if rerun:
             windows, seen = self.metered(lambda: timed(self.timer, call, policy))
-        told = msgspec.structs.replace(conditions, method=method, rerun=rerun)
+        told = msgspec.structs.replace(conditions or Conditions(), method=method, rerun=rerun)
         return self.record(metric, values(metric, windows, work), windows, seen, told)
 
     def record(
@@ -212,7 +212,7 @@ def unsteady(windows: Windows, seen: Observed) -> bool:
 
 
 def spec_value(lab: Lab, key: str | None) -> float | None:
-    """The data sheet's figure for the device, scaled to a MIG slice, or its link's line rate; None without."""
+    """The data sheet's figure, scaled to a MIG slice, or the link's line rate; None where unknown."""
     if key == "pcie":
         return pcie_line_bytes_s(lab.facts.pcie_gen_max, lab.facts.pcie_width_max)
     if lab.spec is None or key is None:
@@ -259,6 +259,10 @@ _LOST = (
     "uncorrectable ECC",
     "misaligned address",
 )
+
+
+def _silent(_text: str, _frac: float) -> None:
+    """Nobody wants to know."""
 
 
 def _module(name: str, absent: str) -> Any:

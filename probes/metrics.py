@@ -1,4 +1,4 @@
-"""What can be measured: each metric's unit, direction, meaning, and the data-sheet figure it is held against."""
+"""What can be measured: each metric's unit, direction, meaning, and the data-sheet figure beside it."""
 
 from __future__ import annotations
 

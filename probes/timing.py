@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, Protocol
 
 import msgspec
@@ -107,8 +108,7 @@ class CudaTimer:
                 call()
             event.record()
         cuda.synchronize()
-        pairs = zip(events, events[1:], strict=False)
-        return [begin.elapsed_time(end) / 1e3 for begin, end in pairs]
+        return [begin.elapsed_time(end) / 1e3 for begin, end in pairwise(events)]
 
     def synchronize(self) -> None:
         """Wait for the device."""
