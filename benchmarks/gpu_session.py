@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
-"""One command on a real NVIDIA GPU, under 8 minutes: `advisor` watching labelled loads, and what NVML costs.
+"""One command on a real NVIDIA GPU, under 10 minutes: the probes beside their peers, `advisor` watching
+labelled loads, and what NVML costs.
 
-    python benchmarks/gpu_session.py --out DIR [--seconds 20] [--only NAME,NAME] [--dry]
+    python benchmarks/gpu_session.py --out DIR [--part all|probes|loads] [--budget 560] [--seconds 20]
+                                     [--only NAME,NAME] [--dry]
 
-Needs torch and the project's base dependencies; no TUI. Reads only: sets no clocks, power or modes.
-Writes DIR/gpu-session.tar.gz: recordings (NAME-200ms.jsonl.gz, NAME-1s.jsonl.gz), their diagnoses,
-summary.json (label, the load's own accounting, verdict) and facts.json (GPM without root, cost of each
-NVML call, smallest valid GPM interval, slow-down of a load by being watched).
+Needs torch and the project's base dependencies, for some probes and peers cupy and triton; no TUI. Reads
+only: sets no clocks, power or modes. Stops by itself within the budget; the probes come first, and loads that
+no longer fit are listed as skipped (`--part loads` makes up for them). Writes DIR/gpu-session.tar.gz:
+probes.json (a ProbeRun of every probe in default mode), peers.json and peers.md (see benchmarks/peers/gpu.py),
+recordings (NAME-200ms.jsonl.gz, NAME-1s.jsonl.gz), their diagnoses, summary.json (label, the load's own
+accounting, verdict) and facts.json (GPM without root, cost of each NVML call, smallest valid GPM interval,
+slow-down of a load by being watched).
 
 --dry runs tiny loads on the CPU. With the simulated NVML library it tests this script; nothing it
 writes then is a measurement, and the output says so.
@@ -28,7 +33,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
 
 from advisor.monitor import Monitor, MonitorOptions
 from advisor.reports.json import encode
@@ -36,7 +42,8 @@ from advisor.telemetry.recording import Recorder
 from advisor.telemetry.sampler import LiveFeed
 from benchmarks import gpu_loads
 
-BUDGET_S = 460.0
+# What the slow-down test and packing take at the end.
+RESERVE_S = 90.0
 CALLS: dict[str, tuple[int, ...]] = {
     "nvmlDeviceGetUtilizationRates": (),
     "nvmlDeviceGetMemoryInfo": (),
@@ -209,9 +216,35 @@ def _gpm_as_nobody(index: int) -> str:
     return (done.stdout + done.stderr).strip()[-400:]
 
 
-def session(args: argparse.Namespace, work: Path) -> dict[str, Any]:
+def probes_and_peers(device: str, work: Path, dry: bool) -> dict[str, Any]:
+    """Every probe in its default mode, then probes and peers by turns; each step's exit code and time."""
+    only = ["host", "cores"] if dry else []
+    mode = ["--quick"] if dry else []
+    where = "cpu" if dry else device
+    steps = {
+        "probes": ["probes", *only, "--device", where, *mode, "--json", "-o", str(work / "probes.json")],
+        "peers": ["benchmarks.peers.gpu", "--out", str(work), "--device", where],
+    }
+    if dry:
+        steps["peers"] += ["--dry", "--rounds", "1", "--mode", "quick"]
+    return {name: _step(arguments) for name, arguments in steps.items()}
+
+
+def _step(arguments: list[str]) -> dict[str, Any]:
+    """Run a module of this checkout; its exit code, how long it took, and the end of what it said."""
+    begin = time.perf_counter()
+    command = [sys.executable, "-m", *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=420, cwd=ROOT, check=False)
+    except subprocess.TimeoutExpired:
+        return {"command": command[1:], "error": "took over 420 s"}
+    took_s = time.perf_counter() - begin
+    print(done.stdout[-4000:], done.stderr[-2000:], flush=True)
+    return {"command": command[1:], "rc": done.returncode, "wall_s": took_s, "stderr": done.stderr[-2000:]}
+
+
+def session(args: argparse.Namespace, work: Path, start: float) -> dict[str, Any]:
     """Every load, watched twice; then what watching costs. Stops asking for more when the budget is spent."""
-    start = time.perf_counter()
     loads = Loads("cpu" if args.dry else "cuda", args.dry)
     summary: dict[str, Any] = {
         "measured": not args.dry,
@@ -226,7 +259,7 @@ def session(args: argparse.Namespace, work: Path) -> dict[str, Any]:
         "200ms": watch(work / "free-200ms.jsonl.gz", args.seconds / 2, 0.2),
     }
     for name in chosen:
-        if time.perf_counter() - start > BUDGET_S - 2 * args.seconds - 90:
+        if time.perf_counter() - start > args.budget - 2 * args.seconds - RESERVE_S:
             summary["skipped"].append(name)
             continue
         summary["loads"][name] = one_load(loads, name, args.seconds, work)
@@ -255,15 +288,22 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--part", choices=("all", "probes", "loads"), default="all")
+    parser.add_argument("--budget", type=float, default=560.0)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--only", default="")
     parser.add_argument("--device", type=int, default=0)
     parser.add_argument("--dry", action="store_true")
     args = parser.parse_args()
+    start = time.perf_counter()
     work = args.out / "gpu-session"
     work.mkdir(parents=True, exist_ok=True)
     (work / "facts.json").write_text(json.dumps(facts(args.device), indent=1))
-    (work / "summary.json").write_text(json.dumps(session(args, work), indent=1))
+    if args.part != "loads":
+        found = probes_and_peers(str(args.device), work, args.dry)
+        (work / "probes_and_peers.json").write_text(json.dumps(found, indent=1))
+    if args.part != "probes":
+        (work / "summary.json").write_text(json.dumps(session(args, work, start), indent=1))
     with tarfile.open(args.out / "gpu-session.tar.gz", "w:gz") as tar:
         tar.add(work, arcname="gpu-session")
     print("wrote", args.out / "gpu-session.tar.gz")

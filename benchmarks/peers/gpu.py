@@ -26,7 +26,7 @@ from probes.devices import list_devices
 from probes.suite import run_device
 
 from benchmarks.peers import gpu_peers
-from probes.record import Mode, Plan, ProbeReport
+from probes.record import Measurement, Mode, Plan, ProbeReport
 
 # Ours over the best peer, and the largest spread between two runs.
 AIM_RATIO = 0.99
