@@ -8,7 +8,7 @@ labelled loads, and what NVML costs.
 Needs torch and the project's base dependencies, for some probes and peers cupy and triton; no TUI. Reads
 only: sets no clocks, power or modes. Stops by itself within the budget; the probes come first, and loads that
 no longer fit are listed as skipped (`--part loads` makes up for them). Writes DIR/gpu-session.tar.gz:
-probes.json (a ProbeRun of every probe in default mode), peers.json and peers.md (see benchmarks/peers/gpu.py),
+probes.json (a ProbeRun of every probe in default mode), peers.json and peers.md (benchmarks/peers/gpu.py),
 recordings (NAME-200ms.jsonl.gz, NAME-1s.jsonl.gz), their diagnoses, summary.json (label, the load's own
 accounting, verdict) and facts.json (GPM without root, cost of each NVML call, smallest valid GPM interval,
 slow-down of a load by being watched).
@@ -33,8 +33,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from advisor.monitor import Monitor, MonitorOptions
 from advisor.reports.json import encode
@@ -42,6 +41,7 @@ from advisor.telemetry.recording import Recorder
 from advisor.telemetry.sampler import LiveFeed
 from benchmarks import gpu_loads
 
+ROOT = Path(__file__).resolve().parent.parent
 # What the slow-down test and packing take at the end.
 RESERVE_S = 90.0
 CALLS: dict[str, tuple[int, ...]] = {
