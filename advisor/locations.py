@@ -1,4 +1,4 @@
-"""Where the program looks for its configuration: an XDG directory, or its like elsewhere, by platformdirs."""
+"""Where the program keeps things: XDG directories, or their like elsewhere, by platformdirs."""
 
 from __future__ import annotations
 
@@ -20,3 +20,19 @@ def config_dir() -> Path:
     import platformdirs
 
     return platformdirs.user_config_path(_APP, appauthor=False)
+
+
+def state_dir(env: Mapping[str, str] | None = None) -> Path:
+    """What outlives a run, such as measured ceilings: where ADVISOR_STATE_DIR says, else the user's state
+    directory of this program (XDG_STATE_HOME on Linux)."""
+    named = (os.environ if env is None else env).get("ADVISOR_STATE_DIR")
+    if named:
+        return Path(named).expanduser()
+    import platformdirs
+
+    return platformdirs.user_state_path(_APP, appauthor=False)
+
+
+def ceilings_dir(env: Mapping[str, str] | None = None) -> Path:
+    """Where probe runs are stored, one file a device."""
+    return state_dir(env) / "ceilings"
