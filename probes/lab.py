@@ -6,12 +6,12 @@ import importlib
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from probes.ceilings import pcie_line_bytes_s
-from probes.meter import Meter, Observed
+from probes.meter import Hushable, Meter, Observed
 from probes.metrics import METRICS
 from probes.record import Conditions, DeviceFacts, Measurement, Plan
 from probes.specs import GpuSpec
@@ -23,6 +23,9 @@ STEADY_CV = 0.03
 CLOCK_DRIFT = 0.05
 # Budgets are for default mode.
 MODE_SCALE = {"quick": 0.25, "default": 1.0, "full": 4.0}
+
+
+T = TypeVar("T")
 
 
 class UnsupportedError(Exception):
@@ -95,14 +98,24 @@ class Lab:
         """torch's random generator on the device, seeded by the plan."""
         return self.torch.Generator(device=self.device).manual_seed(self.plan.seed)
 
-    def metered(self, run: Callable[[], Windows]) -> tuple[Windows, Observed]:
-        """Time something while the meter looks."""
-        self.meter.start()
+    @cached_property
+    def quiet_meter(self) -> Meter:
+        """The meter that runs no thread while something is timed."""
+        return self.meter.quiet() if isinstance(self.meter, Hushable) else self.meter
+
+    def metered(self, run: Callable[[], T], *, quiet: bool = False) -> tuple[T, Observed]:
+        """Do something, such as time windows, while the meter looks.
+
+        quiet: the meter looks only once it is over. For microseconds on the host's clock, which a polling
+        thread would lengthen by taking the interpreter's lock; such a stretch has no counters.
+        """
+        meter = self.quiet_meter if quiet else self.meter
+        meter.start()
         try:
-            windows = run()
+            done = run()
         finally:
-            seen = self.meter.stop()
-        return windows, seen
+            seen = meter.stop()
+        return done, seen
 
     def measure(
         self,
@@ -113,17 +126,19 @@ class Lab:
         method: str,
         conditions: Conditions | None = None,
         policy: Policy | None = None,
+        quiet: bool = False,
     ) -> Measurement:
         """Time `call` and give its record: work over seconds for a rate, seconds over work for a cost.
 
         Taken once more where the windows spread by more than 3 % or the SM clock drifts by more than 5 %.
-        `conditions` holds what the caller knows (dtype, shape, buffer_bytes, tried, extra).
+        `conditions` holds what the caller knows (dtype, shape, buffer_bytes, tried, extra). quiet: for
+        figures on the host's clock, see `metered`.
         """
         policy = policy or self.policy
-        windows, seen = self.metered(lambda: timed(self.timer, call, policy))
+        windows, seen = self.metered(lambda: timed(self.timer, call, policy), quiet=quiet)
         rerun = unsteady(windows, seen)
         if rerun:
-            windows, seen = self.metered(lambda: timed(self.timer, call, policy))
+            windows, seen = self.metered(lambda: timed(self.timer, call, policy), quiet=quiet)
         told = msgspec.structs.replace(conditions or Conditions(), method=method, rerun=rerun)
         return self.record(metric, values(metric, windows, work), windows, seen, told)
 
@@ -160,17 +175,31 @@ class Lab:
 
         A lost device is not caught: nothing after it could be trusted.
         """
+        taken = self._taken(metric, take)
+        self._give_memory_back()
+        yield taken
+
+    def _taken(self, metric: str, take: Callable[[], Measurement]) -> Measurement:
         try:
-            yield take()
+            return take()
         except UnsupportedError as error:
-            yield self.unsupported(metric, str(error))
+            return self.unsupported(metric, str(error))
         except Exception as error:
             if device_lost(error):
                 raise
-            yield self.failed(metric, f"{type(error).__name__}: {first_line(error)}")
-        finally:
-            if self.facts.kind == "cuda":
+            return self.failed(metric, f"{type(error).__name__}: {first_line(error)}")
+
+    def _give_memory_back(self) -> None:
+        """Return what torch and cupy keep for later, where they were used at all. Raises only when the
+        device is lost."""
+        try:
+            if self.facts.kind == "cuda" and "torch" in self.__dict__:
                 self.torch.cuda.empty_cache()
+            if self.facts.kind == "cuda" and "cupy" in self.__dict__:
+                self.cupy.get_default_memory_pool().free_all_blocks()
+        except Exception as error:
+            if device_lost(error):
+                raise
 
     def _conditions(
         self, told: Conditions, count: int, windows: Windows | None, seen: Observed
@@ -212,13 +241,41 @@ def unsteady(windows: Windows, seen: Observed) -> bool:
 
 
 def spec_value(lab: Lab, key: str | None) -> float | None:
-    """The data sheet's figure, scaled to a MIG slice, or the link's line rate; None where unknown."""
+    """The data sheet's figure for the device under measurement, see `spec_figure`."""
+    return spec_figure(lab.facts, lab.spec, key)
+
+
+def spec_figure(facts: DeviceFacts, spec: GpuSpec | None, key: str | None) -> float | None:
+    """The data sheet's figure, scaled to a MIG slice, or the link's line rate; None where unknown.
+
+    A rate scales with the slice's SMs, memory bandwidth with its memory, which MIG hands out apart.
+    """
     if key == "pcie":
-        return pcie_line_bytes_s(lab.facts.pcie_gen_max, lab.facts.pcie_width_max)
-    if lab.spec is None or key is None:
+        return (
+            None if _linked_by_nvlink(spec) else pcie_line_bytes_s(facts.pcie_gen_max, facts.pcie_width_max)
+        )
+    if spec is None or key is None:
         return None
-    whole = lab.spec.dram_bytes_s if key == "dram" else lab.spec.flop_s.get(key)
-    return None if whole is None else whole * (lab.facts.slice_frac or 1.0)
+    if key == "dram":
+        return spec.dram_bytes_s * memory_share(facts, spec)
+    whole = spec.flop_s.get(key)
+    return None if whole is None else whole * (facts.slice_frac or 1.0)
+
+
+def memory_share(facts: DeviceFacts, spec: GpuSpec) -> float:
+    """The share of its GPU's memory system that a MIG instance has, in eighths (NVIDIA MIG user guide: a
+    memory slice is an eighth); 1 for a whole GPU."""
+    if facts.mig_profile is None:
+        return 1.0
+    if facts.memory_total_bytes is None:
+        return facts.slice_frac or 1.0
+    eighths = round(8 * facts.memory_total_bytes / (min(spec.memory_gb) * 1e9))
+    return min(8, max(1, eighths)) / 8
+
+
+def _linked_by_nvlink(spec: GpuSpec | None) -> bool:
+    """Whether the host is reached over NVLink-C2C, whose rate the PCIe link's does not bound."""
+    return spec is not None and spec.gpu in ("GH200", "GB200", "GB300")
 
 
 def of(value: float | None, whole: float | None) -> float | None:
@@ -253,10 +310,15 @@ def device_lost(error: BaseException) -> bool:
 _LOST = (
     "device-side assert",
     "illegal memory access",
+    "illegal instruction",
+    "invalid program counter",
+    "hardware stack error",
+    "launch timed out",
     "unspecified launch failure",
     "GPU is lost",
     "fallen off the bus",
     "uncorrectable ECC",
+    "uncorrectable NVLink",
     "misaligned address",
 )
 

@@ -5,7 +5,7 @@ The interface; `probes.nvml_meter` reads NVML, and `NoMeter` stands in where the
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -45,6 +45,15 @@ class Meter(Protocol):
 
     def close(self) -> None:
         """Let go of the driver. Safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class Hushable(Protocol):
+    """A meter that has a quiet sibling: one that looks once at the end and runs no thread meanwhile."""
+
+    def quiet(self) -> Meter:
+        """The sibling, on the same device and driver."""
         ...
 
 
