@@ -130,7 +130,7 @@ class Gpm:
                 continue
 
     def _asked_support(self) -> bool:
-        """A question that fails for another reason, as for a mismatched version, says nothing: a sample decides."""
+        """Where the question fails for another reason, such as a mismatched version, a sample decides."""
         try:
             supported = bool(self._nvml.call("nvmlGpmQueryDeviceSupport", self._gpu).isSupportedDevice)
         except NvmlError as error:
