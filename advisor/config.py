@@ -81,6 +81,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         str,
         Meta(description="Exit with 1 on a severity, a rule's code or usd:N, comma-separated; empty: never."),
     ] = ""
+    use_stored_ceilings: Annotated[
+        bool,
+        Meta(
+            description="Compare with what `advisor probe` measured on this very card, where it did; "
+            "false: with data sheets."
+        ),
+    ] = True
     demo: Annotated[bool, Meta(description="Open the bundled recording where no GPU can be measured.")] = True
 
 

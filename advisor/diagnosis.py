@@ -20,6 +20,7 @@ from rules.engine import Result, ranked
 from rules.evidence import Evidence
 from rules.finding import TERMS, LadderRow, Price
 from rules.ladder import priced_row, wasted
+from rules.trust import exceeded
 
 Source = Literal["live", "replay", "demo", "run"]
 
@@ -96,7 +97,7 @@ def provenance(hello: Hello, rows: Sequence[Row], how: Circumstances) -> Provena
     """Where, when and how the figures were made."""
     return Provenance(
         advisor_version=__version__,
-        created=datetime.datetime.fromtimestamp(how.t_end_s, datetime.UTC).isoformat(timespec="seconds"),
+        created=_iso(how.t_end_s),
         source=how.source,
         host=hello.host.host,
         t_start_s=how.t_start_s,
@@ -118,6 +119,10 @@ def provenance(hello: Hello, rows: Sequence[Row], how: Circumstances) -> Provena
     )
 
 
+def _iso(t_s: float) -> str:
+    return datetime.datetime.fromtimestamp(t_s, datetime.UTC).isoformat(timespec="seconds")
+
+
 def device_provenance(
     info: DeviceInfo, e: Evidence, ceilings: Ceilings | None, samples: Sequence[Sample]
 ) -> DeviceProvenance:
@@ -133,6 +138,8 @@ def device_provenance(
         observed_s=sum(w.duration_s for w in e.windows if not w.lost),
         ceilings_label=ceilings.label if ceilings else None,
         ceilings_model=ceilings.model if ceilings else None,
+        ceilings_measured=_measured(ceilings),
+        ceilings_stale=ceilings.stale if ceilings else None,
         power_limit_w=e.device.power_limit_w,
         power_w_p50=e.power_w_p50,
         power_w_p90=e.power_w_p90,
@@ -146,6 +153,16 @@ def device_provenance(
         thermally_settled=settled(samples),
         unknown=e.missing,
     )
+
+
+def _measured(ceilings: Ceilings | None) -> str | None:
+    """When any of them was measured; a time that no calendar holds is not known."""
+    if ceilings is None or ceilings.measured_s is None:
+        return None
+    try:
+        return _iso(ceilings.measured_s)
+    except (OverflowError, OSError, ValueError):
+        return None
 
 
 def settled(samples: Sequence[Sample]) -> bool | None:
@@ -202,12 +219,30 @@ def _row_flags(row: Row) -> list[Flag]:
         said.append(("gap", f"{e.gap_s:.1f} s of the window have no data"))
     if e.tier == "nvml":
         said.append(("no-gpm", f"roofs are estimated from NVML alone: {e.missing.get('gpm', 'no GPM')}"))
-    if row.ceilings is None:
-        said.append(("no-ceiling", "nothing is known of this model's limits"))
-    elif row.ceilings.label == "assumed":
-        sheet = f"assumed from the data sheet of {row.ceilings.model}, not measured"
-        said.append(("assumed-ceilings", f"ceilings are {sheet}"))
+    said += _ceiling_flags(row)
     return [Flag(code=code, message=f"{name}: {text}", key=e.key) for code, text in said]
+
+
+def _ceiling_flags(row: Row) -> list[tuple[str, str]]:
+    """What weakens the figures that counters are compared with, and what would mend it."""
+    ceilings = row.ceilings
+    probe = f"`advisor probe --device {row.info.index if row.evidence.mig is None else row.info.key}`"
+    idle = "while nothing runs there"
+    if ceilings is None:
+        return [("no-ceiling", f"nothing is known of this model's limits; {probe} measures them {idle}")]
+    said = []
+    if ceilings.measured_s is not None and ceilings.stale:
+        said.append(("ceilings-stale", f"{ceilings.stale}; run {probe} again {idle}"))
+    if ceilings.label == "assumed":
+        sheet = f"assumed from the data sheet of {ceilings.model}, not measured"
+        which = "ceilings are" if ceilings.measured_s is None else "some ceilings are"
+        said.append(("assumed-ceilings", f"{which} {sheet}; {probe} measures them {idle}"))
+    beyond = exceeded(row.evidence, ceilings)
+    if beyond:
+        figures = ", ".join(f"{counter} at {frac:.2f} of it" for counter, frac in beyond.items())
+        low = "live counters went beyond what a probe reached, so the stored ceiling is too low"
+        said.append(("ceiling-exceeded", f"{low} ({figures}); run {probe} again {idle}"))
+    return said
 
 
 def watch_cost(costs: Sequence[float], interval_s: float) -> float | None:

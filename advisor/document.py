@@ -22,7 +22,11 @@ class Flag(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class DeviceProvenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How one row was observed. `unknown` names each missing fact with its reason."""
+    """How one row was observed. `unknown` names each missing fact with its reason.
+
+    ceilings_label: how the ceilings came about. ceilings_measured: when, as ISO 8601 in UTC, where any
+    of them was measured on this very device. ceilings_stale: why those may no longer hold, else None.
+    """
 
     key: str
     gpu: int
@@ -33,6 +37,8 @@ class DeviceProvenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     observed_s: float = 0.0
     ceilings_label: str | None = None
     ceilings_model: str | None = None
+    ceilings_measured: str | None = None
+    ceilings_stale: str | None = None
     power_limit_w: float | None = None
     power_w_p50: float | None = None
     power_w_p90: float | None = None

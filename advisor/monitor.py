@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from advisor import diagnosis as dx
+from advisor.ceilings import ceilings_for
 from advisor.compaction import Series, keep_first
 from advisor.config import Config
 from advisor.document import Diagnosis
@@ -26,7 +27,6 @@ from advisor.snapshot import DeviceView, Mode, Snapshot, State
 from advisor.telemetry.records import DeviceInfo, End, Frame, Gap, Hello, HostSample, Message
 from advisor.tracks import Track
 from probes.ceilings import Ceilings
-from probes.specs import assumed_ceilings, find_spec
 from rules.engine import Result, Subject, diagnose
 from rules.finding import LadderRow, Price
 from rules.hysteresis import Steady
@@ -86,6 +86,7 @@ class Monitor:
         self.gap: Gap | None = None
         self.tracks: dict[str, Track] = {}
         self._parents: dict[str, DeviceInfo] = {}
+        self._measured: dict[str, Ceilings] = {}
         self._host: Series[HostSample] = Series(keep_first)
         self._shown_rows: dict[str, ShownRow] = {}
         self._prices: dict[tuple[str, int | None], Price] = {}
@@ -105,6 +106,7 @@ class Monitor:
             case Hello():
                 self.hello = message
                 self._first_s = self._now_s = message.t_s
+                self._measured = dict(message.ceilings)
                 self._set_devices(message.devices)
             case Frame():
                 self._feed_frame(message)
@@ -139,6 +141,7 @@ class Monitor:
         self._check_clock(frame.t_s)
         self.gap = None
         self._now_s = self._frame_s = frame.t_s
+        self._measured.update(frame.ceilings)
         if frame.devices is not None:
             self._set_devices(frame.devices)
         if frame.host is not None:
@@ -196,7 +199,8 @@ class Monitor:
             if info.key in self._parents or not self._wanted(info) or info.key in self.tracks:
                 continue
             parent = by_key.get(info.parent_key or "")
-            self.tracks[info.key] = Track(info, parent, ceilings_for(parent or info))
+            known = self._measured.get(info.key) or ceilings_for(info, parent)
+            self.tracks[info.key] = Track(info, parent, known)
 
     def _wanted(self, info: DeviceInfo) -> bool:
         keys = self.options.keys
@@ -332,7 +336,6 @@ class Monitor:
 
     def _view(self, track: Track, row: dx.Row | None) -> DeviceView:
         history = tuple(track.history)
-        ceilings = track.ceilings
         state, why = self._state(track)
         return DeviceView(
             info=track.info,
@@ -344,8 +347,7 @@ class Monitor:
             verdict=row.result.verdict if row else None,
             ladder=row.result.ladder if row else None,
             history=history,
-            counters_at_ceiling={r.counter: r.frac for r in ceilings.readings} if ceilings else {},
-            ceilings_label=ceilings.label if ceilings else None,
+            ceilings=track.ceilings,
         )
 
     def _state(self, track: Track) -> tuple[State, str]:
@@ -354,9 +356,3 @@ class Monitor:
         if track.lost_reason is not None:
             return "lost", track.lost_reason
         return ("ok", "") if track.sample else ("waiting", "no data yet")
-
-
-def ceilings_for(info: DeviceInfo) -> Ceilings | None:
-    """What this card can do: assumed from its data sheet; None for a model that is not in the table."""
-    spec = find_spec(info.name, info.memory_total_bytes, info.compute_capability, info.power_limit_max_w)
-    return None if spec is None else assumed_ceilings(spec)

@@ -58,6 +58,7 @@ class Tape:
     def __init__(self, hello: Hello) -> None:
         self._hello = hello
         self._devices: tuple[DeviceInfo, ...] = hello.devices
+        self._ceilings = dict(hello.ceilings)
         self._now_s = hello.t_s
         self._gap: Gap | None = None
         self._ended = False
@@ -112,10 +113,12 @@ class Tape:
         self._ended = isinstance(message, End)
         if isinstance(message, Frame) and message.devices is not None:
             self._devices = message.devices
+            self._ceilings.update(message.ceilings)
 
     def _write_start(self, sink: Sink) -> None:
         t_s = self._now_s if self._gap is None else max(self._now_s, time.time())
-        sink.write(msgspec.structs.replace(self._hello, t_s=t_s, devices=self._devices))
+        start = {"t_s": t_s, "devices": self._devices, "ceilings": dict(self._ceilings)}
+        sink.write(msgspec.structs.replace(self._hello, **start))
         if self._gap is not None:
             sink.write(msgspec.structs.replace(self._gap, t_s=t_s))
 

@@ -8,6 +8,7 @@ import msgspec
 
 from advisor.document import Diagnosis
 from advisor.telemetry.records import DeviceInfo, Hello, HostSample, ProcessSample, Sample
+from probes.ceilings import Ceilings, Label
 from rules.finding import LadderRow
 from rules.verdict import Verdict
 
@@ -37,8 +38,7 @@ class HistoryPoint(msgspec.Struct, frozen=True, kw_only=True):
 class DeviceView(msgspec.Struct, frozen=True, kw_only=True):
     """One row: a GPU, or a MIG instance. state: `waiting` (no frame yet), `ok`, `lost`, `silent`.
 
-    counters_at_ceiling: counter name -> its reading at the ceiling (what a full bar means);
-    ceilings_label: "measured" | "typical" | "assumed" | None.
+    ceilings: what its counters are compared with; None for a model nothing is known of.
     """
 
     info: DeviceInfo
@@ -50,8 +50,17 @@ class DeviceView(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict | None = None
     ladder: LadderRow | None = None
     history: tuple[HistoryPoint, ...] = ()
-    counters_at_ceiling: dict[str, float] = {}
-    ceilings_label: str | None = None
+    ceilings: Ceilings | None = None
+
+    @property
+    def counters_at_ceiling(self) -> dict[str, float]:
+        """Counter name -> its reading at the ceiling (what a full bar means)."""
+        return {r.counter: r.frac for r in self.ceilings.readings} if self.ceilings else {}
+
+    @property
+    def ceilings_label(self) -> Label | None:
+        """How the ceilings came about."""
+        return self.ceilings.label if self.ceilings else None
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

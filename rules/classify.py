@@ -48,16 +48,20 @@ def split(window: SubWindow, tier: Tier, ceilings: Ceilings | None, limits: Limi
 
 
 def limits_of(evidence: Evidence, ceilings: Ceilings | None) -> Limits:
-    """The limits known of this device: from its ceilings, else from what the driver says of it."""
+    """The limits known of this device: from its ceilings, else from what the driver says of it.
+
+    sm_mhz of measured ceilings is the clock the probe's GEMM was held at, so that work at that clock under
+    the same limit loses nothing; of assumed ones it is the data sheet's boost clock.
+    """
 
     def value(metric: str) -> float | None:
         found = ceilings.ceiling(metric) if ceilings else None
-        return found.value if found else None
+        return found.value if found and found.value > 0.0 else None
 
-    clock = (ceilings.sm_mhz if ceilings else None) or evidence.device.sm_mhz_max
+    probed = (ceilings.sm_mhz if ceilings else None) or 0.0
     return Limits(
         power_w=evidence.device.power_limit_w or (ceilings.power_w if ceilings else None),
-        sm_mhz=clock,
+        sm_mhz=probed if probed > 0.0 else evidence.device.sm_mhz_max,
         pcie_bytes_s=value("pcie"),
         nvlink_bytes_s=value("nvlink"),
         clock_reasons=CLOCK_REASONS if _cap_costs(evidence.device, ceilings) else FAULT_REASONS,
@@ -68,9 +72,13 @@ def _cap_costs(device: Device, ceilings: Ceilings | None) -> bool:
     """Whether a clock held down by the power limit counts as lost time.
 
     Large GEMMs reach a board's own limit always: that is part of its ceiling. It costs when somebody
-    lowered the limit, or when a probe on this card has shown a higher clock under the same limit.
+    lowered the limit, or when a probe on this card has shown a higher clock under the same limit. A probe
+    that may no longer hold (the limit has changed, the driver, ...) has not shown that.
     """
-    return power_lowered(device) or (ceilings is not None and ceilings.label == "measured")
+    if power_lowered(device):
+        return True
+    held = ceilings is not None and ceilings.label == "measured" and ceilings.stale is None
+    return held and ceilings is not None and ceilings.sm_mhz is not None
 
 
 def power_lowered(device: Device) -> bool:

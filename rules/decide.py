@@ -17,6 +17,7 @@ from rules.observed import busy_mean
 from rules.phases import phases
 from rules.roofs import PIPES, TENSOR_PIPES
 from rules.split import Split, Sums, total, unseen
+from rules.trust import label_of, trusted, words
 from rules.verdict import GROUPS, SHARES, Class, EvidenceItem, Margin, Verdict
 
 _PIPE_CAUSES = {"fp64": "fp64-pipe", "fp32": "fp32-pipe", "fp16": "fp16-pipe", "int_active": "integer-pipe"}
@@ -59,7 +60,7 @@ def decide(evidence: Evidence, ceilings: Ceilings | None, splits: Sequence[Split
             observed_s=sums.observed_s,
             unknown=sums.shares.get("unknown", 0.0),
             tier=evidence.tier,
-            label=ceilings.label if ceilings else None,
+            label=trusted(ceilings, class_, sums.pipe),
         ),
         tier=evidence.tier,
         shares=shares,
@@ -73,7 +74,7 @@ def decide(evidence: Evidence, ceilings: Ceilings | None, splits: Sequence[Split
         roofs=sums.roofs,
         cause_confidence=cause_confidence,
         useful_frac=sums.useful if sums.shares else None,
-        ceilings_label=ceilings.label if ceilings else None,
+        ceilings_label=label_of(ceilings),
         unknown_because=reasons,
         phases=phases(parts),
     )
@@ -259,16 +260,18 @@ def _counter_evidence(evidence: Evidence, ceilings: Ceilings | None, sums: Sums)
     gap = sums.shares["free"] + sums.shares["idle_held"] + sums.shares["host"]
     least = against(gap, th.HOST_GAP.value)
     items = [EvidenceItem(metric="time with nothing running", value=gap, threshold=least, source=where)]
-    label = ceilings.label if ceilings else "no"
     pipe_name = PIPES.get(sums.pipe or "", "compute")
-    for name, value in (("DRAM", sums.dram_roof), (pipe_name, sums.pipe_roof)):
+    for name, counter, value in (
+        ("DRAM", "dram_active", sums.dram_roof),
+        (pipe_name, sums.pipe, sums.pipe_roof),
+    ):
         if value is not None:
             items.append(
                 EvidenceItem(
                     metric=f"{name} roof fraction while busy",
                     value=value,
                     threshold=against(value, th.ROOF_HIGH.value),
-                    source=f"{where}; {label} ceiling",
+                    source=f"{where}; {words(label_of(ceilings, counter))}",
                 )
             )
     for counter, metric in _DEVICE_LINES:

@@ -53,6 +53,13 @@ LINK_HIGH = Threshold("share of a PCIe or NVLink ceiling that names communicatio
 UNKNOWN_MAX = Threshold("unknown share above which no verdict is given", 0.5, _OWN)
 MIN_OBSERVED_S = Threshold("seconds of data below which no verdict is given", 1.0, _OWN)
 CLOCK_LOW = Threshold("share of the reference SM clock below which a throttled clock costs", 0.97, _OWN)
+CEILING_EXCEEDED = Threshold(
+    "multiple of a measured ceiling's counter reading above which the stored ceiling is too low",
+    1.05,
+    "twice the 2 % by which two probe runs may differ, and a counter's own rounding",
+)
+CEILING_EXCEEDED_S = Threshold("seconds beyond a measured ceiling that say it is too low", 1.0, _OWN)
+CEILING_BUSY = Threshold("gr_active below which a counter while busy is too coarse to say that", 0.5, _OWN)
 
 # --- nvml tier: no GPM, so the roofs are estimated ---------------------------------------------
 NVML_MEM_UTIL_CEILING = Threshold("NVML memory-controller time at a copy's full bandwidth", 0.9, _OWN)

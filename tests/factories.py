@@ -14,6 +14,7 @@ import msgspec
 from advisor.document import DeviceProvenance, Diagnosis, Provenance, Totals
 from advisor.snapshot import DeviceView, HistoryPoint, Snapshot
 from advisor.telemetry.records import DeviceInfo, Gpm, Hello, HostInfo, HostSample, ProcessSample, Sample
+from probes.ceilings import Ceiling, Ceilings, Label, Reading
 from rules.evidence import Workload
 from rules.finding import TERMS, Effect, Finding, LadderRow
 from rules.headline import headline
@@ -371,6 +372,31 @@ def make_history(verdict: Verdict, points: int = 60) -> tuple[HistoryPoint, ...]
     )
 
 
+def make_ceilings(**changes: Any) -> Ceilings:
+    """Ceilings of the simulated card, assumed. Every figure is invented."""
+    label: Label = changes.get("label", "assumed")
+    figures = (("dram", 2.9e12, "bytes_s"), ("bf16", 7.9e14, "flop_s"), ("pcie", 5.3e10, "bytes_s"))
+    ceilings = Ceilings(
+        model="X100 SXM 80GB",
+        label=label,
+        readings=tuple(
+            Reading(counter=counter, frac=frac, label=label, source="invented")
+            for counter, frac in (("dram_active", 0.92), ("tensor_active", 0.80))
+        ),
+        ceilings=tuple(
+            Ceiling(metric=metric, value=value, unit=unit, label=label, source="invented")
+            for metric, value, unit in figures
+        ),
+        sm_mhz=1755.0,
+    )
+    return msgspec.structs.replace(ceilings, **changes)
+
+
+def make_measured(**changes: Any) -> Ceilings:
+    """The same, as if probes had measured them two days before the end of the window."""
+    return make_ceilings(**{"label": "measured", "measured_s": T0_S + 60.0 - 2 * 86400.0, **changes})
+
+
 def make_device_view(
     verdict: Verdict | None = None, ladder: LadderRow | None = None, **changes: Any
 ) -> DeviceView:
@@ -386,8 +412,7 @@ def make_device_view(
         verdict=verdict,
         ladder=make_ladder(verdict) if ladder is None else ladder,
         history=history,
-        counters_at_ceiling={"dram_active": 0.92, "tensor_active": 0.80},
-        ceilings_label="assumed",
+        ceilings=make_ceilings(),
     )
     return msgspec.structs.replace(view, **changes)
 

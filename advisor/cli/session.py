@@ -52,10 +52,16 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def live_feed(config: Config) -> Feed:
-    """The sampler of this node, not started yet."""
+    """The sampler of this node, not started yet. It brings along what probes measured on the node's cards."""
     from advisor.telemetry.sampler import LiveFeed
 
-    return LiveFeed(interval_s=config.interval_s, gpm_interval_s=config.gpm_interval_s)
+    feed = LiveFeed(interval_s=config.interval_s, gpm_interval_s=config.gpm_interval_s)
+    if not config.use_stored_ceilings:
+        return feed
+    from advisor.ceilings import CeilingsFeed
+    from advisor.store import Store
+
+    return CeilingsFeed(feed, Store(), warn)
 
 
 @contextmanager

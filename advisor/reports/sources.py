@@ -212,7 +212,10 @@ def _ceilings(device: DeviceProvenance, style: Style) -> str:
     if device.ceilings_label is None:
         return "no ceilings known"
     model = f" ({style.text(device.ceilings_model, 60)})" if device.ceilings_model else ""
-    return f"ceilings {style.text(device.ceilings_label, 20)}{model}"
+    when = f" {style.text(device.ceilings_measured[:10], 10)}" if device.ceilings_measured else ""
+    partly = "partly measured" if when and device.ceilings_label != "measured" else device.ceilings_label
+    stale = f", stale: {style.text(device.ceilings_stale, CELL)}" if device.ceilings_stale else ""
+    return f"ceilings {style.text(partly, 20)}{when}{model}{stale}"
 
 
 def _power(device: DeviceProvenance) -> list[str]:

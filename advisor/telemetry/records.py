@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from probes.ceilings import Ceilings
+
 SCHEMA_VERSION = 1
 
 
@@ -184,7 +186,11 @@ class HostInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="hello"):
-    """First of a stream. synthetic: the data came from the simulated library, and says so wherever shown."""
+    """First of a stream. synthetic: the data came from the simulated library, and says so wherever shown.
+
+    ceilings: key of a device -> what probes measured on this very one; a device without an entry was not
+    probed. They travel with the stream, so that a replay elsewhere divides by the same figures.
+    """
 
     schema_version: int = SCHEMA_VERSION
     t_s: float
@@ -199,6 +205,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     synthetic: bool = False
     note: str = ""
     redacted: tuple[str, ...] = ()
+    ceilings: dict[str, Ceilings] = {}
 
 
 class Frame(
@@ -206,7 +213,8 @@ class Frame(
 ):
     """One tick. processes and host are None on ticks at which they were not looked at.
 
-    cost_s: wall time the tick's own calls took. devices: re-read facts after a hot change, else None.
+    cost_s: wall time the tick's own calls took. devices: re-read facts after a hot change, else None;
+    ceilings: then as in Hello, for those devices.
     """
 
     seq: int
@@ -216,6 +224,7 @@ class Frame(
     host: HostSample | None = None
     cost_s: float | None = None
     devices: tuple[DeviceInfo, ...] | None = None
+    ceilings: dict[str, Ceilings] = {}
 
 
 class Gap(

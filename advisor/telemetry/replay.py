@@ -226,6 +226,7 @@ def _filled(frame: Frame, carried: Frame) -> Frame:
     return msgspec.structs.replace(
         frame,
         devices=frame.devices if frame.devices is not None else carried.devices,
+        ceilings={**carried.ceilings, **frame.ceilings},
         processes=frame.processes if frame.processes is not None else carried.processes,
         host=frame.host if frame.host is not None else carried.host,
     )

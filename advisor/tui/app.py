@@ -61,6 +61,7 @@ class AdvisorApp(App[int]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f", "findings", "Findings"),
         Binding("dollar_sign", "money", "Money", key_display="$"),
+        Binding("p", "probes", "Probes"),
         Binding("space", "pause", "Pause", show=False),
         Binding("e", "export", "Export"),
         Binding("r", "record", "Record"),
@@ -287,19 +288,28 @@ class AdvisorApp(App[int]):
 
         self._show_once(MoneyScreen)
 
+    def action_probes(self) -> None:
+        """The ceilings of the device that the screen is about, or that is selected on the one below it."""
+        from advisor.tui.screens.probes import ProbesScreen
+
+        data = [screen for screen in reversed(self.screen_stack) if isinstance(screen, DataScreen)]
+        keys = (screen.device_key for screen in data)
+        key = next((key for key in keys if key is not None), "")
+        self._show_once(ProbesScreen, lambda: ProbesScreen(key))
+
     def action_help(self) -> None:
         """Keys and what the glyphs mean."""
         from advisor.tui.screens.help import HelpScreen
 
         self._show_once(HelpScreen)
 
-    def _show_once(self, kind: type[Screen[None]]) -> None:
+    def _show_once(self, kind: type[Screen[None]], make: Callable[[], Screen[None]] | None = None) -> None:
         """Go back to the screen of this kind where one is open, else open one."""
         if any(isinstance(screen, kind) for screen in self.screen_stack):
             while not isinstance(self.screen, kind):
                 self.pop_screen()
         else:
-            self.push_screen(kind())
+            self.push_screen(make() if make is not None else kind())
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """A screen's own key is not offered on that screen."""
@@ -317,6 +327,7 @@ class AdvisorApp(App[int]):
         """The same actions in the command palette."""
         yield SystemCommand("Findings", "All findings, by dollars an hour", self.action_findings)
         yield SystemCommand("Money", "Where every dollar goes, by GPU", self.action_money)
+        yield SystemCommand("Probes", "The selected GPU's ceilings", self.action_probes)
         yield SystemCommand("Pause or resume", "Freeze what is shown", self.action_pause)
         yield SystemCommand("Export", "Write the report as Markdown and JSON", self.action_export)
         yield SystemCommand("Record", "Begin or end a recording", self.action_record)

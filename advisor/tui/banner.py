@@ -9,11 +9,12 @@ from functools import lru_cache
 from advisor.snapshot import Snapshot
 from advisor.telemetry.records import HostSample
 from advisor.tui import format as fmt
+from advisor.tui.ceilings import header_spans
 from advisor.tui.charts.history import sparkline
 from advisor.tui.devices import shown_devices
 from advisor.tui.glyphs import Glyphs
 from advisor.tui.labels import TERM_GROUP, TERM_SHORT, TERM_WORDS
-from advisor.tui.rows import Row, Span, left, spread, width_of
+from advisor.tui.rows import Row, Span, join, left, spread, width_of
 from advisor.tui.text import safe
 from advisor.tui.unallocated import is_unallocated, parents_of
 from rules.finding import Finding
@@ -22,29 +23,33 @@ from rules.finding import Finding
 def header_row(snapshot: Snapshot, width: int, glyphs: Glyphs, *, recording: bool = False) -> Row:
     """Name, host, GPUs, driver, GPM, ceilings; at the right the badges and the clock of the newest data."""
     dot = f" {glyphs.dot} "
-    facts = [text for text in _facts(snapshot, dot) if text]
     badges = _badges(snapshot, recording)
     room = width - width_of(badges) - len(" advisor  ") - 1
-    while len(facts) > 1 and len(dot.join(facts)) > room:
-        facts.pop(_least_needed(facts))
-    start = (Span(" advisor ", "title"), Span(" "), Span(dot.join(facts)))
+    start = (Span(" advisor ", "title"), Span(" "), *_facts_within(snapshot, room, dot))
     return spread(start, badges, width)
 
 
-def _least_needed(facts: list[str]) -> int:
+def _facts_within(snapshot: Snapshot, room: int, dot: str) -> Row:
+    """All facts where they fit, ceilings in as many words as fit; else fewer."""
+    for ceilings in header_spans(snapshot):
+        facts = _facts(snapshot, dot, ceilings)
+        if width_of(join(((fact,) for fact in facts), dot)) <= room:
+            break
+    while len(facts) > 1 and width_of(join(((fact,) for fact in facts), dot)) > room:
+        facts.pop(_least_needed(facts))
+    return join(((fact,) for fact in facts), dot)
+
+
+def _least_needed(facts: list[Span]) -> int:
     """Facts are given most needed first, except that GPUs (the second) outlive the host."""
     return len(facts) - 1 if len(facts) > 2 else 0
 
 
-def _facts(snapshot: Snapshot, dot: str) -> list[str]:
+def _facts(snapshot: Snapshot, dot: str, ceilings: Span) -> list[Span]:
     hello = snapshot.hello
-    return [
-        safe(hello.host.host),
-        _models(snapshot, dot),
-        _ceilings(snapshot),
-        _gpm(snapshot),
-        f"driver {safe(hello.driver_version)}" if hello.driver_version else "driver unknown",
-    ]
+    driver = f"driver {safe(hello.driver_version)}" if hello.driver_version else "driver unknown"
+    facts = (Span(safe(hello.host.host)), Span(_models(snapshot, dot)), ceilings, Span(_gpm(snapshot)))
+    return [fact for fact in (*facts, Span(driver)) if fact.text]
 
 
 def _models(snapshot: Snapshot, dot: str) -> str:
@@ -64,11 +69,6 @@ def _gpm(snapshot: Snapshot) -> str:
     if all(known) and known:
         return "GPM"
     return "GPM on some" if any(known) else "no GPM"
-
-
-def _ceilings(snapshot: Snapshot) -> str:
-    labels = {view.ceilings_label for view in snapshot.devices if view.ceilings_label}
-    return f"ceilings {'/'.join(sorted(labels))}" if labels else "ceilings unknown"
 
 
 def _badges(snapshot: Snapshot, recording: bool) -> Row:

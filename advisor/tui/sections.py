@@ -8,6 +8,7 @@ from advisor.snapshot import DeviceView, HistoryPoint
 from advisor.telemetry.records import ProcessSample
 from advisor.tui import format as fmt
 from advisor.tui.banner import price_source
+from advisor.tui.ceilings import device_words
 from advisor.tui.charts.history import buckets, column_means, column_seconds, sparkline, stacked
 from advisor.tui.charts.meter import meter
 from advisor.tui.clocks import clock_rows
@@ -96,12 +97,21 @@ def _axis(points: Sequence[HistoryPoint], width: int) -> Row:
 
 def counter_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
     """Each counter against its reading at the ceiling; without GPM, NVML's two coarse figures."""
-    label = view.ceilings_label or "unknown"
-    rows = [heading("counters against ceilings", width, glyphs, f"ceilings {label}")]
+    rows = [heading("counters against ceilings", width, glyphs, f"ceilings {device_words(view)}")]
+    rows += stale_rows(view, width)
     figures = _live_counters(view)
     if not figures:
         return [*rows, *_coarse_rows(view, width, glyphs)]
-    return rows + [_counter_row(name, value, view, width, glyphs) for name, value in figures.items()]
+    readings = view.counters_at_ceiling
+    return rows + [
+        _counter_row(name, value, readings.get(name), width, glyphs) for name, value in figures.items()
+    ]
+
+
+def stale_rows(view: DeviceView, width: int) -> list[Row]:
+    """Why measured ceilings may no longer hold, if so."""
+    stale = view.ceilings.stale if view.ceilings else None
+    return _paragraph(f"ceilings stale: {stale}", width, "warn") if stale else []
 
 
 def _live_counters(view: DeviceView) -> dict[str, float]:
@@ -119,8 +129,7 @@ def _live_counters(view: DeviceView) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None and name in busy_pipes}
 
 
-def _counter_row(name: str, value: float, view: DeviceView, width: int, glyphs: Glyphs) -> Row:
-    at_ceiling = view.counters_at_ceiling.get(name)
+def _counter_row(name: str, value: float, at_ceiling: float | None, width: int, glyphs: Glyphs) -> Row:
     frac = value / at_ceiling if at_ceiling else value
     role = COUNTER_GROUP.get(name, "compute") or "strong"
     remark = f"{value:.2f} of {at_ceiling:.2f}" if at_ceiling else f"{value:.2f} of time"

@@ -7,6 +7,7 @@ from rules.catalogue.common import at_least, item, pct, place, share
 from rules.finding import Effect, Finding
 from rules.observed import link_mean, reading_note
 from rules.registry import Context, clamp, finding, rule
+from rules.trust import rate_label, words
 from rules.verdict import EvidenceItem
 
 
@@ -68,8 +69,8 @@ def _link(ctx: Context, link: str, name: str) -> tuple[EvidenceItem, ...]:
     )
     if ceiling is None or ceiling.value <= 0:
         return (traffic,)
-    frac = clamp(rate / ceiling.value)
+    frac, label = clamp(rate / ceiling.value), rate_label(ctx.ceilings, ceiling)
     return (
         traffic,
-        item(f"{name} of its ceiling", frac, threshold=at_least(th.LINK_HIGH), source=ceiling.label),
+        item(f"{name} of its ceiling", frac, threshold=at_least(th.LINK_HIGH), source=words(label)),
     )

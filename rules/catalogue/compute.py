@@ -10,6 +10,7 @@ from rules.finding import Effect, Finding
 from rules.observed import busy_mean, reading_note
 from rules.registry import Context, clamp, finding, rule, severity_of
 from rules.roofs import PIPES, TENSOR_PIPES
+from rules.trust import label_of, rate_label, words
 from rules.verdict import EvidenceItem
 
 # A plain pipe -> the rate it gives, and the tensor-core rate that could take its place.
@@ -18,14 +19,13 @@ _TENSOR_RATE = {"fp32": ("fp32", "tf32"), "fp64": ("fp64", "fp64_tensor")}
 
 def _items(ctx: Context) -> tuple[EvidenceItem, ...]:
     name = PIPES.get(ctx.verdict.pipe or "", "compute")
-    label = ctx.verdict.ceilings_label or "no"
     return (
         item("time limited by arithmetic", share(ctx, "compute"), threshold=at_least(th.SECONDARY)),
         item(
             f"{name} roof fraction in that time",
             ctx.verdict.roofs.get("compute"),
             threshold=at_least(th.ROOF_HIGH),
-            source=f"{label} ceiling",
+            source=words(label_of(ctx.ceilings, ctx.verdict.pipe)),
         ),
     )
 
@@ -42,12 +42,12 @@ def _at_roof(ctx: Context) -> str:
 
 
 def _ratio(ctx: Context, slow: str, fast: str) -> tuple[float, str] | None:
-    """How many times `fast` outruns `slow` by this card's ceilings, and those ceilings' label."""
+    """How many times `fast` outruns `slow` by this card's ceilings, and the label of the weaker one."""
     below = ctx.ceilings.ceiling(slow) if ctx.ceilings else None
     above = ctx.ceilings.ceiling(fast) if ctx.ceilings else None
     if below is None or above is None or below.value <= 0 or above.value <= below.value:
         return None
-    return above.value / below.value, above.label
+    return above.value / below.value, rate_label(ctx.ceilings, below, above)
 
 
 @rule("COMP001", "Tensor cores are the limit", "medium", "job")

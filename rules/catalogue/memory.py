@@ -17,6 +17,7 @@ from rules.economics import amdahl
 from rules.finding import Effect, Finding
 from rules.observed import busy_mean, reading_note
 from rules.registry import Context, clamp, finding, rule, severity_of
+from rules.trust import label_of, words
 from rules.verdict import EvidenceItem
 
 # ML.ENERGY, one H100, Llama-3.1-8B bf16 under vLLM, tokens a second when the batch doubles:
@@ -34,7 +35,6 @@ def _few_rows(ctx: Context) -> bool:
 
 def _items(ctx: Context) -> tuple[EvidenceItem, ...]:
     roof = ctx.verdict.roofs.get("memory")
-    label = ctx.verdict.ceilings_label or "no"
     tensor = busy_mean(ctx.evidence, "tensor_active")
     return (
         item("time limited by DRAM bandwidth", share(ctx, "memory"), threshold=at_least(th.SECONDARY)),
@@ -42,7 +42,7 @@ def _items(ctx: Context) -> tuple[EvidenceItem, ...]:
             "DRAM roof fraction in that time",
             roof,
             threshold=at_least(th.ROOF_HIGH),
-            source=f"{label} ceiling",
+            source=words(label_of(ctx.ceilings, "dram_active")),
         ),
         item("tensor cores while busy", tensor, source=reading_note(ctx.evidence, "tensor_active")),
     )

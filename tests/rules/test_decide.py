@@ -125,7 +125,8 @@ def test_nvml_tier_is_less_sure_and_says_why() -> None:
 def test_assumed_ceilings_cap_confidence() -> None:
     import msgspec
 
-    assumed = msgspec.structs.replace(CEILINGS, label="assumed")
+    readings = tuple(msgspec.structs.replace(r, label="assumed") for r in CEILINGS.readings)
+    assumed = msgspec.structs.replace(CEILINGS, label="assumed", readings=readings)
     sure = decide(evidence(series((50, COMPUTE))), CEILINGS).confidence
     less = decide(evidence(series((50, COMPUTE))), assumed).confidence
     assert less < sure

@@ -12,6 +12,7 @@ COLOR = {"ok": "32", "warn": "33", "fail": "31", "skip": "2"}
 
 def every_check() -> list[Check]:
     """Run every check. Takes seconds at most, also with a driver that hangs."""
+    from advisor.cli.checks.ceilings import ceilings_check
     from advisor.cli.checks.environment import environment_checks
     from advisor.cli.checks.host import host_checks
     from advisor.cli.checks.libraries import library_checks
@@ -19,7 +20,8 @@ def every_check() -> list[Check]:
     from advisor.cli.checks.nvml_look import look
 
     seen = look()
-    return [*nvidia_checks(seen), *host_checks(), *library_checks(seen.cuda), *environment_checks()]
+    libraries = [*library_checks(seen.cuda), ceilings_check(seen)]
+    return [*nvidia_checks(seen), *host_checks(), *libraries, *environment_checks()]
 
 
 def as_text(checks: Sequence[Check], color: bool) -> str:

@@ -35,11 +35,13 @@ def _pynvml() -> Check:
 def _torch(driver_cuda: str | None) -> Check:
     version = _version("torch")
     if version is None:
-        return _absent("python.torch", "torch")
+        return _absent("python.torch", "torch", driver_cuda)
     built = torch_cuda(version, metadata.requires("torch") or [])
     if built is None:
         return warn(
-            "python.torch", f"torch {version} is built without CUDA", "Install a CUDA build: see pytorch.org."
+            "python.torch",
+            f"torch {version} is built without CUDA: advisor probe can measure the CPU alone",
+            f"pip install 'gpu-advisor[{_extra(driver_cuda)}]' from an index with CUDA builds.",
         )
     return _matched("python.torch", f"torch {version} for CUDA {built[0]}.{built[1]}", built[0], driver_cuda)
 
@@ -47,7 +49,7 @@ def _torch(driver_cuda: str | None) -> Check:
 def _cupy(driver_cuda: str | None) -> Check:
     found = [(name, version) for name in CUPY if (version := _version(name)) is not None]
     if not found:
-        return _absent("python.cupy", "cupy")
+        return _absent("python.cupy", "cupy", driver_cuda)
     if len(found) > 1:
         names = ", ".join(name for name, _ in found)
         return warn(
@@ -74,17 +76,24 @@ def _matched(id_: str, what: str, built_major: int, driver_cuda: str | None) -> 
         return ok(id_, f"{what}; no driver here to match it with")
     major = int(driver_cuda.partition(".")[0])
     if built_major > major:
-        extra = f"cuda{major}" if major in (12, 13) else "cuda12"
         return warn(
             id_,
             f"{what} is too new for this driver (CUDA {driver_cuda})",
-            f"pip install 'gpu-advisor[{extra}]', or update the driver.",
+            f"pip install 'gpu-advisor[{_extra(driver_cuda)}]', or update the driver.",
         )
     return ok(id_, f"{what}, driver runs up to CUDA {driver_cuda}")
 
 
-def _absent(id_: str, name: str) -> Check:
-    return skip(id_, f"{name} is not installed; nothing needs it yet, micro-probes will")
+def _absent(id_: str, name: str, driver_cuda: str | None) -> Check:
+    """Nothing but the probes needs it, so its absence is no fault."""
+    needed = f"{name} is not installed; advisor probe needs it to measure this card's ceilings"
+    return skip(id_, needed, f"pip install 'gpu-advisor[{_extra(driver_cuda)}]'")
+
+
+def _extra(driver_cuda: str | None) -> str:
+    """The extra that fits a driver: one for an older CUDA runs on every newer driver as well."""
+    major = int((driver_cuda or "12").partition(".")[0])
+    return "cuda13" if major >= 13 else "cuda12"
 
 
 def _version(distribution: str) -> str | None:

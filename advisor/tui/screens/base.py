@@ -1,13 +1,16 @@
-"""DataScreen: a screen that draws snapshots while it is the one in sight."""
+"""DataScreen: a screen that draws snapshots while it is the one in sight; and one about a single device."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from advisor.snapshot import Snapshot
+from advisor.tui.devices import shown_devices
 from advisor.tui.glyphs import Glyphs
+from advisor.tui.widgets.scroller import Scroller
 
 if TYPE_CHECKING:
     from advisor.tui.app import AdvisorApp
@@ -32,6 +35,11 @@ class DataScreen(Screen[None]):
         """What to draw with."""
         return self.advisor.glyphs
 
+    @property
+    def device_key(self) -> str | None:
+        """The device that this screen is about, or that is selected on it."""
+        return None
+
     def on_screen_resume(self) -> None:
         """Draw the newest data at once."""
         if self.advisor.snapshot is not None:
@@ -46,3 +54,34 @@ class DataScreen(Screen[None]):
     def draw(self, snapshot: Snapshot) -> None:
         """Hand the snapshot to the widgets."""
         raise NotImplementedError
+
+
+class OneDeviceScreen(DataScreen):
+    """About one device. Left and right go to its neighbours."""
+
+    AUTO_FOCUS = "Scroller"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "app.pop_screen", "Back", key_display="esc"),
+        Binding("left,h", "neighbour(-1)", "Previous", show=False),
+        Binding("right,l", "neighbour(1)", "Next", show=False),
+    ]
+
+    def __init__(self, key: str) -> None:
+        super().__init__()
+        self.key = key
+
+    @property
+    def device_key(self) -> str | None:
+        """The device."""
+        return self.key
+
+    def action_neighbour(self, by: int) -> None:
+        """The next device by index, round and round."""
+        snapshot = self.advisor.snapshot
+        keys = [view.info.key for view in shown_devices(snapshot)] if snapshot else []
+        if snapshot is None or not keys:
+            return
+        at = keys.index(self.key) if self.key in keys else 0
+        self.key = keys[(at + by) % len(keys)]
+        self.query_one(Scroller).scroll_home(animate=False)
+        self.show(snapshot)

@@ -56,6 +56,11 @@ class FindingsScreen(DataScreen):
         """The list."""
         return self.query_one(FindingTable)
 
+    @property
+    def device_key(self) -> str | None:
+        """The device of the finding under the cursor."""
+        return self.table.selected.key if self.table.selected else None
+
     def draw(self, snapshot: Snapshot) -> None:
         """The list, and the finding under the cursor with its newest figures."""
         header = self.query_one(HeaderBar)

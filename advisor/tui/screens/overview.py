@@ -98,6 +98,11 @@ class OverviewScreen(DataScreen):
         return "  ".join(notes)
 
     @property
+    def device_key(self) -> str | None:
+        """The device under the cursor."""
+        return self.table.cursor_key
+
+    @property
     def selected(self) -> DeviceView | None:
         """The device under the cursor."""
         snapshot = self.advisor.snapshot
