@@ -8,18 +8,19 @@ import msgspec
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-Which = Literal["diagnosis", "recording", "config"]
+Which = Literal["diagnosis", "recording", "config", "probe"]
 WHICH: tuple[Which, ...] = get_args(Which)
 
 _TITLES: dict[Which, str] = {
     "diagnosis": "A diagnosis of one node",
     "recording": "One line of a recording",
     "config": "The configuration file",
+    "probe": "A probe run",
 }
 
 
 def json_schema(which: Which) -> dict[str, Any]:
-    """The JSON Schema (Draft 2020-12) of a diagnosis, a line of a recording, or the configuration.
+    """The JSON Schema (Draft 2020-12) of what `which` names.
 
     Descriptions are the records' docstrings. `$id` holds the schema's version: a document that says
     another `schema_version` is not described by this schema.
@@ -46,6 +47,10 @@ def _source(which: Which) -> tuple[Any, int]:
         from advisor.config import Config
 
         return Config, 1
+    if which == "probe":
+        from probes import record
+
+        return record.ProbeRun, record.SCHEMA_VERSION
     raise ValueError(f"no schema is called {which!r}; there are {', '.join(WHICH)}")
 
 

@@ -107,7 +107,7 @@ def stale(
 ) -> str | None:
     """Why the figures may no longer hold for the device as it is now, or None.
 
-    What is unknown (None) is not compared, except mig_profile: None there says that the device is a whole GPU.
+    What is unknown (None) is not compared, but for mig_profile: None says that the device is a whole GPU.
     """
     for reason in (
         _other_method(report),

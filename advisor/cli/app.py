@@ -17,7 +17,7 @@ from advisor.cli.lazy import LazyGroup
 from advisor.cli.options import duration_option, gpu_option, interval_option, json_option, price_option
 
 GROUPS = {
-    "Look": ("diagnose", "run", "demo"),
+    "Look": ("diagnose", "run", "probe", "demo"),
     "Keep": ("record", "replay", "export"),
     "Understand": ("explain", "rules", "schema"),
     "Set up": ("doctor", "config"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -70,22 +71,21 @@ def deliver(diagnosis: Diagnosis, wanted: Delivery, config: Config | None = None
 
     keep = wanted.keep or (config is not None and not config.redact)
     shown = redact_diagnosis(diagnosis, keep=keep)
+
+    def draw(width: int, color: bool, unicode: bool) -> str:
+        return render(shown, wanted, width=width, color=color, unicode=unicode)
+
+    hand_over(wanted, draw)
+
+
+def hand_over(wanted: Delivery, draw: Callable[[int, bool, bool], str]) -> None:
+    """Write what `draw(width, color, unicode)` makes to where it was asked for. Raises CliError."""
     if wanted.path is not None:
-        _to_file(wanted.path, render(shown, wanted, width=output.DEFAULT_COLUMNS, color=False))
+        _to_file(wanted.path, draw(output.DEFAULT_COLUMNS, False, True))
     elif wanted.to_stderr and wanted.out is None:
-        diagnostics.write(
-            render(
-                shown,
-                wanted,
-                width=output.columns(),
-                color=diagnostics.use_color(),
-                unicode=diagnostics.unicode(),
-            )
-        )
+        diagnostics.write(draw(output.columns(), diagnostics.use_color(), diagnostics.unicode()))
     else:
-        output.write(
-            render(shown, wanted, width=output.columns(), color=output.use_color(), unicode=output.unicode())
-        )
+        output.write(draw(output.columns(), output.use_color(), output.unicode()))
 
 
 def render(diagnosis: Diagnosis, wanted: Delivery, *, width: int, color: bool, unicode: bool = True) -> str:
