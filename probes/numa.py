@@ -1,0 +1,89 @@
+"""NUMA nodes of this machine, and allocating from one of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+SYS_NODES = Path("/sys/devices/system/node")
+STATUS = Path("/proc/self/status")
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """One node: its number, the CPUs of it this process may use, and the distance to each node by number."""
+
+    index: int
+    cpus: frozenset[int]
+    distances: dict[int, int] = {}
+
+
+def nodes(folder: Path = SYS_NODES, status: Path = STATUS) -> tuple[Node, ...]:
+    """Nodes whose CPUs and memory this process may both use, by number."""
+    allowed, memory = os.sched_getaffinity(0), allowed_memory(status)
+    every = sorted(int(path.name[4:]) for path in folder.glob("node[0-9]*"))
+    found = []
+    for index in every:
+        cpus = cpu_list(_text(folder / f"node{index}/cpulist")) & allowed
+        far = [int(word) for word in _text(folder / f"node{index}/distance").split()]
+        distances = dict(zip(every, far, strict=False))
+        if cpus and (memory is None or index in memory):
+            found.append(Node(index=index, cpus=frozenset(cpus), distances=distances))
+    return tuple(found)
+
+
+def local_and_remote(gpu_node: int | None, found: tuple[Node, ...]) -> tuple[Node, Node] | str:
+    """The GPU's node and the one farthest from it, or why they cannot be told or used."""
+    if len(found) < 2:
+        return "this process may use the CPUs and memory of one NUMA node only"
+    if gpu_node is None or gpu_node < 0:
+        return "the NUMA node of the GPU is not known"
+    near = next((node for node in found if node.index == gpu_node), None)
+    if near is None:
+        return f"this process may not use NUMA node {gpu_node}, where the GPU is"
+    others = [node for node in found if node is not near]
+    return near, max(others, key=lambda node: near.distances.get(node.index, 0))
+
+
+@contextlib.contextmanager
+def on_cpus(cpus: frozenset[int] | None) -> Iterator[None]:
+    """Run this thread on these CPUs, so that memory first touched lies on their node; None changes nothing.
+
+    The affinity is restored, whatever happens. Raises OSError where it cannot be set.
+    """
+    if cpus is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def cpu_list(text: str) -> set[int]:
+    """The numbers in a list such as "0-3,8"."""
+    found: set[int] = set()
+    for low, high in re.findall(r"(\d+)(?:-(\d+))?", text):
+        found |= set(range(int(low), int(high or low) + 1))
+    return found
+
+
+def allowed_memory(status: Path = STATUS) -> set[int] | None:
+    """Nodes from which this process may take memory; None where the kernel does not say."""
+    for line in _text(status).splitlines():
+        if line.startswith("Mems_allowed_list:"):
+            return cpu_list(line.partition(":")[2])
+    return None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

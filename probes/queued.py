@@ -1,0 +1,112 @@
+"""Calls queued while the device spins: what each costs the host, and what the device takes for it.
+
+A spinning kernel holds the stream until the whole batch is queued, so the host never waits for the device
+and the device never waits for the host. That the spin did outlast the queueing is checked, not hoped for:
+the event behind it must still be open when the last call returns. A full queue would block the host until
+the spin is over, and is found by the same check.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+
+from probes.lab import Lab
+from probes.timing import Call
+
+# A stream takes about a thousand launches before the host has to wait.
+QUEUED_LAUNCHES = 800
+BATCH_CALLS = 500
+LEAST_BATCHES = 20
+_CALIBRATION_CYCLES = 2_000_000
+_FIRST_SPIN_S = 2e-3
+# Longer kernels may be ended by the watchdog of a card that also drives a display.
+_LONGEST_SPIN_S = 0.25
+_SPIN_MARGIN = 3.0
+_TRIES = 8
+
+
+class NotHeldError(RuntimeError):
+    """The device went through the queue while it was being filled."""
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """One batch: seconds per call on the host's clock and on the device's, and how many calls."""
+
+    host_s: float
+    device_s: float
+    calls: int
+
+
+class Queue:
+    """Queues batches behind a spin on torch's current stream. Raises whatever CUDA raises."""
+
+    def __init__(self, torch: Any) -> None:
+        self._cuda = torch.cuda
+        self._cycles_s = spin_rate(torch.cuda)
+        self._spin_s = _FIRST_SPIN_S
+
+    def batch(self, call: Call, calls: int = BATCH_CALLS, *, launches: int = 1) -> Batch:
+        """Queue `calls` calls (fewer where the queue would fill up) and time them.
+
+        launches: kernels or copies a call queues. Raises NotHeldError when no spin lasts long enough.
+        """
+        calls = max(1, min(calls, QUEUED_LAUNCHES // launches))
+        for _ in range(_TRIES):
+            done, taken_s = self._try(call, calls)
+            if done is not None:
+                self._spin_s = self._longer(taken_s)
+                return done
+            if self._spin_s >= _LONGEST_SPIN_S:
+                calls = max(1, calls // 2)
+            self._spin_s = self._longer(max(2 * self._spin_s, taken_s))
+        raise NotHeldError(
+            "the device caught up with the host while the queue was filled (is CUDA_LAUNCH_BLOCKING set?)"
+        )
+
+    def _longer(self, taken_s: float) -> float:
+        return min(_LONGEST_SPIN_S, max(_FIRST_SPIN_S, _SPIN_MARGIN * taken_s))
+
+    def _try(self, call: Call, calls: int) -> tuple[Batch | None, float]:
+        """The batch, or None where it was not held; and the seconds that queueing took."""
+        begin, end = (self._cuda.Event(enable_timing=True) for _ in range(2))
+        self._cuda.synchronize()
+        self._cuda._sleep(int(self._spin_s * self._cycles_s))
+        begin.record()
+        start_ns = time.perf_counter_ns()
+        for _ in range(calls):
+            call()
+        taken_s = (time.perf_counter_ns() - start_ns) / 1e9
+        end.record()
+        held = not begin.query()
+        self._cuda.synchronize()
+        device_s = begin.elapsed_time(end) / 1e3
+        batch = Batch(host_s=taken_s / calls, device_s=device_s / calls, calls=calls)
+        return (batch if held else None), taken_s
+
+
+def spin_rate(cuda: Any) -> float:
+    """Cycles that `torch.cuda._sleep` spins in a second: the fastest of several, as a cold card speeds up."""
+    rates: list[float] = []
+    for _ in range(4):
+        begin, end = (cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        cuda._sleep(_CALIBRATION_CYCLES)
+        end.record()
+        cuda.synchronize()
+        rates.append(_CALIBRATION_CYCLES / (begin.elapsed_time(end) / 1e3))
+    return max(rates)
+
+
+def batches(
+    lab: Lab, queue: Queue, call: Call, calls: int = BATCH_CALLS, *, launches: int = 1
+) -> list[Batch]:
+    """At least 20 batches after one to warm up; as many as the mode's time gives."""
+    queue.batch(call, calls, launches=launches)
+    end_s = time.monotonic() + lab.policy.total_s / 4
+    found: list[Batch] = []
+    while len(found) < LEAST_BATCHES or time.monotonic() < end_s:
+        found.append(queue.batch(call, calls, launches=launches))
+    return found

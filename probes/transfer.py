@@ -1,0 +1,314 @@
+"""Copies between host and device: pinned and pageable, each way and both at once, by size and NUMA node.
+
+Pinned copies are cudaMemcpyAsync on copy engines, queued back to back. The bytes that arrive are compared
+once with those that were sent, outside the timing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from functools import cached_property, partial
+from typing import Any
+
+import msgspec
+
+from probes.hostmem import give_pinned_back, may_pin_bytes
+from probes.lab import Lab, UnsupportedError, first_line
+from probes.links import held_against_link
+from probes.meter import Observed
+from probes.numa import Node, local_and_remote, nodes, on_cpus
+from probes.queued import NotHeldError, Queue
+from probes.record import Conditions, Measurement, Mode
+from probes.stats import quantile
+from probes.timing import Call, Policy
+
+MAIN_BYTES = 256 << 20
+LEAST_BYTES = 1 << 20
+SECOND_BYTES: dict[Mode, int] = {"quick": 64 << 20, "default": MAIN_BYTES, "full": MAIN_BYTES}
+# Pinning takes about half a second a GiB.
+LARGEST_BYTES: dict[Mode, int] = {"quick": 256 << 20, "default": 1 << 30, "full": 1 << 30}
+SWEEP_BYTES = tuple(1 << shift for shift in (12, 16, 18, 20, 22, 24, 26, 28, 30))
+SWEEP_COPIES = (4, 128)
+_SWEEP_TOTAL_BYTES = 1 << 30
+_SWEEP_REPEATS = 3
+COPIES = 20
+BOTH_COPIES = 16
+BOTH_WINDOWS = 5
+PAGEABLE_WINDOWS = 8
+_BLOCKER_CYCLES = 10_000_000
+
+
+def transfer(lab: Lab) -> Iterator[Measurement]:
+    """Bytes a second between host and device."""
+    bench = Transfer(lab)
+    try:
+        yield from _parts(lab, bench)
+    finally:
+        bench.close()
+
+
+def _parts(lab: Lab, bench: Transfer) -> Iterator[Measurement]:
+    lab.say("host to device, pinned", 0.0)
+    yield from lab.attempt("h2d_pinned", partial(bench.pinned, "h2d_pinned"))
+    lab.say("device to host, pinned", 0.25)
+    yield from lab.attempt("d2h_pinned", partial(bench.pinned, "d2h_pinned"))
+    lab.say("pageable copies", 0.5)
+    yield from lab.attempt("h2d_pageable", partial(bench.pageable, "h2d_pageable"))
+    yield from lab.attempt("d2h_pageable", partial(bench.pageable, "d2h_pageable"))
+    lab.say("both directions at once", 0.7)
+    yield from lab.attempt("bidir_pinned", bench.both)
+    lab.say("NUMA nodes", 0.85)
+    if lab.plan.mode != "quick" or lab.time_left_s() > 0:
+        yield from lab.attempt("h2d_numa_local", partial(bench.from_node, "h2d_numa_local"))
+        yield from lab.attempt("h2d_numa_remote", partial(bench.from_node, "h2d_numa_remote"))
+
+
+class Transfer:
+    """Buffers on both sides, and copies between them."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self._buffers: tuple[Any, Any] | None = None
+
+    def close(self) -> None:
+        """Let go of the buffers; pinned memory goes back to the system where torch can do that."""
+        if self._buffers is not None:
+            self._buffers = None
+            self._release_pinned()
+
+    def _release_pinned(self) -> None:
+        try:
+            give_pinned_back(self._lab.torch)
+        except UnsupportedError:
+            return
+
+    @cached_property
+    def _queue(self) -> Queue:
+        return Queue(self._lab.torch)
+
+    @cached_property
+    def _numa(self) -> tuple[Node, Node] | str:
+        return local_and_remote(self._lab.facts.numa_node, nodes())
+
+    @property
+    def _near_cpus(self) -> frozenset[int] | None:
+        return None if isinstance(self._numa, str) else self._numa[0].cpus
+
+    def _pair(self) -> tuple[Any, Any]:
+        """A pinned buffer near the GPU and one on the device, of one size, the largest that fits."""
+        if self._buffers is None:
+            most = LARGEST_BYTES[self._lab.plan.mode]
+            size = buffer_bytes(most, may_pin_bytes(), self._lab.free_bytes())
+            self._buffers = self._allocated(size)
+        return self._buffers
+
+    def _allocated(self, size: int) -> tuple[Any, Any]:
+        """Both buffers, halved for as long as memory does not suffice."""
+        while True:
+            try:
+                return self._both_sides(size)
+            except RuntimeError as error:
+                if size // 2 < LEAST_BYTES or "out of memory" not in str(error).lower():
+                    raise
+            size //= 2
+
+    def _both_sides(self, size: int) -> tuple[Any, Any]:
+        there = self._lab.torch.empty(size, dtype=self._lab.torch.uint8, device=self._lab.device)
+        return self._pinned(size, self._near_cpus), there
+
+    def _pinned(self, size: int, cpus: frozenset[int] | None) -> Any:
+        """Pinned memory from the node these CPUs are on: never a buffer that was kept for later."""
+        self._release_pinned()
+        with on_cpus(cpus):
+            return self._lab.torch.empty(size, dtype=self._lab.torch.uint8, pin_memory=True)
+
+    def pinned(self, metric: str) -> Measurement:
+        """One way between pinned and device memory; other sizes beside it."""
+        host, there = self._pair()
+        source, target = (host, there) if metric.startswith("h2d") else (there, host)
+        size = min(MAIN_BYTES, source.numel())
+        tried, missing = self._sweep(source, target)
+        told = Conditions(dtype="uint8", buffer_bytes=size, tried=tried, missing=missing)
+        return self._one_way(metric, source[:size], target[:size], told, self._where)
+
+    @property
+    def _where(self) -> str:
+        return "" if self._near_cpus is None else ", host memory on the GPU's NUMA node"
+
+    def _one_way(self, metric: str, source: Any, target: Any, told: Conditions, where: str) -> Measurement:
+        """A record of pinned copies, the bytes compared afterwards."""
+        call = partial(target.copy_, source, non_blocking=True)
+        prepare(self._lab.torch, source, target)
+        m = self._lab.measure(
+            metric,
+            call,
+            work=source.numel(),
+            method=f"Tensor.copy_ pinned, non_blocking, back to back, an event after each window{where}",
+            conditions=told,
+            policy=copy_policy(self._lab.policy),
+        )
+        check(self._lab, target)
+        return held_against_link(m, self._lab.facts, self._lab.spec)
+
+    def _sweep(self, source: Any, target: Any) -> tuple[dict[str, float], dict[str, str]]:
+        """Bytes a second by size, as far as the buffers and the time go; or why there are none."""
+        found: dict[str, float] = {}
+        try:
+            for size in SWEEP_BYTES:
+                if size <= source.numel() and (size <= MAIN_BYTES or self._lab.time_left_s() > 3):
+                    found[size_name(size)] = self._rate(source[:size], target[:size])
+        except NotHeldError as error:
+            return found, {"tried": first_line(error)}
+        return found, {}
+
+    def _rate(self, source: Any, target: Any) -> float:
+        """Median bytes a second of copies queued behind a spin."""
+        call = partial(target.copy_, source, non_blocking=True)
+        count = sweep_copies(source.numel())
+        repeats = _SWEEP_REPEATS if source.numel() < 1 << 24 else 1
+        taken = [self._queue.batch(call, count).device_s for _ in range(repeats)]
+        return float(source.numel() / quantile(taken, 0.5))
+
+    def pageable(self, metric: str) -> Measurement:
+        """One way between ordinary and device memory; the call blocks, so the host's clock times it."""
+        torch = self._lab.torch
+        _, there = self._pair()
+        size = min(SECOND_BYTES[self._lab.plan.mode], there.numel())
+        host = torch.empty(size, dtype=torch.uint8)
+        source, target = (host, there[:size]) if metric == "h2d_pageable" else (there[:size], host)
+        prepare(torch, source, target)
+        taken, seen = self._lab.metered(lambda: self._blocking(partial(target.copy_, source)))
+        check(self._lab, target)
+        told = Conditions(
+            method="Tensor.copy_ pageable, which blocks: wall clock with a synchronisation",
+            dtype="uint8",
+            buffer_bytes=size,
+            calls=1,
+            window_s=quantile(taken, 0.5),
+        )
+        m = self._lab.record(metric, [size / s for s in taken], None, seen, told)
+        return held_against_link(m, self._lab.facts, self._lab.spec)
+
+    def _blocking(self, call: Call) -> list[float]:
+        """Wall-clock seconds of each call with a synchronisation, for a share of the mode's time."""
+        sync = self._lab.torch.cuda.synchronize
+        for _ in range(2):
+            call()
+        sync()
+        end_s = time.monotonic() + self._lab.policy.total_s / 2
+        taken: list[float] = []
+        while len(taken) < PAGEABLE_WINDOWS or time.monotonic() < end_s:
+            begin = time.perf_counter()
+            call()
+            sync()
+            taken.append(time.perf_counter() - begin)
+        return taken
+
+    def both(self) -> Measurement:
+        """Both directions at once, bytes of both over the time until both are done."""
+        torch = self._lab.torch
+        up_from, up_to = self._pair()
+        size = min(SECOND_BYTES[self._lab.plan.mode], up_from.numel())
+        down_to = self._pinned(size, self._near_cpus)
+        down_from = torch.empty(size, dtype=torch.uint8, device=self._lab.device)
+        up = partial(up_to[:size].copy_, up_from[:size], non_blocking=True)
+        down = partial(down_to.copy_, down_from, non_blocking=True)
+        prepare(torch, up_from[:size], up_to[:size])
+        prepare(torch, down_from, down_to)
+        ends, seen = self._lab.metered(lambda: [both_ways(torch, up, down) for _ in range(BOTH_WINDOWS + 1)])
+        check(self._lab, up_to[:size])
+        check(self._lab, down_to)
+        return self._both_record(ends[1:], size, seen)
+
+    def _both_record(self, ends: list[tuple[float, float]], size: int, seen: Observed) -> Measurement:
+        moved = size * BOTH_COPIES
+        up, down = (moved / quantile([end[way] for end in ends], 0.5) for way in (0, 1))
+        told = Conditions(
+            method=f"{BOTH_COPIES} pinned copies each way on two streams, until both are done{self._where}",
+            dtype="uint8",
+            buffer_bytes=size,
+            calls=2 * BOTH_COPIES,
+            window_s=quantile([max(end) for end in ends], 0.5),
+            extra={"h2d_bytes_s": up, "d2h_bytes_s": down},
+        )
+        return self._lab.record("bidir_pinned", [2 * moved / max(end) for end in ends], None, seen, told)
+
+    def from_node(self, metric: str) -> Measurement:
+        """Host to device from memory on the GPU's NUMA node, or on the one farthest from it."""
+        if isinstance(self._numa, str):
+            raise UnsupportedError(self._numa)
+        node = self._numa[0 if metric == "h2d_numa_local" else 1]
+        _, there = self._pair()
+        size = min(SECOND_BYTES[self._lab.plan.mode], there.numel())
+        give_pinned_back(self._lab.torch)
+        host = self._pinned(size, node.cpus)
+        told = Conditions(dtype="uint8", buffer_bytes=size, extra={"numa_node": float(node.index)})
+        where = f", host memory first touched on NUMA node {node.index}"
+        return self._one_way(metric, host, there[:size], told, where)
+
+
+def copy_policy(policy: Policy) -> Policy:
+    """At least 20 windows, so that no fewer than 16 copies run back to back; half the mode's time."""
+    return msgspec.structs.replace(policy, windows=max(COPIES, policy.windows), total_s=policy.total_s / 2)
+
+
+def both_ways(torch: Any, up: Call, down: Call) -> tuple[float, float]:
+    """Seconds until the copies of either direction are done, both let go by one event."""
+    start, *ends = (torch.cuda.Event(enable_timing=True) for _ in range(3))
+    streams = [torch.cuda.Stream() for _ in range(2)]
+    torch.cuda.synchronize()
+    torch.cuda._sleep(_BLOCKER_CYCLES)
+    start.record()
+    for stream, call, end in zip(streams, (up, down), ends, strict=True):
+        stream.wait_event(start)
+        with torch.cuda.stream(stream):
+            for _ in range(BOTH_COPIES):
+                call()
+            end.record()
+    torch.cuda.synchronize()
+    up_s, down_s = (start.elapsed_time(end) / 1e3 for end in ends)
+    return up_s, down_s
+
+
+def buffer_bytes(most: int, may_pin: int, free_device: int) -> int:
+    """The largest power of two up to `most` for which two of them fit into what may be pinned, and into a
+    quarter of free device memory. Raises UnsupportedError below 1 MiB."""
+    size = most
+    while size > LEAST_BYTES and 2 * size > min(may_pin, free_device // 4):
+        size //= 2
+    if 2 * size > min(may_pin, free_device // 4):
+        raise UnsupportedError("too little memory is free to copy from or to")
+    return size
+
+
+def sweep_copies(size: int) -> int:
+    """How many copies of a size to queue: about a GiB in all, between 4 and 128."""
+    low, high = SWEEP_COPIES
+    return max(low, min(high, _SWEEP_TOTAL_BYTES // size))
+
+
+def size_name(size: int) -> str:
+    """A power of two as people write it: "4 KiB"."""
+    for unit, shift in (("GiB", 30), ("MiB", 20), ("KiB", 10)):
+        if size >= 1 << shift:
+            return f"{size >> shift} {unit}"
+    return f"{size} B"
+
+
+def prepare(torch: Any, source: Any, target: Any) -> None:
+    """Put a pattern into the source, every 4 bytes of it different, and something else into the target, so
+    that a copy that does nothing is found."""
+    torch.arange(source.numel() // 4, out=source.view(torch.int32))
+    target.fill_(0xA5)
+    torch.cuda.synchronize()
+
+
+def check(lab: Lab, target: Any) -> None:
+    """Raises RuntimeError where the pattern did not arrive; compared on the device, where that is quick."""
+    torch = lab.torch
+    torch.cuda.synchronize()
+    there = target.to(lab.device).view(torch.int32)
+    pattern = torch.arange(there.numel(), dtype=torch.int32, device=lab.device)
+    if not torch.equal(there, pattern):
+        raise RuntimeError("the bytes that arrived are not those that were sent")
