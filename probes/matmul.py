@@ -1,0 +1,209 @@
+"""From a precision to a measured GEMM: buffers, the shape that suits the device, the figure, its check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from probes.counting import gemm_flops
+from probes.lab import Lab, UnsupportedError, device_lost, first_line
+from probes.operands import ELEMENT_BYTES, exact, make, making_bytes, scale
+from probes.precisions import Gemm, Precision
+from probes.record import Conditions, Measurement
+from probes.stats import quantile
+from probes.timing import Call, Timer
+
+# Buffers take no more than this of the memory that is free.
+MEMORY_FRAC = 0.25
+WARM_CALLS = 3
+LOOK_WINDOW_S = 2e-3
+LOOK_WINDOWS = 5
+# Rows and columns of the result that are compared with a float64 reference.
+CHECKED = 16
+
+
+class Shape(NamedTuple):
+    """C (M×N) = A (M×K) · B (K×N)."""
+
+    m: int
+    n: int
+    k: int
+
+    def __str__(self) -> str:
+        return f"{self.m}x{self.n}x{self.k}"
+
+    @property
+    def flops(self) -> int:
+        """Operations of one product."""
+        return gemm_flops(self.m, self.n, self.k)
+
+
+# What to try, given the FLOP/s of a first shape.
+Candidates = Callable[[float], Sequence["Shape"]]
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """The best shape, FLOP/s of each that was tried, and why others were not."""
+
+    shape: Shape
+    tried: dict[str, float]
+    missing: dict[str, str] = {}
+
+
+def gemm_bytes(precision: Precision, shape: Shape) -> int:
+    """Device memory that the product takes, while its operands are made."""
+    a = precision.operand_bytes(shape.m, shape.k)
+    out = shape.m * shape.n * ELEMENT_BYTES[precision.out]
+    making = max(making_bytes(d, r, shape.k) for d, r in ((precision.a, shape.m), (precision.b, shape.n)))
+    return round(a + out + making)
+
+
+def build(lab: Lab, precision: Precision, shape: Shape) -> Gemm:
+    """Random operands from the plan's seed, and a buffer for the result, on the device."""
+    torch, device, generator = lab.torch, lab.device, lab.generator()
+    m, n, k = shape
+    scaling = precision.scaling
+    return Gemm(
+        a=make(torch, precision.a, m, k, device, generator),
+        b=make(torch, precision.b, n, k, device, generator),
+        out=torch.empty((m, n), dtype=getattr(torch, precision.out), device=device),
+        scale_a=scale(torch, scaling, m, k, device) if scaling else None,
+        scale_b=scale(torch, scaling, n, k, device) if scaling else None,
+    )
+
+
+def look(timer: Timer, call: Call) -> float:
+    """Seconds a call takes, from a few short windows after as few warm calls."""
+    for _ in range(WARM_CALLS):
+        call()
+    once_s = quantile(timer.windows(call, 1, 3), 0.5)
+    calls = max(1, min(200, round(LOOK_WINDOW_S / max(once_s, 1e-9))))
+    return quantile(timer.windows(call, calls, LOOK_WINDOWS), 0.5) / calls
+
+
+def choose(
+    lab: Lab, precision: Precision, start: Sequence[Shape], shapes: Candidates, limit_s: float
+) -> Choice:
+    """Try shapes one by one and keep the fastest.
+
+    The first of `start` that memory allows sets the scale: of the `shapes` for its rate, those come next
+    that fit in memory and would take no more than `limit_s` a call, for as long as the probe's budget lasts.
+    Raises UnsupportedError where a rare precision does not run at all, else what the first shape raised.
+    """
+    missing: dict[str, str] = {}
+    first = _first(lab, precision, start, missing)
+    tried = {str(first): _first_rate(lab, precision, first)}
+    found = {first: tried[str(first)]}
+    for shape in shapes(found[first]):
+        if why := _left_out(lab, precision, shape, found[first], limit_s):
+            missing[str(shape)] = why
+            continue
+        try:
+            found[shape] = tried[str(shape)] = rate(lab, precision, shape)
+        except Exception as error:
+            missing[str(shape)] = survivable(error)
+    return Choice(shape=max(found, key=lambda s: found[s]), tried=tried, missing=missing)
+
+
+def rate(lab: Lab, precision: Precision, shape: Shape) -> float:
+    """FLOP/s at a quick look. The buffers are gone afterwards."""
+    return shape.flops / look(lab.timer, precision.call(lab.torch, build(lab, precision, shape)))
+
+
+def measured(lab: Lab, precision: Precision, choice: Choice) -> tuple[Measurement, Gemm, Call]:
+    """The figure at the chosen shape, checked against a reference, with what it was taken on."""
+    shape = choice.shape
+    gemm = build(lab, precision, shape)
+    call = precision.call(lab.torch, gemm)
+    told = Conditions(
+        dtype=precision.dtype,
+        shape=str(shape),
+        buffer_bytes=precision.operand_bytes(shape.m, shape.k),
+        tried=choice.tried,
+        missing=choice.missing,
+    )
+    found = lab.measure(precision.metric, call, work=shape.flops, method=precision.method, conditions=told)
+    wrong = flaw(precision, error_of(lab.torch, gemm, call()))
+    if wrong is not None:
+        found = msgspec.structs.replace(found, valid="rejected", reason=wrong)
+    return found, gemm, call
+
+
+def error_of(torch: Any, gemm: Gemm, result: Any) -> float:
+    """Largest error of some rows and columns of the result, over the largest element among them.
+
+    The reference is the product of the very operands, taken as float64, on the host. Scales are one.
+    """
+    rows, columns = _stride(gemm.a), _stride(gemm.b)
+    reference = exact(torch, gemm.a[::rows]) @ exact(torch, gemm.b[::columns]).t()
+    got = result[::rows, ::columns].cpu().to(torch.float64)
+    return float((got - reference).abs().max() / reference.abs().max())
+
+
+def flaw(precision: Precision, error: float) -> str | None:
+    """Why a result with this error cannot be the precision's, or None."""
+    if not error <= precision.tolerance:
+        return (
+            f"wrong result: off by {error:.2g} of the largest element from a float64 reference; "
+            f"{precision.metric} allows {precision.tolerance:g}"
+        )
+    if error < precision.coarser_than:
+        return (
+            f"a finer arithmetic than {precision.metric} ran: off by {error:.2g} of the largest element only"
+        )
+    return None
+
+
+def _first(lab: Lab, precision: Precision, start: Sequence[Shape], missing: dict[str, str]) -> Shape:
+    free = lab.free_bytes()
+    for shape in start:
+        if fits(precision, shape, free):
+            return shape
+        missing[str(shape)] = _too_large(precision, shape, free)
+    raise MemoryError(f"not even {start[-1]} fits: {_too_large(precision, start[-1], free)}")
+
+
+def _first_rate(lab: Lab, precision: Precision, shape: Shape) -> float:
+    try:
+        return rate(lab, precision, shape)
+    except (RuntimeError, ValueError, TypeError) as error:
+        if device_lost(error) or out_of_memory(error) or not precision.needs.rare:
+            raise
+        raise UnsupportedError(f"torch cannot here: {first_line(error)}") from error
+
+
+def _left_out(lab: Lab, precision: Precision, shape: Shape, flop_s: float, limit_s: float) -> str | None:
+    free = lab.free_bytes()
+    if not fits(precision, shape, free):
+        return _too_large(precision, shape, free)
+    if shape.flops / flop_s > limit_s:
+        return f"a call would take more than {limit_s * 1e3:g} ms"
+    return "no time left" if lab.time_left_s() <= 0 else None
+
+
+def fits(precision: Precision, shape: Shape, free_bytes: int) -> bool:
+    """Whether the product's buffers keep within their share of the free memory."""
+    return gemm_bytes(precision, shape) <= MEMORY_FRAC * free_bytes
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the device's memory did not suffice (a RuntimeError by type in torch)."""
+    return type(error).__name__ == "OutOfMemoryError" or "out of memory" in str(error)
+
+
+def survivable(error: Exception) -> str:
+    """What an error says, where other calls may still run. Raises it again where the device is lost."""
+    if device_lost(error):
+        raise error
+    return f"{type(error).__name__}: {first_line(error)}"
+
+
+def _too_large(precision: Precision, shape: Shape, free_bytes: int) -> str:
+    needed = gemm_bytes(precision, shape) / 1e9
+    return f"needs {needed:.2g} GB, a quarter of the free {free_bytes / 1e9:.2g} GB is less"
+
+
+def _stride(matrix: Any) -> int:
+    return max(1, int(matrix.shape[0]) // CHECKED)

@@ -1,0 +1,212 @@
+"""GEMM throughput of a GPU, precision by precision: the best of a few shapes, at once and held.
+
+FLOPs are 2·M·N·K. Operands are random (see probes.operands), B is column-major, the result's buffer exists
+before. The figure is the median over windows of back-to-back calls at the fastest shape. `burst` is what the
+first 100 ms after a pause give, `sustained` what is held once clocks have settled: under a power limit the
+two differ by more than a tenth, and loads that run for hours are judged by the latter.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import msgspec
+
+from probes import timing
+from probes.flags import gemm_flags
+from probes.lab import Lab, of, spec_value
+from probes.matmul import Choice, Shape, choose, look, measured, survivable
+from probes.meter import Observed
+from probes.metrics import METRICS
+from probes.peaks import FP64_TENSOR, peak_flop_s
+from probes.precisions import PRECISIONS, Gemm, Precision, Variant, lacking
+from probes.record import Conditions, Measurement
+from probes.timing import Call
+
+# Where large GEMMs of several chips were seen to be fastest, with cubes beside them.
+SHAPES = (
+    Shape(4096, 4096, 4096),
+    Shape(2048, 2048, 13312),
+    Shape(1024, 9216, 14336),
+    Shape(8192, 8192, 8192),
+    Shape(4096, 9728, 2048),
+    Shape(1792, 16128, 3072),
+)
+QUICK_SHAPES = SHAPES[:3]
+START = (Shape(2048, 2048, 2048), Shape(1024, 1024, 1024))
+# A call longer than this (rate-limited fp64) says nothing that a smaller one does not.
+LIMIT_S = 0.05
+
+# What one precision takes in default mode without burst and loop; kept for those still to come.
+EACH_S = 1.6
+BURST_COST_S = timing.IDLE_BEFORE_BURST_S + timing.BURST_S + 0.1
+# A GPU leaves its boost within seconds; three steady windows of a second are the least.
+SUSTAINED_S = {"default": 4.0, "full": 10.0}
+# Lengths of windows: each five of them wait behind a 5 ms blocker, which must not cool the card.
+BURST_WINDOW_S = 4e-3
+SUSTAINED_WINDOW_S = 20e-3
+
+# What changes cuBLAS's choices from outside, reported beside the figures.
+ENVIRONMENT = (
+    "CUBLAS_WORKSPACE_CONFIG",
+    "CUBLASLT_WORKSPACE_SIZE",
+    "NVIDIA_TF32_OVERRIDE",
+    "TORCH_BLAS_PREFER_CUBLASLT",
+    "PYTORCH_TUNABLEOP_ENABLED",
+)
+_QUICK = "left out in quick mode"
+_NO_TIME = "no time left for it in this mode; full mode measures it"
+
+
+def tensor(lab: Lab) -> Iterator[Measurement]:
+    """GEMM throughput in every precision the card has."""
+    yield from each(lab, PRECISIONS)
+
+
+def each(
+    lab: Lab,
+    precisions: Sequence[Precision],
+    shapes: Sequence[Shape] = SHAPES,
+    start: Sequence[Shape] = START,
+) -> Iterator[Measurement]:
+    """One record a precision, in order; time is kept for those still to come."""
+    torch = lab.torch
+    lacks = {p.metric: lacking(p, torch, lab.facts, os.environ) for p in precisions}
+    left = sum(why is None for why in lacks.values())
+    if lab.plan.mode == "quick":
+        shapes = shapes[: len(QUICK_SHAPES)]
+    for at, precision in enumerate(precisions):
+        lab.say(METRICS[precision.metric].title, at / len(precisions))
+        why = lacks[precision.metric]
+        if why is not None:
+            yield lab.unsupported(precision.metric, why)
+            continue
+        left -= 1
+        later_s = left * EACH_S * lab.scale
+        yield from lab.attempt(precision.metric, partial(take, lab, precision, shapes, start, later_s))
+
+
+def take(
+    lab: Lab, precision: Precision, shapes: Sequence[Shape], start: Sequence[Shape], later_s: float
+) -> Measurement:
+    """All there is to say of one precision. later_s: time to leave for those that come after it."""
+    with gemm_flags(lab.torch, precision.fp32):
+        choice = choose(lab, precision, start, lambda _: shapes, LIMIT_S)
+        found, gemm, call = measured(lab, precision, choice)
+        if found.valid == "rejected":
+            return _told(found)
+        found = with_variants(lab, precision, choice, gemm, found)
+        found = with_burst(lab, choice.shape, call, found, later_s)
+        found, held = with_sustained(lab, choice.shape, call, found, later_s)
+    return _told(_relative(lab, precision.metric, found, held))
+
+
+def with_variants(
+    lab: Lab, precision: Precision, choice: Choice, gemm: Gemm, found: Measurement
+) -> Measurement:
+    """The record with a quick look at the other ways to call, among `tried`."""
+    tried, missing = dict(found.conditions.tried), dict(found.conditions.missing)
+    for variant in precision.variants:
+        if variant.full and lab.plan.mode != "full":
+            continue
+        key = f"{choice.shape}, {variant.label}"
+        try:
+            tried[key] = choice.shape.flops / _look(lab, variant, gemm)
+        except Exception as error:
+            missing[key] = survivable(error)
+    return _with(found, tried=tried, missing=missing)
+
+
+def _look(lab: Lab, variant: Variant, gemm: Gemm) -> float:
+    with gemm_flags(lab.torch, fp16_accumulation=variant.fp16_accumulation):
+        return look(lab.timer, variant.call(lab.torch, gemm))
+
+
+def with_burst(lab: Lab, shape: Shape, call: Call, found: Measurement, later_s: float) -> Measurement:
+    """The record with what the first 100 ms after a pause give, time permitting."""
+    if lab.time_left_s() - later_s < BURST_COST_S:
+        return _lacks(found, "burst", _NO_TIME)
+    call_s = timing.burst(lab.timer, call, _calls(found, BURST_WINDOW_S))
+    return msgspec.structs.replace(found, burst=shape.flops / call_s)
+
+
+def with_sustained(
+    lab: Lab, shape: Shape, call: Call, found: Measurement, later_s: float
+) -> tuple[Measurement, Observed | None]:
+    """The record with what the card holds, and what it went through meanwhile."""
+    seconds = loop_s(lab, later_s)
+    if seconds is None:
+        return _lacks(found, "sustained", _QUICK if lab.plan.mode == "quick" else _NO_TIME), None
+    lab.meter.start()
+    try:
+        call_s, settled = timing.sustained(lab.timer, call, _calls(found, SUSTAINED_WINDOW_S), seconds)
+    finally:
+        seen = lab.meter.stop()
+    found = msgspec.structs.replace(found, sustained=shape.flops / call_s)
+    return _held(found, seen, seconds, settled), seen
+
+
+def loop_s(lab: Lab, later_s: float) -> float | None:
+    """How long the sustained loop may take at most; None for not at all. The plan's own wish goes first."""
+    if lab.plan.sustained_s is not None:
+        return lab.plan.sustained_s or None
+    seconds = SUSTAINED_S.get(lab.plan.mode)
+    if seconds is None or (lab.plan.mode == "default" and lab.time_left_s() - later_s < seconds):
+        return None
+    return seconds
+
+
+def _held(found: Measurement, seen: Observed, seconds: float, settled: bool) -> Measurement:
+    """The record with the loop's circumstances beside those of the windows."""
+    figures = {
+        "sustained_limit_s": seconds,
+        "sustained_settled": float(settled),
+        "sustained_sm_mhz": seen.sm_mhz,
+        "sustained_power_w": seen.power_w,
+        "sustained_temp_c": seen.temp_c,
+    }
+    reasons = dict.fromkeys((*found.conditions.throttle_reasons, *seen.throttle_reasons))
+    extra = {**found.conditions.extra, **{k: v for k, v in figures.items() if v is not None}}
+    found = _with(found, extra=extra, throttle_reasons=tuple(reasons))
+    return msgspec.structs.replace(found, counters_at_ceiling=found.counters_at_ceiling or seen.counters)
+
+
+def _relative(lab: Lab, metric: str, found: Measurement, held: Observed | None) -> Measurement:
+    """The record with its ceiling over the data sheet's figure, and over the chip's peak at its clock."""
+    clock = held.sm_mhz if held is not None and held.sm_mhz is not None else found.conditions.sm_mhz
+    peak, why = peak_flop_s(lab.facts, metric, clock)
+    sheet = spec_value(lab, spec_key(lab, metric))
+    found = msgspec.structs.replace(found, of_spec=of(found.value, sheet), of_clock=of(found.value, peak))
+    return found if peak is not None else _lacks(found, "of_clock", why)
+
+
+def spec_key(lab: Lab, metric: str) -> str | None:
+    """The data sheet's column: without fp64 tensor cores, fp64 GEMMs run on the plain fp64 units."""
+    if metric == "fp64" and lab.facts.compute_capability not in FP64_TENSOR:
+        return "fp64"
+    return METRICS[metric].spec
+
+
+def _told(found: Measurement) -> Measurement:
+    """The record with the environment that cuBLAS and torch look at."""
+    told = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    return _with(found, versions={**found.conditions.versions, **told})
+
+
+def _calls(found: Measurement, window_s: float) -> int:
+    """Calls that take `window_s`, by the windows of the figure."""
+    conditions = found.conditions
+    if not conditions.window_s or not conditions.calls:
+        return 1
+    return max(1, round(window_s * conditions.calls / conditions.window_s))
+
+
+def _lacks(found: Measurement, what: str, why: str) -> Measurement:
+    return _with(found, missing={**found.conditions.missing, what: why})
+
+
+def _with(found: Measurement, **changes: object) -> Measurement:
+    conditions: Conditions = msgspec.structs.replace(found.conditions, **changes)
+    return msgspec.structs.replace(found, conditions=conditions)
