@@ -156,8 +156,9 @@ def merged(reports: Sequence[ProbeReport]) -> ProbeReport | None:
 
     The newest run with any usable figure says which others fit: those with the same driver, libraries,
     method, MIG profile, power limit and ECC mode. So a run of one probe alone keeps what a full one found.
-    A metric without a usable figure keeps its newest take, which says why. `t_s` is that of the oldest run
-    that a figure comes from: the report is no fresher than that.
+    A sustained figure is not replaced by one that was not held, such as a quick run's. A metric without a
+    usable figure keeps its newest take, which says why. `t_s` is that of the oldest run that a figure comes
+    from: the report is no fresher than that.
     """
     newest = next((r for r in reversed(reports) if usable(r)), None)
     if newest is None:
@@ -229,11 +230,15 @@ def _no_conflict(a: object, b: object) -> bool:
 
 
 def _take(figures: dict[str, tuple[float, Measurement]], report: ProbeReport, metric: str) -> None:
-    """A usable figure replaces an older one; one that is not replaces only another that is not."""
+    """The newer of two figures, unless only the older one is usable, or was held until clocks had settled."""
     m = best(m for m in report.measurements if m.metric == metric)
     old = figures.get(metric)
-    if m is not None and (old is None or is_ceiling(m) or not is_ceiling(old[1])):
+    if m is not None and (old is None or _rank(m) >= _rank(old[1])):
         figures[metric] = (report.t_s, m)
+
+
+def _rank(m: Measurement) -> tuple[bool, bool]:
+    return is_ceiling(m), m.sustained is not None
 
 
 def _encoded(report: ProbeReport) -> bytes:

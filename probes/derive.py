@@ -10,6 +10,7 @@ from typing import TypeVar
 from probes import METHOD_VERSION
 from probes.ceilings import Ceiling, Ceilings, Label, Reading
 from probes.metrics import METRICS, best
+from probes.peaks import FP64_TENSOR
 from probes.record import Measurement, Outlier, ProbeReport
 from probes.stats import quantile
 
@@ -30,8 +31,6 @@ _NAMED: dict[str, tuple[str, ...]] = {
 }
 # A link's ceiling bounds either direction, so it is the better of the two.
 _LINK = ("h2d_pinned", "d2h_pinned")
-# Cards whose fp64 GEMM runs on tensor cores (DMMA); on all others it shows the plain fp64 pipe.
-_FP64_TENSOR = frozenset({"8.0", "9.0", "10.0"})
 
 # Metric -> live counters that it drives to their ceiling. Whatever else moves meanwhile is not at one.
 _DRIVES: dict[str, tuple[str, ...]] = {
@@ -41,8 +40,9 @@ _DRIVES: dict[str, tuple[str, ...]] = {
     "int8": ("tensor_active", "imma"),
     "fp32": ("fp32",),
 }
-# The GEMM whose clock and power stand for the card under load, in order of preference.
-_LOADS = ("bf16", "fp16", "tf32", "fp8_e4m3", "int8", "fp32", "fp64")
+# GEMMs whose clock and power may stand for the card under load: the better of the first two, else in order.
+_HALVES = ("bf16", "fp16")
+_LOADS = (*_HALVES, "tf32", "fp8_e4m3", "int8", "fp32", "fp64")
 
 _Item = TypeVar("_Item", Reading, Ceiling)
 
@@ -62,34 +62,43 @@ def is_ceiling(m: Measurement) -> bool:
     return m.valid == "valid" and m.label == "measured" and _positive(m.value)
 
 
+def alike(takes: Sequence[Measurement]) -> list[float]:
+    """Figures of one metric that can be compared: what each held, or where one was not held, each median.
+
+    A quick run has no sustained figure; its median beside another's sustained one would look like a gain.
+    """
+    for figures in ([m.sustained for m in takes], [m.median for m in takes]):
+        known = [figure for figure in figures if figure is not None]
+        if len(known) == len(takes):
+            return known
+    return [m.value or 0.0 for m in takes]
+
+
 def ceilings_of(report: ProbeReport, assumed: Ceilings | None) -> Ceilings | None:
     """What this very card was seen to do; what was not measured comes from `assumed`, with its own label.
 
     A reading is the highest that a fitting probe showed, so that no live fraction exceeds what the card can
     show. The whole is `measured` when the limits of memory and of the tensor cores (without GPM: of memory
-    and of a GEMM) and the clock under load are; else it has the label of `assumed`, and where there is
-    none, as for an unknown card, the result is None.
+    and of a GEMM) are, or when there is nothing to assume; else it has the label of `assumed`. None when
+    nothing is known at all.
 
-    sm_mhz and power_w are those of the best sustained half-precision GEMM. Rules take a clock below it
-    under the same limit for time lost: with a lighter probe's boost clock every large GEMM would look
-    throttled.
+    sm_mhz and power_w are those of the best half-precision GEMM while it was held. Rules take a clock below
+    that, under the same limit, for time lost: by the boost clock of a short or light probe every large GEMM
+    would look throttled. So where no GEMM was held, a measured card has no sm_mhz.
     """
     found = usable(report)
     if not found:
         return assumed
     readings = _readings(report, found)
-    clock, power_w = _load(found)
-    whole = report.device.kind == "cpu" or (_is_whole(found, readings) and clock is not None)
-    if not whole and assumed is None:
-        return None
+    clock, power_w = _held(found)
     sheet = assumed or Ceilings(model=report.device.name, label="measured")
-    label: Label = "measured" if whole else sheet.label
+    label: Label = "measured" if _is_whole(found, readings) else sheet.label
     return Ceilings(
         model=report.device.model or sheet.model,
         label=label,
         readings=_filled(readings, sheet.readings, lambda r: r.counter),
         ceilings=_filled(_ceilings(report, found), sheet.ceilings, lambda c: c.metric),
-        sm_mhz=clock or sheet.sm_mhz,
+        sm_mhz=clock if clock or label == "measured" else sheet.sm_mhz,
         sm_count=report.device.sm_count or sheet.sm_count,
         power_w=power_w or sheet.power_w,
         measured_s=report.t_s,
@@ -169,14 +178,15 @@ def _is_whole(found: dict[str, Measurement], readings: Sequence[Reading]) -> boo
     return any(name in found for name in _NAMED["dram"]) and any(name in found for name in _LOADS)
 
 
-def _load(found: dict[str, Measurement]) -> tuple[float | None, float | None]:
-    """SM clock and power under the load that stands for the card."""
-    load = next((found[name] for name in _LOADS if name in found), None)
+def _held(found: dict[str, Measurement]) -> tuple[float | None, float | None]:
+    """SM clock and power of the load that stands for the card, once clocks had settled under it."""
+    held = {name: found[name] for name in _LOADS if name in found and found[name].sustained is not None}
+    load = best(held[name] for name in _HALVES if name in held) or next(iter(held.values()), None)
     if load is None:
         return None, None
-    halves = [found[name] for name in ("bf16", "fp16") if name in found]
-    load = best(halves) or load
-    return load.conditions.sm_mhz, load.conditions.power_w
+    extra = load.conditions.extra
+    clock, power_w = extra.get("sustained_sm_mhz"), extra.get("sustained_power_w")
+    return clock if _positive(clock) else None, power_w if _positive(power_w) else None
 
 
 def _readings(report: ProbeReport, found: dict[str, Measurement]) -> list[Reading]:
@@ -218,7 +228,7 @@ def _own_name(report: ProbeReport, metric: str) -> str:
 
 
 def _has_fp64_tensor(report: ProbeReport) -> bool:
-    return report.device.compute_capability in _FP64_TENSOR
+    return report.device.compute_capability in FP64_TENSOR
 
 
 def _ceiling(report: ProbeReport, name: str, m: Measurement) -> Ceiling:
@@ -295,36 +305,38 @@ def _siblings(reports: Sequence[ProbeReport]) -> list[list[ProbeReport]]:
 def _behind(group: Sequence[ProbeReport]) -> list[Outlier]:
     worst: dict[tuple[str, str], Outlier] = {}
     for metric in METRICS.values():
-        figures = {r.device.key: (r, v) for r in group if (v := _compared(r, metric.name)) is not None}
-        if metric.probe not in BEHIND or len(figures) < 2:
-            continue
-        for key, (report, own) in figures.items():
-            others = {k: other for k, (_, other) in figures.items() if k != key}
-            frac = own / quantile(list(others.values()), 0.5)
+        figures = _figures(group, metric.name) if metric.probe in BEHIND else {}
+        for key, own in figures.items():
+            others = [figure for other, figure in figures.items() if other != key]
+            frac = own / quantile(others, 0.5) if others else 1.0
             known = worst.get((key, metric.probe))
             if frac < BEHIND[metric.probe] and (known is None or frac < known.frac):
-                worst[key, metric.probe] = _outlier(report, metric.name, frac, group, list(others))
+                worst[key, metric.probe] = _outlier(group, list(figures), key, metric.name, frac)
     return list(worst.values())
 
 
-def _compared(report: ProbeReport, metric: str) -> float | None:
-    m = report.measurement(metric)
-    if m is None or m.label != "measured" or m.valid not in ("valid", "degraded"):
-        return None
-    return m.value if _positive(m.value) else None
+def _figures(group: Sequence[ProbeReport], metric: str) -> dict[str, float]:
+    """Key -> figure of the GPUs that have one to compare."""
+    takes = {r.device.key: m for r in group if (m := r.measurement(metric)) is not None and _counts(m)}
+    return dict(zip(takes, alike(list(takes.values())), strict=True))
+
+
+def _counts(m: Measurement) -> bool:
+    return m.label == "measured" and m.valid in ("valid", "degraded") and _positive(m.value)
 
 
 def _outlier(
-    report: ProbeReport, metric: str, frac: float, group: Sequence[ProbeReport], others: Sequence[str]
+    group: Sequence[ProbeReport], keys: Sequence[str], key: str, metric: str, frac: float
 ) -> Outlier:
-    d = report.device
-    text = f"{_called(report)} reaches {frac * 100:.0f} % of "
-    if len(others) + 1 < _TELLING:
-        other = next(r for r in group if r.device.key == others[0])
-        text += f"{_called(other)}'s {metric}; two cannot tell which of them is unusual"
+    reports = {r.device.key: r for r in group}
+    d = reports[key].device
+    said = f"{_called(reports[key])} reaches {frac * 100:.0f} % of "
+    if len(keys) < _TELLING:
+        other = next(reports[k] for k in keys if k != key)
+        said += f"{_called(other)}'s {metric}; two cannot tell which of them is unusual"
     else:
-        text += f"its siblings' {metric}"
-    return Outlier(key=d.key, index=d.index, metric=metric, frac=frac, message=text)
+        said += f"its siblings' {metric}"
+    return Outlier(key=d.key, index=d.index, metric=metric, frac=frac, message=said)
 
 
 def _called(report: ProbeReport) -> str:

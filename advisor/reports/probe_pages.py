@@ -28,7 +28,7 @@ def as_text(
     for outlier in outliers:
         pen.say(outlier, "33;1", before="\n" if outlier is outliers[0] else "")
     text = "\n".join(line.rstrip() for line in "".join(pen.parts).splitlines()) + "\n"
-    return text if unicode else as_ascii(text)
+    return text if unicode else as_ascii(text.replace("≥", ">="))
 
 
 def markup_for(flavor: str) -> Markup:

@@ -14,7 +14,7 @@ import msgspec
 from advisor.reports.common import SENTENCE, Style
 from advisor.reports.figures import UNKNOWN, instant, percent, span
 from probes import plain
-from probes.derive import is_ceiling
+from probes.derive import alike, is_ceiling
 from probes.metrics import METRICS
 from probes.record import Measurement, ProbeReport, ProbeRun, Unit
 from probes.registry import PROBES
@@ -32,7 +32,7 @@ _TONES: dict[str, Tone] = {"degraded": "warn", "rejected": "bad", "failed": "bad
 class Earlier(msgspec.Struct, frozen=True, kw_only=True):
     """The newest usable figure of a metric before this run, and the Unix time of its run."""
 
-    figure: float
+    take: Measurement
     t_s: float
 
 
@@ -79,7 +79,7 @@ def earlier(history: Sequence[ProbeReport]) -> dict[str, Earlier]:
         for metric in {m.metric for m in report.measurements}:
             m = report.measurement(metric)
             if m is not None and is_ceiling(m):
-                found[metric] = Earlier(figure=m.value or 0.0, t_s=report.t_s)
+                found[metric] = Earlier(take=m, t_s=report.t_s)
     return found
 
 
@@ -128,9 +128,10 @@ def spread(low: float | None, high: float | None, beside: float | None, unit: Un
     return "–".join(ends) if all(ends) else ""
 
 
-def change(now: float | None, then: float | None) -> str:
-    """How a figure moved: "+0.3 %", "−12 %" with a plain hyphen; empty where one of them is unknown."""
-    if now is None or not then or not math.isfinite(now / then):
+def change(take: Measurement, before: Measurement | None) -> str:
+    """How a figure moved: "+0.3 %", "-12 %"; empty where one of them is unknown."""
+    now, then = alike([take, before]) if before and take.value is not None else (0.0, 0.0)
+    if not then or not math.isfinite(now / then):
         return ""
     moved = (now / then - 1.0) * 100
     if abs(moved) >= 1000:
@@ -154,7 +155,9 @@ def typical_frac(report: ProbeReport, metric: str) -> float | None:
     spec = find_spec(d.name, d.memory_total_bytes, d.compute_capability, d.power_limit_w)
     if spec is None:
         return None
-    known = dram_frac(spec.gpu) if key == "dram" else rate_frac(spec.gpu, key)
+    if key == "dram":  # seen of copies and triads; pure reads reach more
+        return dram_frac(spec.gpu)[0] if metric in ("dram_copy", "dram_triad") else None
+    known = rate_frac(spec.gpu, key)
     return None if known is None else known[0]
 
 
@@ -240,7 +243,7 @@ def _line(report: ProbeReport, m: Measurement, before: Mapping[str, Earlier], st
         _percent(m.of_spec),
         _percent(typical),
         _percent(m.of_clock),
-        change(m.value, then.figure if then else None),
+        change(m, then.take if then else None),
     )
     names = (style.text(m.metric, 40), *([known.title] if known else []))
     tone = "warn" if m.label == "contended" and m.valid == "valid" else _TONES.get(m.valid, "")
@@ -371,12 +374,12 @@ def _moves(reports: Sequence[ProbeReport], style: Style) -> Table:
 
 
 def _move(metric: str, takes: Sequence[Measurement], style: Style) -> Line:
-    unit, values = takes[-1].unit, [m.value or 0.0 for m in takes]
+    unit, values = takes[-1].unit, alike(takes)
     then = values[-2] if len(values) > 1 else None
     cells = (
         figure(values[-1], unit),
         "" if then is None else figure(then, unit),
-        change(values[-1], then),
+        change(takes[-1], takes[-2] if len(takes) > 1 else None),
         spread(min(values), max(values), values[-1], unit) if then is not None else "",
         str(len(values)),
     )
