@@ -1,8 +1,8 @@
 """Sanity rules: which measured figures may serve as ceilings, which are doubtful, and which cannot be right.
 
 Pure: records in, the same records in the same order out, with `valid` and `reason` set. A rejected record
-cannot be right; a degraded one is real or may be, yet is no ceiling. What was rejected or has no figure is left
-as it is, and so is what a probe itself calls degraded, unless it cannot be right either.
+cannot be right; a degraded one is real or may be, yet is no ceiling. What was rejected or has no figure is
+left as it is, and so is what a probe itself calls degraded, unless it cannot be right either.
 
 The rules come from what public benchmarks of these cards got wrong; each constant names its source.
 """
@@ -185,8 +185,9 @@ def _floor(m: Measurement, facts: DeviceFacts, spec: GpuSpec | None, sheet: floa
     """The least that a healthy device reaches, and who says so."""
     key = METRICS[m.metric].spec if m.metric in METRICS else None
     if key == "dram" and spec is not None and spec.model in DRAM_FLOORS_BYTES_S:
-        whole = DRAM_FLOORS_BYTES_S[spec.model]
-        return max(FLOOR * sheet, whole * memory_share(facts, spec)), "DCGM's limit for this model"
+        floor = DRAM_FLOORS_BYTES_S[spec.model] * memory_share(facts, spec)
+        if floor > FLOOR * sheet:
+            return floor, "DCGM's limit for this model"
     if key == "pcie":
         return LINK_FLOORS.get(facts.pcie_gen_max or 0, FLOOR) * sheet, "what healthy nodes reach"
     return FLOOR * sheet, "what any healthy card reaches"
