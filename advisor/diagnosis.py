@@ -232,7 +232,9 @@ def _ceiling_flags(row: Row) -> list[tuple[str, str]]:
         return [("no-ceiling", f"nothing is known of this model's limits; {probe} measures them {idle}")]
     said = []
     if ceilings.measured_s is not None and ceilings.stale:
-        said.append(("ceilings-stale", f"{ceilings.stale}; run {probe} again {idle}"))
+        said.append(
+            ("ceilings-stale", f"ceilings may no longer hold: {ceilings.stale}; run {probe} again {idle}")
+        )
     if ceilings.label == "assumed":
         sheet = f"assumed from the data sheet of {ceilings.model}, not measured"
         which = "ceilings are" if ceilings.measured_s is None else "some ceilings are"

@@ -188,7 +188,7 @@ def device_facts(device: DeviceProvenance, style: Style) -> str:
     facts = [
         f"{style.text(device.name, 80)}",
         f"{device.tier} tier, {device.windows:,} sub-windows over {span(device.observed_s)}",
-        _ceilings(device, style),
+        _ceilings(device, style) + _stale(device, style),
         *_power(device),
         *_state(device),
     ]
@@ -200,7 +200,7 @@ def short_device_facts(device: DeviceProvenance, style: Style) -> str:
     """What a reader of many rows needs of each: what was read, against what, and what could not be."""
     facts = [
         f"{device.tier} tier over {span(device.observed_s)}",
-        _ceilings(device, style),
+        _ceilings(device, style) + (", stale" if device.ceilings_stale else ""),
         *_power(device)[:1],
     ]
     if device.unknown:
@@ -212,10 +212,13 @@ def _ceilings(device: DeviceProvenance, style: Style) -> str:
     if device.ceilings_label is None:
         return "no ceilings known"
     model = f" ({style.text(device.ceilings_model, 60)})" if device.ceilings_model else ""
-    when = f" {style.text(device.ceilings_measured[:10], 10)}" if device.ceilings_measured else ""
+    when = f" {style.text(device.ceilings_measured[:10], 80)}" if device.ceilings_measured else ""
     partly = "partly measured" if when and device.ceilings_label != "measured" else device.ceilings_label
-    stale = f", stale: {style.text(device.ceilings_stale, CELL)}" if device.ceilings_stale else ""
-    return f"ceilings {style.text(partly, 20)}{when}{model}{stale}"
+    return f"ceilings {style.text(partly, 20)}{when}{model}"
+
+
+def _stale(device: DeviceProvenance, style: Style) -> str:
+    return f", stale: {style.text(device.ceilings_stale, CELL)}" if device.ceilings_stale else ""
 
 
 def _power(device: DeviceProvenance) -> list[str]:

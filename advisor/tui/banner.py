@@ -30,26 +30,32 @@ def header_row(snapshot: Snapshot, width: int, glyphs: Glyphs, *, recording: boo
 
 
 def _facts_within(snapshot: Snapshot, room: int, dot: str) -> Row:
-    """All facts where they fit, ceilings in as many words as fit; else fewer."""
+    """All facts where they fit, ceilings in as many words as fit; else the most needed ones."""
     for ceilings in header_spans(snapshot):
         facts = _facts(snapshot, dot, ceilings)
-        if width_of(join(((fact,) for fact in facts), dot)) <= room:
+        if _length(facts, dot) <= room:
             break
-    while len(facts) > 1 and width_of(join(((fact,) for fact in facts), dot)) > room:
-        facts.pop(_least_needed(facts))
-    return join(((fact,) for fact in facts), dot)
+    while len(facts) > 1 and _length(facts, dot) > room:
+        facts.remove(max(facts))
+    return join(((span,) for _, _, span in sorted(facts, key=lambda fact: fact[1])), dot)
 
 
-def _least_needed(facts: list[Span]) -> int:
-    """Facts are given most needed first, except that GPUs (the second) outlive the host."""
-    return len(facts) - 1 if len(facts) > 2 else 0
+def _length(facts: list[tuple[int, int, Span]], dot: str) -> int:
+    return sum(width_of((span,)) for _, _, span in facts) + len(dot) * (len(facts) - 1)
 
 
-def _facts(snapshot: Snapshot, dot: str, ceilings: Span) -> list[Span]:
+def _facts(snapshot: Snapshot, dot: str, ceilings: Span) -> list[tuple[int, int, Span]]:
+    """(rank, place, words): the highest rank goes first where room is short. A warning outlives the host."""
     hello = snapshot.hello
     driver = f"driver {safe(hello.driver_version)}" if hello.driver_version else "driver unknown"
-    facts = (Span(safe(hello.host.host)), Span(_models(snapshot, dot)), ceilings, Span(_gpm(snapshot)))
-    return [fact for fact in (*facts, Span(driver)) if fact.text]
+    ranked = (
+        (2, Span(safe(hello.host.host))),
+        (0, Span(_models(snapshot, dot))),
+        (1 if ceilings.role else 3, ceilings),
+        (4, Span(_gpm(snapshot))),
+        (5, Span(driver)),
+    )
+    return [(rank, place, span) for place, (rank, span) in enumerate(ranked) if span.text]
 
 
 def _models(snapshot: Snapshot, dot: str) -> str:

@@ -15,7 +15,7 @@ from probes.ceilings import Ceiling, Ceilings, Reading
 
 # Below this width a line has no room for where a figure comes from.
 SOURCE_WIDTH = 100
-NAME, FIGURE, SPREAD, LABEL = 26, 12, 15, 9
+NAME, FIGURE, SPREAD, LABEL = 38, 12, 15, 9
 
 # Ceilings that no single probe is called after.
 _TITLES: dict[str, str] = {

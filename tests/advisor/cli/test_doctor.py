@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from importlib import metadata
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 
 from advisor.cli.app import run_cli
+from advisor.cli.checks.ceilings import ceilings_check
 from advisor.cli.checks.check import Check, fail, ok, skip, warn
 from advisor.cli.checks.environment import environment_checks, storage
 from advisor.cli.checks.every import as_text
@@ -18,8 +20,10 @@ from advisor.cli.checks.host import FIRST_PID_NAMESPACE, host_checks
 from advisor.cli.checks.libraries import library_checks, torch_cuda
 from advisor.cli.checks.nvidia import nvidia_checks
 from advisor.cli.checks.nvml_look import DeviceLook, NvmlLook, look
+from advisor.store import Store
 from tests.advisor.cli.harness import advisor, without_driver
 from tests.advisor.streams import device
+from tests.probes import reports
 
 IDS = [
     "nvidia.driver", "nvidia.nvml", "nvidia.gpus", "nvidia.gpm", "nvidia.permissions", "nvidia.clocks",
@@ -278,3 +282,87 @@ def test_storage_is_looked_for_where_files_would_be_written(tmp_path: Path) -> N
     missing = storage(tmp_path / "nowhere")
     assert missing.status == "warn"
     assert "cannot be written" in missing.detail
+
+
+@pytest.mark.parametrize(
+    ("driver", "extra"), [("12.4", "cuda12"), ("13.0", "cuda13"), ("14.1", "cuda13"), (None, "cuda12")]
+)
+def test_what_probes_need_is_named_for_this_driver(
+    monkeypatch: pytest.MonkeyPatch, driver: str | None, extra: str
+) -> None:
+    installed(monkeypatch)
+    for id_ in ("python.torch", "python.cupy"):
+        check = by_id(library_checks(driver))[id_]
+        assert "advisor probe needs it" in check.detail
+        assert check.fix == f"pip install 'gpu-advisor[{extra}]'"
+
+
+def test_looking_at_libraries_imports_none_of_them() -> None:
+    code = (
+        "import sys; from advisor.cli.checks.libraries import library_checks; library_checks('13.0'); "
+        "from advisor.cli.checks.ceilings import ceilings_check; "
+        "sys.exit(bool({'torch', 'cupy', 'numpy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+# --- ceilings ----------------------------------------------------------------------------------
+
+NO_CONFIG = {"ADVISOR_CONFIG": "/dev/null"}
+
+
+def probed(folder: Path, *cards: int, age_s: float = 2 * 86400.0, **changes: object) -> Store:
+    """A store in which these GPUs were probed under the driver that `seen` names."""
+    store = Store(folder / "ceilings")
+    for index in cards:
+        facts = reports.facts(index, key=device(index).key)
+        report = reports.full(device=facts, versions={"driver": "580.1"}, t_s=time.time() - age_s)
+        store.add(msgspec.structs.replace(report, **changes))
+    return store
+
+
+def ceilings(store: Store, *devices: DeviceLook, env: dict[str, str] | None = None) -> Check:
+    return ceilings_check(seen(*devices), store, NO_CONFIG if env is None else env)
+
+
+def test_ceilings_of_every_card(tmp_path: Path) -> None:
+    both = (DeviceLook(info=device(0)), DeviceLook(info=device(1)))
+    check = ceilings(probed(tmp_path, 0, 1), *both)
+    assert (check.id, check.status) == ("probes.ceilings", "ok")
+    assert check.detail == "GPU 0 measured 2 d ago; GPU 1 measured 2 d ago"
+
+
+def test_a_card_that_was_never_probed(tmp_path: Path) -> None:
+    both = (DeviceLook(info=device(0)), DeviceLook(info=device(1)))
+    check = ceilings(probed(tmp_path, 1), *both)
+    assert check.status == "warn"
+    assert check.detail == "GPU 0 never measured; GPU 1 measured 2 d ago"
+    assert "advisor probe" in check.fix
+
+
+def test_ceilings_from_before_a_driver_change(tmp_path: Path) -> None:
+    check = ceilings(probed(tmp_path, 0, versions={"driver": "570.9"}), DeviceLook(info=device(0)))
+    assert check.status == "warn"
+    assert "stale" in check.detail and "570.9" in check.detail and "580.1" in check.detail
+
+
+def test_a_store_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    store = probed(tmp_path, 0)
+    store.path(device(0).key).write_text("{}\n")
+    check = ceilings(store, DeviceLook(info=device(0)))
+    assert check.status == "warn"
+    assert "cannot be read" in check.detail
+    assert str(store.folder) in check.fix
+
+
+def test_ceilings_that_are_not_wanted(tmp_path: Path) -> None:
+    env = {**NO_CONFIG, "ADVISOR_USE_STORED_CEILINGS": "false"}
+    check = ceilings(probed(tmp_path, 0), DeviceLook(info=device(0)), env=env)
+    assert check.status == "skip"
+    assert "not used" in check.detail
+
+
+def test_ceilings_without_a_gpu(tmp_path: Path) -> None:
+    assert ceilings(Store(tmp_path)).status == "skip"
+    split_up = DeviceLook(info=device(0, mig_enabled=True))
+    assert ceilings(Store(tmp_path), split_up).status == "skip"

@@ -14,8 +14,10 @@ import msgspec
 
 from advisor.reports.json import decode
 from advisor.schema import json_schema
-from tests.advisor.cli.harness import ADVISOR, advisor, diagnosed, on_simulated
+from advisor.store import Store
+from tests.advisor.cli.harness import ADVISOR, advisor, diagnosed, on_simulated, without_driver
 from tests.conftest import NvmlStub
+from tests.probes import reports
 
 
 def wait_for_samples(calls: Path, samples: int = 11) -> None:
@@ -156,3 +158,45 @@ def _environ(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+def probed(env: dict[str, str], **changes: object) -> None:
+    """Store a probe run of the scenario's GPU 0 where this environment's advisor looks."""
+    listed = decode(advisor("diagnose", "--duration", "1500ms", "--json", env=env).stdout)
+    row, driver = listed.provenance.devices[0], listed.provenance.driver_version
+    facts = reports.facts(key=row.key, power_limit_w=row.power_limit_w, ecc_enabled=row.ecc_enabled)
+    report = reports.full(device=facts, versions={"driver": driver or ""}, t_s=time.time() - 7200.0)
+    Store(Path(env["ADVISOR_STATE_DIR"]) / "ceilings").add(msgspec.structs.replace(report, **changes))
+
+
+def test_measured_ceilings_are_used_carried_and_can_be_turned_off(
+    nvml_stub: NvmlStub, tmp_path: Path
+) -> None:
+    env = on_simulated(nvml_stub, "memory", tmp_path, ADVISOR_STATE_DIR=str(tmp_path / "state"))
+    probed(env)
+    row = decode(advisor("diagnose", "--duration", "2s", "--json", env=env).stdout).provenance.devices[0]
+    assert (row.ceilings_label, row.ceilings_stale) == ("measured", None)
+    assert row.ceilings_measured is not None
+    file = str(tmp_path / "x.jsonl")
+    assert advisor("record", file, "--duration", "2s", env=env).returncode == 0
+    elsewhere = without_driver(tmp_path)
+    again = decode(advisor("replay", file, "--json", env=elsewhere).stdout).provenance.devices[0]
+    assert (again.ceilings_label, again.ceilings_measured) == ("measured", row.ceilings_measured)
+    off = {**env, "ADVISOR_USE_STORED_CEILINGS": "no"}
+    plain = decode(advisor("diagnose", "--duration", "1500ms", "--json", env=off).stdout)
+    assert plain.provenance.devices[0].ceilings_label == "assumed"
+
+
+def test_a_damaged_store_is_a_warning_on_stderr(nvml_stub: NvmlStub, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    env = on_simulated(nvml_stub, "memory", tmp_path, ADVISOR_STATE_DIR=str(state))
+    probed(env, versions={"driver": "1.0"})
+    stale = advisor("diagnose", "--duration", "2s", "--format", "text", env=env).stdout
+    assert "measured under driver 1.0" in " ".join(stale.split())
+    for path in (state / "ceilings").iterdir():
+        path.write_bytes(b"\x1b[2J not JSON\n")
+    done = advisor("diagnose", "--duration", "1500ms", "--json", env=env)
+    assert done.returncode == 0
+    assert "warning: measured ceilings" in done.stderr
+    assert "cannot be read" in done.stderr
+    assert decode(done.stdout).provenance.devices[0].ceilings_label == "assumed"

@@ -52,11 +52,22 @@ def nasty() -> Diagnosis:
             driver_version=PIPES,
             redacted=("host name -> stable hash", "2 secrets in command lines", SCRIPT),
             unknown={"cuda": LINES},
-            devices=tuple(make_device_provenance(v, unknown={"gpm": MARKUP}) for v in verdicts),
+            devices=tuple(
+                make_device_provenance(v, unknown={"gpm": MARKUP}, **known)
+                for v, known in zip(verdicts, _CEILINGS, strict=True)
+            ),
         ),
     )
 
 
+_CEILINGS: tuple[dict[str, str], ...] = (
+    {"ceilings_label": "measured", "ceilings_measured": "2026-03-29T08:00:00+00:00"},
+    {"ceilings_measured": LINK, "ceilings_stale": SCRIPT},
+    {"ceilings_label": "measured", "ceilings_measured": ESCAPES, "ceilings_stale": LONG},
+    {},
+    {},
+    {"ceilings_label": MARKUP, "ceilings_stale": LINES},
+)
 _PRICES = (6.88, 6.88, 0.983, 0.983, 6.88, None)
 
 
