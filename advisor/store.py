@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import io
 import os
 import re
 import stat
@@ -60,9 +61,10 @@ class Store:
         path = self.path(report.device.key)
         try:
             self._make_folder()
-            with _locked(path) as file:
+            with _opened(path) as (file, is_locked):
                 _append(file, line)
-                self._trim(path, file, report.device.key)
+                if is_locked:
+                    self._trim(path, file, report.device.key)
         except OSError as error:
             raise _explain(path, error) from error
         return path
@@ -119,17 +121,12 @@ class Store:
     def _lines(self, path: Path) -> Iterator[bytes]:
         """Lines that are not empty, without their end. One that is too long comes as an empty one."""
         try:
-            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with io.BufferedReader(io.FileIO(path, opener=_without_waiting)) as file:
+                yield from _split(file)
         except FileNotFoundError:
             return
         except OSError as error:
             self._warn(f"{path} cannot be read: {error.strerror or error}")
-            return
-        with os.fdopen(handle, "rb") as file:
-            try:
-                yield from _split(file)
-            except OSError as error:
-                self._warn(f"{path} cannot be read: {error.strerror or error}")
 
     def _warn(self, text: str) -> None:
         if text not in self.warnings:
@@ -259,6 +256,11 @@ def _decoded(raw: bytes) -> ProbeReport | None:
         return None
 
 
+def _without_waiting(path: str, flags: int) -> int:
+    """Open what may be a pipe that nobody writes to."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def _split(file: IO[bytes]) -> Iterator[bytes]:
     size = os.fstat(file.fileno()).st_size
     if size > MAX_FILE_BYTES:
@@ -279,16 +281,19 @@ def _skip_line(file: IO[bytes]) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[IO[bytes]]:
-    """The file, open for appending, while nobody else of ours writes to it."""
+def _opened(path: Path) -> Iterator[tuple[IO[bytes], bool]]:
+    """The file, open for appending, and whether it is locked against others of ours meanwhile.
+
+    Where the file system has no locks, appending in one write must do.
+    """
     end_s = time.monotonic() + _LOCK_WAIT_S
     while True:
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
         with os.fdopen(handle, "r+b", buffering=0) as file:
             _require_plain(file)
-            _lock(file, end_s)
+            is_locked = _lock(file, end_s)
             if _is_still(path, file):
-                yield file
+                yield file, is_locked
                 return
 
 
@@ -297,19 +302,19 @@ def _require_plain(file: IO[bytes]) -> None:
         raise OSError(errno.EINVAL, "it is not a plain file")
 
 
-def _lock(file: IO[bytes], end_s: float) -> None:
-    """Wait for the lock. Where the file system has none, appending in one write must do."""
+def _lock(file: IO[bytes], end_s: float) -> bool:
+    """Wait for the lock; False where there are none."""
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > end_s:
                 raise OSError(errno.EBUSY, "another process holds its lock") from None
-            time.sleep(0.02)
+            time.sleep(0.01)
         except OSError:
-            return
+            return False
         else:
-            return
+            return True
 
 
 def _is_still(path: Path, file: IO[bytes]) -> bool:
