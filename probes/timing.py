@@ -126,7 +126,9 @@ class CudaTimer:
 
     def __init__(self, torch: Any) -> None:
         self._torch = torch
+        # The last call found to keep the device fed, and the last that waits for the device itself.
         self._fed: int | None = None
+        self._waits: int | None = None
 
     def windows(self, call: Call, calls: int, count: int) -> list[float]:
         """Seconds of each batch by the device's own clock.
@@ -134,9 +136,9 @@ class CudaTimer:
         A call that the device finishes faster than the host queues it is timed in rounds that fit the
         stream's queue, each behind a spin long enough for the host to queue it.
         """
-        if self._fed == id(call):
+        if id(call) in (self._fed, self._waits):
             taken = self._queued(call, calls, count, BLOCK_S)
-            if not taken.starved:
+            if taken.starved == (self._waits == id(call)):
                 return taken.batch_s
         return self._in_rounds(call, calls, count)
 
@@ -145,13 +147,15 @@ class CudaTimer:
         self._torch.cuda.synchronize()
 
     def _in_rounds(self, call: Call, calls: int, count: int) -> list[float]:
-        block_s, step = BLOCK_S, max(1, QUEUE_CALLS // calls)
-        taken = self._queued(call, calls, min(step, count), block_s)
+        step = max(1, QUEUE_CALLS // calls)
+        taken = self._queued(call, calls, min(step, count), BLOCK_S)
         if taken.starved:
-            block_s = min(LONGEST_BLOCK_S, max(BLOCK_S, 1.5 * taken.host_s))
-            taken = self._queued(call, calls, min(step, count), block_s)
-        self._fed = None if block_s > BLOCK_S or taken.starved else id(call)
-        if taken.starved or self._fed:
+            taken = self._queued(call, calls, min(step, count), _clamped(1.5 * taken.host_s))
+        device_s = sum(taken.batch_s)
+        self._fed = id(call) if taken.host_s < device_s and not taken.starved else None
+        self._waits = id(call) if taken.starved else None
+        block_s = _clamped(BLOCK_S + 1.2 * (taken.host_s - device_s))
+        if self._fed or self._waits:
             block_s, step = BLOCK_S, count
         batches = list(taken.batch_s)
         while len(batches) < count:
@@ -174,6 +178,10 @@ class CudaTimer:
         return _Queued([a.elapsed_time(b) / 1e3 for a, b in pairwise(events)], host_s, starved)
 
 
+def _clamped(block_s: float) -> float:
+    return min(LONGEST_BLOCK_S, max(BLOCK_S, block_s))
+
+
 def timed(timer: Timer, call: Call, policy: Policy) -> Windows:
     """Warm up, find how many calls fill a window, and time windows as the policy asks."""
     calls = calibrate(timer, call, policy)
@@ -185,12 +193,13 @@ def timed(timer: Timer, call: Call, policy: Policy) -> Windows:
 
 
 def _more(policy: Policy, batches: list[float], wall_s: float) -> int:
-    """How many windows are still to be timed, of which `batches` took `wall_s` on the wall clock."""
+    """How many windows to time next, where `batches` took `wall_s` on the wall clock. At most ten times as
+    many as were: what a few cost on the wall clock tells little of many."""
     one_s, done_s, done = max(quantile(batches, 0.5), 1e-9), sum(batches), len(batches)
     least = min(policy.windows - done, (LONG_FACTOR * policy.total_s - done_s) / one_s)
     by_wall = (WALL_FACTOR * policy.total_s - wall_s) / max(wall_s / done, 1e-9)
     full = min((policy.total_s - done_s) / one_s, by_wall, MOST_WINDOWS - done)
-    return int(max(least, full))
+    return int(min(max(least, full), 10 * done))
 
 
 def calibrate(timer: Timer, call: Call, policy: Policy) -> int:
