@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from probes.counting import Stream
+from probes.counting import STREAM_BUFFERS, Stream
 from probes.kernels import GRAIN_BYTES, RINGS, VARIANTS, Geometry, Kernels, Variant, load, source
 from probes.lab import UnsupportedError
 from probes.streams import Streams, ring_take, ring_tiles
@@ -55,6 +55,16 @@ def test_a_kernel_touches_every_element_once(
     take = streams.by_kernel(kernels, kind, variant)
     assert take.check() is None
     assert take.shape is not None and take.shape.endswith(f"x {variant.block}")
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v.label)
+def test_a_kernel_stays_within_its_buffer(torch: Any, kernels: Kernels, variant: Variant) -> None:
+    whole = [torch.zeros(GRAIN_BYTES // 2, dtype=torch.float32) for _ in range(3)]
+    half = whole[0].numel() // 2
+    part = Streams(torch, [w[:half] for w in whole], torch.Generator().manual_seed(0))
+    for kind in STREAM_BUFFERS:
+        assert part.by_kernel(kernels, kind, variant).check() is None
+    assert not any(bool(w[half:].any()) for w in whole)
 
 
 def test_the_timed_read_stores_nothing(kernels: Kernels, streams: Streams) -> None:
