@@ -24,7 +24,7 @@ from advisor.reports import probes as pages
 from advisor.reports.escape import markup_as_ascii
 from advisor.store import Store, StoreError
 from probes.derive import outliers
-from probes.events import Event, ProbeDone, Progress, Refused
+from probes.events import Event, ProbeDone, Progress
 from probes.record import DeviceFacts, Kind, Mode, Plan, ProbeReport, ProbeRun
 from probes.registry import PROBES, chosen
 
@@ -36,12 +36,14 @@ LOOK_S = 20.0
 MAX_SUSTAINED_S = 3600.0
 BAR_WIDTH = 20
 
+Before = dict[str, dict[str, pages.Earlier]]
+
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line asks for."""
 
     names: tuple[str, ...] = ()
-    device: str = "0"
+    device: str = ""
     quick: bool = False
     full: bool = False
     sustained_s: float | None = None
@@ -60,19 +62,17 @@ def measure(wanted: Wanted) -> ExitCode:
     devices = _devices(wanted.device)
     store = Store()
     reports: list[ProbeReport] = []
-    before: dict[str, dict[str, pages.Earlier]] = {}
-    narrator = Narrator(wanted)
+    before: Before = {}
     with _until_ctrl_c() as cancelled:
         for facts in devices:
-            if cancelled.is_set():
+            report = _measured(plan, facts, Narrator(wanted, facts, plan), cancelled)
+            before[report.device.key] = pages.earlier(store.history(report.device.key))
+            _keep(store, report, wanted.store)
+            reports.append(report)
+            if report.interrupted:
                 break
-            before[facts.key] = pages.earlier(store.history(facts.key))
-            narrator.begin(facts, plan)
-            reports.append(_measured(plan, facts, narrator, cancelled))
-            _keep(store, reports[-1], wanted.store)
-    narrator.end()
     tell(store.warnings)
-    return _told(reports, before, wanted, narrator, cancelled.is_set())
+    return _told(reports, before, wanted)
 
 
 def show_history(wanted: Wanted) -> ExitCode:
@@ -81,10 +81,9 @@ def show_history(wanted: Wanted) -> ExitCode:
     histories = [history for key in _stored_keys(wanted.device, store) if (history := store.history(key))]
     tell(store.warnings)
     if not histories:
-        raise CliError(
-            f"no probe run of {wanted.device!r} is stored in {store.folder}",
-            f"measure it: advisor probe --device {wanted.device}",
-        )
+        what = f" of {wanted.device!r}" if wanted.device else ""
+        fix = f"measure first: advisor probe{' --device ' if wanted.device else ''}{wanted.device}"
+        raise CliError(f"no probe run{what} is stored in {store.folder}", fix)
     run = ProbeRun(reports=tuple(report for history in histories for report in history))
     _deliver(run, wanted, lambda clean, style: [pages.history_page(h, style) for h in _by_device(clean)])
     return ExitCode.OK
@@ -106,22 +105,12 @@ def list_probes(wanted: Wanted) -> ExitCode:
 class Narrator:
     """Progress on stderr: a bar on a terminal, else a line a probe; nothing beside JSON in a pipe."""
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: Wanted, facts: DeviceFacts, plan: Plan) -> None:
         self._lines = not diagnostics.is_terminal() and wanted.delivery.shape != "json"
         self._bar = diagnostics.Progress()
         self._done: set[str] = set()
-        self._budgets: dict[str, float] = {}
-        self._name = ""
-        self._begin_s = 0.0
-        self.fixes: dict[str, str] = {}
-        self._key = ""
-
-    def begin(self, facts: DeviceFacts, plan: Plan) -> None:
-        """A device is next."""
         self._budgets = {p.name: p.budget_s for p in chosen(facts.kind, plan.names)}
-        self._done = set()
-        self._key = facts.key
-        self._name = "CPU" if facts.kind == "cpu" else f"GPU {facts.index}"
+        self._name = pages.place(facts, _raw())
         self._begin_s = time.monotonic()
 
     def __call__(self, event: Event) -> None:
@@ -132,8 +121,6 @@ class Narrator:
             self._done.add(event.probe)
             if self._lines:
                 note(f"{self._name} {event.probe}: {format_duration(max(event.wall_s, 0.001))}")
-        elif isinstance(event, Refused):
-            self.fixes[self._key] = event.fix
 
     def end(self) -> None:
         """Remove the bar."""
@@ -161,14 +148,23 @@ def _plan(wanted: Wanted) -> Plan:
     if wanted.sustained_s is not None and wanted.sustained_s > MAX_SUSTAINED_S:
         raise CliError("--sustained is longer than an hour", "give 1h or less")
     mode: Mode = "quick" if wanted.quick else "full" if wanted.full else "default"
-    kind: Kind = "cpu" if wanted.device == "cpu" else "cuda"
     try:
-        names = tuple(p.name for p in chosen(kind, wanted.names)) if wanted.names else ()
+        for kind in _kinds(wanted.device):
+            chosen(kind, wanted.names)
     except ValueError as error:
         raise CliError(str(error), "advisor probe --list") from error
     return Plan(
-        names=names, device=wanted.device, mode=mode, sustained_s=wanted.sustained_s, force=wanted.force
+        names=wanted.names,
+        device=wanted.device,
+        mode=mode,
+        sustained_s=wanted.sustained_s,
+        force=wanted.force,
     )
+
+
+def _kinds(device: str) -> set[Kind]:
+    """Kinds of the devices that are named, before anybody has looked for them."""
+    return {"cpu" if name.strip().lower() == "cpu" else "cuda" for name in device.split(",")}
 
 
 def _devices(wanted: str) -> list[DeviceFacts]:
@@ -177,16 +173,19 @@ def _devices(wanted: str) -> list[DeviceFacts]:
     try:
         return list_devices(wanted, os.environ, LOOK_S)
     except NoDeviceError as error:
-        fix = error.fix or "advisor doctor says what is missing; advisor probe --device cpu needs no GPU"
-        raise cannot_measure(str(error), fix) from error
+        raise cannot_measure(str(error), error.fix) from error
 
 
 def _measured(plan: Plan, facts: DeviceFacts, narrator: Narrator, cancelled: threading.Event) -> ProbeReport:
     from probes import suite
 
     plan = msgspec.structs.replace(plan, device="cpu" if facts.kind == "cpu" else facts.key)
-    report = suite.run_device(plan, facts, narrator, cancelled=cancelled.is_set)
-    return msgspec.structs.replace(report, advisor_version=__version__)
+    try:
+        return suite.run_device(
+            plan, facts, narrator, cancelled=cancelled.is_set, advisor_version=__version__
+        )
+    finally:
+        narrator.end()
 
 
 def has_figures(report: ProbeReport) -> bool:
@@ -203,40 +202,33 @@ def _keep(store: Store, report: ProbeReport, wanted: bool) -> None:
         warn(f"{error}; {error.fix}" if error.fix else str(error))
 
 
-def _told(
-    reports: Sequence[ProbeReport],
-    before: dict[str, dict[str, pages.Earlier]],
-    wanted: Wanted,
-    narrator: Narrator,
-    interrupted: bool,
-) -> ExitCode:
+def _told(reports: Sequence[ProbeReport], before: Before, wanted: Wanted) -> ExitCode:
     """Print, and say on stderr what a reader of stdout alone would miss."""
     measured = [report for report in reports if has_figures(report)]
     if not measured and wanted.delivery.shape == "text" and wanted.delivery.path is None:
-        raise _nothing(reports, narrator, interrupted)
+        raise _nothing(reports)
     run = ProbeRun(reports=tuple(reports), outliers=outliers(measured))
     _deliver(run, wanted, lambda clean, style: _pages(clean, before, style))
     if not measured:
-        return ExitCode(diagnostics.fail(_nothing(reports, narrator, interrupted)))
+        raise _nothing(reports)
     for report in reports:
         if report.refused is not None:
             warn(f"{pages.device_title(report, _raw())} was not measured: {report.refused}")
-    if interrupted:
+    if any(report.interrupted for report in reports):
         note("interrupted: this is what was measured so far")
         return ExitCode.INTERRUPTED
     return ExitCode.OK
 
 
-def _nothing(reports: Sequence[ProbeReport], narrator: Narrator, interrupted: bool) -> CliError:
-    if interrupted:
+def _nothing(reports: Sequence[ProbeReport]) -> CliError:
+    if any(report.interrupted for report in reports):
         return CliError("interrupted before anything was measured", code=ExitCode.INTERRUPTED)
-    said = []
+    said = ["nothing could be measured:"]
     for report in reports:
         first = next((m.reason for m in report.measurements if m.reason), None)
         why = report.refused or first or "no probe gave a figure"
         said.append(f"{pages.device_title(report, _raw())}: {why}")
-    fixes = [fix for report in reports if (fix := narrator.fixes.get(report.device.key))]
-    return cannot_measure("\n".join(said or ["no device was found"]), fixes[0] if fixes else "")
+    return cannot_measure("\n".join(said))
 
 
 def _raw() -> Style:
@@ -246,7 +238,7 @@ def _raw() -> Style:
     return TERMINAL
 
 
-def _pages(run: ProbeRun, before: dict[str, dict[str, pages.Earlier]], style: Style) -> list[pages.Page]:
+def _pages(run: ProbeRun, before: Before, style: Style) -> list[pages.Page]:
     return [pages.run_page(report, before.get(report.device.key, {}), style) for report in run.reports]
 
 
@@ -258,8 +250,9 @@ def _by_device(run: ProbeRun) -> list[list[ProbeReport]]:
 
 
 def _stored_keys(device: str, store: Store) -> tuple[str, ...]:
+    """An index needs the driver; what is stored is found without it."""
     stored = store.keys()
-    if device == "all":
+    if device in ("", "all"):
         return stored
     if device in stored:
         return (device,)

@@ -86,8 +86,10 @@ class _Pen:
         if page.facts:
             self.parts.append("\n")
         head = widest(name for name, _ in page.facts) + len(GAP)
+        before = ""
         for name, said in page.facts:
-            self.say(said, "2", first=name.ljust(head), indent=head)
+            self.say(said, "2", first=("" if name == before else name).ljust(head), indent=head)
+            before = name
 
     def say(self, text: str, code: str = "", *, first: str = "", indent: int = 0, before: str = "") -> None:
         """A paragraph, wrapped, with a hanging indent."""

@@ -16,7 +16,7 @@ from advisor.reports.figures import UNKNOWN, instant, percent, span
 from probes import plain
 from probes.derive import alike, is_ceiling
 from probes.metrics import METRICS
-from probes.record import Measurement, ProbeReport, ProbeRun, Unit
+from probes.record import DeviceFacts, Measurement, ProbeReport, ProbeRun, Unit
 from probes.registry import PROBES
 
 Align = Literal["left", "right"]
@@ -110,11 +110,14 @@ def history_page(reports: Sequence[ProbeReport], style: Style) -> Page:
 
 
 def device_title(report: ProbeReport, style: Style) -> str:
-    """ "GPU 0 NVIDIA H100 80GB HBM3 MIG 1g.10gb", or "CPU ..."."""
-    d = report.device
-    where = "CPU" if d.kind == "cpu" else "GPU" if d.index is None else f"GPU {d.index}"
-    mig = f" MIG {style.text(d.mig_profile, 60)}" if d.mig_profile else ""
-    return f"{where} {style.text(d.name)}{mig}"
+    """ "GPU 0 NVIDIA H100 80GB HBM3", or "CPU ..."."""
+    return f"{place(report.device, style)} {style.text(report.device.name)}"
+
+
+def place(device: DeviceFacts, style: Style) -> str:
+    """ "GPU 0", "GPU 0 MIG 1g.10gb", or "CPU"."""
+    where = "CPU" if device.kind == "cpu" else "GPU" if device.index is None else f"GPU {device.index}"
+    return f"{where} MIG {style.text(device.mig_profile, 60)}" if device.mig_profile else where
 
 
 def figure(value: float | None, unit: Unit) -> str:

@@ -11,10 +11,9 @@ from advisor.cli.options import DURATION, report_options
 @click.argument("names", nargs=-1, metavar="[NAMES]...")
 @click.option(
     "--device",
-    default="0",
-    show_default=True,
+    default="",
     metavar="WHICH",
-    help="A GPU's index, the UUID of a GPU or MIG instance, all, or cpu.",
+    help="Indices, UUIDs or MIG UUIDs, comma-separated; all; or cpu. Default: the first GPU CUDA would use.",
 )
 @click.option("--quick", is_flag=True, help="A quarter of the time: 15 s or less on an H100.")
 @click.option("--full", is_flag=True, help="Four times the time: more windows, longer sustained loads.")
