@@ -21,7 +21,6 @@ VECTOR_BYTES = 16
 # Every tile of every variant divides this, so that a buffer of a multiple of it has no remainder. It is also
 # the driver's large page.
 GRAIN_BYTES = 2 << 20
-OPTIONS = ("-std=c++14",)
 
 
 class Variant(msgspec.Struct, frozen=True):
@@ -117,7 +116,7 @@ class Kernels:
     def __init__(
         self, cupy: Any, variants: Sequence[Variant] = VARIANTS, rings: Sequence[Variant] = RINGS
     ) -> None:
-        self._module = cupy.RawModule(code=source(variants, rings), options=OPTIONS)
+        self._module = cupy.RawModule(code=source(variants, rings))
         self._device = cupy.cuda.Device()
 
     def compile(self) -> None:

@@ -142,7 +142,7 @@ def sweep(lab: Lab, chase: Chase, swept: dict[str, float]) -> None:
     least_s = 0.4 * lab.time_left_s()
     step = 4 if lab.plan.mode == "quick" else 1
     size = SMALLEST
-    while size <= min(LARGEST, chase.size) and lab.time_left_s() > least_s:
+    while size <= min(LARGEST, chase.size) and lab.time_left_s() >= least_s:
         prepare(lab, chase, size, "l1")
         call = chase.kernels.chase("l1", chase.state.data_ptr(), HOPS).call
         swept[label(size)] = quantile(lab.timer.windows(call, 1, SWEEP_WINDOWS), 0.5) / HOPS
