@@ -122,6 +122,8 @@ def compiled_add(torch: Any, x: Any) -> Call:
     def add(tensor: Any) -> Any:
         return tensor.add_(1)
 
+    if getattr(importlib.import_module("torch._dynamo.config"), "disable", False):
+        raise UnsupportedError("torch.compile is switched off in this environment")
     compiled = torch.compile(add, fullgraph=True)
     counters = importlib.import_module("torch._dynamo.utils").counters
     before = counters["stats"]["unique_graphs"]
@@ -129,7 +131,7 @@ def compiled_add(torch: Any, x: Any) -> Call:
         compiled(x)
     torch.cuda.synchronize()
     if counters["stats"]["unique_graphs"] == before:
-        raise UnsupportedError("torch.compile is switched off in this environment")
+        raise UnsupportedError("torch.compile did not compile a single operation here")
     return partial(compiled, x)
 
 
