@@ -171,7 +171,7 @@ def _conditions(
         dtype="float64",
         shape=f"{buffers.count} elements, {threads} thread{'' if threads == 1 else 's'}",
         buffer_bytes=buffers.bytes,
-        tried={method: work / quantile(windows.call_s, 0.5) for method, windows in taken.items()},
+        tried={method: quantile(values(metric, w, work), 0.5) for method, w in taken.items()},
         extra={"threads": float(threads)},
         missing={**missing, "of_spec": "no data sheet of this host's memory is known"},
     )
