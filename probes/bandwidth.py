@@ -27,6 +27,7 @@ from probes.timing import Call, Policy
 # Variants of one way by their names. Making one may compile it.
 Makers = Mapping[str, Callable[[], Take]]
 KINDS: tuple[Stream, ...] = get_args(Stream)
+_METRICS = (*(f"dram_{kind}" for kind in KINDS), "l2_read")
 # Shares of the L2 that the read of it sweeps over. An L2 in two partitions may hold everything twice.
 L2_SHARES = (1 / 8, 1 / 4)
 # A call of at least this length keeps the device's counters free of gaps between calls.
@@ -88,9 +89,6 @@ def bandwidth(lab: Lab) -> Iterator[Measurement]:
         yield from _kind(lab, bench, kind)
     lab.say("L2 read", len(KINDS) / len(_METRICS))
     yield from lab.attempt("l2_read", lambda: _l2(lab, bench))
-
-
-_METRICS = (*(f"dram_{kind}" for kind in KINDS), "l2_read")
 
 
 def _open(lab: Lab) -> Bench:
