@@ -22,7 +22,7 @@ from probes.timing import POLICIES, Call, Policy, Timer, Windows, timed
 STEADY_CV = 0.03
 CLOCK_DRIFT = 0.05
 # Budgets are for default mode.
-MODE_SCALE = {"quick": 0.25, "default": 1.0, "full": 4.0}
+MODE_SCALE = {"quick": 0.2, "default": 1.0, "full": 4.0}
 
 
 T = TypeVar("T")

@@ -19,7 +19,8 @@ Run = Callable[["Lab"], Iterator[Measurement]]
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
     """One probe: its name on the command line, the device it is for, and where its function is.
 
-    budget_s: what it may take in default mode on an H100-class node; quick is a quarter, full four times.
+    budget_s: what it may take in default mode on an H100-class node; quick is a fifth, full four times. All of
+    a GPU's together, with some 6 s to start, stay under a minute, and under 15 s in quick mode.
     """
 
     name: str
@@ -44,10 +45,10 @@ PROBES: tuple[Probe, ...] = (
         name="dispatch", kind="cuda", title="torch dispatch", target="probes.dispatch:dispatch", budget_s=2
     ),
     Probe(name="allocator", kind="cuda", title="allocator", target="probes.allocator:allocator", budget_s=2),
-    Probe(name="transfer", kind="cuda", title="transfers", target="probes.transfer:transfer", budget_s=6),
+    Probe(name="transfer", kind="cuda", title="transfers", target="probes.transfer:transfer", budget_s=5),
     Probe(name="latency", kind="cuda", title="latency", target="probes.latency:latency", budget_s=2),
-    Probe(name="bandwidth", kind="cuda", title="bandwidth", target="probes.bandwidth:bandwidth", budget_s=8),
-    Probe(name="tensor", kind="cuda", title="GEMM", target="probes.tensor:tensor", budget_s=26),
+    Probe(name="bandwidth", kind="cuda", title="bandwidth", target="probes.bandwidth:bandwidth", budget_s=7),
+    Probe(name="tensor", kind="cuda", title="GEMM", target="probes.tensor:tensor", budget_s=25),
     Probe(name="host", kind="cpu", title="host", target="probes.host:host", budget_s=2),
     Probe(name="cores", kind="cpu", title="core to core", target="probes.cores:cores", budget_s=3),
     Probe(name="membw", kind="cpu", title="memory", target="probes.membw:membw", budget_s=10),
