@@ -46,7 +46,14 @@ def local_and_remote(gpu_node: int | None, found: tuple[Node, ...]) -> tuple[Nod
     if near is None:
         return f"this process may not use NUMA node {gpu_node}, where the GPU is"
     others = [node for node in found if node is not near]
-    return near, max(others, key=lambda node: near.distances.get(node.index, 0))
+    far = max(others, key=lambda node: near.distances.get(node.index, 0))
+    try:
+        for node in (near, far):
+            with on_cpus(node.cpus):
+                pass
+    except OSError as error:
+        return f"the CPU affinity cannot be set here ({error.strerror})"
+    return near, far
 
 
 @contextlib.contextmanager

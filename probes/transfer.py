@@ -34,7 +34,7 @@ _SWEEP_TOTAL_BYTES = 1 << 30
 _SWEEP_REPEATS = 3
 COPIES = 20
 BOTH_COPIES = 16
-BOTH_WINDOWS = 5
+BOTH_LEAST, BOTH_WINDOWS = 3, 8
 PAGEABLE_WINDOWS = 8
 _BLOCKER_CYCLES = 10_000_000
 
@@ -216,10 +216,19 @@ class Transfer:
         down = partial(down_to.copy_, down_from, non_blocking=True)
         prepare(torch, up_from[:size], up_to[:size])
         prepare(torch, down_from, down_to)
-        ends, seen = self._lab.metered(lambda: [both_ways(torch, up, down) for _ in range(BOTH_WINDOWS + 1)])
+        ends, seen = self._lab.metered(lambda: self._both_windows(up, down))
         check(self._lab, up_to[:size])
         check(self._lab, down_to)
-        return self._both_record(ends[1:], size, seen)
+        return self._both_record(ends, size, seen)
+
+    def _both_windows(self, up: Call, down: Call) -> list[tuple[float, float]]:
+        """Seconds until each direction is done, after one to warm up; fewer windows where time is over."""
+        torch = self._lab.torch
+        both_ways(torch, up, down)
+        ends: list[tuple[float, float]] = []
+        while len(ends) < BOTH_LEAST or (len(ends) < BOTH_WINDOWS and self._lab.time_left_s() > 0):
+            ends.append(both_ways(torch, up, down))
+        return ends
 
     def _both_record(self, ends: list[tuple[float, float]], size: int, seen: Observed) -> Measurement:
         moved = size * BOTH_COPIES

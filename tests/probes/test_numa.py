@@ -66,7 +66,7 @@ def node(index: int, **distances: int) -> Node:
     return Node(index=index, cpus=frozenset({index}), distances=far)
 
 
-def test_the_farthest_node_is_the_remote_one() -> None:
+def test_the_farthest_node_is_the_remote_one(affinity: list[set[int]]) -> None:
     found = (node(0), node(1, n0=12, n1=10, n2=32), node(2))
     pair = local_and_remote(1, found)
     assert not isinstance(pair, str)
@@ -86,6 +86,15 @@ def test_why_there_is_no_pair(gpu_node: int | None, count: int, reason: str) -> 
     why = local_and_remote(gpu_node, tuple(node(i) for i in range(count)))
     assert isinstance(why, str)
     assert reason in why
+
+
+def test_an_affinity_that_cannot_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_pid: int, _cpus: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setaffinity", refused)
+    why = local_and_remote(0, (node(0), node(1)))
+    assert why == "the CPU affinity cannot be set here (Operation not permitted)"
 
 
 def test_affinity_is_restored_also_after_an_error(affinity: list[set[int]]) -> None:
