@@ -72,6 +72,8 @@ class Verdict(
     shares: SHARES key -> share of the window; sums to 1 within 1e-9.
     dram_roof_frac, pipe_roof_frac: busy-time means of the roof fractions; None when unknown.
     roofs: class -> mean of the larger roof fraction over that class's own busy time.
+    ceilings_label: how what the counters are compared with came about; "stale" for measurements that may no
+        longer hold.
     cause_confidence: how sure the cause is, given the class, where it was inferred (host causes).
     unknown_because: what is missing, when class_ is `unknown`; also reasons for a lower tier.
     """

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import cast, get_args
+
 from advisor.snapshot import DeviceView
-from advisor.tui import format as fmt
 from advisor.tui.ceilings import device_words
 from advisor.tui.devices import full_label
 from advisor.tui.glyphs import Glyphs
@@ -11,17 +12,20 @@ from advisor.tui.rows import Row, Span, left, right, wrap
 from advisor.tui.sections import COUNTER_WORDS, heading, stale_rows
 from advisor.tui.text import safe
 from advisor.tui.unallocated import is_unallocated
+from probes import plain
 from probes.ceilings import Ceiling, Ceilings, Reading
+from probes.record import Unit
 
 # Below this width a line has no room for where a figure comes from.
 SOURCE_WIDTH = 100
-NAME, FIGURE, SPREAD, LABEL = 38, 12, 15, 9
+NAME, FIGURE, SPREAD, LABEL = 38, 12, 8, 9
 
-# Ceilings that no single probe is called after.
+# Ceilings that rules read by a name of their own; where a probe gave one, it stands under its name as well.
 _TITLES: dict[str, str] = {
     "dram": "memory copy",
     "fp8": "fp8 GEMM",
     "fp4": "fp4 GEMM",
+    "fp64": "fp64, plain pipe",
     "fp64_tensor": "fp64 GEMM, tensor cores",
     "pcie": "PCIe copy, one direction",
     "nvlink": "NVLink, one direction",
@@ -43,7 +47,7 @@ def probe_rows(view: DeviceView | None, width: int, glyphs: Glyphs, *, live: boo
     rows += stale_rows(view, width)
     if view.ceilings is not None:
         rows += [(), heading("ceilings", width, glyphs, _spread_words(view.ceilings))]
-        rows += [_ceiling_row(ceiling, view.ceilings, width) for ceiling in view.ceilings.ceilings]
+        rows += [_ceiling_row(ceiling, view.ceilings, width) for ceiling in _once(view.ceilings)]
         rows += [(), heading("live counters at the ceiling", width, glyphs, "what a full bar stands for")]
         rows += [_reading_row(reading, view.ceilings, width) for reading in view.ceilings.readings]
     else:
@@ -62,19 +66,31 @@ def _model(ceilings: Ceilings | None) -> Row:
 
 
 def _spread_words(ceilings: Ceilings) -> str:
-    return "p10 to p90 beside it" if any(c.p10 is not None for c in ceilings.ceilings) else ""
+    return "± half of p10 to p90" if any(map(_spread, ceilings.ceilings)) else ""
+
+
+def _once(ceilings: Ceilings) -> list[Ceiling]:
+    """Every ceiling; one that has two names under the one of its probe."""
+    probed = {(c.value, c.source) for c in ceilings.ceilings if c.metric not in _TITLES}
+    return [c for c in ceilings.ceilings if c.metric not in _TITLES or (c.value, c.source) not in probed]
 
 
 def _ceiling_row(ceiling: Ceiling, ceilings: Ceilings, width: int) -> Row:
     figure = right(quantity(ceiling.value, ceiling.unit), FIGURE)
-    low, high = quantity(ceiling.p10, ceiling.unit), quantity(ceiling.p90, ceiling.unit)
-    spread = "" if ceiling.p10 is None else f"{low.split(' ')[0]} to {high.split(' ')[0]}"
-    name = safe(_TITLES.get(ceiling.metric) or _probe_title(ceiling.metric))
-    return _row(name, figure, spread, _label(ceiling.label, ceilings), ceiling.source, width)
+    name = safe(_TITLES.get(ceiling.metric) or plain.title(ceiling.metric))
+    return _row(name, figure, _spread(ceiling), _label(ceiling.label, ceilings), ceiling.source, width)
+
+
+def _spread(ceiling: Ceiling) -> str:
+    """Half of what lies between the 10th and the 90th percentile, of the value."""
+    if ceiling.p10 is None or ceiling.p90 is None or ceiling.value <= 0.0:
+        return ""
+    return f"± {plain.percent((ceiling.p90 - ceiling.p10) / 2 / ceiling.value)}"
 
 
 def _reading_row(reading: Reading, ceilings: Ceilings, width: int) -> Row:
-    name = safe(COUNTER_WORDS.get(reading.counter, reading.counter))
+    words = COUNTER_WORDS.get(reading.counter)
+    name = safe(f"{words} ({reading.counter})" if words else reading.counter)
     figure = right(f"{reading.frac:.2f}", FIGURE)
     return _row(name, figure, "", _label(reading.label, ceilings), reading.source, width)
 
@@ -90,34 +106,11 @@ def _label(label: str, ceilings: Ceilings) -> str:
     return "stale" if label == "measured" and ceilings.stale else label
 
 
-def _probe_title(metric: str) -> str:
-    from probes.metrics import METRICS
-
-    return METRICS[metric].title if metric in METRICS else metric
-
-
-def quantity(value: float | None, unit: str) -> str:
-    """A ceiling's value in the unit people use: "2.98 TB/s", "794 TFLOP/s", "2.41 µs"."""
-    if value is None:
-        return fmt.NONE
-    suffix, scales = _SCALES.get(unit, (unit, ((1.0, ""),)))
-    scale, prefix = next((s for s in scales if abs(value) >= s[0]), scales[-1])
-    digits = value / scale
-    shown = f"{digits:.0f}" if abs(digits) >= 100 else f"{digits:.3g}"
-    return f"{shown} {prefix}{suffix}".rstrip()
-
-
-_LARGE = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
-_SCALES: dict[str, tuple[str, tuple[tuple[float, str], ...]]] = {
-    "bytes_s": ("B/s", _LARGE),
-    "flop_s": ("FLOP/s", _LARGE),
-    "op_s": ("OP/s", _LARGE),
-    "s": ("s", ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))),
-    "frac": ("", ((1.0, ""),)),
-    "count": ("", ((1.0, ""),)),
-    "w": ("W", ((1.0, ""),)),
-    "mhz": ("MHz", ((1.0, ""),)),
-}
+def quantity(value: float, unit: str) -> str:
+    """A ceiling's value as `advisor probe` prints it: "2.98 TB/s", "794 TFLOP/s", "2.41 µs"."""
+    if unit in get_args(Unit):
+        return plain.figure(value, cast("Unit", unit))
+    return f"{value:g} {safe(unit)}"
 
 
 def _how_rows(view: DeviceView, width: int, glyphs: Glyphs, live: bool) -> list[Row]:
