@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 
@@ -49,12 +50,21 @@ def _answer(process: subprocess.Popen[bytes], timeout_s: float) -> Listed:
     except subprocess.TimeoutExpired:
         return Listed(error=f"the NVIDIA driver does not answer (waited {timeout_s:g} s)", fix=HANGS_FIX)
     finally:
-        if process.poll() is None:
-            process.kill()
+        _let_go(process)
     try:
         return msgspec.json.decode(out, type=Listed)
     except msgspec.MsgspecError:
         return _unanswered(process.returncode, said)
+
+
+def _let_go(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(1.0)
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
 
 
 def _unanswered(code: int, said: bytes) -> Listed:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from probes.busy import Use, look
 from probes.cuda_start import CannotStartError, library_versions, open_cuda
 from probes.events import Event, ProbeDone, Progress, Refused, Result, Started
 from probes.job import DEVICE_LOST, PARENT_GONE, Job
@@ -73,12 +74,16 @@ class Speaker:
 
     def progress(self, probe: str, text: str, frac: float) -> None:
         """How far a probe is; the first word of each names the one that now runs."""
-        plain = text.encode(errors="replace").decode()[:_TEXT_MAX]
-        self.say(Progress(probe=probe, text=plain, frac=min(1.0, max(0.0, frac))))
+        self.say(Progress(probe=probe, text=_unicode(text)[:_TEXT_MAX], frac=min(1.0, max(0.0, frac))))
 
     def result(self, measurement: Measurement) -> None:
         """One record; what cannot be written as such becomes one that says so."""
         self.say(Result(measurement=_writable(measurement)))
+
+
+def _unicode(text: str) -> str:
+    """Text without lone surrogates, which JSON cannot carry."""
+    return text.encode(errors="replace").decode()
 
 
 def _writable(m: Measurement) -> Measurement:
@@ -108,15 +113,15 @@ def _open(job: Job) -> Ready:
         return Ready(facts=job.facts, versions=library_versions())
     # A UUID names one GPU or MIG instance whatever order CUDA counts in; read when CUDA starts.
     os.environ["CUDA_VISIBLE_DEVICES"] = job.facts.key
-    driver, contended = _look(job)
-    facts, cuda = open_cuda(job.facts, driver.get("cuda_driver"))
+    driver, use = _look(job)
+    told = msgspec.structs.replace(job.facts, missing={**job.facts.missing, **use.missing})
+    facts, cuda = open_cuda(told, driver.get("cuda_driver"))
     known = {name: version for name, version in driver.items() if name == "driver"}
-    return Ready(facts=facts, versions={**library_versions(), **known, **cuda}, contended=contended)
+    return Ready(facts=facts, versions={**library_versions(), **known, **cuda}, contended=use.busy)
 
 
-def _look(job: Job) -> tuple[dict[str, str], str | None]:
+def _look(job: Job) -> tuple[dict[str, str], Use]:
     """The driver's versions, and who else uses the device. Raises CannotStartError unless it is free."""
-    from probes import busy
     from probes.nvml import CannotProbeError, Nvml, list_devices
 
     try:
@@ -125,15 +130,14 @@ def _look(job: Job) -> tuple[dict[str, str], str | None]:
     except CannotProbeError as error:
         raise CannotStartError(str(error), error.fix) from error
     except ImportError as error:
-        raise CannotStartError(
-            f"pynvml cannot be imported: {first_line(error)}", "Install nvidia-ml-py."
-        ) from error
-    contended = job.contended if job.resumed else busy.look(nvml, device).busy
+        why = f"pynvml cannot be imported: {first_line(error)}"
+        raise CannotStartError(why, "Install nvidia-ml-py.") from error
+    use = Use(busy=job.contended) if job.resumed else look(nvml, device)
     versions = nvml.versions()
     nvml.close()
-    if contended is not None and not job.plan.force:
-        raise CannotStartError(f"the device is busy: {contended}", _WAIT)
-    return versions, contended
+    if use.busy is not None and not job.plan.force:
+        raise CannotStartError(f"the device is busy: {use.busy}", _WAIT)
+    return versions, Use(busy=use.busy, missing={f"busy.{what}": why for what, why in use.missing.items()})
 
 
 def _measure(job: Job, ready: Ready, out: Speaker) -> int:
@@ -193,8 +197,8 @@ def _started(probe: Probe, lab: Lab) -> Iterator[Measurement]:
 
 def _why(error: Exception, *, lost: bool) -> str:
     if isinstance(error, MemoryError):
-        return f"out of host memory (MemoryError: {first_line(error)})"
-    said = f"{type(error).__name__}: {first_line(error)}"
+        return _unicode(f"out of host memory (MemoryError: {first_line(error)})")
+    said = _unicode(f"{type(error).__name__}: {first_line(error)}")
     return f"the device was lost to the worker: {said}" if lost else said
 
 
