@@ -51,7 +51,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Ceiling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One measured or assumed limit of a card, such as DRAM copy bandwidth or dense bf16 throughput.
 
-    value is in `unit` (`bytes_s`, `flop_s`, `w`, `mhz`). p10, p90 and cv exist only when measured.
+    value is in `unit` (`bytes_s`, `flop_s`, `op_s`, `s`, `frac`). p10, p90 and cv exist only when measured;
+    they are of the windows, while value is what is held, where that was measured.
     """
 
     metric: str
@@ -68,9 +69,10 @@ class Ceilings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Everything known of one card's limits.
 
     model: the row of the spec table (or the probed card) these hold for, e.g. "H100 SXM5 80GB".
-    sm_mhz: SM clock during the probe, or the data sheet's boost clock when assumed. measured_s: Unix time of
-    the probe, None when assumed. stale: why measured figures may no longer hold (another driver, another
-    power limit, ...), else None.
+    sm_mhz: SM clock and power_w: power of the probe's GEMM once clocks had settled (None where none was
+    held), or the data sheet's boost clock and power when assumed. measured_s: Unix time of the probe, or of
+    its oldest figure; None when assumed. stale: why measured figures may no longer hold (another driver,
+    another power limit, ...), else None.
     """
 
     model: str

@@ -72,6 +72,10 @@ def test_help_imports_no_measuring(tmp_path: Path) -> None:
         (("explain", "HOST001"), 0),
         (("config", "print"), 0),
         (("schema",), 0),
+        (("schema", "probe"), 0),
+        (("probe",), 3),
+        (("probe", "--list"), 0),
+        (("probe", "host", "--device", "cpu", "--quick"), 0),
     ],
 )
 def test_without_a_driver_no_command_imports_the_screens_or_cuda(

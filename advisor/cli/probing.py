@@ -67,7 +67,7 @@ def measure(wanted: Wanted) -> ExitCode:
         for facts in devices:
             report = _measured(plan, facts, Narrator(wanted, facts, plan), cancelled)
             before[report.device.key] = pages.earlier(store.history(report.device.key))
-            _keep(store, report, wanted.store)
+            _keep(store, report, wanted)
             reports.append(report)
             if report.interrupted:
                 break
@@ -85,7 +85,12 @@ def show_history(wanted: Wanted) -> ExitCode:
         fix = f"measure first: advisor probe{' --device ' if wanted.device else ''}{wanted.device}"
         raise CliError(f"no probe run{what} is stored in {store.folder}", fix)
     run = ProbeRun(reports=tuple(report for history in histories for report in history))
-    _deliver(run, wanted, lambda clean, style: [pages.history_page(h, style) for h in _by_device(clean)])
+    now_s = time.time()
+
+    def made(clean: ProbeRun, style: Style) -> list[pages.Page]:
+        return [pages.history_page(history, style, now_s) for history in _by_device(clean)]
+
+    _deliver(run, wanted, made)
     return ExitCode.OK
 
 
@@ -193,11 +198,13 @@ def has_figures(report: ProbeReport) -> bool:
     return any(m.value is not None for m in report.measurements)
 
 
-def _keep(store: Store, report: ProbeReport, wanted: bool) -> None:
-    if not wanted or not has_figures(report):
+def _keep(store: Store, report: ProbeReport, wanted: Wanted) -> None:
+    if not wanted.store or not has_figures(report):
         return
     try:
-        store.add(report)
+        path = store.add(report)
+        if wanted.delivery.shape != "json":
+            note(f"stored in {path}")
     except StoreError as error:
         warn(f"{error}; {error.fix}" if error.fix else str(error))
 

@@ -14,7 +14,7 @@ import msgspec
 from advisor.reports.common import SENTENCE, Style
 from advisor.reports.figures import UNKNOWN, instant, percent, span
 from probes import plain
-from probes.derive import alike, is_ceiling
+from probes.derive import alike, is_ceiling, stale
 from probes.metrics import METRICS
 from probes.record import DeviceFacts, Measurement, ProbeReport, ProbeRun, Unit
 from probes.registry import PROBES
@@ -97,21 +97,32 @@ def run_page(report: ProbeReport, before: Mapping[str, Earlier], style: Style) -
     )
 
 
-def history_page(reports: Sequence[ProbeReport], style: Style) -> Page:
-    """Stored runs of one device, oldest first, and how each figure moved."""
-    newest = reports[-1]
-    count = len(reports)
-    more = f", the newest {SHOWN_RUNS} shown" if count > SHOWN_RUNS else ""
+def history_page(reports: Sequence[ProbeReport], style: Style, now_s: float | None = None) -> Page:
+    """Stored runs of one device, oldest first, and how each figure moved. now_s: Unix time, for their age."""
+    newest, count = reports[-1], len(reports)
+    said = f"{count} stored run{'s' * (count != 1)}"
+    if now_s is not None and now_s >= newest.t_s:
+        said += f", the newest {_age(now_s - newest.t_s)} ago"
+    said += f", {SHOWN_RUNS} shown" if count > SHOWN_RUNS else ""
+    why = stale(newest, mig_profile=newest.device.mig_profile, now_s=now_s)
     return Page(
         title=device_title(newest, style),
-        said=f"{count} stored run{'s' * (count != 1)}{more}",
+        said=said,
+        labels=(f"STALE: {style.text(why)}.",) if why else (),
         tables=(_runs(reports[-SHOWN_RUNS:], style), _moves(reports, style)),
     )
 
 
+def _age(seconds: float) -> str:
+    return span(seconds) if seconds < 2 * 86400 else f"{seconds / 86400:.0f} days"
+
+
 def device_title(report: ProbeReport, style: Style) -> str:
     """ "GPU 0 NVIDIA H100 80GB HBM3", or "CPU ..."."""
-    return f"{place(report.device, style)} {style.text(report.device.name)}"
+    d = report.device
+    is_named = d.mig_profile is not None and d.mig_profile in d.name
+    where = place(msgspec.structs.replace(d, mig_profile=None) if is_named else d, style)
+    return f"{where} {style.text(d.name)}"
 
 
 def place(device: DeviceFacts, style: Style) -> str:

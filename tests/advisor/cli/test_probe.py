@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -24,6 +25,7 @@ from advisor.store import Store, StoreError
 from probes import devices, suite
 from probes.events import ProbeDone, Progress, Refused
 from probes.record import DeviceFacts, Plan, ProbeReport, ProbeRun
+from probes.registry import chosen
 from tests.advisor.cli.harness import ADVISOR, advisor, clean_env, on_simulated, without_driver
 from tests.conftest import NvmlStub
 from tests.probes.reports import DAY_S, T0_S, facts, full, key, report, take
@@ -96,7 +98,7 @@ def test_a_run_is_printed_and_stored(fake: FakeSuite, capsys: pytest.CaptureFixt
     said = capsys.readouterr()
     assert "dram_copy           3.00 TB/s" in said.out
     assert max(map(len, said.out.splitlines())) <= 80
-    assert said.err == "advisor: GPU 0 bandwidth: 7.9s\n"
+    assert said.err == f"advisor: GPU 0 bandwidth: 7.9s\nadvisor: stored in {Store().path(key(0))}\n"
     (stored,) = Store().history(key(0))
     assert stored.advisor_version == __version__
     assert fake.plans == [Plan(device=key(0))]
@@ -288,8 +290,8 @@ def test_history_needs_no_driver(fake: FakeSuite, capsys: pytest.CaptureFixture[
     Store().add(full(device=facts(1)))
     assert run_cli(["probe", "--history"]) == 0
     text = capsys.readouterr().out
-    assert "3 stored runs" in text
-    assert "1 stored run\n" in text
+    assert "3 stored runs, the newest " in text
+    assert "1 stored run, the newest" in text
     assert "+1.0 %" in text
     assert run_cli(["probe", "--history", "--device", key(1), "--json"]) == 0
     assert [r.device.index for r in document(capsys.readouterr().out).reports] == [1]
@@ -323,12 +325,12 @@ def test_the_bar_fits_and_obeys_nobody(
     monkeypatch.setattr(diagnostics, "is_terminal", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", columns)
-    assert run_cli(["probe"]) == 0
+    assert run_cli(["probe", "--no-store"]) == 0
     drawn = [line for line in capsys.readouterr().err.split("\r") if line.strip()]
-    assert drawn[0].startswith("GPU 0 ██░░░")
+    assert re.match(r"GPU 0 █+░+ +\d+ % ", drawn[0])
     assert len(drawn[0]) < int(columns)
     assert "\x1b[31m" not in drawn[0]
-    assert drawn[-1] == drawn[0], "the bar is removed and no line follows"
+    assert "advisor: GPU 0 bandwidth" not in "".join(drawn), "a bar needs no lines beside it"
 
 
 def test_progress_counts_probes_by_their_budget(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,7 +345,10 @@ def test_progress_counts_probes_by_their_budget(monkeypatch: pytest.MonkeyPatch)
         Progress(probe="stranger", text="d", frac=1.0),
     ):
         narrator(event)
-    assert [line.split("%")[0].split()[-1] for line in shown] == ["10", "20", "100", "20"]
+    latency, bandwidth = (p.budget_s for p in chosen("cuda", ("latency", "bandwidth")))
+    first = latency / (latency + bandwidth) * 100
+    expected = [f"{percent:.0f}" for percent in (first / 2, first, 100, first)]
+    assert [line.split("%")[0].split()[-1] for line in shown] == expected
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,7 @@ def test_a_run(width: int) -> None:
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_history(width: int) -> None:
-    page = history_page([*EARLIER, full()], TERMINAL)
+    page = history_page([*EARLIER, full()], TERMINAL, now_s=T0_S + 5 * DAY_S)
     hold(f"probe-history.{width}.txt", as_text([page], [], width=width, color=False))
 
 
@@ -104,6 +104,23 @@ def test_invalid_figures_say_why_and_contended_ones_are_marked() -> None:
     assert text.count("unsupported") == 1
     alone = drawn(report(take("bf16", 1.0, label="contended"), contended="in use"))
     assert re.search(r"bf16 .*\n    contended\n", alone)
+
+
+def test_an_old_history_is_marked_stale() -> None:
+    page = history_page([full()], TERMINAL, now_s=T0_S + 400 * DAY_S)
+    assert page.labels == ("STALE: measured 400 days ago.",)
+    assert (
+        history_page([full(method_version=99)], TERMINAL).labels[0].startswith("STALE: measured by method 99")
+    )
+    sliced = full(device=facts(mig_profile="1g.10gb"))
+    assert history_page([sliced], TERMINAL, now_s=T0_S + 3600).labels == ()
+
+
+def test_an_instance_is_named_once() -> None:
+    named = full(device=facts(name="NVIDIA H100 80GB HBM3 MIG 1g.10gb", mig_profile="1g.10gb"))
+    plain = full(device=facts(mig_profile="1g.10gb"))
+    assert drawn(named).startswith("GPU 0 NVIDIA H100 80GB HBM3 MIG 1g.10gb\n")
+    assert drawn(plain).startswith("GPU 0 MIG 1g.10gb NVIDIA H100 80GB HBM3\n")
 
 
 def test_a_refused_device_says_so() -> None:
