@@ -51,7 +51,8 @@ def _flags(torch: Any, fp32: Fp32, fp16_accumulation: bool) -> list[_Flag]:
     flags = _fp32_flags(torch, fp32) if version(torch) >= _NEW_API else [_legacy_fp32(torch, fp32)]
     if hasattr(torch.backends.cuda.matmul, "allow_fp16_accumulation"):
         flags.append(_attribute(torch.backends.cuda.matmul, "allow_fp16_accumulation", fp16_accumulation))
-    return [*flags, _deterministic(torch)]
+    # Setting it loads torch's compiler, so it is left alone where it is off already, as it nearly always is.
+    return [*flags, _deterministic(torch)] if torch.are_deterministic_algorithms_enabled() else flags
 
 
 def _fp32_flags(torch: Any, fp32: Fp32) -> list[_Flag]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from probes import cgroups, hostfiles
 from probes.flags import cpu_threads, gemm_flags
 from probes.lab import Lab
 from probes.matmul import Shape, choose, measured, rate
@@ -23,7 +22,7 @@ _MAY_LACK = Needs(rare=True)
 _MM = "torch.mm(a, b.t(), out=c) on the CPU"
 CPU_PRECISIONS: tuple[Precision, ...] = (
     Precision(
-        metric="cpu_fp32", a="float32", b="float32", out="float32", call=mm, method=_MM, tolerance=5e-6
+        metric="cpu_fp32", a="float32", b="float32", out="float32", call=mm, method=_MM, tolerance=3e-5
     ),
     Precision(
         metric="cpu_bf16",
@@ -61,13 +60,11 @@ CPU_PRECISIONS: tuple[Precision, ...] = (
 )
 
 START = (Shape(512, 512, 512), Shape(256, 256, 256))
-EDGES = (768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288)
-# How many of the largest sizes that are fast enough are tried.
-TRIED = 3
+# Upwards, until a call takes too long: how fast many cores are shows in large products only.
+SHAPES = tuple(Shape(edge, edge, edge) for edge in (768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288))
 # Longest call in default mode: twenty windows of it are a second.
 LIMIT_S = 0.05
 _THREADS_SHAPE = Shape(768, 768, 768)
-_SMT = Path("/sys/devices/system/cpu/smt/active")
 # Instruction sets that GEMMs use, by torch's name of the question and in words.
 _FEATURES = {
     "_is_avx512_supported": "avx512",
@@ -95,26 +92,21 @@ def take(lab: Lab, precision: Precision, threads: int, tried: dict[int, float]) 
     """All there is to say of one dtype."""
     limit_s = LIMIT_S * lab.scale
     with cpu_threads(lab.torch, threads), gemm_flags(lab.torch):
-        choice = choose(lab, precision, START, partial(sizes, limit_s), limit_s)
+        choice = choose(lab, precision, START, SHAPES, limit_s)
         found, _, _ = measured(lab, precision, choice)
     return _told(lab, found, threads, tried)
-
-
-def sizes(limit_s: float, flop_s: float) -> tuple[Shape, ...]:
-    """The largest cubes whose product takes no longer than `limit_s` at that rate."""
-    cubes = (Shape(edge, edge, edge) for edge in EDGES)
-    return tuple(s for s in cubes if s.flops / flop_s <= limit_s)[-TRIED:]
 
 
 def best_threads(lab: Lab, precision: Precision) -> tuple[int, dict[int, float]]:
     """The thread count that is fastest, and FLOP/s of each that was tried.
 
-    All cores that may be used, and with two hardware threads a core, half of them: the second threads of
-    cores whose vector units are full only add waiting.
+    One for every hardware thread that may be used, and one for every core: second threads of cores whose
+    vector units are full only add waiting. A CPU quota allows no more than its whole cores.
     """
-    allowed = len(os.sched_getaffinity(0))
-    cores = min(lab.facts.cores or allowed, allowed)
-    counts = {cores, max(1, cores // 2)} if _two_threads_a_core() else {cores}
+    allowed = hostfiles.allowed_cores()
+    quota = cgroups.cpu_quota().cores
+    most = len(allowed) if quota is None else max(1, min(len(allowed), int(quota)))
+    counts = {most, min(most, len(hostfiles.one_per_core(allowed)))}
     tried: dict[int, float] = {}
     for count in sorted(counts, reverse=True):
         with cpu_threads(lab.torch, count), gemm_flags(lab.torch):
@@ -143,10 +135,3 @@ def _told(lab: Lab, found: Measurement, threads: int, tried: dict[int, float]) -
         missing={**conditions.missing, "of_spec": "no data sheet of this CPU is known"},
     )
     return msgspec.structs.replace(found, conditions=conditions)
-
-
-def _two_threads_a_core() -> bool:
-    try:
-        return _SMT.read_text().strip() == "1"
-    except OSError:
-        return False

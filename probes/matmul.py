@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -38,10 +38,6 @@ class Shape(NamedTuple):
     def flops(self) -> int:
         """Operations of one product."""
         return gemm_flops(self.m, self.n, self.k)
-
-
-# What to try, given the FLOP/s of a first shape.
-Candidates = Callable[[float], Sequence["Shape"]]
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,20 +80,19 @@ def look(timer: Timer, call: Call) -> float:
 
 
 def choose(
-    lab: Lab, precision: Precision, start: Sequence[Shape], shapes: Candidates, limit_s: float
+    lab: Lab, precision: Precision, start: Sequence[Shape], shapes: Sequence[Shape], limit_s: float
 ) -> Choice:
     """Try shapes one by one and keep the fastest.
 
-    The first of `start` that memory allows sets the scale: of the `shapes` for its rate, those come next
-    that fit in memory and would take no more than `limit_s` a call, for as long as the probe's budget lasts.
+    First the one of `start` that memory allows; then of `shapes` those that fit in memory and would take no
+    more than `limit_s` a call at the best rate so far, for as long as the probe's budget lasts.
     Raises UnsupportedError where a rare precision does not run at all, else what the first shape raised.
     """
     missing: dict[str, str] = {}
-    first = _first(lab, precision, start, missing)
-    tried = {str(first): _first_rate(lab, precision, first)}
-    found = {first: tried[str(first)]}
-    for shape in shapes(found[first]):
-        if why := _left_out(lab, precision, shape, found[first], limit_s):
+    first, flop_s = _first(lab, precision, start, missing)
+    found, tried = {first: flop_s}, {str(first): flop_s}
+    for shape in shapes:
+        if why := _left_out(lab, precision, shape, max(found.values()), limit_s):
             missing[str(shape)] = why
             continue
         try:
@@ -156,13 +151,22 @@ def flaw(precision: Precision, error: float) -> str | None:
     return None
 
 
-def _first(lab: Lab, precision: Precision, start: Sequence[Shape], missing: dict[str, str]) -> Shape:
-    free = lab.free_bytes()
+def _first(
+    lab: Lab, precision: Precision, start: Sequence[Shape], missing: dict[str, str]
+) -> tuple[Shape, float]:
+    """The first shape that runs, and its rate. Raises MemoryError where memory allows none."""
     for shape in start:
-        if fits(precision, shape, free):
-            return shape
-        missing[str(shape)] = _too_large(precision, shape, free)
-    raise MemoryError(f"not even {start[-1]} fits: {_too_large(precision, start[-1], free)}")
+        free = lab.free_bytes()
+        if not fits(precision, shape, free):
+            missing[str(shape)] = _too_large(precision, shape, free)
+            continue
+        try:
+            return shape, _first_rate(lab, precision, shape)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            missing[str(shape)] = first_line(error)
+    raise MemoryError(f"not even {start[-1]} fits: {missing[str(start[-1])]}")
 
 
 def _first_rate(lab: Lab, precision: Precision, shape: Shape) -> float:
@@ -206,4 +210,5 @@ def _too_large(precision: Precision, shape: Shape, free_bytes: int) -> str:
 
 
 def _stride(matrix: Any) -> int:
-    return max(1, int(matrix.shape[0]) // CHECKED)
+    """Odd, so that the places within a kernel's tile differ."""
+    return int(matrix.shape[0]) // CHECKED | 1

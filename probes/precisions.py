@@ -55,7 +55,10 @@ class Precision(msgspec.Struct, frozen=True, kw_only=True):
     """One precision. a, b, out: torch's names of the dtypes.
 
     tolerance: largest error of an element that is right, over the largest element; coarser_than: an error
-    below it says that a finer arithmetic ran instead.
+    below it says that a finer arithmetic ran instead. Both lie far from what is right: with rounding
+    taken as a random walk, at the longest K fp32 is off by a few 1e-6 and tf32 by a few 1e-4; bf16 rounds its
+    result by 2e-3; fast fp8 accumulation keeps 14 bits and was seen 2 % off (DeepSeek-V3 report). A wrong
+    product is off by about one.
     """
 
     metric: str
@@ -158,7 +161,7 @@ PRECISIONS: tuple[Precision, ...] = (
         out="bfloat16",
         call=scaled_mm_fast,
         method=f"{_SCALED}, use_fast_accum=True, one scale a tensor, bf16 out",
-        tolerance=2e-2,
+        tolerance=0.1,
         scaling="tensor",
         needs=_FLOAT8,
         variants=(_EXACT_ACCUMULATION,),
@@ -182,7 +185,7 @@ PRECISIONS: tuple[Precision, ...] = (
         call=mm,
         method=f"{_MM}, TF32 on",
         tolerance=5e-3,
-        coarser_than=5e-6,
+        coarser_than=3e-5,
         fp32="tf32",
         needs=Needs(capability=(8, 0), env=("NVIDIA_TF32_OVERRIDE", "0")),
     ),
@@ -193,7 +196,7 @@ PRECISIONS: tuple[Precision, ...] = (
         out="float32",
         call=mm,
         method=f"{_MM}, TF32 off",
-        tolerance=5e-6,
+        tolerance=3e-5,
         needs=Needs(env=("NVIDIA_TF32_OVERRIDE", "1")),
     ),
     Precision(
@@ -252,7 +255,7 @@ PRECISIONS: tuple[Precision, ...] = (
         out="bfloat16",
         call=scaled_mm_fast,
         method=f"{_SCALED}, use_fast_accum=True, one scale a tensor, bf16 out",
-        tolerance=2e-2,
+        tolerance=0.1,
         scaling="tensor",
         needs=_FLOAT8,
         variants=(_EXACT_ACCUMULATION,),
@@ -272,7 +275,9 @@ def lacking(precision: Precision, torch: Any, facts: DeviceFacts, env: Mapping[s
 def _card(needs: Needs, capability: str | None) -> str | None:
     if capability is None:
         return None
-    has = tuple(int(part) for part in capability.split("."))
+    has = tuple(int(part) for part in capability.split(".") if part.isdigit())
+    if len(has) != 2:
+        return f"needs an NVIDIA GPU, this one's architecture is {capability}"
     if needs.major is not None and has[0] != needs.major:
         return f"needs compute capability {needs.major}.x"
     if needs.capability is not None and has < needs.capability:

@@ -22,7 +22,7 @@ from probes.meter import Observed
 from probes.metrics import METRICS
 from probes.peaks import FP64_TENSOR, peak_flop_s
 from probes.precisions import PRECISIONS, Gemm, Precision, Variant, lacking
-from probes.record import Conditions, Measurement
+from probes.record import Conditions, Measurement, Mode
 from probes.timing import Call
 
 # Where large GEMMs of several chips were seen to be fastest, with cubes beside them.
@@ -39,11 +39,11 @@ START = (Shape(2048, 2048, 2048), Shape(1024, 1024, 1024))
 # A call longer than this (rate-limited fp64) says nothing that a smaller one does not.
 LIMIT_S = 0.05
 
-# What one precision takes in default mode without burst and loop; kept for those still to come.
-EACH_S = 1.6
+# What one precision takes without burst and loop, first calls included; kept for those still to come.
+EACH_S: dict[Mode, float] = {"quick": 0.7, "default": 1.6, "full": 4.0}
 BURST_COST_S = timing.IDLE_BEFORE_BURST_S + timing.BURST_S + 0.1
 # A GPU leaves its boost within seconds; three steady windows of a second are the least.
-SUSTAINED_S = {"default": 4.0, "full": 10.0}
+SUSTAINED_S: dict[Mode, float] = {"default": 4.0, "full": 10.0}
 # Lengths of windows: each five of them wait behind a 5 ms blocker, which must not cool the card.
 BURST_WINDOW_S = 4e-3
 SUSTAINED_WINDOW_S = 20e-3
@@ -84,7 +84,7 @@ def each(
             yield lab.unsupported(precision.metric, why)
             continue
         left -= 1
-        later_s = left * EACH_S * lab.scale
+        later_s = left * EACH_S[lab.plan.mode]
         yield from lab.attempt(precision.metric, partial(take, lab, precision, shapes, start, later_s))
 
 
@@ -93,7 +93,7 @@ def take(
 ) -> Measurement:
     """All there is to say of one precision. later_s: time to leave for those that come after it."""
     with gemm_flags(lab.torch, precision.fp32):
-        choice = choose(lab, precision, start, lambda _: shapes, LIMIT_S)
+        choice = choose(lab, precision, start, shapes, LIMIT_S)
         found, gemm, call = measured(lab, precision, choice)
         if found.valid == "rejected":
             return _told(found)

@@ -102,6 +102,13 @@ def test_before_2_9_only_the_older_flag_is_touched(wanted: Any, meant: str) -> N
     assert not vars(old.backends.cuda.matmul)
 
 
+def test_deterministic_algorithms_are_left_alone_where_they_are_off() -> None:
+    old = OldTorch()
+    old.deterministic = (False, True)
+    with gemm_flags(old):
+        assert old.deterministic == (False, True)
+
+
 @pytest.mark.parametrize(
     ("text", "parts"), [("2.13.0+cpu", (2, 13)), ("2.9.0a0+git", (2, 9)), ("unknown", (0, 0))]
 )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from probes import cgroups, hostfiles
 from probes import gemm as probe
+from probes.matmul import Shape
 from probes.precisions import Gemm, int_mm
 from probes.record import Measurement
 from tests.probes.labs import CPU, SteadyTimer, lab
@@ -50,6 +50,7 @@ def test_a_figure_says_how_it_came_about(found: list[Measurement]) -> None:
     assert "of_spec" in told.missing
 
 
+@pytest.mark.usefixtures("small")
 def test_a_dtype_that_torch_lacks_here_is_unsupported() -> None:
     def absent(_torch: Any, _g: Gemm) -> Any:
         raise RuntimeError("\"addmm_impl_cpu_\" not implemented for 'Half'")
@@ -63,27 +64,56 @@ def test_a_dtype_that_torch_lacks_here_is_unsupported() -> None:
     )
 
 
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products that cost nothing, whatever a made-up clock says of them."""
+    monkeypatch.setattr(probe, "START", (Shape(32, 32, 32),))
+    monkeypatch.setattr(probe, "SHAPES", tuple(Shape(edge, edge, edge) for edge in (48, 64, 96, 128)))
+    monkeypatch.setattr(probe, "_THREADS_SHAPE", Shape(32, 32, 32))
+
+
+def cores(
+    monkeypatch: pytest.MonkeyPatch, *, threads: int, physical: int, quota: float | None = None
+) -> None:
+    monkeypatch.setattr(hostfiles, "allowed_cores", lambda: frozenset(range(threads)))
+    monkeypatch.setattr(hostfiles, "one_per_core", lambda _cores: tuple(range(physical)))
+    monkeypatch.setattr(cgroups, "cpu_quota", lambda: cgroups.CpuQuota(cores=quota))
+
+
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(
-    ("flop_s", "edges"),
-    [
-        (1e9, []),
-        (50e9, [768, 1024]),
-        (200e9, [768, 1024, 1536]),
-        (5e12, [2048, 3072, 4096]),
-        (1e15, [6144, 8192, 12288]),
-    ],
+    ("threads", "physical", "quota", "tried"),
+    [(4, 4, None, {4}), (4, 2, None, {2, 4}), (8, 4, 2.5, {2}), (8, 2, 3.0, {2, 3}), (4, 4, 0.5, {1})],
 )
-def test_sizes_grow_with_the_host(flop_s: float, edges: list[int]) -> None:
-    assert [s.m for s in probe.sizes(0.05, flop_s)] == edges
+def test_threads_are_those_that_may_run(
+    monkeypatch: pytest.MonkeyPatch, threads: int, physical: int, quota: float | None, tried: set[int]
+) -> None:
+    cores(monkeypatch, threads=threads, physical=physical, quota=quota)
+    best, rates = probe.best_threads(lab(timer=SteadyTimer()), probe.CPU_PRECISIONS[0])
+    assert set(rates) == tried
+    assert best in tried
 
 
-def test_threads_are_the_cores_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(4)))
-    monkeypatch.setattr(probe, "_two_threads_a_core", lambda: False)
-    fp32 = probe.CPU_PRECISIONS[0]
-    assert probe.best_threads(lab(timer=SteadyTimer()), fp32)[0] == 4
-    fewer = msgspec.structs.replace(CPU, cores=2)
-    assert probe.best_threads(lab(fewer, timer=SteadyTimer()), fp32)[0] == 2
+class RateTimer(SteadyTimer):
+    """Cubes run at the same rate whatever their size."""
+
+    flop_s = 1e9
+
+    def windows(self, call: Any, calls: int, count: int) -> list[float]:
+        result: Any = call()
+        return [calls * 2 * result.shape[0] ** 3 / self.flop_s] * count
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(("flop_s", "largest"), [(1e6, 32), (6e6, 48), (1e9, 128)])
+def test_sizes_grow_until_a_call_takes_too_long(flop_s: float, largest: int) -> None:
+    timer = RateTimer()
+    timer.flop_s = flop_s
+    (record,) = probe.each(lab(mode="default", timer=timer), [probe.CPU_PRECISIONS[2]])
+    tried = [int(shape.split("x")[0]) for shape in record.conditions.tried]
+    left_out = [int(s.split("x")[0]) for s, why in record.conditions.missing.items() if "would take" in why]
+    assert max(tried) == largest
+    assert sorted(tried + left_out) == [32, 48, 64, 96, 128]
 
 
 class ThreadTimer(SteadyTimer):
@@ -93,9 +123,9 @@ class ThreadTimer(SteadyTimer):
         return [1e-3 * torch.get_num_threads() * calls] * count
 
 
+@pytest.mark.usefixtures("small")
 def test_one_thread_a_core_wins_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(4)))
-    monkeypatch.setattr(probe, "_two_threads_a_core", lambda: True)
+    cores(monkeypatch, threads=4, physical=2)
     before = torch.get_num_threads()
     fp32 = probe.CPU_PRECISIONS[0]
     threads, tried = probe.best_threads(lab(timer=ThreadTimer()), fp32)
@@ -107,15 +137,7 @@ def test_one_thread_a_core_wins_where_it_is_faster(monkeypatch: pytest.MonkeyPat
     assert torch.get_num_threads() == before
 
 
-def test_whether_cores_run_two_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for text, expected in (("1\n", True), ("0\n", False)):
-        (tmp_path / "active").write_text(text)
-        monkeypatch.setattr(probe, "_SMT", tmp_path / "active")
-        assert probe._two_threads_a_core() is expected
-    monkeypatch.setattr(probe, "_SMT", tmp_path / "none")
-    assert probe._two_threads_a_core() is False
-
-
+@pytest.mark.usefixtures("small")
 def test_wrong_sums_are_rejected() -> None:
     def wrong(torch_: Any, g: Gemm) -> Any:
         right: Any = int_mm(torch_, g)

@@ -150,6 +150,8 @@ def test_what_a_card_lacks(capability: str | None, missing: set[str]) -> None:
 def test_reasons_say_what_is_needed() -> None:
     assert lacking(BY_METRIC["fp8_e4m3"], torch, card("8.6"), {}) == "needs compute capability ≥ 8.9"
     assert lacking(BY_METRIC["mxfp4"], torch, card("12.0"), {}) == "needs compute capability 10.x"
+    other = lacking(BY_METRIC["bf16"], torch, card("gfx942"), {})
+    assert other == "needs an NVIDIA GPU, this one's architecture is gfx942"
 
 
 def test_an_old_torch_is_named() -> None:
