@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import time
+import weakref
 from collections.abc import Callable
 from itertools import pairwise, repeat
 from typing import Any, NamedTuple, Protocol
@@ -126,9 +127,10 @@ class CudaTimer:
 
     def __init__(self, torch: Any) -> None:
         self._torch = torch
-        # The last call found to keep the device fed, and the last that waits for the device itself.
-        self._fed: int | None = None
-        self._waits: int | None = None
+        # The last call found to keep the device fed, and the last that waits for the device itself. Weak: a
+        # call holds its operands.
+        self._fed: Callable[[], Call | None] = _nobody
+        self._waits: Callable[[], Call | None] = _nobody
 
     def windows(self, call: Call, calls: int, count: int) -> list[float]:
         """Seconds of each batch by the device's own clock.
@@ -136,9 +138,10 @@ class CudaTimer:
         A call that the device finishes faster than the host queues it is timed in rounds that fit the
         stream's queue, each behind a spin long enough for the host to queue it.
         """
-        if id(call) in (self._fed, self._waits):
+        waits = self._waits() is call
+        if waits or self._fed() is call:
             taken = self._queued(call, calls, count, BLOCK_S)
-            if taken.starved == (self._waits == id(call)):
+            if taken.starved == waits:
                 return taken.batch_s
         return self._in_rounds(call, calls, count)
 
@@ -152,10 +155,11 @@ class CudaTimer:
         if taken.starved:
             taken = self._queued(call, calls, min(step, count), _clamped(1.5 * taken.host_s))
         device_s = sum(taken.batch_s)
-        self._fed = id(call) if taken.host_s < device_s and not taken.starved else None
-        self._waits = id(call) if taken.starved else None
+        fed = taken.host_s < device_s and not taken.starved
+        self._fed = _weakly(call) if fed else _nobody
+        self._waits = _weakly(call) if taken.starved else _nobody
         block_s = _clamped(BLOCK_S + 1.2 * (taken.host_s - device_s))
-        if self._fed or self._waits:
+        if fed or taken.starved:
             block_s, step = BLOCK_S, count
         batches = list(taken.batch_s)
         while len(batches) < count:
@@ -176,6 +180,18 @@ class CudaTimer:
         starved = bool(events[-2].query())
         cuda.synchronize()
         return _Queued([a.elapsed_time(b) / 1e3 for a, b in pairwise(events)], host_s, starved)
+
+
+def _nobody() -> None:
+    """No call."""
+
+
+def _weakly(call: Call) -> Callable[[], Call | None]:
+    """The call for as long as somebody else keeps it; no call where that cannot be told."""
+    try:
+        return weakref.ref(call)
+    except TypeError:
+        return _nobody
 
 
 def _clamped(block_s: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -163,6 +164,27 @@ def test_a_fed_device_is_not_made_to_wait_between_windows(clock: FakeClock) -> N
     spins = torch.cuda.spins
     assert len(timer.windows(call, 10, 400)) == 400
     assert torch.cuda.spins == spins + 1
+
+
+def test_what_one_call_taught_is_not_held_against_the_next(clock: FakeClock) -> None:
+    torch = FakeTorch(clock)
+    timer = CudaTimer(torch)
+
+    def waiting() -> None:
+        torch.cuda.launch(1e-4, 2e-5)
+        torch.cuda.synchronize()
+
+    for call, expected in ((waiting, 1.2e-4), (torch.kernel(2e-6), 2e-6), (torch.kernel(1e-3), 1e-3)):
+        assert quantile(timing.timed(timer, call, POLICY).call_s, 0.5) == pytest.approx(expected, rel=0.05)
+
+
+def test_a_timer_keeps_no_call_and_so_no_operands(clock: FakeClock) -> None:
+    torch = FakeTorch(clock)
+    timer, call = CudaTimer(torch), torch.kernel(1e-3)
+    seen = weakref.ref(call)
+    timer.windows(call, 1, 3)
+    del call
+    assert seen() is None
 
 
 def test_every_window_asked_for_is_given(clock: FakeClock) -> None:
