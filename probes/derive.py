@@ -279,6 +279,8 @@ def _positive(value: float | None) -> bool:
 # bandwidth: memory clocks are fixed, and runs repeat within 1 %: three times that.
 # transfer: links of two sockets differ by a few percent; a link that came up with half its lanes reads 0.5.
 BEHIND = {"tensor": 0.95, "bandwidth": 0.97, "transfer": 0.90}
+# What the host does in these is no matter of the card.
+_OF_THE_HOST = frozenset({"h2d_pageable", "d2h_pageable", "h2d_numa_local", "h2d_numa_remote"})
 # With two GPUs one is lower, and nothing says which of them is unusual.
 _TELLING = 3
 
@@ -305,7 +307,9 @@ def _siblings(reports: Sequence[ProbeReport]) -> list[list[ProbeReport]]:
 def _behind(group: Sequence[ProbeReport]) -> list[Outlier]:
     worst: dict[tuple[str, str], Outlier] = {}
     for metric in METRICS.values():
-        figures = _figures(group, metric.name) if metric.probe in BEHIND else {}
+        if metric.probe not in BEHIND or metric.name in _OF_THE_HOST:
+            continue
+        figures = _figures(group, metric.name)
         for key, own in figures.items():
             others = [figure for other, figure in figures.items() if other != key]
             frac = own / quantile(others, 0.5) if others else 1.0

@@ -261,6 +261,8 @@ def test_degraded_figures_are_what_is_looked_for_and_contended_ones_are_not() ->
 def test_host_costs_and_latencies_are_not_the_cards_own() -> None:
     assert outliers(node(1e-6, 1e-6, 9e-6, metric="launch_interval")) == ()
     assert outliers(node(1e-7, 1e-7, 9e-7, metric="dram_latency")) == ()
+    assert outliers(node(2e10, 2e10, 1e10, metric="h2d_pageable")) == ()
+    assert [o.index for o in outliers(node(5e10, 5e10, 2e10, metric="h2d_pinned"))] == [2]
 
 
 def test_held_and_short_figures_are_not_mixed() -> None:
