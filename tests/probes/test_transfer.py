@@ -101,21 +101,42 @@ def test_both_directions_count_all_bytes_until_the_slower_is_done(monkeypatch: p
 
 
 @pytest.mark.usefixtures("small")
-def test_bytes_that_do_not_arrive_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("into_device", "found_in", "fine"),
+    [
+        (True, ("h2d_pinned", "h2d_pageable", "bidir_pinned"), ("d2h_pinned", "d2h_pageable")),
+        (False, ("d2h_pinned", "d2h_pageable", "bidir_pinned"), ("h2d_pinned", "h2d_pageable")),
+    ],
+)
+def test_bytes_that_do_not_arrive_are_found(
+    monkeypatch: pytest.MonkeyPatch, into_device: bool, found_in: tuple[str, ...], fine: tuple[str, ...]
+) -> None:
     real = SimTensor.copy_
 
     def lossy(self: SimTensor, source: SimTensor, non_blocking: bool = False) -> None:
         before = int(self.real[-1])
         real(self, source, non_blocking)
-        if self.on_device:
+        if self.on_device == into_device:
             self.real[-1] = before
 
     monkeypatch.setattr(SimTensor, "copy_", lossy)
     records, _ = run(monkeypatch)
-    for metric in ("h2d_pinned", "h2d_pageable", "bidir_pinned"):
+    for metric in found_in:
         assert records[metric].valid == "failed"
         assert "not those that were sent" in (records[metric].reason or "")
-    assert records["d2h_pinned"].valid == "valid"
+    assert all(records[metric].valid == "valid" for metric in fine)
+
+
+@pytest.mark.usefixtures("small", "affinity")
+def test_a_torch_that_keeps_pinned_memory_cannot_tell_the_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "nodes", lambda: TWO_NODES)
+    lab, fake = simulated(monkeypatch, torch, COSTS, mode="default", known=facts(numa_node=0))
+    del fake._C._host_emptyCache
+    records = {m.metric: m for m in transfer(lab)}
+    assert records["h2d_pinned"].valid == records["bidir_pinned"].valid == "valid"
+    for metric in ("h2d_numa_local", "h2d_numa_remote"):
+        assert records[metric].valid == "unsupported"
+        assert "cannot give pinned memory back" in (records[metric].reason or "")
 
 
 @pytest.mark.usefixtures("small")
@@ -142,11 +163,11 @@ def test_memory_is_taken_from_the_node_and_the_affinity_given_back(
 
     monkeypatch.setattr(SimTorch, "empty", watched)
     records, _ = run(monkeypatch, numa_node=1)
+    assert {m.valid for m in records.values()} == {"valid"}
     assert taken_on == [{2, 3}, {2, 3}, {2, 3}, {0, 1}]
     assert affinity[-1] == set(range(4))
     assert records["h2d_numa_local"].conditions.extra["numa_node"] == 1.0
     assert records["h2d_numa_remote"].conditions.extra["numa_node"] == 0.0
-    assert records["h2d_numa_remote"].valid == "valid"
     assert "GPU's NUMA node" in records["h2d_pinned"].conditions.method
 
 
