@@ -268,14 +268,14 @@ def _stored_keys(device: str, store: Store) -> tuple[str, ...]:
 
 def _deliver(run: ProbeRun, wanted: Wanted, made: Callable[[ProbeRun, Style], list[pages.Page]]) -> None:
     """Clean (unless --no-redact or the configuration says not to), draw and write."""
-    from advisor.reports import probe_pages
+    from advisor.reports import probe_json, probe_pages
 
     form = wanted.delivery
-    clean = pages.cleaned(run, keep=form.keep or not load_config().redact)
+    clean = probe_json.cleaned(run, keep=form.keep or not load_config().redact)
 
     def draw(width: int, color: bool, unicode: bool) -> str:
         if form.shape == "json":
-            return _json(clean, unicode)
+            return probe_json.encode(clean, unicode=unicode)
         if form.shape == "md":
             markup = probe_pages.markup_for(form.flavor)
             said = pages.said_outliers(clean, markup.style)
@@ -286,13 +286,6 @@ def _deliver(run: ProbeRun, wanted: Wanted, made: Callable[[ProbeRun, Style], li
         return probe_pages.as_text(made(clean, style), said, width=width, color=color, unicode=unicode)
 
     hand_over(form, draw)
-
-
-def _json(run: ProbeRun, unicode: bool) -> str:
-    from advisor.reports.json import escaped
-
-    raw = msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n"
-    return raw.decode() if unicode else escaped(raw)
 
 
 @contextmanager

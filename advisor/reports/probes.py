@@ -6,8 +6,8 @@ Untrusted text (names of devices, reasons, versions) goes through a `Style` the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -173,30 +173,6 @@ def typical_frac(report: ProbeReport, metric: str) -> float | None:
         return dram_frac(spec.gpu)[0] if metric in ("dram_copy", "dram_triad") else None
     known = rate_frac(spec.gpu, key)
     return None if known is None else known[0]
-
-
-def cleaned(run: ProbeRun, keep: bool = False) -> ProbeRun:
-    """The run without secrets and home directories in its texts (as it was with keep=True), and without
-    what JSON cannot hold: lone surrogates become question marks, figures that are not finite go."""
-    from advisor.reports.redact import redact_text
-
-    clean: Callable[[str], str] = (lambda text: text) if keep else (lambda text: redact_text(text)[0])
-    return msgspec.convert(_walk(msgspec.to_builtins(run), clean), type=ProbeRun)
-
-
-def _walk(node: Any, clean: Callable[[str], str]) -> Any:
-    if isinstance(node, str):
-        return clean(node.encode("utf-8", "replace").decode())
-    if isinstance(node, dict):
-        kept = {key: value for key, value in node.items() if not _is_not_finite(value)}
-        return {_walk(key, str): _walk(value, clean) for key, value in kept.items()}
-    if isinstance(node, list | tuple):
-        return [_walk(value, clean) for value in node]
-    return node
-
-
-def _is_not_finite(value: object) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _beside(value: float | None, shown: float | None, unit: Unit) -> str:

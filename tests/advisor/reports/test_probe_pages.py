@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.reports.markup import GitHub
+from advisor.reports.probe_json import cleaned, encode
 from advisor.reports.probe_pages import TERMINAL, as_markup, as_text, markup_for
 from advisor.reports.probes import (
     change,
-    cleaned,
     earlier,
     figure,
     history_page,
@@ -204,6 +204,13 @@ def test_hostile_text_is_no_markup() -> None:
     assert "\n# head" not in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows[:3]}) == 1, "a bar in a cell splits no row"
+
+
+def test_json_in_ascii() -> None:
+    assert not encode(RUN).isascii()
+    text = encode(RUN, unicode=False)
+    assert text.isascii()
+    assert json.loads(text) == json.loads(encode(RUN))
 
 
 def test_secrets_and_homes_do_not_leave() -> None:
