@@ -22,6 +22,18 @@ _DISTRIBUTIONS = {
 # The CUDA major version a driver runs -> the extra of this package that fits it.
 _EXTRAS = {12: "cuda12", 13: "cuda13"}
 
+# What CUDA's own words (cudaGetErrorString) mean for who reads them.
+_FIXES = {
+    "out of memory": "Something holds nearly all of the GPU's memory: see `nvidia-smi`.",
+    "system not yet initialized": "On NVSwitch nodes start the fabric manager: "
+    "`sudo systemctl start nvidia-fabricmanager`, of the driver's own version.",
+    "busy or unavailable": "The GPU is in exclusive or prohibited compute mode, or broken: see "
+    "`nvidia-smi --query-gpu=compute_mode --format=csv`.",
+    "unsupported display driver": "A CUDA compatibility library in LD_LIBRARY_PATH does not fit the driver: "
+    "take it out of there.",
+}
+_CHECK = "Check `nvidia-smi`, the rights on /dev/nvidia*, and `python -c 'import torch; torch.cuda.init()'`."
+
 
 class CannotStartError(Exception):
     """CUDA does not open here. fix: what to do about it."""
@@ -95,14 +107,8 @@ def cannot_open(
     if "too old" in text or "driver version is insufficient" in text:
         runs = f"which runs CUDA {cuda_driver} at most" if cuda_driver else "which is too old for it"
         return CannotStartError(f"{ours} does not fit the driver, {runs}", _install(cuda_driver))
-    if "out of memory" in text:
-        return CannotStartError(
-            "the GPU has no memory left to open it", "Stop what holds its memory: see `nvidia-smi`."
-        )
-    return CannotStartError(
-        f"CUDA does not open: {first_line(error)}",
-        "Check `nvidia-smi`, the rights on /dev/nvidia*, and `python -c 'import torch; torch.cuda.init()'`.",
-    )
+    fix = next((fix for sign, fix in _FIXES.items() if sign in text), _CHECK)
+    return CannotStartError(f"CUDA does not open: {first_line(error)}", fix)
 
 
 def _torch(cuda_driver: str | None) -> Any:

@@ -21,7 +21,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     start_s: until the device is open (a cold import of torch from a network drive, eight GPUs without
     persistence). A probe gets its budget times `factor`, and `extra_s` for first imports and compilations;
     the whole run gets the budgets times `factor`, `start_s` and `whole_extra_s`. restarts: workers after the
-    first.
+    first. end_s: for a worker that has told everything to end, which CUDA may hang at.
     """
 
     start_s: float = 120.0
@@ -29,6 +29,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     extra_s: float = 60.0
     whole_extra_s: float = 180.0
     restarts: int = 6
+    end_s: float = 5.0
 
     def probe_s(self, probe: Probe, plan: Plan) -> float:
         """How long one probe may take."""

@@ -193,6 +193,8 @@ class _Run:
             attempt.whole_over = True
             return f"the whole run took longer than {self._whole_s:.0f} s"
         at_it_s = now_s - attempt.since_s
+        if not self._todo:
+            return "the worker does not end" if at_it_s > self._limits.end_s else None
         if attempt.probe is None:
             return _NO_ANSWER if at_it_s > self._limits.start_s else None
         limit_s = self._limits.probe_s(attempt.probe, self._plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import signal
@@ -88,6 +89,13 @@ def hang(lab: Lab) -> Iterator[Measurement]:
     lab.say("waiting for the driver", 0.2)
     yield figure()
     time.sleep(SLEEP_S)
+
+
+def lingers(_lab: Lab) -> Iterator[Measurement]:
+    """Gives all it has, and then keeps the process from ending."""
+    yield figure()
+    _note_pids()
+    atexit.register(time.sleep, SLEEP_S)
 
 
 def memory(_lab: Lab) -> Iterator[Measurement]:

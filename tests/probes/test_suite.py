@@ -65,7 +65,7 @@ def pids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def noted(pids: Path) -> list[int]:
-    return [int(line) for line in pids.read_text().split()]
+    return [int(line) for line in pids.read_text().split()] if pids.exists() else []
 
 
 def test_a_run_tells_events_in_order_and_reports_what_they_said() -> None:
@@ -126,6 +126,13 @@ def test_a_hung_probe_is_killed_with_its_children(pids: Path) -> None:
     assert all(gone(pid) for pid in noted(pids))
 
 
+def test_a_worker_that_has_told_all_and_does_not_end_is_ended(pids: Path) -> None:
+    report, _ = run("lingers", limits=msgspec.structs.replace(PATIENT, end_s=0.3))
+    assert [m.valid for m in report.measurements] == ["valid"]
+    assert report.wall_s < 40
+    assert all(gone(pid) for pid in noted(pids))
+
+
 def test_a_child_that_holds_the_pipe_open_does_not_hide_a_crash(pids: Path) -> None:
     report, _ = run("orphaning", "good-after")
     assert "SIGABRT" in (told(report, "orphaning").reason or "")
@@ -146,10 +153,10 @@ def test_what_a_probe_does_not_support_is_no_failure() -> None:
 
 
 def test_the_whole_run_has_a_limit(pids: Path) -> None:
-    limits = Limits(start_s=2, factor=0.1, extra_s=60, whole_extra_s=0)
+    limits = Limits(start_s=60, factor=0, extra_s=60, whole_extra_s=-56)
     report, _ = run("hang", "never", limits=limits)
-    assert "the whole run took longer than 2 s" in (told(report, "hang").reason or "")
-    assert "the whole run took longer than 2 s" in (told(report, "never").reason or "")
+    assert "the whole run took longer than 4 s" in (told(report, "hang").reason or "")
+    assert "the whole run took longer than 4 s" in (told(report, "never").reason or "")
     assert all(gone(pid) for pid in noted(pids))
 
 
@@ -261,7 +268,7 @@ def test_a_name_that_is_no_probe_is_an_error_before_anything_runs() -> None:
 
 @pytest.mark.parametrize("mode", ["quick", "default", "full"])
 def test_limits_leave_room_beyond_the_budget(mode: str) -> None:
-    scale = {"quick": 0.25, "default": 1.0, "full": 4.0}[mode]
+    scale = {"quick": 0.2, "default": 1.0, "full": 4.0}[mode]
     plan = Plan(mode=mode)  # type: ignore[arg-type]
     limits = Limits()
     for known in PROBES:

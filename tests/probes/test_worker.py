@@ -185,10 +185,22 @@ def test_a_newer_minor_version_of_cuda_is_no_mismatch(gpu: Gpu) -> None:
     assert report.refused is None
 
 
-def test_memory_that_is_gone_is_said_so() -> None:
-    told = cannot_open(RuntimeError("CUDA error: out of memory"), {"torch": "2", "cuda": "13.0"}, FACTS, None)
-    assert "no memory left" in str(told)
-    assert told.fix
+@pytest.mark.parametrize(
+    ("said", "fix"),
+    [
+        ("CUDA error: out of memory", "nearly all of the GPU's memory"),
+        (
+            "Unexpected error from cudaGetDeviceCount(). Error 802: system not yet initialized",
+            "fabricmanager",
+        ),
+        ("CUDA error: CUDA-capable device(s) is/are busy or unavailable", "compute mode"),
+        ("something never heard of", "torch.cuda.init()"),
+    ],
+)
+def test_cudas_own_words_are_kept_and_explained(said: str, fix: str) -> None:
+    error = cannot_open(RuntimeError(said), {"torch": "2", "cuda": "13.0"}, FACTS, None)
+    assert str(error) == f"CUDA does not open: {said}"
+    assert fix in error.fix
 
 
 def test_versions_come_from_what_is_installed() -> None:
