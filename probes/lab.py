@@ -88,6 +88,10 @@ class Lab:
         """What is left of the probe's budget; a probe leaves out its least wanted parts when it runs out."""
         return self._end_s - time.monotonic()
 
+    def extend(self, seconds: float) -> None:
+        """Put the end of the probe's budget off by time that the plan asked for on top of it."""
+        self._end_s += seconds
+
     def free_bytes(self) -> int:
         """Device memory that can be had now (on the CPU: what the kernel calls available)."""
         if self.facts.kind == "cuda":

@@ -9,6 +9,7 @@ two differ by more than a tenth, and loads that run for hours are judged by the 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -57,7 +58,7 @@ ENVIRONMENT = (
     "PYTORCH_TUNABLEOP_ENABLED",
 )
 _QUICK = "left out in quick mode"
-_NO_TIME = "no time left for it in this mode; full mode measures it"
+_NO_TIME = "no time left for it in this mode; a longer mode has more"
 
 
 def tensor(lab: Lab) -> Iterator[Measurement]:
@@ -139,23 +140,27 @@ def with_sustained(
     seconds = loop_s(lab, later_s)
     if seconds is None:
         return _lacks(found, "sustained", _QUICK if lab.plan.mode == "quick" else _NO_TIME), None
+    begin = time.monotonic()
     lab.meter.start()
     try:
         call_s, settled = timing.sustained(lab.timer, call, _calls(found, SUSTAINED_WINDOW_S), seconds)
     finally:
         seen = lab.meter.stop()
+    if lab.plan.sustained_s is not None:
+        lab.extend(time.monotonic() - begin)
     found = msgspec.structs.replace(found, sustained=shape.flops / call_s)
     return _held(found, seen, seconds, settled), seen
 
 
 def loop_s(lab: Lab, later_s: float) -> float | None:
-    """How long the sustained loop may take at most; None for not at all. The plan's own wish goes first."""
+    """How long the sustained loop may take at most; None for not at all.
+
+    What the plan asks for is taken on top of the budget; else the precisions to come keep their time.
+    """
     if lab.plan.sustained_s is not None:
         return lab.plan.sustained_s or None
     seconds = SUSTAINED_S.get(lab.plan.mode)
-    if seconds is None or (lab.plan.mode == "default" and lab.time_left_s() - later_s < seconds):
-        return None
-    return seconds
+    return None if seconds is None or lab.time_left_s() - later_s < seconds else seconds
 
 
 def _held(found: Measurement, seen: Observed, seconds: float, settled: bool) -> Measurement:

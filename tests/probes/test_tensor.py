@@ -165,6 +165,27 @@ def test_the_plan_decides_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
     assert loops(monkeypatch, gpu("full", sustained_s=0.0), "bf16") == []
 
 
+def test_a_loop_that_the_plan_asked_for_takes_no_time_from_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = gpu("default", sustained_s=1.0)
+    extended: list[float] = []
+    monkeypatch.setattr(here, "extend", extended.append)
+    loops(monkeypatch, here, "bf16", "fp16")
+    assert len(extended) == 2
+    plain = gpu("default")
+    monkeypatch.setattr(plain, "extend", lambda _seconds: pytest.fail("the budget holds"))
+    assert loops(monkeypatch, plain, "bf16") == [4.0]
+
+
+def test_the_end_of_the_budget_can_be_put_off() -> None:
+    here = gpu()
+    here.begin(0.0)
+    assert here.time_left_s() <= 0
+    here.extend(100.0)
+    assert 90 < here.time_left_s() <= 100
+
+
 def test_no_time_left_means_the_figure_alone() -> None:
     here = gpu("default")
     here.begin(0.0)
