@@ -15,7 +15,7 @@ from probes.stats import quantile
 from probes.timing import CpuTimer
 
 BUFFER_BYTES = 64 << 20
-WINDOWS = 20
+LEAST_WINDOWS, WINDOWS = 5, 20
 _CACHED_CALLS = 500
 # Their settings change what an allocation does.
 _SETTINGS = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF", "PYTORCH_NO_CUDA_MEMORY_CACHING")
@@ -67,8 +67,9 @@ def _fresh(
     lab: Lab, metric: str, allocate: Callable[[], Any], give_back: Callable[[], Any], size: int, method: str
 ) -> Measurement:
     """A record of allocations that no cache can serve; what giving back takes stands beside them."""
-    fresh_s(lab, allocate, give_back, 2)
-    (taken, given), seen = lab.metered(lambda: fresh_s(lab, allocate, give_back, WINDOWS), quiet=True)
+    fresh_s(lab, allocate, give_back, 0.0, 1)
+    limit_s = lab.policy.total_s / 2
+    (taken, given), seen = lab.metered(lambda: fresh_s(lab, allocate, give_back, limit_s), quiet=True)
     told = Conditions(
         method=method,
         buffer_bytes=size,
@@ -80,12 +81,19 @@ def _fresh(
 
 
 def fresh_s(
-    lab: Lab, allocate: Callable[[], Any], give_back: Callable[[], Any], count: int
+    lab: Lab,
+    allocate: Callable[[], Any],
+    give_back: Callable[[], Any],
+    limit_s: float,
+    least: int = LEAST_WINDOWS,
 ) -> tuple[list[float], list[float]]:
-    """Seconds of each allocation and of giving it back, the device idle before each."""
-    taken, given = [], []
+    """Seconds of each allocation and of giving it back, the device idle before each: at least `least`, and up
+    to 20 within the time."""
+    taken: list[float] = []
+    given: list[float] = []
     give_back()
-    for _ in range(count):
+    end_s = time.monotonic() + limit_s
+    while len(taken) < least or (len(taken) < WINDOWS and time.monotonic() < end_s):
         lab.torch.cuda.synchronize()
         begin = time.perf_counter()
         buffer = allocate()

@@ -20,7 +20,7 @@ from probes.timing import Call
 
 # A stream takes about a thousand launches before the host has to wait.
 QUEUED_LAUNCHES = 800
-BATCH_CALLS = 500
+BATCH_CALLS = 200
 LEAST_BATCHES = 20
 _CALIBRATION_CYCLES = 2_000_000
 _FIRST_SPIN_S = 2e-3

@@ -19,7 +19,7 @@ def test_host_and_device_time_are_told_apart(monkeypatch: pytest.MonkeyPatch) ->
     batch = Queue(fake).batch(partial(fake.cuda._sleep, 0))
     assert batch.host_s == pytest.approx(3e-6, rel=0.01)
     assert batch.device_s == pytest.approx(2e-6, rel=0.01)
-    assert batch.calls == 500
+    assert batch.calls == 200
 
 
 def test_a_spin_that_ends_too_early_is_made_longer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,7 +27,7 @@ def test_a_spin_that_ends_too_early_is_made_longer(monkeypatch: pytest.MonkeyPat
     _, fake = simulated(monkeypatch, torch, slow_host)
     batch = Queue(fake).batch(partial(fake.cuda._sleep, 0))
     assert batch.device_s == pytest.approx(2e-6, rel=0.01)
-    assert batch.calls == 500
+    assert batch.calls == 200
 
 
 def test_the_queue_is_never_filled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,10 +42,10 @@ def test_launches_of_a_call_count_towards_the_queue(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_smaller_queue_gets_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, fake = simulated(monkeypatch, torch, Costs(queue=200))
+    _, fake = simulated(monkeypatch, torch, Costs(queue=100))
     monkeypatch.setattr(queued, "_TRIES", 20)
     batch = Queue(fake).batch(partial(fake.cuda._sleep, 0))
-    assert batch.calls <= 200
+    assert batch.calls <= 100
     assert batch.host_s == pytest.approx(3e-6, rel=0.01)
 
 
