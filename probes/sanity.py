@@ -47,6 +47,8 @@ HOST_CV = 0.10
 # 1.77 and 1.97: mamf-finder, zzc0721/torch-performance-test-data).
 ORDER = 1.3
 _SLACK = ORDER / 2
+# Standard deviations between the 10th and 90th percentile of a normal distribution.
+_P10_TO_P90 = 2.5631
 
 _DEVICE_TIMED = frozenset({"bandwidth", "latency", "tensor", "transfer"})
 _CLOCKED = frozenset({"bandwidth", "latency", "tensor"})
@@ -213,10 +215,19 @@ def _unsteady(m: Measurement) -> list[str | None]:
 
 def _spread(m: Measurement, again: str) -> str | None:
     on_host = m.probe in _HOST_RATES or m.metric in _SLOW_BY_NATURE
-    if m.cv is None or not (on_host or m.probe in _DEVICE_TIMED):
+    spread = _scatter(m) if on_host else m.cv
+    if spread is None or not (on_host or m.probe in _DEVICE_TIMED):
         return None
     limit = HOST_CV if on_host else STEADY_CV
-    return f"unsteady{again}: windows spread by {m.cv:.1%} (limit {limit:.0%})" if m.cv > limit else None
+    return f"unsteady{again}: windows spread by {spread:.1%} (limit {limit:.0%})" if spread > limit else None
+
+
+def _scatter(m: Measurement) -> float | None:
+    """The coefficient of variation that p10 and p90 imply, which one window that the scheduler took away from
+    us does not move; for want of them, the one measured."""
+    if m.p10 is None or m.p90 is None or not m.median:
+        return m.cv
+    return (m.p90 - m.p10) / (_P10_TO_P90 * m.median)
 
 
 def _drift(m: Measurement, again: str) -> str | None:

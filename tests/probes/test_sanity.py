@@ -195,6 +195,17 @@ def test_costs_on_the_hosts_clock_may_spread() -> None:
     assert one(msgspec.structs.replace(took("host_copy", 9e9), cv=0.11), CPU).valid == "degraded"
 
 
+def test_on_the_host_a_window_that_the_scheduler_took_away_does_not_count() -> None:
+    stolen = msgspec.structs.replace(took("host_copy", 9e9, p10=8.8e9, p90=9.1e9), cv=0.9)
+    assert one(stolen, CPU).valid == "valid"
+    wide = msgspec.structs.replace(stolen, p10=6e9, p90=9.5e9)
+    assert "spread by 15.2%" in str(one(wide, CPU).reason)
+    assert (
+        one(msgspec.structs.replace(took("bf16", 790e12, p10=789e12, p90=791e12), cv=0.04)).valid
+        == "degraded"
+    )
+
+
 def test_a_cpu_has_no_data_sheet_to_break() -> None:
     judged = judge([took("host_copy", 9e15), took("cpu_fp32", 1.0), took("cpu_bf16", 0.5)], CPU, None)
     assert {m.valid for m in judged} == {"valid"}
