@@ -40,12 +40,11 @@ _LANES_PER_SM = {
 
 _CONTAINER = "In a container, start it with the GPUs: `docker run --gpus all ...` (NVIDIA Container Toolkit)."
 _LOOK = "Look at `nvidia-smi` and `dmesg | grep -i -e nvrm -e xid`."
-NO_DRIVER = (
-    "no NVIDIA driver found (libnvidia-ml.so.1 could not be loaded)",
-    f"Install the NVIDIA driver, or probe the host with `--device cpu`. {_CONTAINER}",
-)
 _STARTS = {
-    LIBRARY_NOT_FOUND: NO_DRIVER,
+    LIBRARY_NOT_FOUND: (
+        "no NVIDIA driver found (libnvidia-ml.so.1 could not be loaded)",
+        f"Install the NVIDIA driver, or probe the host with `--device cpu`. {_CONTAINER}",
+    ),
     DRIVER_NOT_LOADED: (
         "the NVIDIA driver is not loaded",
         f"Load it with `sudo modprobe nvidia`; if that fails, reinstall it. {_LOOK}",
@@ -329,9 +328,8 @@ def _numa_node(asked: Asked, sysfs: Path) -> int | None:
     if bus_id is None:
         return None
     text = bus_id.decode(errors="replace") if isinstance(bus_id, bytes) else str(bus_id)
-    slot = text.lower()[-12:]
     try:
-        node = (sysfs / "bus/pci/devices" / slot / "numa_node").read_text().strip()
+        node = (sysfs / "bus/pci/devices" / text.lower()[-12:] / "numa_node").read_text().strip()
     except (OSError, ValueError):
         asked.missing["numa_node"] = "the kernel does not say where the slot is"
         return None
