@@ -91,7 +91,8 @@ def measured(
     by_key = {info.key: info for info in devices}
     try:
         for info in devices:
-            ceilings = stored_ceilings(info, driver, store, parent=by_key.get(info.parent_key or ""))
+            assumed = ceilings_for(info, by_key.get(info.parent_key or ""))
+            ceilings = stored_ceilings(info, driver, store, assumed)
             if ceilings is not None:
                 found[info.key] = ceilings
     except Exception as error:  # a damaged store must not keep anybody from looking at a node

@@ -176,20 +176,20 @@ def stored_ceilings(
     info: DeviceInfo,
     driver_version: str | None,
     store: Store,
+    assumed: Ceilings | None,
     *,
-    parent: DeviceInfo | None = None,
     now_s: float | None = None,
 ) -> Ceilings | None:
-    """What this very card was seen to do, filled up from its data sheet; None when no run of it is stored.
+    """What this very card was seen to do, filled up from what is assumed of it; None when no run is stored.
 
-    parent: the whole GPU of a MIG instance, whose data sheet counts. `stale` is filled where the driver, the
-    power limit, ECC, the MIG profile, the method or the time is another than then (now_s: Unix time, default
-    now). Never raises for what is on disk: `store.warnings` says what was skipped.
+    `stale` is filled where the driver, the power limit, ECC, the MIG profile, the method or the time is
+    another than then (now_s: Unix time, default now). Never raises for what is on disk: `store.warnings` says
+    what was skipped.
     """
     report = store.latest(info.key)
     if report is None:
         return None
-    found = ceilings_of(report, _assumed(info, parent))
+    found = ceilings_of(report, assumed)
     if found is None or found.measured_s is None:
         return None
     why = stale(
@@ -201,14 +201,6 @@ def stored_ceilings(
         now_s=time.time() if now_s is None else now_s,
     )
     return msgspec.structs.replace(found, stale=why)
-
-
-def _assumed(info: DeviceInfo, parent: DeviceInfo | None) -> Ceilings | None:
-    from probes.specs import assumed_ceilings, find_spec
-
-    whole = parent or info
-    spec = find_spec(whole.name, whole.memory_total_bytes, whole.compute_capability, whole.power_limit_max_w)
-    return None if spec is None else assumed_ceilings(spec, slice_frac=info.slice_frac or 1.0)
 
 
 def _same_conditions(a: ProbeReport, b: ProbeReport) -> bool:

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor import locations, store
+from advisor.ceilings import ceilings_for
 from advisor.store import KEPT, MAX_LINE_BYTES, Store, StoreError, merged, stored_ceilings
 from advisor.telemetry.records import DeviceInfo
 from probes.derive import is_ceiling
@@ -369,7 +370,7 @@ def info(**changes: Any) -> DeviceInfo:
 
 def test_stored_ceilings_of_this_very_card(kept: Store) -> None:
     kept.add(full())
-    found = stored_ceilings(info(), "580.95.05", kept, now_s=T0_S + DAY_S)
+    found = stored_ceilings(info(), "580.95.05", kept, ceilings_for(info()), now_s=T0_S + DAY_S)
     assert found is not None
     assert (found.label, found.measured_s, found.stale) == ("measured", T0_S, None)
     dram, nvlink = found.ceiling("dram"), found.ceiling("nvlink")
@@ -380,21 +381,21 @@ def test_stored_ceilings_of_this_very_card(kept: Store) -> None:
 
 def test_another_card_has_none(kept: Store) -> None:
     kept.add(full())
-    assert stored_ceilings(info(key=key(1)), "580.95.05", kept) is None
+    assert stored_ceilings(info(key=key(1)), "580.95.05", kept, ceilings_for(info(key=key(1)))) is None
 
 
 def test_contended_runs_are_none(kept: Store) -> None:
     kept.add(full(contended="in use"))
-    assert stored_ceilings(info(), "580.95.05", kept) is None
+    assert stored_ceilings(info(), "580.95.05", kept, ceilings_for(info())) is None
     assert len(kept.history(KEY)) == 1, "yet they are in the history"
 
 
 def test_another_driver_is_stale_and_age_is_too(kept: Store) -> None:
     kept.add(full())
-    other = stored_ceilings(info(), "590.1", kept, now_s=T0_S)
+    other = stored_ceilings(info(), "590.1", kept, ceilings_for(info()), now_s=T0_S)
     assert other is not None
     assert "driver 580.95.05" in (other.stale or "")
-    old = stored_ceilings(info(), "580.95.05", kept, now_s=T0_S + 400 * DAY_S)
+    old = stored_ceilings(info(), "580.95.05", kept, ceilings_for(info()), now_s=T0_S + 400 * DAY_S)
     assert old is not None
     assert "400 days ago" in (old.stale or "")
 
@@ -404,7 +405,7 @@ def test_a_slice_is_filled_from_its_gpus_data_sheet(kept: Store) -> None:
     mig = msgspec.structs.replace(mig, memory_total_bytes=10 * 1024**3)
     device = facts(key="MIG-1", mig_profile="1g.10gb", slice_frac=0.125)
     kept.add(report(take("dram_copy", 0.4e12), device=device))
-    found = stored_ceilings(mig, "580.95.05", kept, parent=info(), now_s=T0_S)
+    found = stored_ceilings(mig, "580.95.05", kept, ceilings_for(mig, info()), now_s=T0_S)
     assert found is not None
     assert found.stale is None
     bf16 = found.ceiling("bf16")
