@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.binding import Binding, BindingType
+from textual.css.query import NoMatches
 from textual.screen import Screen
 
 from advisor.snapshot import Snapshot
@@ -46,8 +48,8 @@ class DataScreen(Screen[None]):
             self.show(self.advisor.snapshot)
 
     def show(self, snapshot: Snapshot) -> None:
-        """Draw this snapshot in one go."""
-        with self.app.batch_update():
+        """Draw this snapshot in one go. A screen that is being taken down has lost some of its widgets."""
+        with self.app.batch_update(), suppress(NoMatches):
             self.set_class(bool(snapshot.stale), "-stale")
             self.draw(snapshot)
 
