@@ -41,7 +41,8 @@ _DRY_POLICY = Policy(windows=3, window_s=1e-4, total_s=1e-3, warm_s=1e-3)
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """A metric beside one peer: medians over rounds in `unit`, the median of the rounds' ratios, and their
-    least and largest. best: whether no other peer is faster."""
+    least and largest. best: whether we compare worst with this
+    peer."""
 
     metric: str
     unit: str
@@ -110,17 +111,18 @@ def rows(rounds: Sequence[Sequence[Pair]]) -> list[Row]:
 def _rows(metric: str, pairs: Sequence[Pair]) -> list[Row]:
     figures = {peer: [pair.peers[peer] for pair in pairs] for peer in pairs[0].peers}
     ours = [pair.ours.median or 0.0 for pair in pairs]
-    best = max(figures, key=lambda peer: statistics.median(figures[peer]))
+    by_peer = {peer: [a / b for a, b in zip(ours, figures[peer], strict=True)] for peer in figures}
+    # Ratios of neighbours in time, not medians over all rounds, which drift of the host would mix up.
+    best = min(by_peer, key=lambda peer: statistics.median(by_peer[peer]))
     found = []
-    for peer, theirs in figures.items():
-        ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    for peer, ratios in by_peer.items():
         found.append(
             Row(
                 metric=metric,
                 unit=pairs[0].ours.unit,
                 ours=statistics.median(ours),
                 peer=peer,
-                theirs=statistics.median(theirs),
+                theirs=statistics.median(figures[peer]),
                 ratio=statistics.median(ratios),
                 low=min(ratios),
                 high=max(ratios),
