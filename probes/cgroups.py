@@ -53,21 +53,23 @@ def cpu_quota(root: Path = ROOT) -> CpuQuota:
 def memory_left(root: Path = ROOT) -> tuple[int | None, int | None]:
     """The tightest memory limit of all levels, and the least that a level leaves; None without a limit.
 
-    Page cache counts as used, so what is left is the careful figure.
+    Idle page cache can be reclaimed, so it counts as left.
     """
     version, levels = _levels("memory", root)
-    names = ("memory.max", "memory.current") if version == 2 else _MEMORY_V1
+    *names, idle = _MEMORY_V2 if version == 2 else _MEMORY_V1
     limits: list[int] = []
     left: list[int] = []
     for level in levels:
         limit, used = (read_int(level / name) for name in names)
         if limit is not None and 0 <= limit < _UNLIMITED:
             limits.append(limit)
-            left.append(max(0, limit - (used or 0)))
+            left.append(max(0, limit - (used or 0) + _stat(level / "memory.stat").get(idle, 0)))
     return min(limits, default=None), min(left, default=None)
 
 
-_MEMORY_V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+# Limit, use, and the line of memory.stat that counts idle page cache.
+_MEMORY_V2 = ("memory.max", "memory.current", "inactive_file")
+_MEMORY_V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
 def _quota(level: Path, version: int) -> float | None:
@@ -82,12 +84,17 @@ def _quota(level: Path, version: int) -> float | None:
 
 def _throttled(level: Path, version: int) -> tuple[int, float] | None:
     """Throttled periods and seconds. Seconds are summed over the level's CPUs."""
-    pairs = (line.split() for line in (read_text(level / "cpu.stat") or "").splitlines())
-    stat = {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
+    stat = _stat(level / "cpu.stat")
     if "nr_throttled" not in stat:
         return None
     seconds = stat.get("throttled_usec", 0) / 1e6 if version == 2 else stat.get("throttled_time", 0) / 1e9
     return stat["nr_throttled"], seconds
+
+
+def _stat(path: Path) -> dict[str, int]:
+    """A file of lines "<name> <number>"."""
+    pairs = (line.split() for line in (read_text(path) or "").splitlines())
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
 
 
 def _levels(controller: str, root: Path) -> tuple[int, tuple[Path, ...]]:

@@ -35,7 +35,7 @@ _FLAGS = ("-std=gnu11", "-O2", "-pthread")
 _COMPILE_S = 20.0
 # A pair takes some 50 ms; this is for hosts that are busy with other things.
 _LIMIT_S = 30
-# A window of messages is about 0.1 to 0.5 ms: few of them meet a timer interrupt, and medians leave those out.
+# A window of messages takes 0.1 to 0.5 ms: few meet a timer interrupt, and medians leave those out.
 ROUNDS, WINDOWS, GROUP = 1_000, 100, 5
 _PAIRS: dict[Mode, int] = {"quick": 16, "default": 64, "full": 256}
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+
+from probes.hostfiles import cpu_list, read_text
 
 SYS_NODES = Path("/sys/devices/system/node")
 STATUS = Path("/proc/self/status")
@@ -28,11 +29,11 @@ def nodes(folder: Path = SYS_NODES, status: Path = STATUS) -> tuple[Node, ...]:
     every = sorted(int(path.name[4:]) for path in folder.glob("node[0-9]*"))
     found = []
     for index in every:
-        cpus = cpu_list(_text(folder / f"node{index}/cpulist")) & allowed
-        far = [int(word) for word in _text(folder / f"node{index}/distance").split()]
+        cpus = cpu_list(read_text(folder / f"node{index}/cpulist")) & allowed
+        far = [int(word) for word in (read_text(folder / f"node{index}/distance") or "").split()]
         distances = dict(zip(every, far, strict=False))
         if cpus and (memory is None or index in memory):
-            found.append(Node(index=index, cpus=frozenset(cpus), distances=distances))
+            found.append(Node(index=index, cpus=cpus, distances=distances))
     return tuple(found)
 
 
@@ -73,24 +74,9 @@ def on_cpus(cpus: frozenset[int] | None) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def cpu_list(text: str) -> set[int]:
-    """The numbers in a list such as "0-3,8"."""
-    found: set[int] = set()
-    for low, high in re.findall(r"(\d+)(?:-(\d+))?", text):
-        found |= set(range(int(low), int(high or low) + 1))
-    return found
-
-
-def allowed_memory(status: Path = STATUS) -> set[int] | None:
+def allowed_memory(status: Path = STATUS) -> frozenset[int] | None:
     """Nodes from which this process may take memory; None where the kernel does not say."""
-    for line in _text(status).splitlines():
+    for line in (read_text(status) or "").splitlines():
         if line.startswith("Mems_allowed_list:"):
             return cpu_list(line.partition(":")[2])
     return None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

@@ -68,8 +68,17 @@ def test_a_torch_that_keeps_pinned_memory_is_unsupported(monkeypatch: pytest.Mon
     assert [m.valid for m in allocator(lab)] == ["valid", "valid", "unsupported"]
 
 
+ALWAYS = {
+    "proc/meminfo": "MemTotal:   9000 kB\nMemAvailable:   8000 kB\n",
+    "proc/self/mountinfo": (
+        "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
+        "31 23 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
+    ),
+}
+
+
 def machine(root: Path, files: dict[str, str]) -> Path:
-    for name, text in {"proc/meminfo": "MemTotal: 9 kB\nMemAvailable:   8000 kB\n", **files}.items():
+    for name, text in {**ALWAYS, **files}.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -99,6 +108,7 @@ def test_version_one_limits(tmp_path: Path) -> None:
         "proc/self/cgroup": "5:cpu,memory:/docker/x\n1:name=systemd:/y\n",
         "sys/fs/cgroup/memory/memory.limit_in_bytes": "4000000\n",
         "sys/fs/cgroup/memory/memory.usage_in_bytes": "1000000\n",
+        "sys/fs/cgroup/memory/docker/x/memory.stat": "cache 7\n",
     }
     assert room_bytes(machine(tmp_path, files)) == 3_000_000
 

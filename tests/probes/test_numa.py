@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from probes.numa import Node, allowed_memory, cpu_list, local_and_remote, nodes, on_cpus
+from probes.numa import Node, allowed_memory, local_and_remote, nodes, on_cpus
 
 
 def board(root: Path, lists: dict[int, str], distances: dict[int, str]) -> Path:
@@ -33,11 +33,6 @@ def affinity(monkeypatch: pytest.MonkeyPatch) -> list[set[int]]:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(now[-1]))
     monkeypatch.setattr(os, "sched_setaffinity", lambda _pid, cpus: now.append(set(cpus)))
     return now
-
-
-def test_lists_of_cpus() -> None:
-    assert cpu_list("0-3,8\n") == {0, 1, 2, 3, 8}
-    assert cpu_list("\n") == set()
 
 
 def test_nodes_that_may_be_used(tmp_path: Path, affinity: list[set[int]]) -> None:
