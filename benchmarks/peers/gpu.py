@@ -17,20 +17,25 @@ import json
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from probes.devices import list_devices
-from probes.suite import run_device
 
 from benchmarks.peers import gpu_peers
-from probes.record import Measurement, Mode, Plan, ProbeReport
+from probes.devices import list_devices
+from probes.metrics import METRICS
+from probes.plain import figure
+from probes.record import Measurement, Mode, Plan, ProbeReport, Unit
+from probes.suite import run_device
 
 # Ours over the best peer, and the largest spread between two runs.
 AIM_RATIO = 0.99
 AIM_SPREAD = {"bandwidth": 0.01, "transfer": 0.01, "tensor": 0.02}
+# Until the driver no longer lists the peers' process, nor counts what they did as utilisation.
+SETTLE_S = 3.0
 # Shares of the dense data sheet that an H100 SXM should reach.
 AIM_OF_SPEC = {"dram_copy": 0.89, "dram_read": 0.94, "bf16": 0.80, "fp8_e4m3": 0.70, "h2d_pinned": 0.80}
 # With --dry: what the CPU has in place of a GPU's metrics.
@@ -48,7 +53,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     metric: str
     probe: str
-    unit: str
+    unit: Unit
     ours: list[float]
     best_peer: str | None
     peer: float | None
@@ -80,17 +85,17 @@ def row(metric: str, reports: Sequence[ProbeReport], rounds: Sequence[dict[str, 
     ours = [m.median for m in found if m.median is not None]
     figures: dict[str, list[float]] = {}
     for peer_round in rounds:
-        for peer, figure in peer_round.get(metric, {}).items():
-            if isinstance(figure, float | int):
-                figures.setdefault(peer, []).append(float(figure))
+        for peer, found_by in peer_round.get(metric, {}).items():
+            if isinstance(found_by, float | int):
+                figures.setdefault(peer, []).append(float(found_by))
     medians = {peer: statistics.median(taken) for peer, taken in figures.items()}
     best = max(medians, key=lambda peer: medians[peer], default=None)
     mean = statistics.fmean(ours) if ours else None
     reasons = [m.reason for m in found if m.reason]
     return Row(
         metric=name,
-        probe=found[0].probe if found else "",
-        unit=found[0].unit if found else "",
+        probe=METRICS[name].probe,
+        unit=METRICS[name].unit,
         ours=ours,
         best_peer=best,
         peer=medians[best] if best else None,
@@ -113,8 +118,8 @@ def table(rows: Sequence[Row], title: str) -> str:
 
 
 def _line(r: Row) -> str:
-    ours = f"{statistics.fmean(r.ours):.4g} {r.unit}" if r.ours else r.why_none or "–"
-    peer = f"{r.best_peer}: {r.peer:.4g}" if r.peer is not None else "–"
+    ours = figure(statistics.fmean(r.ours), r.unit) if r.ours else r.why_none or "–"
+    peer = f"{r.best_peer}: {figure(r.peer, r.unit)}" if r.peer is not None else "–"
     spread_aim, spec_aim = AIM_SPREAD.get(r.probe), AIM_OF_SPEC.get(r.metric)
     cells = (
         r.metric,
@@ -162,9 +167,9 @@ def answers(report: ProbeReport) -> str:
 
 
 def _answer(question: str, m: Measurement) -> str:
-    median = m.reason or m.valid if m.median is None else f"{m.median:.4g} {m.unit}"
-    spread = "–" if m.p10 is None or m.p90 is None else f"{m.p10:.4g} to {m.p90:.4g}"
-    tried = ", ".join(f"{what}: {figure:.4g}" for what, figure in m.conditions.tried.items())
+    median = m.reason or m.valid if m.median is None else figure(m.median, m.unit)
+    spread = "–" if m.p10 is None or m.p90 is None else f"{figure(m.p10, m.unit)} to {figure(m.p90, m.unit)}"
+    tried = ", ".join(f"{what}: {figure(value, m.unit)}" for what, value in m.conditions.tried.items())
     cells = (question, m.metric, median, spread, _number(m.of_spec), m.conditions.method, tried or "–")
     return f"| {' | '.join(cells)} |"
 
@@ -176,9 +181,13 @@ def compare(
     facts = list_devices("cpu" if dry else device)[0]
     names = ("membw", "gemm") if dry else ("allocator", "transfer", "bandwidth", "tensor")
     reports, peer_rounds = [], []
-    for _ in range(rounds):
+    for done in range(rounds):
+        if done and not dry:
+            time.sleep(SETTLE_S)
         plan = Plan(names=names, device=facts.key, mode=mode)
         reports.append(run_device(plan, facts, lambda _event: None))
+        if reports[-1].refused:
+            print(f"round {done + 1}: {reports[-1].refused}", file=sys.stderr)
         peer_rounds.append(peers(dry, facts.key))
     return reports, peer_rounds, [row(m, reports, peer_rounds, dry) for m in gpu_peers.PEERS]
 
