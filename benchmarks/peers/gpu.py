@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -27,8 +28,9 @@ import msgspec
 from benchmarks.peers import gpu_peers
 from probes.devices import list_devices
 from probes.metrics import METRICS
+from probes.numa import local_and_remote, nodes
 from probes.plain import figure
-from probes.record import Measurement, Mode, Plan, ProbeReport, Unit
+from probes.record import DeviceFacts, Measurement, Mode, Plan, ProbeReport, Unit
 from probes.suite import run_device
 
 # Ours over the best peer, and the largest spread between two runs.
@@ -63,12 +65,13 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     why_none: str = ""
 
 
-def peers(dry: bool, key: str) -> dict[str, dict[str, Any]]:
-    """One round of the peers, on the device with this UUID."""
-    import os
-
-    env = dict(os.environ) if dry else {**os.environ, "CUDA_VISIBLE_DEVICES": key}
+def peers(dry: bool, facts: DeviceFacts) -> dict[str, dict[str, Any]]:
+    """One round of the peers on the device, from CPUs of its NUMA node where there are several."""
+    env = dict(os.environ) if dry else {**os.environ, "CUDA_VISIBLE_DEVICES": facts.key}
     how = ["--device", "cpu", "--small"] if dry else ["--device", "cuda"]
+    near = local_and_remote(facts.numa_node, nodes())
+    if not isinstance(near, str):
+        how += ["--cpus", ",".join(map(str, sorted(near[0].cpus)))]
     command = [sys.executable, "-m", "benchmarks.peers.gpu_peers", *how]
     done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False, env=env)
     if done.returncode:
@@ -188,7 +191,7 @@ def compare(
         reports.append(run_device(plan, facts, lambda _event: None))
         if reports[-1].refused:
             print(f"round {done + 1}: {reports[-1].refused}", file=sys.stderr)
-        peer_rounds.append(peers(dry, facts.key))
+        peer_rounds.append(peers(dry, facts))
     return reports, peer_rounds, [row(m, reports, peer_rounds, dry) for m in gpu_peers.PEERS]
 
 

@@ -2,7 +2,7 @@
 
 Runs in a process of its own, so that nothing of it is on the device while the probes run:
 
-    python -m benchmarks.peers.gpu_peers [--device cuda|cpu] [--small]
+    python -m benchmarks.peers.gpu_peers [--device cuda|cpu] [--small] [--cpus LIST]
 
 prints one JSON object, {metric: {peer: figure}}, in bytes/s, FLOP/s or seconds; a peer that is not there is a
 text that says why. `--device cpu --small` exercises the script where there is no GPU.
@@ -12,11 +12,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
+
+from probes.hostfiles import cpu_list
 
 Figures = dict[str, float | str]
 Call = Callable[[], object]
@@ -27,6 +31,9 @@ FLUSH_BYTES = 256 << 20
 # mamf-finder's best shapes on an H100, and the plain one everybody quotes.
 SHAPES = {"large": ((8192, 8192, 8192), (2048, 2048, 13312), (1024, 9216, 14336)), "small": ((64, 64, 64),)}
 # nvbandwidth: copies of 512 MiB, 4 to warm up, 16 between events, median of 3.
+# Long enough for a card to leave its boost; mamf-finder warms up for longer.
+WARM_S = 3.0
+SPIN_CYCLES = 20_000_000
 COPY_BYTES, COPY_WARM, COPY_TIMED, COPY_REPEATS = 512 << 20, 4, 16, 3
 
 
@@ -41,6 +48,7 @@ class Bench:
         self.cuda = device == "cuda"
         self.small = small
         self.least_s = 0.02 if small else 0.5
+        self.warm_s = 0.0 if small else WARM_S
         self.shapes = SHAPES["small" if small else "large"]
         self.buffer_bytes = (1 << 16) if small else (2 << 30)
         self.flush = torch.empty((1 << 10) if small else FLUSH_BYTES // 4, dtype=torch.int32, device=device)
@@ -50,55 +58,79 @@ class Bench:
         if self.cuda:
             self.torch.cuda.synchronize()
 
-    def pair(self, call: Call) -> float:
-        """Seconds of one call between an event pair (the host's clock on the CPU)."""
+    def timed(self, calls: int, call: Call, before: Call | None = None, spin: bool = False) -> list[float]:
+        """Seconds of each of `calls` calls, all queued at once, an event pair around each; `before` lies
+        outside. spin: a kernel holds the stream until all are queued. On the CPU by the host's clock."""
         if not self.cuda:
-            begin = time.perf_counter()
+            return [self._on_host(call, before) for _ in range(calls)]
+        cuda = self.torch.cuda
+        pairs = [(cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)) for _ in range(calls)]
+        self.sync()
+        if spin:
+            cuda._sleep(SPIN_CYCLES)
+        for start, end in pairs:
+            if before is not None:
+                before()
+            start.record()
             call()
-            return time.perf_counter() - begin
-        start, end = (self.torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
+            end.record()
+        self.sync()
+        return [float(start.elapsed_time(end)) / 1e3 for start, end in pairs]
+
+    @staticmethod
+    def _on_host(call: Call, before: Call | None) -> float:
+        if before is not None:
+            before()
+        begin = time.perf_counter()
         call()
-        end.record()
-        end.synchronize()
-        return float(start.elapsed_time(end)) / 1e3
+        return time.perf_counter() - begin
 
     def randn(self, *size: int, dtype: Any) -> Any:
         """N(0, 1) in a dtype."""
         return self.torch.randn(*size, device=self.device, dtype=self.torch.float32).to(dtype)
 
 
-def gemm_call(bench: Bench, name: str, shape: tuple[int, int, int]) -> tuple[Call, Any]:
-    """A GEMM of a precision, as mamf-finder calls it, and its output (None where it allocates one)."""
+def gemm_call(bench: Bench, name: str, shape: tuple[int, int, int], fast: bool = False) -> tuple[Call, Any]:
+    """A GEMM of a precision, as mamf-finder calls it, and its output (None where it allocates one).
+
+    fast: fp8 with fast accumulation, which mamf-finder leaves off.
+    """
     torch = bench.torch
     m, n, k = shape
     if name == "fp8_e4m3":
         a = bench.randn(m, k, dtype=torch.float8_e4m3fn)
         b = bench.randn(n, k, dtype=torch.float8_e4m3fn).t()
-        one = torch.ones((), device=bench.device)
-        return lambda: torch._scaled_mm(a, b, scale_a=one, scale_b=one, out_dtype=torch.bfloat16), None
+        one = torch.ones(1, device=bench.device)
+        half = torch.bfloat16
+        return partial(torch._scaled_mm, a, b, one, one, out_dtype=half, use_fast_accum=fast), None
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[name]
     a, b = bench.randn(m, k, dtype=dtype), bench.randn(n, k, dtype=dtype).t()
     out = torch.empty(m, n, device=bench.device, dtype=dtype)
     return lambda: torch.mm(a, b, out=out), out
 
 
-def mamf(bench: Bench, name: str) -> float:
-    """mamf-finder's method: flush and refresh before each call, an event pair a call, 50 + 100; best mean."""
-    warm, timed = (1, 3) if bench.small else (50, 100)
-    rates = []
-    for m, n, k in bench.shapes:
-        call, out = gemm_call(bench, name, (m, n, k))
-        seconds = []
-        for i in range(warm + timed):
-            bench.flush.zero_()
-            if out is not None:
-                out.copy_(bench.randn(m, n, dtype=out.dtype))
-            bench.sync()
-            taken = bench.pair(call)
-            seconds += [taken] if i >= warm else []
-        rates.append(2 * m * n * k / statistics.fmean(seconds))
-    return max(rates)
+def mamf(bench: Bench, name: str, fast: bool = False) -> float:
+    """mamf-finder's method: clear a cache-sized buffer and refresh the output before each call, an event pair
+    around the call alone, everything queued; the best shape's mean of 100 after warming up."""
+    return max(mamf_shape(bench, name, shape, fast) for shape in bench.shapes)
+
+
+def mamf_shape(bench: Bench, name: str, shape: tuple[int, int, int], fast: bool) -> float:
+    """FLOP/s of one shape."""
+    m, n, k = shape
+    call, out = gemm_call(bench, name, shape, fast)
+    fresh = None if out is None else bench.randn(m, n, dtype=out.dtype)
+
+    def before() -> None:
+        bench.flush.zero_()
+        if out is not None:
+            out.copy_(fresh)
+
+    end = time.perf_counter() + bench.warm_s
+    while time.perf_counter() < end:
+        bench.timed(10, call, before)
+    seconds = bench.timed(3 if bench.small else 100, call, before)
+    return 2 * m * n * k / statistics.fmean(seconds)
 
 
 def with_do_bench(call: Call, _least_s: float) -> float:
@@ -134,6 +166,8 @@ HARNESSES: dict[str, Harness] = {
 def gemm_peers(bench: Bench, name: str) -> Figures:
     """Every harness on the GEMM: the best shape of each, FLOP/s."""
     found: Figures = {"mamf-finder method": tried(lambda: mamf(bench, name))}
+    if name.startswith("fp8"):
+        found["mamf-finder method, fast accumulation"] = tried(lambda: mamf(bench, name, fast=True))
     for harness, time_it in HARNESSES.items():
         found[harness] = tried(lambda time_it=time_it: best_rate(bench, name, time_it))  # type: ignore[misc]
     return found
@@ -149,7 +183,7 @@ def best_rate(bench: Bench, name: str, time_it: Harness) -> float:
 
 def copy_peers(bench: Bench) -> Figures:
     """Copies on the device: the driver's memcpy, and torch's under each harness; bytes/s read and written."""
-    source = bench.torch.ones(bench.buffer_bytes // 4, device=bench.device)
+    source = bench.torch.randn(bench.buffer_bytes // 4, device=bench.device)
     target = bench.torch.empty_like(source)
     moved = 2 * bench.buffer_bytes
     found: Figures = {"driver memcpy": tried(lambda: moved / memcpy_s(bench, source, target))}
@@ -170,7 +204,8 @@ def memcpy_s(bench: Bench, source: Any, target: Any) -> float:
     def call() -> None:
         cupy.cuda.runtime.memcpyAsync(target.data_ptr(), source.data_ptr(), bench.buffer_bytes, kind, stream)
 
-    return statistics.median([bench.pair(call) for _ in range(24)][4:])
+    bench.timed(4, call)
+    return statistics.median(bench.timed(20, call, spin=True))
 
 
 def op_peers(bench: Bench, make: Callable[[Bench], tuple[Call, int]]) -> Figures:
@@ -182,13 +217,13 @@ def op_peers(bench: Bench, make: Callable[[Bench], tuple[Call, int]]) -> Figures
 def triad(bench: Bench) -> tuple[Call, int]:
     """a = b + s·c."""
     torch = bench.torch
-    b, c, a = (torch.ones(bench.buffer_bytes // 4, device=bench.device) for _ in range(3))
+    b, c, a = (torch.randn(bench.buffer_bytes // 4, device=bench.device) for _ in range(3))
     return lambda: torch.add(b, c, alpha=0.4, out=a), 3 * bench.buffer_bytes
 
 
 def read(bench: Bench) -> tuple[Call, int]:
     """A sum."""
-    source = bench.torch.ones(bench.buffer_bytes // 4, device=bench.device)
+    source = bench.torch.randn(bench.buffer_bytes // 4, device=bench.device)
     return lambda: source.sum(), bench.buffer_bytes
 
 
@@ -217,12 +252,7 @@ def nvbandwidth(bench: Bench, to_device: bool) -> float:
 
     for _ in range(COPY_WARM):
         target.copy_(source, non_blocking=True)
-    seconds = []
-    for _ in range(COPY_REPEATS):
-        bench.sync()
-        if bench.cuda:
-            torch.cuda._sleep(20_000_000)
-        seconds.append(bench.pair(batch))
+    seconds = [bench.timed(1, batch, spin=True)[0] for _ in range(COPY_REPEATS)]
     return COPY_TIMED * size / statistics.median(seconds)
 
 
@@ -268,7 +298,10 @@ def main() -> int:
     )
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--small", action="store_true")
+    parser.add_argument("--cpus", default="", help="run on these CPUs, such as 0-31: the GPU's NUMA node")
     args = parser.parse_args()
+    if args.cpus:
+        os.sched_setaffinity(0, cpu_list(args.cpus))
     print(json.dumps(measure(args.device, args.small)))
     return 0
 
