@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.binding import Binding, BindingType
-from textual.css.query import NoMatches
 from textual.screen import Screen
 
 from advisor.snapshot import Snapshot
@@ -48,8 +46,10 @@ class DataScreen(Screen[None]):
             self.show(self.advisor.snapshot)
 
     def show(self, snapshot: Snapshot) -> None:
-        """Draw this snapshot in one go. A screen that is being taken down has lost some of its widgets."""
-        with self.app.batch_update(), suppress(NoMatches):
+        """Draw this snapshot in one go. While the app ends, screens lose their widgets one by one."""
+        if not self.app.is_running:
+            return
+        with self.app.batch_update():
             self.set_class(bool(snapshot.stale), "-stale")
             self.draw(snapshot)
 
