@@ -17,8 +17,10 @@ def main() -> None:
 
         output.write(f"advisor {__version__}\n")
         sys.exit(0)
-    from advisor.cli.app import run_cli
-
+    try:
+        from advisor.cli.app import run_cli
+    except KeyboardInterrupt:  # Ctrl-C while the imports take their tenth of a second
+        sys.exit(130)
     sys.exit(run_cli(args))
 
 

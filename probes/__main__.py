@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit code; wrong usage raises SystemExit."""
     parser = _parser()
     asked = parser.parse_args(arguments)
+    if asked.output is not None and (problem := _cannot_hold(asked.output)):
+        return _complain(USAGE, problem)
     if asked.list:
         return _write(_listing(), None)
     try:
@@ -107,11 +109,20 @@ def _json(run: ProbeRun) -> str:
     return msgspec.json.format(msgspec.json.encode(run), indent=2).decode() + "\n"
 
 
+def _cannot_hold(path: Path) -> str | None:
+    """Why a file cannot be written there, before anything is measured for it."""
+    if path.is_dir():
+        return f"{path} is a folder"
+    place = path if path.exists() else path.parent
+    return None if os.access(place, os.W_OK) else f"cannot write to {place}"
+
+
 def _write(text: str, path: Path | None) -> int:
     """To a file, or to stdout as far as its encoding goes."""
     try:
         if path is not None:
-            path.write_text(text, encoding="utf-8")
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(text.encode("utf-8", "replace"))
             return FINE
         sys.stdout.buffer.write(text.encode(sys.stdout.encoding or "utf-8", "replace"))
         sys.stdout.flush()

@@ -28,9 +28,8 @@ def list_devices(
 ) -> list[DeviceFacts]:
     """The devices meant, in the order given, each once.
 
-    wanted: "" for the first GPU that CUDA would use, "all" for all of those, "cpu", or a list by commas of
-    the driver's indices ("0"), MIG instances by position ("0:1"), UUIDs or unique beginnings of them, and
-    "cpu". The index of a GPU divided by MIG means its instances. CUDA_VISIBLE_DEVICES of `env` (this
+    wanted: "" for the first GPU that CUDA would use, or a list by commas of "all" for all of those, "cpu",
+    the driver's indices ("0"), MIG instances by position ("0:1"), UUIDs or unique beginnings of them. The index of a GPU divided by MIG means its instances. CUDA_VISIBLE_DEVICES of `env` (this
     process's by default) limits "" and "all" as it limits CUDA: empty hides everything, the list ends at its
     first invalid entry, its indices are in PCI bus order. A GPU that is there and cannot be probed has the
     reason in `missing["device"]`.
@@ -44,14 +43,19 @@ def list_devices(
     if names and all(name == "cpu" for name in lowered):
         return [cpu_facts()]
     found = _asked(timeout_s)
-    if not names or lowered == ["all"]:
-        visible = _visible(found, (os.environ if env is None else env).get(VARIABLE))
-        return visible if names else visible[:1]
+    visible = (os.environ if env is None else env).get(VARIABLE)
+    if not names:
+        return _visible(found, visible)[:1]
     chosen: dict[str, DeviceFacts] = {}
     for name in names:
-        meant = [cpu_facts()] if name.lower() == "cpu" else _named(found, name)
-        chosen |= {facts.key: facts for facts in meant}
+        chosen |= {facts.key: facts for facts in _meant(found, name, visible)}
     return list(chosen.values())
+
+
+def _meant(found: tuple[DeviceFacts, ...], name: str, visible: str | None) -> list[DeviceFacts]:
+    if name.lower() == "cpu":
+        return [cpu_facts()]
+    return _visible(found, visible) if name.lower() == "all" else _named(found, name)
 
 
 def _asked(timeout_s: float) -> tuple[DeviceFacts, ...]:

@@ -128,6 +128,8 @@ def _width(text: str) -> int:
 def _digits(value: float) -> str:
     """Three significant digits, without an exponent below a million."""
     size = abs(value)
+    if not size < 1e6:
+        return f"{value:.3g}"
     decimals = 2 if size < 9.995 else 1 if size < 99.95 else 0
     return f"{value:,.{decimals}f}"
 

@@ -26,10 +26,11 @@ def header_spans(snapshot: Snapshot) -> tuple[Span, ...]:
 
 
 def device_words(view: DeviceView) -> str:
-    """One device's ceilings: "measured 2 d ago", "assumed"."""
+    """One device's ceilings: "measured 2 d ago", "stale, measured 40 d ago", "assumed"."""
     ceilings = view.ceilings
+    known = how_known(ceilings)
     age = age_words(ceilings, _now_s(view, ceilings)) if ceilings else ""
-    return f"{how_known(ceilings)} {age}".strip()
+    return f"stale, measured {age}" if known == "stale" and age else f"{known} {age}".strip()
 
 
 def _now_s(view: DeviceView, ceilings: Ceilings) -> float:

@@ -99,7 +99,7 @@ def test_the_counters_heading_says_age_and_staleness() -> None:
     assert "ceilings measured 2 d ago" in texts(sections.counter_rows(view, 80, UNICODE))[0]
     stale = fakes.view_of(0, ceilings=make.make_measured(stale=OLD_DRIVER))
     rows = sections.counter_rows(stale, 80, UNICODE)
-    assert "ceilings stale 2 d ago" in text_of(rows[0])
+    assert "ceilings stale, measured 2 d ago" in text_of(rows[0])
     assert text_of(rows[1]) == f"ceilings stale: {OLD_DRIVER}"
     assert roles(rows[1], "stale") == "warn"
 
