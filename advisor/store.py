@@ -17,15 +17,17 @@ import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import msgspec
 
 from advisor import locations
-from probes.derive import ceilings_of, is_ceiling, stale, usable
+from probes.derive import ceilings_of, is_ceiling, usable
 from probes.metrics import best
 from probes.record import Measurement, ProbeReport
+from probes.staleness import OLD_S, same_limit, stale
 
 if TYPE_CHECKING:
     from advisor.telemetry.records import DeviceInfo
@@ -36,6 +38,8 @@ KEPT = 100
 MAX_LINE_BYTES = 2 * 1024**2
 # Of a longer file, which is none of ours, the end is read.
 MAX_FILE_BYTES = 64 * 1024**2
+# What figures depend on. The Python in use and whatever else is installed are named in a run, no more.
+_DECIDING = ("driver", "cuda", "torch", "cublas", "cupy")
 _SUFFIX = ".jsonl"
 _LOCK_WAIT_S = 10.0
 
@@ -153,21 +157,21 @@ def merged(reports: Sequence[ProbeReport]) -> ProbeReport | None:
 
     The newest run with any usable figure says which others fit: those with the same driver, libraries,
     method, MIG profile, power limit and ECC mode. So a run of one probe alone keeps what a full one found.
-    A sustained figure is not replaced by one that was not held, such as a quick run's. A metric without a
-    usable figure keeps its newest take, which says why. `t_s` is that of the oldest run that a figure comes
-    from: the report is no fresher than that.
+    A sustained figure is not replaced by one that was not held, nor any by a quick run's, unless it is too
+    old by then to rely on. A metric without a usable figure keeps its newest take, which says why. `t_s` is
+    that of the oldest run that a figure comes from: the report is no fresher than that.
     """
     newest = next((r for r in reversed(reports) if usable(r)), None)
     if newest is None:
         return None
     fitting = [r for r in reports if r.contended is None and _same_conditions(r, newest)]
-    figures: dict[str, tuple[float, Measurement]] = {}
+    figures: dict[str, tuple[ProbeReport, Measurement]] = {}
     for report in fitting:
         for metric in dict.fromkeys(m.metric for m in report.measurements):
-            _take(figures, report, metric)
+            _take(figures, report, metric, newest.t_s)
     return msgspec.structs.replace(
         newest,
-        t_s=min(t_s for t_s, m in figures.values() if is_ceiling(m)),
+        t_s=min(report.t_s for report, m in figures.values() if is_ceiling(m)),
         measurements=tuple(m for _, m in figures.values()),
     )
 
@@ -182,34 +186,34 @@ def stored_ceilings(
 ) -> Ceilings | None:
     """What this very card was seen to do, filled up from what is assumed of it; None when no run is stored.
 
-    `stale` is filled where the driver, the power limit, ECC, the MIG profile, the method or the time is
-    another than then (now_s: Unix time, default now). Never raises for what is on disk: `store.warnings` says
-    what was skipped.
+    Runs of the device as it is now come first. Where there are none, `stale` is filled: the driver, the power
+    limit, ECC, the method or the time (now_s: Unix time, default now) is another than then. Runs under
+    another MIG profile are of another device, whose rates are no guess at this one's. Never raises for what
+    is on disk: `store.warnings` says what was skipped.
     """
-    report = store.latest(info.key)
-    if report is None:
-        return None
-    found = ceilings_of(report, assumed)
-    if found is None or found.measured_s is None:
-        return None
-    why = stale(
-        report,
+    is_stale = partial(
+        stale,
         driver=driver_version,
         power_limit_w=info.power_limit_w,
         ecc=info.ecc_enabled,
         mig_profile=info.mig_profile,
-        now_s=time.time() if now_s is None else now_s,
     )
-    return msgspec.structs.replace(found, stale=why)
+    runs = [r for r in store.history(info.key) if r.device.mig_profile == info.mig_profile]
+    report = merged([r for r in runs if is_stale(r) is None]) or merged(runs)
+    found = ceilings_of(report, assumed) if report else None
+    if report is None or found is None or found.measured_s is None:
+        return None
+    return msgspec.structs.replace(
+        found, stale=is_stale(report, now_s=time.time() if now_s is None else now_s)
+    )
 
 
 def _same_conditions(a: ProbeReport, b: ProbeReport) -> bool:
-    shared = a.versions.keys() & b.versions.keys()
     return (
         a.method_version == b.method_version
-        and all(a.versions[name] == b.versions[name] for name in shared)
+        and all(_no_conflict(a.versions.get(name), b.versions.get(name)) for name in _DECIDING)
         and a.device.mig_profile == b.device.mig_profile
-        and _no_conflict(a.device.power_limit_w, b.device.power_limit_w)
+        and same_limit(a.device.power_limit_w, b.device.power_limit_w)
         and _no_conflict(a.device.ecc_enabled, b.device.ecc_enabled)
     )
 
@@ -218,16 +222,23 @@ def _no_conflict(a: object, b: object) -> bool:
     return a is None or b is None or a == b
 
 
-def _take(figures: dict[str, tuple[float, Measurement]], report: ProbeReport, metric: str) -> None:
-    """The newer of two figures, unless only the older one is usable, or was held until clocks had settled."""
+def _take(
+    figures: dict[str, tuple[ProbeReport, Measurement]], report: ProbeReport, metric: str, now_s: float
+) -> None:
+    """The newer of two figures, unless the older one counts for more."""
     m = best(m for m in report.measurements if m.metric == metric)
     old = figures.get(metric)
-    if m is not None and (old is None or _rank(m) >= _rank(old[1])):
-        figures[metric] = (report.t_s, m)
+    if m is not None and (old is None or _rank(report, m, now_s) >= _rank(*old, now_s)):
+        figures[metric] = (report, m)
 
 
-def _rank(m: Measurement) -> tuple[bool, bool]:
-    return is_ceiling(m), m.sustained is not None
+def _rank(report: ProbeReport, m: Measurement, now_s: float) -> tuple[bool, bool, bool, bool]:
+    """What a figure counts for: recent, usable, held until clocks had settled, looked for with patience.
+
+    A quick run tries fewer shapes for less time, so it falls short of what the card can do.
+    """
+    is_recent = now_s - report.t_s <= OLD_S
+    return is_recent, is_ceiling(m), m.sustained is not None, report.mode != "quick"
 
 
 def _encoded(report: ProbeReport) -> bytes:

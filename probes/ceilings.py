@@ -69,10 +69,11 @@ class Ceilings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Everything known of one card's limits.
 
     model: the row of the spec table (or the probed card) these hold for, e.g. "H100 SXM5 80GB".
-    sm_mhz: SM clock and power_w: power of the probe's GEMM once clocks had settled (None where none was
-    held), or the data sheet's boost clock and power when assumed. measured_s: Unix time of the probe, or of
-    its oldest figure; None when assumed. stale: why measured figures may no longer hold (another driver,
-    another power limit, ...), else None.
+    sm_mhz: the lowest SM clock at which the probe's GEMMs were held, else the data sheet's boost clock.
+    power_w: the most they drew at the power limit, else the data sheet's. power_limit_w: the limit under
+    which sm_mhz was held; None where no GEMM was. measured_s: Unix time of the probe, or of its oldest
+    figure; None when assumed. stale: why measured figures may no longer hold (another driver, another power
+    limit, ...), else None.
     """
 
     model: str
@@ -82,6 +83,7 @@ class Ceilings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sm_mhz: float | None = None
     sm_count: int | None = None
     power_w: float | None = None
+    power_limit_w: float | None = None
     measured_s: float | None = None
     stale: str | None = None
 

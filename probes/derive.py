@@ -1,4 +1,4 @@
-"""From a stored run to what rules divide by; when it no longer holds; which GPU falls behind its siblings."""
+"""From a stored run to what rules divide by: ceilings, counters at them, and the clock a card holds."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from probes import METHOD_VERSION
 from probes.ceilings import Ceiling, Ceilings, Label, Reading
-from probes.metrics import METRICS, best
+from probes.metrics import best
 from probes.peaks import FP64_TENSOR
-from probes.record import Measurement, Outlier, ProbeReport
-from probes.stats import quantile
+from probes.record import Measurement, ProbeReport
 
 # Below this a counter was not what its own probe ran into, so its reading is no ceiling: a healthy card
 # reaches half of its data sheet in any GEMM or copy (DCGM's floors lie higher still).
 AT_CEILING = 0.3
-# Fixed work on one card repeats within 2 %. What moves it over months is dust, thermal paste and warm air.
-OLD_S = 90 * 86400.0
-# Drivers round a limit to milliwatts; people move it by tens of watts.
-POWER_LIMIT_CHANGE = 0.01
+# Below this the probe's stretch was mostly pauses, and a counter while busy is too coarse (as in live work).
+BUSY = 0.5
+# Compute capabilities whose cards give GPM counters. Others may, and then have shown it.
+_WITH_GPM = frozenset({"9.0", "10.0", "10.3"})
+# Reasons for a lower clock that a healthy card in a cool room does not give.
+_FAULTS = frozenset({"hw_slowdown", "sw_thermal", "hw_thermal", "hw_power_brake"})
 
 # Name of a ceiling that rules read -> metrics that give it; the first that was measured counts. Copies stand
 # for memory, as most kernels both read and write; `dram_read` and the others keep their own names too.
@@ -29,8 +29,8 @@ _NAMED: dict[str, tuple[str, ...]] = {
     "fp8": ("fp8_e4m3", "mxfp8"),
     "fp4": ("nvfp4", "mxfp4"),
 }
-# A link's ceiling bounds either direction, so it is the better of the two.
-_LINK = ("h2d_pinned", "d2h_pinned")
+# A link's ceiling bounds either direction, from either socket, so it is the best of these.
+_LINK = ("h2d_pinned", "d2h_pinned", "h2d_numa_local")
 
 # Metric -> live counters that it drives to their ceiling. Whatever else moves meanwhile is not at one.
 _DRIVES: dict[str, tuple[str, ...]] = {
@@ -40,9 +40,11 @@ _DRIVES: dict[str, tuple[str, ...]] = {
     "int8": ("tensor_active", "imma"),
     "fp32": ("fp32",),
 }
-# GEMMs whose clock and power may stand for the card under load: the better of the first two, else in order.
-_HALVES = ("bf16", "fp16")
-_LOADS = (*_HALVES, "tf32", "fp8_e4m3", "int8", "fp32", "fp64")
+# GEMMs whose clock and power may stand for the card under load.
+_LOADS = (
+    *("bf16", "fp16", "tf32", "fp8_e4m3", "fp8_e5m2", "int8", "fp32", "fp64"),
+    *("mxfp8", "nvfp4", "mxfp4"),
+)
 
 _Item = TypeVar("_Item", Reading, Ceiling)
 
@@ -77,123 +79,79 @@ def alike(takes: Sequence[Measurement]) -> list[float]:
 def ceilings_of(report: ProbeReport, assumed: Ceilings | None) -> Ceilings | None:
     """What this very card was seen to do; what was not measured comes from `assumed`, with its own label.
 
-    A reading is the highest that a fitting probe showed, so that no live fraction exceeds what the card can
-    show. The whole is `measured` when the limits of memory and of the tensor cores (without GPM: of memory
-    and of a GEMM) are, or when there is nothing to assume; else it has the label of `assumed`. None when
+    A reading is the highest that a fitting probe showed while busy, so that no live fraction exceeds what
+    the card can show. The whole is `measured` when the limits of memory and of the tensor cores (without GPM:
+    of memory and of a GEMM) are; else it is `assumed`, also where there is nothing to assume. None when
     nothing is known at all.
 
-    sm_mhz and power_w are those of the best half-precision GEMM while it was held. Rules take a clock below
-    that, under the same limit, for time lost: by the boost clock of a short or light probe every large GEMM
-    would look throttled. So where no GEMM was held, a measured card has no sm_mhz.
+    sm_mhz is the lowest clock at which any GEMM was held, and no higher than what is assumed: how far a power
+    limit lowers the clock depends on the load and on how warm the card is, and work that the probe's
+    hungriest load would slow as much has lost nothing. A GEMM that heat slowed says nothing of that. Where
+    none was held, it is what is assumed. power_limit_w is the limit under which it was held.
     """
     found = usable(report)
     if not found:
         return assumed
     readings = _readings(report, found)
-    clock, power_w = _held(found)
-    sheet = assumed or Ceilings(model=report.device.name, label="measured")
-    label: Label = "measured" if _is_whole(found, readings) else sheet.label
+    held = _held(found)
+    sheet = assumed or Ceilings(model=report.device.name, label="assumed")
+    label: Label = "measured" if _is_whole(report, found, readings) else sheet.label
     return Ceilings(
         model=report.device.model or sheet.model,
         label=label,
         readings=_filled(readings, sheet.readings, lambda r: r.counter),
         ceilings=_filled(_ceilings(report, found), sheet.ceilings, lambda c: c.metric),
-        sm_mhz=clock if clock or label == "measured" else sheet.sm_mhz,
+        sm_mhz=_clock(held, sheet.sm_mhz or report.device.sm_mhz_max) or sheet.sm_mhz,
         sm_count=report.device.sm_count or sheet.sm_count,
-        power_w=power_w or sheet.power_w,
+        power_w=_power(held) or sheet.power_w,
+        power_limit_w=report.device.power_limit_w if held else None,
         measured_s=report.t_s,
     )
 
 
-def stale(
-    report: ProbeReport,
-    *,
-    driver: str | None = None,
-    power_limit_w: float | None = None,
-    ecc: bool | None = None,
-    mig_profile: str | None = None,
-    now_s: float | None = None,
-) -> str | None:
-    """Why the figures may no longer hold for the device as it is now, or None.
-
-    What is unknown (None) is not compared, but for mig_profile: None says that the device is a whole GPU.
-    """
-    for reason in (
-        _other_method(report),
-        _other_driver(report, driver),
-        _other_mode(report, power_limit_w, ecc, mig_profile),
-        _other_time(report, now_s),
-    ):
-        if reason:
-            return reason
-    return None
-
-
-def _other_method(report: ProbeReport) -> str | None:
-    if report.method_version == METHOD_VERSION:
-        return None
-    return f"measured by method {report.method_version}, and this advisor has method {METHOD_VERSION}"
-
-
-def _other_driver(report: ProbeReport, driver: str | None) -> str | None:
-    then = report.versions.get("driver")
-    if driver is None or then is None or then == driver:
-        return None
-    return f"measured under driver {then}, now it is {driver}"
-
-
-def _other_mode(
-    report: ProbeReport, power_limit_w: float | None, ecc: bool | None, mig_profile: str | None
-) -> str | None:
-    then = report.device
-    if then.mig_profile != mig_profile:
-        return f"measured as {then.mig_profile or 'a whole GPU'}, now it is {mig_profile or 'a whole GPU'}"
-    if _positive(then.power_limit_w) and _positive(power_limit_w):
-        was, now = then.power_limit_w or 0.0, power_limit_w or 0.0
-        if abs(now - was) > POWER_LIMIT_CHANGE * was:
-            return f"measured under a power limit of {was:g} W, now it is {now:g} W"
-    if None not in (ecc, then.ecc_enabled) and ecc != then.ecc_enabled:
-        return f"measured with ECC {_on(then.ecc_enabled)}, now it is {_on(ecc)}"
-    return None
-
-
-def _other_time(report: ProbeReport, now_s: float | None) -> str | None:
-    if now_s is None:
-        return None
-    age_s = now_s - report.t_s
-    if age_s < -86400:
-        return "measured at a time that has yet to come: a clock was set back"
-    return f"measured {age_s / 86400:.0f} days ago" if age_s > OLD_S else None
-
-
-def _on(enabled: bool | None) -> str:
-    return "on" if enabled else "off"
-
-
-def _is_whole(found: dict[str, Measurement], readings: Sequence[Reading]) -> bool:
+def _is_whole(report: ProbeReport, found: dict[str, Measurement], readings: Sequence[Reading]) -> bool:
     """Whether the limits that verdicts rest on are measured."""
+    if report.device.kind == "cpu":
+        return True
     counters = {r.counter for r in readings}
-    if any(m.counters_at_ceiling for m in found.values()):
+    if report.device.compute_capability in _WITH_GPM or any(m.counters_at_ceiling for m in found.values()):
         return {"dram_active", "tensor_active"} <= counters
     return any(name in found for name in _NAMED["dram"]) and any(name in found for name in _LOADS)
 
 
-def _held(found: dict[str, Measurement]) -> tuple[float | None, float | None]:
-    """SM clock and power of the load that stands for the card, once clocks had settled under it."""
-    held = {name: found[name] for name in _LOADS if name in found and found[name].sustained is not None}
-    load = best(held[name] for name in _HALVES if name in held) or next(iter(held.values()), None)
-    if load is None:
-        return None, None
-    extra = load.conditions.extra
-    clock, power_w = extra.get("sustained_sm_mhz"), extra.get("sustained_power_w")
-    return clock if _positive(clock) else None, power_w if _positive(power_w) else None
+def _held(found: dict[str, Measurement]) -> list[Measurement]:
+    """GEMMs that were held until clocks had settled, at a clock that heat and faults left alone."""
+    loads = (found[name] for name in _LOADS if name in found)
+    return [
+        m
+        for m in loads
+        if m.sustained is not None
+        and _positive(m.conditions.extra.get("sustained_sm_mhz"))
+        and not _FAULTS.intersection(m.conditions.throttle_reasons)
+    ]
+
+
+def _clock(held: Sequence[Measurement], most: float | None) -> float | None:
+    """The lowest clock at which a load was held, MHz, and no more than `most`; None where none was."""
+    lowest = min((m.conditions.extra["sustained_sm_mhz"] for m in held), default=None)
+    return lowest if lowest is None or not _positive(most) else min(lowest, most or lowest)
+
+
+def _power(held: Sequence[Measurement]) -> float | None:
+    """The most that a load drew while the power limit held it, W: only there it is all that a card may."""
+    drawn = (
+        m.conditions.extra.get("sustained_power_w")
+        for m in held
+        if "sw_power_cap" in m.conditions.throttle_reasons
+    )
+    return max((power_w for power_w in drawn if power_w is not None and _positive(power_w)), default=None)
 
 
 def _readings(report: ProbeReport, found: dict[str, Measurement]) -> list[Reading]:
     highest: dict[str, tuple[float, Measurement]] = {}
     for m in found.values():
         for counter in _driven(report, m.metric):
-            frac = m.counters_at_ceiling.get(counter)
+            frac = while_busy(m, counter)
             if frac is None or not AT_CEILING <= frac < math.inf:
                 continue
             if counter not in highest or frac > highest[counter][0]:
@@ -202,6 +160,18 @@ def _readings(report: ProbeReport, found: dict[str, Measurement]) -> list[Readin
         Reading(counter=counter, frac=min(1.0, frac), label="measured", source=_source(report, m))
         for counter, (frac, m) in highest.items()
     ]
+
+
+def while_busy(m: Measurement, counter: str) -> float | None:
+    """What a counter read in the part of the probe's stretch in which anything ran.
+
+    Live counters are divided by gr_active before they are compared with this. Without gr_active it is the
+    plain reading; None where the counter was not read, or pauses made up most of the stretch.
+    """
+    frac, busy = m.counters_at_ceiling.get(counter), m.counters_at_ceiling.get("gr_active")
+    if frac is None or busy is None or not math.isfinite(busy):
+        return frac
+    return frac / min(1.0, busy) if busy >= BUSY else None
 
 
 def _driven(report: ProbeReport, metric: str) -> tuple[str, ...]:
@@ -269,82 +239,3 @@ def _filled(
 
 def _positive(value: float | None) -> bool:
     return value is not None and 0.0 < value < math.inf
-
-
-# Fraction of its siblings' median below which a GPU falls behind, by probe. Only what the card itself sets
-# is compared: launch costs and the host's memory differ by socket.
-#
-# tensor: silicon spreads by 5 % and more within one healthy node, so about 2.5 % to either side of the
-# median; gpu-fryer flags 10 % below a node's best, which is about 7.5 % below its median. 5 % lies between.
-# bandwidth: memory clocks are fixed, and runs repeat within 1 %: three times that.
-# transfer: links of two sockets differ by a few percent; a link that came up with half its lanes reads 0.5.
-BEHIND = {"tensor": 0.95, "bandwidth": 0.97, "transfer": 0.90}
-# What the host does in these is no matter of the card.
-_OF_THE_HOST = frozenset({"h2d_pageable", "d2h_pageable", "h2d_numa_local", "h2d_numa_remote"})
-# With two GPUs one is lower, and nothing says which of them is unusual.
-_TELLING = 3
-
-
-def outliers(reports: Sequence[ProbeReport]) -> tuple[Outlier, ...]:
-    """GPUs that fall behind the median of their siblings (same model, same MIG profile), the worst first.
-
-    One record a GPU and probe: its worst metric. Of two siblings the lower one is named, and that two
-    cannot tell. Degraded figures count, for they are what is looked for; contended ones do not.
-    """
-    found = [outlier for group in _siblings(reports) for outlier in _behind(group)]
-    return tuple(sorted(found, key=lambda o: (o.frac, o.key, o.metric)))
-
-
-def _siblings(reports: Sequence[ProbeReport]) -> list[list[ProbeReport]]:
-    groups: dict[tuple[str | None, ...], list[ProbeReport]] = {}
-    for report in reports:
-        d = report.device
-        if d.kind == "cuda" and report.contended is None:
-            groups.setdefault((d.model or d.name, d.mig_profile), []).append(report)
-    return [group for group in groups.values() if len({r.device.key for r in group}) > 1]
-
-
-def _behind(group: Sequence[ProbeReport]) -> list[Outlier]:
-    worst: dict[tuple[str, str], Outlier] = {}
-    for metric in METRICS.values():
-        if metric.probe not in BEHIND or metric.name in _OF_THE_HOST:
-            continue
-        figures = _figures(group, metric.name)
-        for key, own in figures.items():
-            others = [figure for other, figure in figures.items() if other != key]
-            frac = own / quantile(others, 0.5) if others else 1.0
-            known = worst.get((key, metric.probe))
-            if frac < BEHIND[metric.probe] and (known is None or frac < known.frac):
-                worst[key, metric.probe] = _outlier(group, list(figures), key, metric.name, frac)
-    return list(worst.values())
-
-
-def _figures(group: Sequence[ProbeReport], metric: str) -> dict[str, float]:
-    """Key -> figure of the GPUs that have one to compare."""
-    takes = {r.device.key: m for r in group if (m := r.measurement(metric)) is not None and _counts(m)}
-    return dict(zip(takes, alike(list(takes.values())), strict=True))
-
-
-def _counts(m: Measurement) -> bool:
-    return m.label == "measured" and m.valid in ("valid", "degraded") and _positive(m.value)
-
-
-def _outlier(
-    group: Sequence[ProbeReport], keys: Sequence[str], key: str, metric: str, frac: float
-) -> Outlier:
-    reports = {r.device.key: r for r in group}
-    d = reports[key].device
-    said = f"{_called(reports[key])} reaches {frac * 100:.0f} % of "
-    if len(keys) < _TELLING:
-        other = next(reports[k] for k in keys if k != key)
-        said += f"{_called(other)}'s {metric}; two cannot tell which of them is unusual"
-    else:
-        said += f"its siblings' {metric}"
-    return Outlier(key=d.key, index=d.index, metric=metric, frac=frac, message=said)
-
-
-def _called(report: ProbeReport) -> str:
-    """ "GPU 5", or "GPU 5 MIG 1g.10gb" for an instance."""
-    d = report.device
-    name = d.key if d.index is None else f"GPU {d.index}"
-    return f"{name} MIG {d.mig_profile}" if d.mig_profile else name

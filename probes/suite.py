@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from probes import METHOD_VERSION, registry
-from probes.derive import outliers
 from probes.events import Event, ProbeDone, Progress, Refused, Result, Started
 from probes.job import DEVICE_LOST, Job
 from probes.lab import failure
 from probes.limits import DEFAULT_LIMITS, Limits
 from probes.link import LOOK_S, BadLineError, Link
+from probes.outliers import outliers
 from probes.record import DeviceFacts, Measurement, Plan, ProbeReport, ProbeRun
 from probes.registry import Probe
 from probes.sanity import judge

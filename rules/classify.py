@@ -50,8 +50,8 @@ def split(window: SubWindow, tier: Tier, ceilings: Ceilings | None, limits: Limi
 def limits_of(evidence: Evidence, ceilings: Ceilings | None) -> Limits:
     """The limits known of this device: from its ceilings, else from what the driver says of it.
 
-    sm_mhz of measured ceilings is the clock the probe's GEMM was held at, so that work at that clock under
-    the same limit loses nothing; of assumed ones it is the data sheet's boost clock.
+    sm_mhz of measured ceilings is the lowest clock at which a probe's GEMM was held; of assumed ones it is
+    the data sheet's boost clock.
     """
 
     def value(metric: str) -> float | None:
@@ -71,20 +71,21 @@ def limits_of(evidence: Evidence, ceilings: Ceilings | None) -> Limits:
 def _cap_costs(device: Device, ceilings: Ceilings | None) -> bool:
     """Whether a clock held down by the power limit counts as lost time.
 
-    Large GEMMs reach a board's own limit always: that is part of its ceiling. It costs when somebody
-    lowered the limit, or when a probe on this card has shown a higher clock under the same limit. A probe
-    that may no longer hold (the limit has changed, the driver, ...) has not shown that.
+    Large GEMMs reach a board's own limit always: that is part of its ceiling, and how far it lowers the clock
+    depends on the load and the temperature. It costs when somebody lowered the limit: below the board's
+    default, or below the one under which a probe held a clock.
     """
-    if power_lowered(device):
-        return True
-    held = ceilings is not None and ceilings.label == "measured" and ceilings.stale is None
-    return held and ceilings is not None and ceilings.sm_mhz is not None
+    probed = ceilings.power_limit_w if ceilings else None
+    return power_lowered(device) or _is_below(device.power_limit_w, probed)
 
 
 def power_lowered(device: Device) -> bool:
     """True when the power limit is below the board's default."""
-    limit, default = device.power_limit_w, device.power_limit_default_w
-    return limit is not None and default is not None and limit < th.POWER_LIMIT_LOW.value * default
+    return _is_below(device.power_limit_w, device.power_limit_default_w)
+
+
+def _is_below(limit_w: float | None, other_w: float | None) -> bool:
+    return limit_w is not None and other_w is not None and limit_w < th.POWER_LIMIT_LOW.value * other_w
 
 
 def is_launching(host: HostEvidence) -> bool:

@@ -146,6 +146,8 @@ def _unknown_because(evidence: Evidence, ceilings: Ceilings | None, sums: Sums) 
         needed = ("gr_active", "dram_active", "tensor_active", "fp32")
         known = {c: evidence.missing.get(f"gpm.{c}") for c in needed}
         reasons.extend(f"{counter}: {why}" for counter, why in known.items() if why)
+        unread = [c for c in needed[1:] if ceilings is not None and ceilings.reading(c) is None]
+        reasons.extend(f"{counter}: what it reads at its ceiling was not measured" for counter in unread)
     return tuple(reasons)
 
 

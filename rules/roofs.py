@@ -20,6 +20,8 @@ PIPES: dict[str, str] = {
     "fp16": "fp16 pipe",
     "int_active": "integer pipe",
 }
+# Pipes that most work runs on: nothing can be said of the pipes' roof without them.
+_DECISIVE = ("tensor_active", "fp32")
 TENSOR_PIPES = frozenset({"tensor_active", "hmma", "imma", "dfma", "dmma"})
 
 
@@ -75,9 +77,19 @@ def _counted(w: SubWindow, busy: float, ceilings: Ceilings | None) -> Roofs:
         if frac is not None and (best is None or frac > best):
             best, name = frac, counter
     dram = _of_ceiling(w.dram_active, busy, "dram_active", ceilings)
+    if _hidden(w, busy, ceilings) > max(dram or 0.0, best or 0.0):
+        return Roofs(None, None, None, False)
     # Without the tensor and fp32 pipes a high roof may be out of sight, so "neither" cannot be said.
-    seen = dram is not None and w.tensor_active is not None and w.fp32 is not None
+    seen = dram is not None and all(
+        getattr(w, counter) is not None and ceilings.reading(counter) is not None for counter in _DECISIVE
+    )
     return Roofs(dram, best, name, seen)
+
+
+def _hidden(w: SubWindow, busy: float, ceilings: Ceilings) -> float:
+    """The least roof fraction of a decisive pipe whose reading at the ceiling is unknown: it is 1 at most."""
+    hidden = (getattr(w, counter) for counter in _DECISIVE if ceilings.reading(counter) is None)
+    return max((min(1.0, value / busy) for value in hidden if value is not None), default=0.0)
 
 
 def _of_ceiling(value: float | None, busy: float, counter: str, ceilings: Ceilings) -> float | None:

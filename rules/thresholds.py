@@ -100,7 +100,9 @@ TENSOR_IDLE = Threshold(
     "PyTorch profiler plug-in: tensor-core time 0 on a card that has them",
 )
 LINK_UNDER_LOAD = Threshold("gr_active above which the PCIe link should run at full speed", 0.05, _OWN)
-POWER_LIMIT_LOW = Threshold("share of the default power limit below which it was lowered", 0.98, _OWN)
+POWER_LIMIT_LOW = Threshold(
+    "share of the default power limit, or of a probe's, below which it was lowered", 0.98, _OWN
+)
 
 
 def table() -> tuple[Threshold, ...]:

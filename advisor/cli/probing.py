@@ -23,8 +23,8 @@ from advisor.cli.inputs import load_config, tell
 from advisor.reports import probes as pages
 from advisor.reports.escape import markup_as_ascii
 from advisor.store import Store, StoreError
-from probes.derive import outliers
 from probes.events import Event, ProbeDone, Progress
+from probes.outliers import outliers
 from probes.record import DeviceFacts, Kind, Mode, Plan, ProbeReport, ProbeRun
 from probes.registry import PROBES, chosen
 

@@ -14,10 +14,11 @@ import msgspec
 from advisor.reports.common import SENTENCE, Style
 from advisor.reports.figures import UNKNOWN, instant, percent, span
 from probes import plain
-from probes.derive import alike, is_ceiling, stale
+from probes.derive import alike, is_ceiling
 from probes.metrics import METRICS
 from probes.record import DeviceFacts, Measurement, ProbeReport, ProbeRun, Unit
 from probes.registry import PROBES
+from probes.staleness import stale
 
 Align = Literal["left", "right"]
 Tone = Literal["", "dim", "warn", "bad"]

@@ -295,6 +295,7 @@ def test_a_quick_figure_does_not_replace_a_held_one(kept: Store) -> None:
     [
         {"versions": {**VERSIONS, "driver": "570.1"}},
         {"versions": {**VERSIONS, "torch": "2.8.0"}},
+        {"versions": {**VERSIONS, "cupy": "13.4.1"}},
         {"method_version": 99},
         {"contended": "python holds 3 GiB"},
         {"device": facts(mig_profile="1g.10gb")},
@@ -310,6 +311,42 @@ def test_only_runs_under_the_same_conditions_are_merged(other: dict[str, Any]) -
 def test_a_version_that_one_run_does_not_name_is_no_conflict() -> None:
     old = at(0, take("bf16", 7.0), versions={"driver": VERSIONS["driver"]})
     assert figures(merged([old, at(1, take("dram_copy", 3.0))])) == {"bf16": 7.0, "dram_copy": 3.0}
+
+
+def test_what_figures_do_not_depend_on_is_no_conflict() -> None:
+    """Another virtual environment's run hides nothing, nor does a limit that was rounded."""
+    other = {
+        "versions": {**VERSIONS, "python": "3.12.1", "triton": "3.1"},
+        "device": facts(power_limit_w=699.9),
+    }
+    new = at(1, take("dram_copy", 3.0), versions={**VERSIONS, "python": "3.11.9", "triton": "3.5"})
+    assert figures(merged([at(0, take("bf16", 7.0), **other), new])) == {"bf16": 7.0, "dram_copy": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("modes", "kept"),
+    [
+        (("default", "quick"), 0.92),
+        (("full", "quick"), 0.92),
+        (("full", "default"), 0.857),
+        (("default", "full"), 0.857),
+        (("quick", "quick"), 0.857),
+        (("quick", "default"), 0.857),
+    ],
+)
+def test_a_quick_run_replaces_none_that_took_its_time(modes: tuple[Any, Any], kept: float) -> None:
+    """Also where nothing is held: it tries fewer shapes."""
+    runs = [at(day, take("dram_copy", v), mode=modes[day]) for day, v in enumerate((0.92, 0.857))]
+    assert figures(merged(runs)) == {"dram_copy": kept}
+
+
+def test_a_figure_too_old_to_rely_on_makes_room_for_any() -> None:
+    old = at(0, take("bf16", 8.0, sustained=7.0), take("dram_copy", 3.0))
+    for day, bf16 in ((89, 7.0), (91, 8.1)):
+        found = merged([old, at(day, take("bf16", 8.1), mode="quick")])
+        assert figures(found) == {"bf16": bf16, "dram_copy": 3.0}, "what was not taken again is kept"
+        assert found is not None
+        assert found.t_s == T0_S
 
 
 def test_a_useless_newest_run_decides_nothing() -> None:
@@ -377,6 +414,34 @@ def test_stored_ceilings_of_this_very_card(kept: Store) -> None:
     assert dram is not None
     assert nvlink is not None
     assert (dram.label, nvlink.label) == ("measured", "assumed")
+
+
+def test_runs_of_the_device_as_it_is_now_come_first(kept: Store) -> None:
+    """A run under a lowered limit hides nothing once the limit is back."""
+    kept.add(full())
+    kept.add(full(0.7, t_s=T0_S + DAY_S, device=facts(power_limit_w=500.0)))
+    now, low, other = (
+        stored_ceilings(
+            info(power_limit_w=w), "580.95.05", kept, ceilings_for(info()), now_s=T0_S + 2 * DAY_S
+        )
+        for w in (700.0, 500.0, 600.0)
+    )
+    assert now is not None
+    assert low is not None
+    assert other is not None
+    assert (now.measured_s, now.stale) == (T0_S, None)
+    assert (low.measured_s, low.stale) == (T0_S + DAY_S, None)
+    assert "500 W, now it is 600 W" in (other.stale or ""), "else the newest, and it is said"
+
+
+def test_runs_under_another_mig_profile_are_of_another_device(kept: Store) -> None:
+    kept.add(full(device=facts(mig_profile="1g.10gb")))
+    for profile in (None, "3g.40gb"):
+        device = info(mig_profile=profile)
+        assert stored_ceilings(device, "580.95.05", kept, ceilings_for(info()), now_s=T0_S) is None
+    same = stored_ceilings(info(mig_profile="1g.10gb"), "590.1", kept, None, now_s=T0_S)
+    assert same is not None
+    assert "590.1" in (same.stale or "")
 
 
 def test_another_card_has_none(kept: Store) -> None:

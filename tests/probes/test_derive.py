@@ -1,4 +1,4 @@
-"""Ceilings from a stored run, when they no longer hold, and GPUs that fall behind."""
+"""Ceilings from a stored run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes import METHOD_VERSION
 from probes.ceilings import Ceilings
-from probes.derive import BEHIND, OLD_S, alike, ceilings_of, outliers, stale, usable
-from probes.record import Measurement, ProbeReport
+from probes.derive import alike, ceilings_of, usable, while_busy
+from probes.record import Measurement
 from probes.specs import assumed_ceilings, find_spec
-from tests.probes.reports import DAY_S, T0_S, cpu_facts, facts, full, key, report, take
+from tests.probes.reports import T0_S, cpu_facts, facts, full, report, take
 
 
 @pytest.fixture(scope="module")
@@ -138,32 +137,93 @@ def test_a_counter_that_hardly_moved_is_at_no_ceiling(sheet: Ceilings) -> None:
 
 
 def test_without_gpm_bandwidth_and_a_gemm_make_a_measured_card(sheet: Ceilings) -> None:
-    assert derived(take("dram_copy"), take("tf32"), sheet=sheet).label == "measured"
-    assert derived(take("dram_copy"), take("l2_read"), sheet=sheet).label == "assumed"
+    ampere = facts(compute_capability="8.0")
+    assert derived(take("dram_copy"), take("tf32"), sheet=sheet, device=ampere).label == "measured"
+    assert derived(take("dram_copy"), take("l2_read"), sheet=sheet, device=ampere).label == "assumed"
+
+
+def test_a_card_with_gpm_is_not_measured_by_a_run_too_short_for_counters(sheet: Ceilings) -> None:
+    found = derived(take("dram_copy", 3e12), take("bf16", 7e14), sheet=sheet)
+    assert (found.label, value_of(found, "bf16")) == ("assumed", 7e14)
+    assert {r.label for r in found.readings} == {"assumed"}
 
 
 def test_an_unknown_card_has_what_was_measured_and_nothing_else() -> None:
-    found = derived(take("dram_copy"), device=facts(name="NVIDIA X9", model=None, sm_count=None))
-    assert (found.label, found.model, found.sm_mhz, found.sm_count) == ("measured", "NVIDIA X9", None, None)
+    unknown = facts(name="NVIDIA X9", model=None, sm_count=None)
+    found = derived(take("dram_copy"), device=unknown)
+    assert (found.label, found.model, found.sm_mhz, found.sm_count) == ("assumed", "NVIDIA X9", None, None)
     assert {c.metric for c in found.ceilings} == {"dram_copy", "dram"}
+    whole = msgspec.structs.replace(full(), device=unknown)
+    assert ceilings_of(whole, None) == derived(*whole.measurements, device=unknown)
+    assert derived(*whole.measurements, device=unknown).label == "measured"
 
 
-def test_the_clock_is_that_of_the_best_half_precision_gemm_while_held(sheet: Ceilings) -> None:
+@pytest.mark.parametrize(
+    ("counters", "frac"),
+    [
+        ({"dram_active": 0.8}, 0.8),
+        ({"dram_active": 0.8, "gr_active": 0.9}, 0.8 / 0.9),
+        ({"dram_active": 0.8, "gr_active": 1.02}, 0.8),
+        ({"dram_active": 0.8, "gr_active": math.nan}, 0.8),
+        ({"dram_active": 0.4, "gr_active": 0.41}, None),
+        ({"dram_active": 0.4, "gr_active": 0.0}, None),
+        ({"gr_active": 0.9}, None),
+    ],
+)
+def test_a_reading_is_that_of_busy_time_as_live_ones_are(
+    sheet: Ceilings, counters: dict[str, float], frac: float | None
+) -> None:
+    take_ = take("dram_copy", 3e12, counters_at_ceiling=counters)
+    assert while_busy(take_, "dram_active") == (None if frac is None else pytest.approx(frac))
+    reading = derived(take_, sheet=sheet).reading("dram_active")
+    assert reading is not None
+    assert reading.label == ("assumed" if frac is None else "measured")
+    if frac is not None:
+        assert reading.frac == pytest.approx(frac)
+
+
+def test_pauses_between_windows_do_not_move_a_reading(sheet: Ceilings) -> None:
+    """Live work as good as the probe's is at its roof, whatever part of the stretch the probe paused for."""
+    for pause in (0.0, 0.07, 0.4):
+        seen = {"tensor_active": 0.92 * (1 - pause), "gr_active": 1 - pause}
+        reading = derived(take("bf16", 7e14, counters_at_ceiling=seen), sheet=sheet).reading("tensor_active")
+        assert reading is not None
+        assert reading.frac == pytest.approx(0.92)
+
+
+def test_the_clock_is_the_lowest_that_a_gemm_was_held_at(sheet: Ceilings) -> None:
     found = derived(
         take("dram_copy", 3e12, sm_mhz=1980.0),
         held("fp32", 50e12, 1900.0),
         held("fp16", 740e12, 1455.0),
-        held("bf16", 730e12, 1410.0),
+        held("bf16", 730e12, 1410.0, throttle_reasons=("sw_power_cap",)),
+        held("fp8_e4m3", 1300e12, 1335.0, throttle_reasons=("sw_power_cap",)),
         sheet=sheet,
     )
-    assert (found.label, found.sm_mhz, found.power_w) == ("measured", 1455.0, 690.0)
+    assert (found.sm_mhz, found.power_w, found.power_limit_w) == (1335.0, 690.0, 700.0)
 
 
-def test_without_a_held_gemm_a_measured_card_has_no_clock_to_be_throttled_from(sheet: Ceilings) -> None:
-    short = derived(take("dram_copy", 3e12), take("bf16", 800e12, sm_mhz=1980.0), sheet=sheet)
-    assert (short.label, short.sm_mhz) == ("measured", None)
-    partial = derived(take("dram_copy", 3e12), sheet=sheet)
-    assert (partial.label, partial.sm_mhz) == ("assumed", sheet.sm_mhz)
+def test_a_clock_that_heat_held_down_is_no_measure(sheet: Ceilings) -> None:
+    cool, hot = held("fp16", 740e12, 1455.0), held("bf16", 600e12, 1100.0, throttle_reasons=("sw_thermal",))
+    assert derived(cool, hot, sheet=sheet).sm_mhz == 1455.0
+    assert derived(hot, sheet=sheet).sm_mhz == sheet.sm_mhz
+    assert derived(hot, sheet=sheet).power_limit_w is None
+
+
+def test_a_clock_beyond_what_is_assumed_is_no_claim(sheet: Ceilings) -> None:
+    assert derived(held("fp64", 58e12, 2400.0), sheet=sheet).sm_mhz == sheet.sm_mhz
+    assert derived(held("fp64", 58e12, 2400.0)).sm_mhz == facts().sm_mhz_max
+
+
+def test_power_below_the_limit_is_not_all_a_card_draws(sheet: Ceilings) -> None:
+    assert derived(held("fp64", 58e12, 1980.0), sheet=sheet).power_w == sheet.power_w
+    assert derived(held("fp64", 58e12, 1980.0)).power_w is None
+
+
+def test_without_a_held_gemm_the_clock_is_what_is_assumed(sheet: Ceilings) -> None:
+    short = derived(take("dram_copy", 3e12), take("bf16", 800e12, sm_mhz=1700.0), sheet=sheet)
+    assert (short.sm_mhz, short.power_limit_w) == (sheet.sm_mhz, None)
+    assert derived(take("bf16", 800e12, sm_mhz=1700.0)).sm_mhz is None
 
 
 def test_a_host_has_ceilings_too() -> None:
@@ -181,117 +241,9 @@ def test_no_figure_makes_a_ceiling_that_cannot_be_divided_by(value: float, frac:
         assert 0.3 <= reading.frac <= 1.0
 
 
-NOW: dict[str, Any] = {"driver": "580.95.05", "power_limit_w": 700.0, "ecc": True, "now_s": T0_S + DAY_S}
-
-
-def test_the_same_card_is_not_stale() -> None:
-    assert stale(full(), **NOW) is None
-    assert stale(full()) is None, "what is unknown is not compared"
-    assert stale(full(), **{**NOW, "power_limit_w": 700.004}) is None
-
-
-@pytest.mark.parametrize(
-    ("now", "said"),
-    [
-        ({"driver": "590.1"}, "driver 580.95.05, now it is 590.1"),
-        ({"power_limit_w": 500.0}, "power limit of 700 W, now it is 500 W"),
-        ({"ecc": False}, "ECC on, now it is off"),
-        ({"mig_profile": "1g.10gb"}, "a whole GPU, now it is 1g.10gb"),
-        ({"now_s": T0_S + OLD_S + DAY_S}, "91 days ago"),
-        ({"now_s": T0_S - 2 * DAY_S}, "yet to come"),
-    ],
-)
-def test_what_changed_is_said(now: dict[str, Any], said: str) -> None:
-    assert said in (stale(full(), **{**NOW, **now}) or "")
-
-
-def test_another_method_is_stale_before_anything_else() -> None:
-    other = full(method_version=METHOD_VERSION + 1)
-    assert f"method {METHOD_VERSION + 1}" in (stale(other, **{**NOW, "driver": "1"}) or "")
-
-
-def node(*values: float, metric: str = "bf16", **changes: Any) -> list[ProbeReport]:
-    """A GPU for each value."""
-    return [report(take(metric, v, **changes), device=facts(i)) for i, v in enumerate(values)]
-
-
-def test_the_gpu_that_falls_behind_is_named() -> None:
-    (found,) = outliers(node(790, 795, 800, 793, 791, 722))
-    assert (found.key, found.index, found.metric) == (key(5), 5, "bf16")
-    assert found.message == "GPU 5 reaches 91 % of its siblings' bf16"
-    assert found.frac == pytest.approx(722 / 793)
-
-
-def test_silicon_spread_is_no_outlier() -> None:
-    assert outliers(node(780, 790, 800, 805, 770)) == ()
-    assert outliers(node(3000, 2990, 2950, metric="dram_copy")) == ()
-    assert [o.index for o in outliers(node(3000, 2990, 2890, metric="dram_copy"))] == [2]
-
-
-def test_one_record_a_gpu_and_probe_its_worst() -> None:
-    reports = [
-        report(take("bf16", b), take("fp16", h), take("dram_copy", c), device=facts(i))
-        for i, (b, h, c) in enumerate([(800, 800, 3000), (800, 800, 3000), (700, 600, 2000)])
-    ]
-    assert [(o.metric, round(o.frac, 2)) for o in outliers(reports)] == [("dram_copy", 0.67), ("fp16", 0.75)]
-
-
-def test_of_two_the_lower_is_named_and_that_two_cannot_tell() -> None:
-    (found,) = outliers(node(800, 700))
-    assert found.message.startswith("GPU 1 reaches 88 % of GPU 0's bf16; two cannot tell")
-
-
-def test_only_siblings_are_compared() -> None:
-    reports = node(800, 800, 400)
-    other = [msgspec.structs.replace(reports[2], device=facts(2, name="NVIDIA A100-SXM4-80GB", model="A100"))]
-    assert outliers(reports[:2] + other) == ()
-    sliced = [msgspec.structs.replace(reports[2], device=facts(2, mig_profile="3g.40gb"))]
-    assert outliers(reports[:2] + sliced) == ()
-    assert outliers([]) == outliers(reports[:1]) == ()
-
-
-def test_degraded_figures_are_what_is_looked_for_and_contended_ones_are_not() -> None:
-    reports = node(800, 800)
-    slow = report(take("bf16", 300, valid="degraded"), device=facts(2))
-    assert [o.index for o in outliers([*reports, slow])] == [2]
-    assert outliers([*reports, msgspec.structs.replace(slow, contended="in use")]) == ()
-    assert outliers([*reports, report(take("bf16", 300, valid="rejected"), device=facts(2))]) == ()
-
-
-def test_host_costs_and_latencies_are_not_the_cards_own() -> None:
-    assert outliers(node(1e-6, 1e-6, 9e-6, metric="launch_interval")) == ()
-    assert outliers(node(1e-7, 1e-7, 9e-7, metric="dram_latency")) == ()
-    assert outliers(node(2e10, 2e10, 1e10, metric="h2d_pageable")) == ()
-    assert [o.index for o in outliers(node(5e10, 5e10, 2e10, metric="h2d_pinned"))] == [2]
-
-
 def test_held_and_short_figures_are_not_mixed() -> None:
-    short = [report(take("bf16", 800.0), device=facts(i)) for i in (0, 1)]
-    long = report(take("bf16", 800.0, sustained=700.0), device=facts(2))
-    assert outliers([*short, long]) == ()
     assert alike([take("bf16", 8.0, sustained=7.0), take("bf16", 9.0)]) == [8.0, 9.0]
     assert alike([take("bf16", 8.0, sustained=7.0), take("bf16", 9.0, sustained=6.0)]) == [7.0, 6.0]
-
-
-@given(st.lists(st.floats(1e-3, 1e15), min_size=1, max_size=9), st.sampled_from(["bf16", "dram_copy"]))
-def test_outliers_lie_below_their_threshold_and_never_the_best(values: list[float], metric: str) -> None:
-    found = outliers(node(*values, metric=metric))
-    probe = take(metric).probe
-    best = values.index(max(values))
-    assert all(o.frac < BEHIND[probe] for o in found)
-    assert key(best) not in {o.key for o in found}
-    assert len({o.key for o in found}) == len(found)
-
-
-@given(st.lists(st.floats(1.0, 1e3), min_size=3, max_size=8), st.floats(1e-3, 1e3), st.randoms())
-def test_outliers_depend_neither_on_scale_nor_on_order(values: list[float], by: float, rng: Any) -> None:
-    def far(found: tuple[Any, ...]) -> set[str]:  # of the threshold, where rounding decides nothing
-        return {o.key for o in found if o.frac < BEHIND["tensor"] - 1e-9}
-
-    reports = node(*values)
-    shuffled = node(*(v * by for v in values))
-    rng.shuffle(shuffled)
-    assert far(outliers(reports)) == far(outliers(shuffled))
 
 
 def test_usable_is_empty_for_a_refused_run() -> None:

@@ -8,15 +8,43 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from probes.ceilings import Ceilings
+from probes.derive import ceilings_of
+from probes.specs import assumed_ceilings, find_spec
 from rules.classify import FAULT_REASONS, clock_loss, limits_of, split
 from rules.evidence import Device, SubWindow, Tier
 from rules.roofs import Limits
 from rules.split import Split, merge, total
 from rules.verdict import SHARES
+from tests.probes.reports import facts, report, take
 from tests.rules.loads import CEILINGS, Load, evidence, series, window
 
 LIMITS = Limits(
     power_w=700.0, sm_mhz=1980.0, pcie_bytes_s=50e9, nvlink_bytes_s=400e9, clock_reasons=FAULT_REASONS
+)
+
+
+SPEC = find_spec("NVIDIA H100 80GB HBM3", 85_520_809_984, "9.0")
+assert SPEC is not None
+ASSUMED = assumed_ceilings(SPEC)
+
+fracs = st.one_of(st.none(), st.floats(0.0, 1.2))
+windows = st.builds(
+    SubWindow,
+    t_s=st.floats(0, 1e9),
+    duration_s=st.floats(0.001, 10.0),
+    has_process=st.sampled_from([True, False, None]),
+    **dict.fromkeys(
+        ("gr_active", "sm_active", "sm_occupancy", "tensor_active", "fp32", "fp64", "hmma", "dram_active"),
+        fracs,
+    ),
+    mem_util_frac=fracs,
+    power_w=st.one_of(st.none(), st.floats(0, 1500)),
+    sm_mhz=st.one_of(st.none(), st.floats(0, 3000)),
+    pcie_rx_bytes_s=st.one_of(st.none(), st.floats(0, 1e12)),
+    throttle_reasons=st.lists(st.sampled_from(["sw_power_cap", "hw_thermal", "gpu_idle"])).map(tuple),
+    lost=st.booleans(),
+    launching=st.booleans(),
 )
 
 
@@ -92,15 +120,88 @@ def test_a_low_clock_without_a_reason_is_not_throttle() -> None:
     assert clock_loss(window(sm_mhz=1000.0, throttle_reasons=("gpu_idle",)), LIMITS) == 0.0
 
 
-def test_a_boards_own_power_limit_costs_only_against_a_measured_clock() -> None:
-    def counted(label: str, limit_w: float) -> bool:
-        device = Device(name="made-up", power_limit_w=limit_w, power_limit_default_w=700.0)
-        ceilings = msgspec.structs.replace(CEILINGS, label=label)
+def test_a_power_limit_costs_only_where_it_was_lowered() -> None:
+    def counted(limit_w: float | None, default_w: float | None, probed_w: float | None) -> bool:
+        device = Device(name="made-up", power_limit_w=limit_w, power_limit_default_w=default_w)
+        ceilings = msgspec.structs.replace(CEILINGS, power_limit_w=probed_w)
         return "sw_power_cap" in limits_of(evidence((), device=device), ceilings).clock_reasons
 
-    assert not counted("assumed", 700.0)
-    assert counted("assumed", 500.0)
-    assert counted("measured", 700.0)
+    assert not counted(700.0, 700.0, None)
+    assert not counted(700.0, 700.0, 700.0)
+    assert not counted(None, 700.0, 700.0)
+    assert not counted(695.0, None, 700.0), "rounding"
+    assert counted(500.0, 700.0, None)
+    assert counted(500.0, 700.0, 500.0), "lowered before the probe already"
+    assert counted(600.0, 600.0, 700.0), "lowered since the probe"
+
+
+@given(
+    st.lists(st.floats(1.0, 3000.0), min_size=1, max_size=4),
+    st.floats(100.0, 1500.0),
+    st.sampled_from([None, 0.99, 1.0, 1.3]),
+    st.lists(windows, max_size=20),
+)
+def test_at_the_cards_own_limit_a_power_cap_alone_costs_nothing(
+    clocks: list[float], limit_w: float, over_default: float | None, ws: list[SubWindow]
+) -> None:
+    """However warm the card, however hungry the load: what the probe's loads held is no claim on others."""
+    found = probed(clocks, limit_w=limit_w, assumed=ASSUMED)
+    default_w = None if over_default is None else limit_w / over_default
+    device = Device(name="made-up", power_limit_w=limit_w, power_limit_default_w=default_w, sm_mhz_max=1980.0)
+    capped = [msgspec.structs.replace(w, throttle_reasons=("sw_power_cap", "gpu_idle")) for w in ws]
+    limits = limits_of(evidence((), device=device), found)
+    parts = [split(w, tier, found, limits) for w in capped for tier in ("counters", "nvml")]
+    assert total(parts).shares.get("throttle", 0.0) == 0.0
+
+
+@given(
+    st.lists(st.floats(1.0, 3000.0), max_size=4),
+    st.floats(100.0, 700.0),
+    st.sampled_from([None, ASSUMED]),
+    windows,
+)
+def test_a_measured_clock_never_costs_more_than_an_assumed_one(
+    clocks: list[float], limit_w: float, sheet: Ceilings | None, w: SubWindow
+) -> None:
+    """Whatever holds the clock down, as long as the limit is the one the probe ran under."""
+    device = Device(name="made-up", power_limit_w=limit_w, power_limit_default_w=700.0, sm_mhz_max=1980.0)
+    assumed = limits_of(evidence((), device=device), sheet)
+    measured = limits_of(evidence((), device=device), probed(clocks, limit_w=limit_w, assumed=sheet))
+    assert clock_loss(w, measured) <= clock_loss(w, assumed)
+
+
+def probed(clocks: list[float], *, limit_w: float, assumed: Ceilings | None) -> Ceilings:
+    """What derives from a run whose GEMMs were held at these clocks."""
+    names = ("bf16", "fp16", "fp8_e4m3", "fp64")
+    takes = [
+        take(
+            name,
+            1e12,
+            sustained=0.9e12,
+            extra={"sustained_sm_mhz": clock, "sustained_power_w": limit_w},
+            throttle_reasons=("sw_power_cap",),
+            counters_at_ceiling={"tensor_active": 0.9},
+        )
+        for name, clock in zip(names, clocks, strict=False)
+    ]
+    copy = take("dram_copy", 3e12, counters_at_ceiling={"dram_active": 0.9})
+    found = ceilings_of(report(copy, *takes, device=facts(power_limit_w=limit_w)), assumed)
+    assert found is not None
+    return found
+
+
+def test_a_pipe_whose_reading_is_unknown_hides_the_nearer_roof() -> None:
+    """A card without data sheet, of which the bandwidth alone was measured."""
+    partly = msgspec.structs.replace(CEILINGS, label="assumed", readings=CEILINGS.readings[:1])
+
+    def seen(**counters: float) -> dict[str, float]:
+        parts = split(window(**counters), "counters", partly, LIMITS).seconds
+        return {name: value for name, value in parts.items() if value}
+
+    assert set(seen(dram_active=0.85)) == {"memory"}
+    assert set(seen(dram_active=0.05)) == {"unknown"}, "neither roof, as far as can be seen"
+    assert set(seen(dram_active=0.6, tensor_active=0.9)) == {"unknown"}
+    assert set(seen(dram_active=0.6, tensor_active=0.3)) == {"memory"}
 
 
 def test_without_a_ceiling_busy_time_is_unknown_and_the_gap_still_known() -> None:
@@ -153,26 +254,6 @@ def test_nvml_tier_names_memory_by_the_memory_controller_and_compute_by_power() 
     assert "compute" in nvml(mem_util_frac=0.3, power_w=690.0).seconds
     assert "device" in nvml(mem_util_frac=0.02, power_w=150.0).seconds
     assert "unknown" in nvml(mem_util_frac=None, power_w=None).seconds
-
-
-fracs = st.one_of(st.none(), st.floats(0.0, 1.2))
-windows = st.builds(
-    SubWindow,
-    t_s=st.floats(0, 1e9),
-    duration_s=st.floats(0.001, 10.0),
-    has_process=st.sampled_from([True, False, None]),
-    **dict.fromkeys(
-        ("gr_active", "sm_active", "sm_occupancy", "tensor_active", "fp32", "fp64", "hmma", "dram_active"),
-        fracs,
-    ),
-    mem_util_frac=fracs,
-    power_w=st.one_of(st.none(), st.floats(0, 1500)),
-    sm_mhz=st.one_of(st.none(), st.floats(0, 3000)),
-    pcie_rx_bytes_s=st.one_of(st.none(), st.floats(0, 1e12)),
-    throttle_reasons=st.lists(st.sampled_from(["sw_power_cap", "hw_thermal", "gpu_idle"])).map(tuple),
-    lost=st.booleans(),
-    launching=st.booleans(),
-)
 
 
 @given(windows, st.sampled_from(["counters", "nvml"]), st.booleans())

@@ -103,17 +103,16 @@ def reasons(ceilings: Ceilings, **device: Any) -> frozenset[str]:
     return limits_of(evidence((window(),), device=card), ceilings).clock_reasons
 
 
-def test_a_power_cap_costs_only_against_a_measured_clock_that_still_holds() -> None:
-    assert reasons(CEILINGS) == CLOCK_REASONS
-    assert reasons(STALE) == FAULT_REASONS
-    assert reasons(replace(CEILINGS, label="assumed")) == FAULT_REASONS
-    assert reasons(replace(CEILINGS, sm_mhz=None)) == FAULT_REASONS
-    assert reasons(STALE, power_limit_default_w=800.0) == CLOCK_REASONS
+def test_a_power_cap_costs_only_under_a_lowered_limit_whatever_was_measured() -> None:
+    for ceilings in (CEILINGS, STALE, replace(CEILINGS, label="assumed"), replace(CEILINGS, sm_mhz=None)):
+        assert reasons(ceilings) == FAULT_REASONS
+        assert reasons(ceilings, power_limit_default_w=800.0) == CLOCK_REASONS
+        assert reasons(replace(ceilings, power_limit_w=800.0)) == CLOCK_REASONS
 
 
-def test_work_at_the_probes_clock_loses_nothing_and_below_it_does() -> None:
+def test_work_that_heat_slows_loses_what_the_probe_held_and_no_more() -> None:
     """A board that holds 1500 MHz in the probe's GEMM loses nothing at 1500 MHz, whatever it may boost to."""
-    (load,) = series((1, CAPPED))
+    (load,) = series((1, {**CAPPED, "throttle_reasons": ("sw_thermal", "sw_power_cap")}))
     for clock, lost in ((1500.0, 0.0), (1410.0, 0.0), (1875.0, 0.2)):
         ceilings = replace(CEILINGS, sm_mhz=clock)
         limits = limits_of(evidence((load,)), ceilings)
