@@ -80,7 +80,8 @@ def test_cores_that_are_not_listed_say_nothing(tmp_path: Path) -> None:
 
 def test_a_neighbour_on_our_core_is_seen() -> None:
     core = min(os.sched_getaffinity(0))
-    code = f"import os, time; os.sched_setaffinity(0, [{core}]); e = time.time() + 20\nwhile time.time() < e: pass"
+    code = f"import os, time\nos.sched_setaffinity(0, [{core}])\nend = time.time() + 20\n"
+    code += "while time.time() < end: pass"
     neighbour = subprocess.Popen([sys.executable, "-c", code])
     try:
         time.sleep(0.3)
