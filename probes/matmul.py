@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,15 +14,27 @@ from probes.operands import ELEMENT_BYTES, exact, make, making_bytes, scale
 from probes.precisions import Gemm, Precision
 from probes.record import Conditions, Measurement
 from probes.stats import quantile
-from probes.timing import Call, Timer
+from probes.timing import Call, Policy, Timer
 
 # Buffers take no more than this of the memory that is free.
 MEMORY_FRAC = 0.25
 WARM_CALLS = 3
 LOOK_WINDOW_S = 2e-3
 LOOK_WINDOWS = 5
+# Once the budget is over by as much as this (of default mode), which is about what all GEMMs take on an H100,
+# the device is so slow or so shared that what is left had better end.
+LATE_S = 25.0
+TOO_LONG = "a call would take more than"
+# Key of `missing` in a record whose figure comes from a small shape, though larger ones should be faster.
+LARGER = "larger shapes"
+# A device has settled when three stretches in a row agree within this.
+SETTLED_FRAC, SETTLED_STRETCHES = 0.01, 3
+SETTLE_WINDOW_S = 0.01
 # Rows and columns of the result that are compared with a float64 reference.
 CHECKED = 16
+
+_NO_TIME, _NO_MEMORY = "no time", "no memory"
+_now = time.monotonic
 
 
 class Shape(NamedTuple):
@@ -41,11 +54,15 @@ class Shape(NamedTuple):
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """The best shape, FLOP/s of each that was tried, and why others were not."""
+    """The best shape, FLOP/s of each that was tried, and why others were not.
+
+    small: why none but a shape to start with was tried, where a larger one should have been; else None.
+    """
 
     shape: Shape
     tried: dict[str, float]
     missing: dict[str, str] = {}
+    small: str | None = None
 
 
 def gemm_bytes(precision: Precision, shape: Shape) -> int:
@@ -80,26 +97,77 @@ def look(timer: Timer, call: Call) -> float:
 
 
 def choose(
-    lab: Lab, precision: Precision, start: Sequence[Shape], shapes: Sequence[Shape], limit_s: float
+    lab: Lab,
+    precision: Precision,
+    start: Sequence[Shape],
+    shapes: Sequence[Shape],
+    limit_s: float,
+    *,
+    expected_flop_s: float | None = None,
+    keep_s: float = 0.0,
 ) -> Choice:
     """Try shapes one by one and keep the fastest.
 
-    First the one of `start` that memory allows; then of `shapes` those that fit in memory and would take no
-    more than `limit_s` a call at the best rate so far, for as long as the probe's budget lasts.
+    First the one of `start` that memory allows, to see what a call costs; a device that is expected to do the
+    first of `shapes` in `limit_s` at half of expected_flop_s needs no such try. Then of `shapes` those that
+    fit in memory and would take no more than `limit_s` a call at the best rate so far, one at least, others
+    for as long as more than `keep_s` of the probe's budget is left.
     Raises UnsupportedError where a rare precision does not run at all, else what the first shape raised.
     """
     missing: dict[str, str] = {}
-    first, flop_s = _first(lab, precision, start, missing)
-    found, tried = {first: flop_s}, {str(first): flop_s}
+    found: dict[Shape, float] = {}
+    if shapes and _is_sure(lab, precision, shapes[0], limit_s, expected_flop_s):
+        _try(lab, precision, shapes[0], found, missing)
+    large = bool(found)
+    if not large:
+        first, flop_s = _first(lab, precision, start, missing)
+        found = {first: flop_s}
     for shape in shapes:
-        if why := _left_out(lab, precision, shape, max(found.values()), limit_s):
-            missing[str(shape)] = why
+        if shape in found or str(shape) in missing:
             continue
-        try:
-            found[shape] = tried[str(shape)] = rate(lab, precision, shape)
-        except Exception as error:
-            missing[str(shape)] = survivable(error)
-    return Choice(shape=max(found, key=lambda s: found[s]), tried=tried, missing=missing)
+        why = _left_out(lab, precision, shape, max(found.values()), limit_s, keep_s if large else None)
+        if why:
+            missing[str(shape)] = why
+        else:
+            large = _try(lab, precision, shape, found, missing) or large
+    return Choice(
+        shape=max(found, key=lambda s: found[s]),
+        tried={str(shape): flop_s for shape, flop_s in found.items()},
+        missing=missing,
+        small=None if large or not shapes else _why_small(missing[str(min(shapes, key=_flops))]),
+    )
+
+
+def _is_sure(
+    lab: Lab, precision: Precision, shape: Shape, limit_s: float, expected_flop_s: float | None
+) -> bool:
+    """Whether a shape may be tried at once."""
+    if not expected_flop_s or shape.flops > limit_s * expected_flop_s / 2:
+        return False
+    return fits(precision, shape, lab.free_bytes()) and not _is_late(lab)
+
+
+def _try(
+    lab: Lab, precision: Precision, shape: Shape, found: dict[Shape, float], missing: dict[str, str]
+) -> bool:
+    """Look at one shape, and say whether it ran."""
+    try:
+        found[shape] = rate(lab, precision, shape)
+    except Exception as error:
+        missing[str(shape)] = survivable(error)
+    return shape in found
+
+
+def _flops(shape: Shape) -> int:
+    return shape.flops
+
+
+def _why_small(left_out: str) -> str | None:
+    """Why no larger shape was tried, by what the smallest of them was left out for; None where it would take
+    too long a call: so low a rate shows in a small shape as well."""
+    if left_out.startswith(TOO_LONG):
+        return None
+    return next((word for word in (_NO_TIME, _NO_MEMORY) if left_out.startswith(word)), left_out)
 
 
 def rate(lab: Lab, precision: Precision, shape: Shape) -> float:
@@ -107,8 +175,13 @@ def rate(lab: Lab, precision: Precision, shape: Shape) -> float:
     return shape.flops / look(lab.timer, precision.call(lab.torch, build(lab, precision, shape)))
 
 
-def measured(lab: Lab, precision: Precision, choice: Choice) -> tuple[Measurement, Gemm, Call]:
-    """The figure at the chosen shape, checked against a reference, with what it was taken on."""
+def measured(
+    lab: Lab, precision: Precision, choice: Choice, *, steady: Steady | None = None
+) -> tuple[Measurement, Gemm, Call]:
+    """The figure at the chosen shape, checked against a reference, with what it was taken on.
+
+    steady: how to bring the device to the clocks that it holds before anything is timed; None for not at all.
+    """
     shape = choice.shape
     gemm = build(lab, precision, shape)
     call = precision.call(lab.torch, gemm)
@@ -117,13 +190,58 @@ def measured(lab: Lab, precision: Precision, choice: Choice) -> tuple[Measuremen
         shape=str(shape),
         buffer_bytes=precision.operand_bytes(shape.m, shape.k),
         tried=choice.tried,
-        missing=choice.missing,
+        missing=choice.missing | ({LARGER: choice.small} if choice.small else {}),
     )
-    found = lab.measure(precision.metric, call, work=shape.flops, method=precision.method, conditions=told)
+    if steady is not None:
+        told = _settled(told, settle(lab.timer, call, steady.stretch_s, steady.limit_s))
+    policy = steady.policy if steady else None
+    found = lab.measure(
+        precision.metric, call, work=shape.flops, method=precision.method, conditions=told, policy=policy
+    )
     wrong = flaw(precision, error_of(lab.torch, gemm, call()))
     if wrong is not None:
         found = msgspec.structs.replace(found, valid="rejected", reason=wrong)
+    elif choice.small is not None:
+        why = f"degraded: {choice.small} for larger shapes"
+        found = msgspec.structs.replace(found, valid="degraded", reason=why)
     return found, gemm, call
+
+
+class Steady(NamedTuple):
+    """How to have a device settle under a call, and how to time it then: stretches of `stretch_s` until they
+    agree, `limit_s` of them at most."""
+
+    stretch_s: float
+    limit_s: float
+    policy: Policy
+
+
+def settle(timer: Timer, call: Call, stretch_s: float, limit_s: float) -> bool:
+    """Run the call until three successive stretches agree within 1 %, or `limit_s` is over; three at least.
+
+    Gives whether they did. A card leaves its boost clock within some tenths of a second of a large GEMM, and
+    what it does until then it does not hold.
+    """
+    begin, ran_s = _now(), 0.0
+    call_s = quantile(timer.windows(call, 1, 3), 0.5)
+    medians: list[float] = []
+    while len(medians) < SETTLED_STRETCHES or max(ran_s, _now() - begin) < limit_s:
+        calls = max(1, round(SETTLE_WINDOW_S / max(call_s, 1e-9)))
+        count = max(1, round(stretch_s / max(calls * call_s, 1e-9)))
+        windows = timer.windows(call, calls, count)
+        call_s = quantile(windows, 0.5) / calls
+        ran_s += sum(windows)
+        medians.append(call_s)
+        last = medians[-SETTLED_STRETCHES:]
+        if len(last) == SETTLED_STRETCHES and max(last) - min(last) < SETTLED_FRAC * min(last):
+            return True
+    return False
+
+
+def _settled(told: Conditions, did: bool) -> Conditions:
+    extra = {**told.extra, "settled": float(did)}
+    missing = {} if did else {"settled": "the device was still leaving its boost clock when this was timed"}
+    return msgspec.structs.replace(told, extra=extra, missing={**told.missing, **missing})
 
 
 def error_of(torch: Any, gemm: Gemm, result: Any) -> float:
@@ -178,13 +296,21 @@ def _first_rate(lab: Lab, precision: Precision, shape: Shape) -> float:
         raise UnsupportedError(f"torch cannot here: {first_line(error)}") from error
 
 
-def _left_out(lab: Lab, precision: Precision, shape: Shape, flop_s: float, limit_s: float) -> str | None:
+def _left_out(
+    lab: Lab, precision: Precision, shape: Shape, flop_s: float, limit_s: float, keep_s: float | None
+) -> str | None:
+    """Why a shape is not tried. keep_s: what to leave of the budget; None for a shape that is needed."""
     free = lab.free_bytes()
     if not fits(precision, shape, free):
         return _too_large(precision, shape, free)
     if shape.flops / flop_s > limit_s:
-        return f"a call would take more than {limit_s * 1e3:g} ms"
-    return "no time left" if lab.time_left_s() <= 0 else None
+        return f"{TOO_LONG} {limit_s * 1e3:g} ms"
+    over = _is_late(lab) if keep_s is None else lab.time_left_s() <= keep_s
+    return f"{_NO_TIME} left" if over else None
+
+
+def _is_late(lab: Lab) -> bool:
+    return lab.time_left_s() < -LATE_S * lab.scale
 
 
 def fits(precision: Precision, shape: Shape, free_bytes: int) -> bool:
@@ -206,7 +332,7 @@ def survivable(error: Exception) -> str:
 
 def _too_large(precision: Precision, shape: Shape, free_bytes: int) -> str:
     needed = gemm_bytes(precision, shape) / 1e9
-    return f"needs {needed:.2g} GB, a quarter of the free {free_bytes / 1e9:.2g} GB is less"
+    return f"{_NO_MEMORY}: it needs {needed:.2g} GB, a quarter of the free {free_bytes / 1e9:.2g} GB is less"
 
 
 def _stride(matrix: Any) -> int:

@@ -310,6 +310,7 @@ def _facts(asked: Asked, index: int, key: str, sysfs: Path) -> DeviceFacts:
         numa_node=_numa_node(asked, sysfs),
         pcie_gen_max=asked.get("pcie_gen_max", "nvmlDeviceGetMaxPcieLinkGeneration", of=int),
         pcie_width_max=asked.get("pcie_width_max", "nvmlDeviceGetMaxPcieLinkWidth", of=int),
+        pcie_gen_device_max=asked.get("pcie_gen_device_max", "nvmlDeviceGetGpuMaxPcieLinkGeneration", of=int),
         missing=asked.missing,
     )
 

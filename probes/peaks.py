@@ -90,6 +90,14 @@ def peak_flop_s(facts: DeviceFacts, metric: str, sm_mhz: float | None) -> tuple[
     return rate * facts.sm_count * sm_mhz * 1e6, ""
 
 
+def halves_fp32_sums(facts: DeviceFacts, metric: str) -> bool:
+    """Whether the card adds up in fp32 at a lower rate than in less, so that a GEMM that is free to add up
+    in less is faster than its data sheet's rate."""
+    pipe = _PIPE.get(metric, metric)
+    cut, full = _differences(facts).get(pipe), _FULL.get(facts.compute_capability or "", {}).get(pipe)
+    return cut is not None and full is not None and cut < full
+
+
 def _differences(facts: DeviceFacts) -> dict[str, int | None]:
     name, _ = bare_name(facts.name)
     if "geforce" in name:

@@ -9,6 +9,7 @@ import msgspec
 
 from probes.flags import Fp32
 from probes.operands import ELEMENT_BYTES, Scaling
+from probes.peaks import halves_fp32_sums
 from probes.record import DeviceFacts
 from probes.timing import Call
 
@@ -51,8 +52,16 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     full: bool = False
 
 
+class Exact(msgspec.Struct, frozen=True, kw_only=True):
+    """How a precision is called where only sums in fp32 are what data sheets promise."""
+
+    call: MakeCall
+    method: str
+    variants: tuple[Variant, ...]
+
+
 class Precision(msgspec.Struct, frozen=True, kw_only=True):
-    """One precision. a, b, out: torch's names of the dtypes.
+    """One precision. a, b, out: torch's names of the dtypes. exact: see `suited`.
 
     tolerance: largest error of an element that is right, over the largest element; coarser_than: an error
     below it says that a finer arithmetic ran instead. Both lie far from what is right: with rounding
@@ -73,6 +82,7 @@ class Precision(msgspec.Struct, frozen=True, kw_only=True):
     scaling: Scaling | None = None
     needs: Needs = Needs()
     variants: tuple[Variant, ...] = ()
+    exact: Exact | None = None
 
     @property
     def dtype(self) -> str:
@@ -102,7 +112,7 @@ def scaled_mm(torch: Any, g: Gemm) -> Call:
 
 
 def scaled_mm_fast(torch: Any, g: Gemm) -> Call:
-    """`torch._scaled_mm` into a buffer, Hopper's fast accumulation."""
+    """`torch._scaled_mm` into a buffer, fast accumulation: on Hopper sums of 14 bits."""
     return _scaled(torch, g, fast=True)
 
 
@@ -139,8 +149,14 @@ def scaled_mm_blocks(torch: Any, g: Gemm) -> Call:
 
 _FLOAT8 = Needs(capability=(8, 9), names=("_scaled_mm", "float8_e4m3fn"), torch="2.6", rare=True)
 _EXACT_ACCUMULATION = Variant(label="use_fast_accum=False", call=scaled_mm)
+_FAST_ACCUMULATION = Variant(label="use_fast_accum=True", call=scaled_mm_fast)
 _MM = "torch.mm(a, b.t(), out=c)"
 _SCALED = "torch._scaled_mm(a, b.t(), scale_a, scale_b, out=c)"
+_EXACT_FLOAT8 = Exact(
+    call=scaled_mm,
+    method=f"{_SCALED}, use_fast_accum=False, one scale a tensor, bf16 out",
+    variants=(_FAST_ACCUMULATION,),
+)
 
 # In the order in which they are measured: the most used first, since time may run out.
 PRECISIONS: tuple[Precision, ...] = (
@@ -165,6 +181,7 @@ PRECISIONS: tuple[Precision, ...] = (
         scaling="tensor",
         needs=_FLOAT8,
         variants=(_EXACT_ACCUMULATION,),
+        exact=_EXACT_FLOAT8,
     ),
     Precision(
         metric="fp16",
@@ -259,8 +276,21 @@ PRECISIONS: tuple[Precision, ...] = (
         scaling="tensor",
         needs=_FLOAT8,
         variants=(_EXACT_ACCUMULATION,),
+        exact=_EXACT_FLOAT8,
     ),
 )
+
+
+def suited(precision: Precision, facts: DeviceFacts) -> Precision:
+    """The precision as it is called on this card.
+
+    GeForce cards and the L40 add up in fp32 at half rate, which is what their data sheets state for fp8; with
+    fast accumulation they may run at the other rate, so that one stands among `tried` only.
+    """
+    exact = precision.exact
+    if exact is None or not halves_fp32_sums(facts, precision.metric):
+        return precision
+    return msgspec.structs.replace(precision, call=exact.call, method=exact.method, variants=exact.variants)
 
 
 def lacking(precision: Precision, torch: Any, facts: DeviceFacts, env: Mapping[str, str]) -> str | None:

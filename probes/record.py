@@ -64,6 +64,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     of_spec: the ceiling (see `value`) over the dense data-sheet figure. of_clock: over what the chip could do
     at the SM clock seen during the run. burst: median of the first 100 ms after idle; sustained: what it
     holds. counters_at_ceiling: what GPM counters read meanwhile, 0 to 1, by the names live counters have.
+    reason: why it is not valid; of a valid one a remark that a reader should know, such as that the clock
+    moved under the power limit, and that takes nothing from its use as a ceiling.
     """
 
     probe: str
@@ -93,6 +95,8 @@ class DeviceFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The probed device. key: UUID of the GPU or MIG instance, or "cpu:<hash of the CPU's identity>".
 
     index: the driver's (NVML's) index; None for the CPU. sm_mhz_max, power_limit_w: as the driver says.
+    pcie_gen_max, pcie_width_max: the most that device and slot can together, which a virtual root port
+    understates; pcie_gen_device_max: what the device can by itself.
     slice_frac: a MIG instance's share of its GPU's SMs. missing: what is not known, and why.
     """
 
@@ -117,6 +121,7 @@ class DeviceFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     numa_node: int | None = None
     pcie_gen_max: int | None = None
     pcie_width_max: int | None = None
+    pcie_gen_device_max: int | None = None
     cores: int | None = None
     missing: dict[str, str] = {}
 

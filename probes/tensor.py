@@ -1,28 +1,35 @@
 """GEMM throughput of a GPU, precision by precision: the best of a few shapes, at once and held.
 
 FLOPs are 2·M·N·K. Operands are random (see probes.operands), B is column-major, the result's buffer exists
-before. The figure is the median over windows of back-to-back calls at the fastest shape. `burst` is what the
-first 100 ms after a pause give, `sustained` what is held once clocks have settled: under a power limit the
-two differ by more than a tenth, and loads that run for hours are judged by the latter.
+before. The figure is the median over windows of back-to-back calls at the fastest shape, from when the clock
+has settled under them. `burst` is what the first 100 ms after a pause give, `sustained` what is held for
+seconds: under a power limit the two differ by more than a tenth, and loads that run for hours are judged by
+the latter.
+
+Time goes to where it is needed most: first every precision has a figure at a large shape, be the budget over
+or not; then come more shapes, settled clocks, a second take, a burst and a loop, while enough is left for the
+precisions to come.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 
 from probes import timing
 from probes.flags import gemm_flags
 from probes.lab import Lab, of, spec_value
-from probes.matmul import Choice, Shape, choose, look, measured, survivable
+from probes.matmul import Choice, Shape, Steady, choose, look, measured, survivable
 from probes.meter import Observed
 from probes.metrics import METRICS
+from probes.operands import ELEMENT_BYTES
 from probes.peaks import FP64_TENSOR, peak_flop_s
-from probes.precisions import PRECISIONS, Gemm, Precision, Variant, lacking
+from probes.precisions import PRECISIONS, Gemm, Precision, Variant, lacking, suited
 from probes.record import Conditions, Measurement, Mode
 from probes.timing import Call
 
@@ -41,7 +48,17 @@ START = (Shape(2048, 2048, 2048), Shape(1024, 1024, 1024))
 LIMIT_S = 0.05
 
 # What one precision takes without burst and loop, first calls included; kept for those still to come.
-EACH_S: dict[Mode, float] = {"quick": 0.7, "default": 1.6, "full": 4.0}
+EACH_S: dict[Mode, float] = {"quick": 0.5, "default": 2.0, "full": 5.0}
+# Of that, what the figure takes once the shape is known: settling, and timing. Not spent on more shapes, but
+# for operands of a width that no shape was tried for yet.
+FIGURE_S: dict[Mode, float] = {"quick": 0.4, "default": 1.1, "full": 2.5}
+# How long to wait at most for clocks to settle, and at least so long the first time, when the card is cool; a
+# stretch is a third of the least.
+SETTLE_S: dict[Mode, float] = {"quick": 0.5, "default": 1.5, "full": 4.0}
+STRETCH_S: dict[Mode, float] = {"quick": 0.06, "default": 0.1, "full": 0.1}
+# A card that is kept below its boost clock hops between clocks within milliseconds: windows average that.
+WINDOW_S = 5e-3
+QUICK_TOTAL_S = 0.1
 BURST_COST_S = timing.IDLE_BEFORE_BURST_S + timing.BURST_S + 0.1
 # A GPU leaves its boost within seconds; three steady windows of a second are the least.
 SUSTAINED_S: dict[Mode, float] = {"default": 4.0, "full": 10.0}
@@ -78,6 +95,7 @@ def each(
     left = sum(why is None for why in lacks.values())
     if lab.plan.mode == "quick":
         shapes = shapes[: len(QUICK_SHAPES)]
+    best: dict[float, Shape] = {}
     for at, precision in enumerate(precisions):
         lab.say(METRICS[precision.metric].title, at / len(precisions))
         why = lacks[precision.metric]
@@ -85,23 +103,92 @@ def each(
             yield lab.unsupported(precision.metric, why)
             continue
         left -= 1
-        later_s = left * EACH_S[lab.plan.mode]
-        yield from lab.attempt(precision.metric, partial(take, lab, precision, shapes, start, later_s))
+        width = ELEMENT_BYTES[precision.a]
+        turn = Turn.of(lab, left, seen=width in best, cool=not best)
+        ordered = likely_first(shapes, best, width)
+        for found in lab.attempt(precision.metric, partial(take, lab, precision, ordered, start, turn)):
+            _remember(best, precision, shapes, found)
+            yield found
+
+
+class Turn(NamedTuple):
+    """One precision's share of the time. keep_s: what its figure leaves to those that come after it: what
+    they need, or where that is more than there is, their equal part. later_s: what they need, and what is on
+    top of the figure leaves to them. seen: whether a shape was tried for operands as wide. cool: whether the
+    card has done nothing yet."""
+
+    keep_s: float
+    later_s: float
+    seen: bool = False
+    cool: bool = False
+
+    @classmethod
+    def of(cls, lab: Lab, later: int, *, seen: bool = False, cool: bool = False) -> Turn:
+        """The turn of a precision that `later` others come after."""
+        later_s = later * EACH_S[lab.plan.mode]
+        fair_s = max(0.0, lab.time_left_s()) * later / (later + 1)
+        return cls(min(later_s, fair_s), later_s, seen, cool)
+
+
+def likely_first(
+    shapes: Sequence[Shape], best: Mapping[float, Shape], element_bytes: float
+) -> tuple[Shape, ...]:
+    """The shapes, those first that were best for operands as wide, then for others, the latest first."""
+    known = [best[element_bytes]] if element_bytes in best else []
+    return tuple(dict.fromkeys((*known, *reversed(list(best.values())), *shapes)))
+
+
+def _remember(
+    best: dict[float, Shape], precision: Precision, shapes: Sequence[Shape], found: Measurement
+) -> None:
+    """Note which shape was best for the width of these operands, if one was."""
+    shape = next((shape for shape in shapes if str(shape) == found.conditions.shape), None)
+    if shape is not None and found.valid == "valid":
+        width = ELEMENT_BYTES[precision.a]
+        best.pop(width, None)
+        best[width] = shape
 
 
 def take(
-    lab: Lab, precision: Precision, shapes: Sequence[Shape], start: Sequence[Shape], later_s: float
+    lab: Lab, precision: Precision, shapes: Sequence[Shape], start: Sequence[Shape], turn: Turn
 ) -> Measurement:
-    """All there is to say of one precision. later_s: time to leave for those that come after it."""
+    """All there is to say of one precision."""
+    precision, mode = suited(precision, lab.facts), lab.plan.mode
     with gemm_flags(lab.torch, precision.fp32):
-        choice = choose(lab, precision, start, shapes, LIMIT_S)
-        found, gemm, call = measured(lab, precision, choice)
-        if found.valid == "rejected":
-            return _told(found)
-        found = with_variants(lab, precision, choice, gemm, found)
-        found = with_burst(lab, choice.shape, call, found, later_s)
-        found, held = with_sustained(lab, choice.shape, call, found, later_s)
+        expected = expected_flop_s(lab, precision.metric)
+        keep_s = turn.keep_s + (FIGURE_S[mode] if turn.seen else 0.0)
+        choice = choose(lab, precision, start, shapes, LIMIT_S, expected_flop_s=expected, keep_s=keep_s)
+        found, gemm, call = measured(lab, precision, choice, steady=steady(lab, turn))
+        if found.valid != "valid":
+            return _told(_relative(lab, precision.metric, found, None))
+        if lab.time_left_s() > turn.keep_s:
+            found = with_variants(lab, precision, choice, gemm, found)
+        found = with_burst(lab, choice.shape, call, found, turn.later_s)
+        found, held = with_sustained(lab, choice.shape, call, found, turn.later_s)
     return _told(_relative(lab, precision.metric, found, held))
+
+
+def expected_flop_s(lab: Lab, metric: str) -> float | None:
+    """The most that this card can be expected to do; None where nothing is known of it."""
+    sheet = spec_value(lab, spec_key(lab, metric))
+    return sheet or peak_flop_s(lab.facts, metric, lab.facts.sm_mhz_max)[0]
+
+
+def steady(lab: Lab, turn: Turn) -> Steady:
+    """How to settle and time in this turn.
+
+    An unsteady figure is taken twice, so that each take has half of what the turn has left, but windows
+    enough; settling has the rest.
+    """
+    mode, policy = lab.plan.mode, lab.policy
+    spare_s = lab.time_left_s() - turn.keep_s
+    longest_s = min(policy.total_s, QUICK_TOTAL_S) if mode == "quick" else policy.total_s
+    total_s = min(longest_s, max(spare_s / 2, QUICK_TOTAL_S))
+    settle_s = SETTLE_S[mode] if turn.cool else min(SETTLE_S[mode], max(0.0, spare_s - total_s))
+    windows = msgspec.structs.replace(
+        policy, window_s=max(policy.window_s, WINDOW_S), total_s=total_s, warm_s=0.0
+    )
+    return Steady(STRETCH_S[mode], settle_s, windows)
 
 
 def with_variants(

@@ -10,11 +10,14 @@ import msgspec
 import pytest
 
 from probes.record import Measurement, ProbeReport, ProbeRun
+from probes.tensor import START
 
 pytestmark = pytest.mark.gpu
 
 # Of the dense data sheet, on an H100 SXM.
 AIMS = {"bf16": 0.80, "fp8_e4m3": 0.70}
+# Where fp64 runs at a 64th of fp32, a large product takes too long, and a small one says as much.
+RATE_LIMITED = {"fp64"}
 # Of the first run's figure.
 SPREAD = 0.02
 
@@ -24,8 +27,8 @@ def has_gpu() -> bool:
     return find_spec("torch") is not None and not subprocess.run([sys.executable, "-c", asked]).returncode
 
 
-def probed() -> ProbeReport:
-    command = [sys.executable, "-m", "probes", "tensor", "--device", "0", "--json"]
+def probed(*more: str) -> ProbeReport:
+    command = [sys.executable, "-m", "probes", "tensor", "--device", "0", "--json", *more]
     done = subprocess.run(command, capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr.decode()[-2000:]
     return msgspec.json.decode(done.stdout, type=ProbeRun).reports[0]
@@ -46,6 +49,26 @@ def test_every_precision_is_measured_or_unsupported(runs: tuple[ProbeReport, Pro
     for report in runs:
         bad = {m.metric: m.reason for m in figures(report).values() if m.valid in {"failed", "rejected"}}
         assert not bad
+
+
+def test_figures_are_of_large_shapes_and_settled_clocks(runs: tuple[ProbeReport, ProbeReport]) -> None:
+    small = {str(shape) for shape in START}
+    for report in runs:
+        for m in figures(report).values():
+            if m.valid != "valid" or m.metric in RATE_LIMITED:
+                continue
+            assert m.conditions.shape not in small, m.metric
+            assert m.conditions.extra["settled"] == 1.0, m.metric
+
+
+def test_quick_mode_measures_every_precision_at_a_large_shape(
+    runs: tuple[ProbeReport, ProbeReport],
+) -> None:
+    quick, whole = figures(probed("--quick")), figures(runs[0])
+    small = {str(shape) for shape in START}
+    there = {metric for metric, m in whole.items() if m.valid == "valid"} - RATE_LIMITED
+    assert {metric: quick[metric].valid for metric in there} == dict.fromkeys(there, "valid")
+    assert not {metric for metric in there if quick[metric].conditions.shape in small}
 
 
 def test_aims_on_an_h100(runs: tuple[ProbeReport, ProbeReport]) -> None:

@@ -9,10 +9,24 @@ import pytest
 
 from probes.counting import gemm_flops
 from probes.lab import UnsupportedError
-from probes.matmul import Shape, build, choose, error_of, fits, flaw, gemm_bytes, look, measured, rate
+from probes.matmul import (
+    Choice,
+    Shape,
+    Steady,
+    build,
+    choose,
+    error_of,
+    fits,
+    flaw,
+    gemm_bytes,
+    look,
+    measured,
+    rate,
+    settle,
+)
 from probes.operands import ELEMENT_BYTES, exact
 from probes.precisions import PRECISIONS, Gemm, Precision, int_mm, mm, scaled_mm, scaled_mm_fast
-from tests.probes.labs import CPU, SteadyTimer, lab
+from tests.probes.labs import CPU, TINY, SteadyTimer, lab
 
 torch = pytest.importorskip("torch")
 
@@ -107,11 +121,99 @@ def test_out_of_memory_at_the_first_shape_means_a_smaller_one() -> None:
     assert set(choice.tried) == {str(SMALL), str(MIDDLE)}
 
 
-def test_no_time_left_means_the_first_shape() -> None:
-    late = lab(timer=ShapeTimer({SMALL: 1e9}))
+def test_no_time_left_means_one_large_shape() -> None:
+    late = lab(timer=ShapeTimer({SMALL: 1e9, MIDDLE: 2e9, LARGE: 3e9}))
     late.begin(0.0)
-    choice = choose(late, BY_METRIC["fp32"], (SMALL,), (LARGE,), 1.0)
-    assert (choice.shape, choice.missing) == (SMALL, {str(LARGE): "no time left"})
+    choice = choose(late, BY_METRIC["fp32"], (SMALL,), (MIDDLE, LARGE), 1.0)
+    assert (choice.shape, choice.missing) == (MIDDLE, {str(LARGE): "no time left"})
+    assert choice.small is None
+
+
+def test_long_after_the_end_no_larger_shape_is_tried_and_the_figure_is_degraded() -> None:
+    late = lab(timer=ShapeTimer({SMALL: 1e9}))
+    late.begin(-1e6)
+    precision = BY_METRIC["fp32"]
+    choice = choose(late, precision, (SMALL,), (MIDDLE, LARGE), 1.0, expected_flop_s=1e15)
+    assert (choice.shape, choice.small) == (SMALL, "no time")
+    found, _, _ = measured(late, precision, choice)
+    assert (found.valid, found.reason) == ("degraded", "degraded: no time for larger shapes")
+    assert found.conditions.missing["larger shapes"] == "no time"
+
+
+def test_time_to_keep_is_kept() -> None:
+    timer = ShapeTimer({SMALL: 1e9, MIDDLE: 2e9, LARGE: 3e9})
+    here = lab(timer=timer)
+    here.begin(5 * 100.0)
+    choice = choose(here, BY_METRIC["fp32"], (SMALL,), (MIDDLE, LARGE), 1.0, keep_s=99.0)
+    assert set(choice.tried) == {str(SMALL), str(MIDDLE), str(LARGE)}
+    choice = choose(here, BY_METRIC["fp32"], (SMALL,), (MIDDLE, LARGE), 1.0, keep_s=101.0)
+    assert set(choice.tried) == {str(SMALL), str(MIDDLE)}
+
+
+def test_a_device_whose_rate_is_known_starts_with_a_large_shape() -> None:
+    here = lab(timer=ShapeTimer({SMALL: 1e9, LARGE: 3e9}))
+    fp32, limit_s = BY_METRIC["fp32"], 1e-2
+    choice = choose(here, fp32, (SMALL,), (LARGE,), limit_s, expected_flop_s=3 * LARGE.flops / limit_s)
+    assert set(choice.tried) == {str(LARGE)}
+    slow = choose(here, fp32, (SMALL,), (LARGE,), limit_s, expected_flop_s=1.9 * LARGE.flops / limit_s)
+    assert set(slow.tried) == {str(SMALL), str(LARGE)}
+
+
+def test_a_large_shape_that_fails_at_once_leaves_the_small_one() -> None:
+    error = RuntimeError("CUBLAS_STATUS_NOT_SUPPORTED")
+    rare = msgspec.structs.replace(BY_METRIC["fp32"], needs=BY_METRIC["mxfp8"].needs)
+    precision = msgspec.structs.replace(rare, call=failing(LARGE, error))
+    choice = choose(lab(), precision, (SMALL,), (LARGE,), 1.0, expected_flop_s=1e15)
+    assert (choice.shape, choice.small) == (SMALL, "RuntimeError: CUBLAS_STATUS_NOT_SUPPORTED")
+    broken = msgspec.structs.replace(rare, call=failing(SMALL, error))
+    with pytest.raises(UnsupportedError, match="NOT_SUPPORTED"):
+        choose(lab(), broken, (SMALL,), (SMALL,), 1.0, expected_flop_s=1e15)
+
+
+def test_a_rate_so_low_that_large_products_take_too_long_shows_in_a_small_one() -> None:
+    timer = ShapeTimer({SMALL: 1e9, LARGE: 1e9})
+    choice = choose(lab(timer=timer), BY_METRIC["fp32"], (SMALL,), (LARGE,), 2 * SMALL.flops / 1e9)
+    assert (choice.shape, choice.small) == (SMALL, None)
+
+
+class DecayingTimer(SteadyTimer):
+    """Each stretch takes longer than the one before, by less each time."""
+
+    def __init__(self, *rates: float) -> None:
+        super().__init__()
+        self.rates = list(rates)
+
+    def windows(self, call: Any, calls: int, count: int) -> list[float]:
+        self.batches.append((calls, count))
+        rate = self.rates.pop(0) if len(self.rates) > 1 else self.rates[0]
+        return [1e-3 * rate * calls] * count
+
+
+def test_a_device_has_settled_when_three_stretches_agree() -> None:
+    timer = DecayingTimer(1.0, 1.0, 1.1, 1.2, 1.25, 1.255, 1.256, 1.3)
+    assert settle(timer, lambda: None, 0.1, 60.0)
+    assert timer.rates == [1.3]
+    assert timer.batches[1] == (10, 10)
+    assert all(0.07 < calls * count * 1e-3 < 0.13 for calls, count in timer.batches[1:])
+
+
+def test_settling_ends_when_its_time_is_over() -> None:
+    timer = DecayingTimer(*(1.02**n for n in range(1000)))
+    assert not settle(timer, lambda: None, 0.1, 0.5)
+    assert 5 <= len(timer.batches) - 1 <= 6
+    assert not settle(DecayingTimer(*(1.02**n for n in range(1000))), lambda: None, 0.1, 0.0)
+
+
+def test_the_record_says_whether_the_device_had_settled() -> None:
+    precision = BY_METRIC["fp32"]
+    choice = Choice(shape=SMALL, tried={})
+    steady = Steady(0.1, 0.2, TINY)
+    found, _, _ = measured(lab(timer=SteadyTimer()), precision, choice, steady=steady)
+    assert found.conditions.extra["settled"] == 1.0
+    timer = DecayingTimer(*(1.02**n for n in range(1000)))
+    found, _, _ = measured(lab(timer=timer), precision, choice, steady=steady)
+    assert found.conditions.extra["settled"] == 0.0
+    assert "boost clock" in found.conditions.missing["settled"]
 
 
 def failing(at: Shape, error: Exception) -> Any:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes import sanity
+from probes import ordering, sanity
 from probes.metrics import METRICS
 from probes.record import Conditions, DeviceFacts, Measurement, Validity
 from probes.sanity import judge
@@ -358,8 +358,8 @@ def _verdict(m: Measurement) -> tuple[str, str, str]:
 def test_what_remains_is_in_order(measurements: list[Measurement], facts: DeviceFacts) -> None:
     spec = spec_of(facts)
     kept = [m for m in judge(measurements, facts, spec) if m.valid in ("valid", "degraded")]
-    for order in sanity.ORDERS:
-        ratio = sanity.least_ratio(order, facts, spec)
+    for order in ordering.ORDERS:
+        ratio = ordering.least_ratio(order, facts, spec)
         fast = [m.median for m in kept if m.metric == order.fast and m.median]
         slow = [m.median for m in kept if m.metric == order.slow and m.median]
         if ratio is not None and fast and slow:

@@ -152,9 +152,10 @@ def loops(monkeypatch: pytest.MonkeyPatch, here: Lab, *metrics: str) -> list[flo
 
 def test_default_holds_while_time_is_left_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     here = gpu("default")
-    monkeypatch.setattr(here, "time_left_s", lambda: 5.7)
+    each_s = probe.EACH_S["default"]
+    monkeypatch.setattr(here, "time_left_s", lambda: 4.1 + each_s)
     assert loops(monkeypatch, here, "bf16", "fp16") == [4.0, 4.0]
-    monkeypatch.setattr(here, "time_left_s", lambda: 5.0)
+    monkeypatch.setattr(here, "time_left_s", lambda: 3.9 + each_s)
     assert loops(monkeypatch, here, "bf16", "fp16") == [4.0]
     monkeypatch.setattr(here, "time_left_s", lambda: 3.0)
     assert loops(monkeypatch, here, "bf16", "fp16") == []
@@ -186,14 +187,68 @@ def test_the_end_of_the_budget_can_be_put_off() -> None:
     assert 90 < here.time_left_s() <= 100
 
 
-def test_no_time_left_means_the_figure_alone() -> None:
+def test_no_time_left_means_the_figure_of_one_large_shape_alone() -> None:
     here = gpu("default")
     here.begin(0.0)
+    bf16, fp8 = run(here, "bf16", "fp8_e4m3")
+    assert bf16.valid == fp8.valid == "valid"
+    assert (bf16.burst, bf16.sustained) == (None, None)
+    assert bf16.conditions.missing["burst"] == bf16.conditions.missing["sustained"]
+    assert bf16.conditions.shape == str(SHAPES[0])
+    assert bf16.conditions.missing[str(SHAPES[1])] == "no time left"
+    assert not [key for key in fp8.conditions.tried if "accum" in key]
+
+
+def test_long_after_the_end_a_figure_is_of_a_small_shape_and_says_so() -> None:
+    here = gpu("default")
+    here.begin(-1000.0)
     (found,) = run(here, "bf16")
-    assert found.valid == "valid"
+    assert (found.valid, found.reason) == ("degraded", "degraded: no time for larger shapes")
+    assert found.conditions.shape == str(START[0])
     assert (found.burst, found.sustained) == (None, None)
-    assert found.conditions.missing["burst"] == found.conditions.missing["sustained"]
-    assert found.conditions.missing[str(SHAPES[0])] == "no time left"
+    assert found.of_spec is not None
+
+
+def test_shapes_that_were_best_come_first() -> None:
+    a, b, c = Shape(1, 1, 1), Shape(2, 2, 2), Shape(3, 3, 3)
+    assert probe.likely_first((a, b, c), {}, 2) == (a, b, c)
+    assert probe.likely_first((a, b, c), {2: b}, 2) == (b, a, c)
+    assert probe.likely_first((a, b, c), {2: b, 1: c}, 2) == (b, c, a)
+    assert probe.likely_first((a, b, c), {2: b, 1: c}, 4) == (c, b, a)
+
+
+def test_each_turn_leaves_the_others_what_they_need_or_an_equal_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, each_s = gpu("default"), probe.EACH_S["default"]
+    monkeypatch.setattr(here, "time_left_s", lambda: 100.0)
+    assert probe.Turn.of(here, 7)[:2] == (7 * each_s, 7 * each_s)
+    monkeypatch.setattr(here, "time_left_s", lambda: 8.0)
+    assert probe.Turn.of(here, 7)[:2] == (7.0, 7 * each_s)
+    monkeypatch.setattr(here, "time_left_s", lambda: -1.0)
+    assert probe.Turn.of(here, 7)[:2] == (0.0, 7 * each_s)
+    monkeypatch.setattr(here, "time_left_s", lambda: float("inf"))
+    assert probe.Turn.of(here, 0)[:2] == (0.0, 0.0)
+
+
+def test_a_second_take_has_room_in_a_turn_and_settling_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = gpu("default")
+    here.policy = timing.POLICIES["default"]
+    turn = probe.Turn(2.0, 2.0)
+    for left_s, total_s, settle_s in ((9.0, 0.6, 1.5), (3.0, 0.5, 0.5), (2.1, 0.1, 0.0), (-5.0, 0.1, 0.0)):
+        monkeypatch.setattr(here, "time_left_s", lambda left_s=left_s: left_s)
+        steady = probe.steady(here, turn)
+        assert (steady.policy.total_s, steady.limit_s) == pytest.approx((total_s, settle_s))
+        assert steady.policy.window_s == probe.WINDOW_S
+    assert probe.steady(here, turn._replace(cool=True)).limit_s == probe.SETTLE_S["default"]
+
+
+def test_a_card_that_adds_up_in_fp32_at_half_rate_is_measured_at_that() -> None:
+    here = gpu()
+    here.facts = msgspec.structs.replace(H100, name="NVIDIA GeForce RTX 4090", compute_capability="8.9")
+    (found,) = run(here, "fp8_e4m3")
+    assert "use_fast_accum=False" in found.conditions.method
+    assert [key for key in found.conditions.tried if "use_fast_accum=True" in key]
+    (found,) = run(gpu(), "fp8_e4m3")
+    assert "use_fast_accum=True" in found.conditions.method
 
 
 def test_slower_ways_stand_beside_the_ceiling() -> None:
