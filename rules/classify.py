@@ -64,11 +64,11 @@ def limits_of(evidence: Evidence, ceilings: Ceilings | None) -> Limits:
         sm_mhz=probed if probed > 0.0 else evidence.device.sm_mhz_max,
         pcie_bytes_s=value("pcie"),
         nvlink_bytes_s=value("nvlink"),
-        clock_reasons=CLOCK_REASONS if _cap_costs(evidence.device, ceilings) else FAULT_REASONS,
+        clock_reasons=CLOCK_REASONS if cap_costs(evidence.device, ceilings) else FAULT_REASONS,
     )
 
 
-def _cap_costs(device: Device, ceilings: Ceilings | None) -> bool:
+def cap_costs(device: Device, ceilings: Ceilings | None) -> bool:
     """Whether a clock held down by the power limit counts as lost time.
 
     Large GEMMs reach a board's own limit always: that is part of its ceiling, and how far it lowers the clock

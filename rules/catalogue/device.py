@@ -5,7 +5,7 @@ from __future__ import annotations
 from probes.ceilings import pcie_copy_bytes_s
 from rules import thresholds as th
 from rules.catalogue.common import at_least, inefficiency, item, pct, place, room_to_grow, share
-from rules.classify import power_lowered
+from rules.classify import cap_costs, power_lowered
 from rules.economics import amdahl
 from rules.evidence import Evidence
 from rules.finding import Effect, Finding
@@ -102,9 +102,14 @@ def _held_down(evidence: Evidence, reasons: tuple[str, ...]) -> float:
     return clamp(max((evidence.throttle_frac.get(name, 0.0) for name in reasons), default=0.0))
 
 
-def _throttle_share(ctx: Context, mine: float, other: float) -> float:
-    """My part of the time that held-down clocks cost."""
-    return share(ctx, "throttle") * mine / (mine + other) if mine > 0 else 0.0
+def _throttle_shares(ctx: Context) -> tuple[float, float]:
+    """What held-down clocks cost, by power and by heat, as shares of time: all of it by heat where the power
+    limit is the board's own, which costs nothing."""
+    costs = cap_costs(ctx.evidence.device, ctx.ceilings)
+    capped = _held_down(ctx.evidence, _POWER) if costs else 0.0
+    hot, lost = _held_down(ctx.evidence, _THERMAL), share(ctx, "throttle")
+    whole = capped + hot
+    return (lost * capped / whole, lost * hot / whole) if whole > 0 else (0.0, 0.0)
 
 
 def _clock_effect(part: float) -> Effect:
@@ -144,7 +149,7 @@ def power_cap(ctx: Context) -> Finding | None:
     - FlashInfer PR #2899: sustained work lowers a B200's clock from 1965 to 1580 MHz
     """
     capped = _held_down(ctx.evidence, _POWER)
-    part = _throttle_share(ctx, capped, _held_down(ctx.evidence, _THERMAL))
+    part, _ = _throttle_shares(ctx)
     lowered = power_lowered(ctx.evidence.device)
     if capped < th.THROTTLE_NOTED.value or not (lowered or part >= th.THROTTLE_NOTED.value):
         return None
@@ -201,7 +206,7 @@ def thermal(ctx: Context) -> Finding | None:
     hot = _held_down(ctx.evidence, _THERMAL)
     if hot < th.THROTTLE_NOTED.value:
         return None
-    part = _throttle_share(ctx, hot, _held_down(ctx.evidence, _POWER))
+    _, part = _throttle_shares(ctx)
     names = [name for name in _THERMAL if ctx.evidence.throttle_frac.get(name, 0.0) > 0]
     peak = ctx.evidence.temp_c_max
     return finding(

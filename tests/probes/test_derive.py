@@ -64,6 +64,11 @@ def test_every_name_that_rules_read_is_measured(sheet: Ceilings) -> None:
         assert ceiling.source.endswith("2026-09-21"), name
 
 
+def test_a_link_is_as_fast_as_it_is_from_the_nearer_socket() -> None:
+    found = derived(take("h2d_pinned", 31e9), take("d2h_pinned", 33e9), take("h2d_numa_local", 55e9))
+    assert value_of(found, "pcie") == 55e9
+
+
 def test_a_triad_stands_in_for_a_copy_that_failed() -> None:
     found = derived(take("dram_copy", None, valid="failed"), take("dram_triad", 2.9e12))
     assert value_of(found, "dram") == 2.9e12

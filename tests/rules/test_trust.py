@@ -95,6 +95,16 @@ def test_a_ratio_of_two_rates_has_the_weaker_label() -> None:
     assert rate_label(STALE, measured) == "stale"
 
 
+def test_a_verdict_that_lacks_a_reading_says_which() -> None:
+    partly = replace(CEILINGS, label="assumed", readings=CEILINGS.readings[:1])
+    verdict = decide(evidence(series((50, COMPUTE))), partly)
+    assert verdict.class_ == "unknown"
+    said = " ".join(verdict.unknown_because)
+    assert "tensor_active: what it reads at its ceiling was not measured" in said
+    assert "dram_active" not in said
+    assert decide(evidence(series((50, COMPUTE))), CEILINGS).unknown_because == ()
+
+
 # --- clocks ------------------------------------------------------------------------------------
 
 

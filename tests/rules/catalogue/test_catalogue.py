@@ -38,6 +38,7 @@ def roofed(class_: Any, counters: dict[str, Any], **verdict: Any) -> Context:
     return make_context(evidence, class_=class_, useful=0.6, verdict=verdict, **shares)
 
 
+LOWERED = {"power_limit_w": 500.0, "power_limit_default_w": 700.0}
 SIGNATURES: dict[str, Context] = {
     "IDLE001": make_context(class_="idle", free=1.0),
     "IDLE002": make_context(make_evidence(mem_used_bytes=16 << 30), class_="idle", idle_held=0.8),
@@ -57,7 +58,7 @@ SIGNATURES: dict[str, Context] = {
     "COMP002": roofed("compute", {"tensor_active": 0.0}, pipe="fp32", pipe_roof_frac=0.9),
     "DEV001": roofed("device", {"sm_active": 0.1}, dram_roof_frac=0.1, pipe_roof_frac=0.05),
     "DEV002": make_context(
-        make_evidence(throttle_frac={"sw_power_cap": 0.9}), class_="compute", throttle=0.2
+        make_evidence(device=LOWERED, throttle_frac={"sw_power_cap": 0.9}), class_="compute", throttle=0.2
     ),
     "DEV003": make_context(make_evidence(throttle_frac={"hw_thermal": 0.9}), class_="compute", throttle=0.2),
     "DEV004": make_context(
@@ -237,9 +238,16 @@ def test_a_lowered_power_limit_is_named_with_its_remedy_even_where_it_costs_noth
 
 
 def test_power_and_heat_share_what_clocks_cost() -> None:
-    evidence = make_evidence(throttle_frac={"sw_power_cap": 0.6, "sw_thermal": 0.2})
+    evidence = make_evidence(device=LOWERED, throttle_frac={"sw_power_cap": 0.6, "sw_thermal": 0.2})
     ctx = make_context(evidence, class_="compute", throttle=0.4)
     assert only(ctx, "DEV002").share == pytest.approx(0.3)
+    assert only(ctx, "DEV003").share == pytest.approx(0.1)
+
+
+def test_what_heat_costs_is_not_blamed_on_a_boards_own_power_limit() -> None:
+    evidence = make_evidence(throttle_frac={"sw_power_cap": 1.0, "sw_thermal": 0.2})
+    ctx = make_context(evidence, class_="compute", throttle=0.1)
+    assert codes(ctx) == ["DEV003"]
     assert only(ctx, "DEV003").share == pytest.approx(0.1)
 
 
