@@ -16,13 +16,11 @@ from typing import Any
 import msgspec
 
 from probes.lab import Lab
+from probes.spin import QUEUE_LAUNCHES, Spin
 from probes.timing import Call
 
-# A stream takes about a thousand launches before the host has to wait.
-QUEUED_LAUNCHES = 800
 BATCH_CALLS = 200
 LEAST_BATCHES = 20
-_CALIBRATION_CYCLES = 2_000_000
 _FIRST_SPIN_S = 2e-3
 # Longer kernels may be ended by the watchdog of a card that also drives a display.
 _LONGEST_SPIN_S = 0.25
@@ -47,7 +45,7 @@ class Queue:
 
     def __init__(self, torch: Any) -> None:
         self._cuda = torch.cuda
-        self._cycles_s = spin_rate(torch.cuda)
+        self._spin = Spin(torch.cuda)
         self._spin_s = _FIRST_SPIN_S
 
     def batch(self, call: Call, calls: int = BATCH_CALLS, *, launches: int = 1) -> Batch:
@@ -55,7 +53,7 @@ class Queue:
 
         launches: kernels or copies a call queues. Raises NotHeldError when no spin lasts long enough.
         """
-        calls = max(1, min(calls, QUEUED_LAUNCHES // launches))
+        calls = max(1, min(calls, QUEUE_LAUNCHES // launches))
         for _ in range(_TRIES):
             done, taken_s = self._try(call, calls)
             if done is not None:
@@ -75,7 +73,7 @@ class Queue:
         """The batch, or None where it was not held; and the seconds that queueing took."""
         begin, end = (self._cuda.Event(enable_timing=True) for _ in range(2))
         self._cuda.synchronize()
-        self._cuda._sleep(int(self._spin_s * self._cycles_s))
+        self._spin.hold(self._spin_s)
         begin.record()
         taken_s = host_seconds(call, calls)
         end.record()
@@ -98,19 +96,6 @@ def host_seconds(call: Call, calls: int) -> float:
     finally:
         if collecting:
             gc.enable()
-
-
-def spin_rate(cuda: Any) -> float:
-    """Cycles that `torch.cuda._sleep` spins in a second: the fastest of several, as a cold card speeds up."""
-    rates: list[float] = []
-    for _ in range(4):
-        begin, end = (cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        cuda._sleep(_CALIBRATION_CYCLES)
-        end.record()
-        cuda.synchronize()
-        rates.append(_CALIBRATION_CYCLES / (begin.elapsed_time(end) / 1e3))
-    return max(rates)
 
 
 def batches(

@@ -8,15 +8,16 @@ synchronisation fall into a window. What a call allocates, flushes or casts must
 from __future__ import annotations
 
 import gc
+import math
 import time
-import weakref
 from collections.abc import Callable
 from itertools import pairwise, repeat
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
 from probes.record import Mode
+from probes.spin import QUEUE_LAUNCHES, Spin
 from probes.stats import quantile
 
 Call = Callable[[], object]
@@ -36,12 +37,13 @@ LONG_FACTOR, WALL_FACTOR = 5.0, 3.0
 MOST_CALLS = 1_000_000
 # How long the device spins while the first batches are queued behind it; at most, where queueing is slow.
 BLOCK_S, LONGEST_BLOCK_S = 5e-3, 0.1
-# Spinning counts cycles of a clock of at most about 2 GHz; a slower one spins longer.
-_CYCLES_S = 2e9
-# A stream takes about a thousand launches before the host has to wait.
-QUEUE_CALLS = 900
+# A device that is busy for longer than the host takes to queue its work, by this margin, never waits for it.
+FED_FRAC = 0.8
+# A run that came within this share of what was asked for is not prolonged behind a gap.
+NEARLY = 0.25
 
-_now = time.perf_counter
+# On Linux the clock of time.perf_counter, and the one by which the meter dates what it sees.
+_now = time.monotonic
 _pause = time.sleep
 
 
@@ -66,15 +68,31 @@ POLICIES: dict[Mode, Policy] = {
 
 
 class Windows(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds per call in each window, and how many calls each had."""
+    """Seconds per call in each window, and how many calls each had. span: see `Run`, of the longest run."""
 
     call_s: tuple[float, ...]
     calls: int
+    span: tuple[float, float] | None = None
 
     @property
     def window_s(self) -> float:
         """Length of the median window."""
         return quantile(self.call_s, 0.5) * self.calls
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How to queue windows of one call. calls: in a window, which takes about window_s.
+
+    kind: `fed`, the device takes longer than the host, and never waits for it; `rounds`, it does not;
+    `waits`, the call itself waits for the device. at_once: windows of a round; block_s: how long to hold the
+    device while a round is queued.
+    """
+
+    calls: int
+    window_s: float
+    kind: Literal["fed", "rounds", "waits"] = "waits"
+    at_once: int = MOST_WINDOWS
+    block_s: float = BLOCK_S
 
 
 class Timer(Protocol):
@@ -113,13 +131,36 @@ class CpuTimer:
         return _now() - begin
 
 
+class Run(NamedTuple):
+    """Seconds of each batch. span: from when to when on the host's clock the device did nothing else and
+    never waited, where that is so."""
+
+    batch_s: list[float]
+    span: tuple[float, float] | None = None
+
+
+@runtime_checkable
+class Queueing(Protocol):
+    """A timer of a device that works through a queue."""
+
+    def pace(self, call: Call, calls: int) -> Pace:
+        """How to queue batches of this call."""
+        ...
+
+    def run(self, call: Call, pace: Pace, count: int) -> Run:
+        """Time `count` batches at that pace."""
+        ...
+
+
 class _Queued(NamedTuple):
     """Batches that were queued at once. host_s: what queueing took. starved: the device had done all but
-    the last batch when that was queued, so that windows hold the host's time, not the device's."""
+    the last batch when that was queued, so that windows hold the host's time, not the device's. end_s: when
+    the host saw the end."""
 
     batch_s: list[float]
     host_s: float
     starved: bool
+    end_s: float
 
 
 class CudaTimer:
@@ -127,85 +168,134 @@ class CudaTimer:
 
     def __init__(self, torch: Any) -> None:
         self._torch = torch
-        # The last call found to keep the device fed, and the last that waits for the device itself. Weak: a
-        # call holds its operands.
-        self._fed: Callable[[], Call | None] = _nobody
-        self._waits: Callable[[], Call | None] = _nobody
+        self._spin = Spin(torch.cuda)
 
     def windows(self, call: Call, calls: int, count: int) -> list[float]:
-        """Seconds of each batch by the device's own clock.
+        """Seconds of each batch by the device's own clock, for a call of which nothing is known yet."""
+        pace, first = self._looked(call, calls, count)
+        return first if len(first) == count else [*first, *self.run(call, pace, count - len(first)).batch_s]
 
-        A call that the device finishes faster than the host queues it is timed in rounds that fit the
-        stream's queue, each behind a spin long enough for the host to queue it.
+    def pace(self, call: Call, calls: int) -> Pace:
+        """How to queue batches of this call, from a look at three of them."""
+        return self._looked(call, calls, FEWEST_WINDOWS)[0]
+
+    def run(self, call: Call, pace: Pace, count: int) -> Run:
+        """Time batches at that pace.
+
+        A call that keeps the device busy is queued without a gap, behind a batch that is not looked at. One
+        that the device finishes faster than the host queues it is timed in rounds that fit the stream's
+        queue, each behind a spin long enough for the host to queue it.
         """
-        waits = self._waits() is call
-        if waits or self._fed() is call:
-            taken = self._queued(call, calls, count, BLOCK_S)
-            if taken.starved == waits:
-                return taken.batch_s
-        return self._in_rounds(call, calls, count)
+        if pace.kind == "fed":
+            for _ in repeat(None, pace.calls):
+                call()
+            taken = self._queued(call, pace.calls, count)
+            whole = None if taken.starved and count > 1 else (taken.end_s - sum(taken.batch_s), taken.end_s)
+            return Run(batch_s=taken.batch_s, span=whole)
+        batches: list[float] = []
+        while len(batches) < count:
+            self._spin.hold(pace.block_s)
+            batches += self._queued(call, pace.calls, min(pace.at_once, count - len(batches))).batch_s
+        return Run(batch_s=batches)
 
     def synchronize(self) -> None:
         """Wait for the device."""
         self._torch.cuda.synchronize()
 
-    def _in_rounds(self, call: Call, calls: int, count: int) -> list[float]:
-        step = max(1, QUEUE_CALLS // calls)
-        taken = self._queued(call, calls, min(step, count), BLOCK_S)
+    def _looked(self, call: Call, calls: int, count: int) -> tuple[Pace, list[float]]:
+        """The pace, and the batches from which it was told: as many as may be queued at once."""
+        step = min(_at_once(calls), count)
+        self._spin.hold(BLOCK_S)
+        taken = self._queued(call, calls, step)
         if taken.starved:
-            taken = self._queued(call, calls, min(step, count), _clamped(1.5 * taken.host_s))
-        device_s = sum(taken.batch_s)
-        fed = taken.host_s < device_s and not taken.starved
-        self._fed = _weakly(call) if fed else _nobody
-        self._waits = _weakly(call) if taken.starved else _nobody
-        block_s = _clamped(BLOCK_S + 1.2 * (taken.host_s - device_s))
-        if fed or taken.starved:
-            block_s, step = BLOCK_S, count
-        batches = list(taken.batch_s)
-        while len(batches) < count:
-            batches += self._queued(call, calls, min(step, count - len(batches)), block_s).batch_s
-        return batches
+            self._spin.hold(_clamped(1.5 * taken.host_s))
+            taken = self._queued(call, calls, step)
+        return _pace_of(taken, calls), taken.batch_s
 
-    def _queued(self, call: Call, calls: int, count: int, block_s: float) -> _Queued:
+    def _queued(self, call: Call, calls: int, count: int) -> _Queued:
         cuda = self._torch.cuda
-        events = [cuda.Event(enable_timing=True) for _ in range(count + 1)]
-        cuda._sleep(round(block_s * _CYCLES_S))
+        events = [cuda.Event(enable_timing=True)]
         events[0].record()
         begin = _now()
-        for event in events[1:]:
+        for _ in range(count):
             for _ in repeat(None, calls):
                 call()
-            event.record()
+            events.append(cuda.Event(enable_timing=True))
+            events[-1].record()
         host_s = _now() - begin
         starved = bool(events[-2].query())
         cuda.synchronize()
-        return _Queued([a.elapsed_time(b) / 1e3 for a, b in pairwise(events)], host_s, starved)
+        end_s = _now()
+        return _Queued([a.elapsed_time(b) / 1e3 for a, b in pairwise(events)], host_s, starved, end_s)
 
 
-def _nobody() -> None:
-    """No call."""
+def _at_once(calls: int) -> int:
+    """Batches that fit into a stream's queue."""
+    return max(1, QUEUE_LAUNCHES // calls)
 
 
-def _weakly(call: Call) -> Callable[[], Call | None]:
-    """The call for as long as somebody else keeps it; no call where that cannot be told."""
-    try:
-        return weakref.ref(call)
-    except TypeError:
-        return _nobody
+def _pace_of(seen: _Queued, calls: int) -> Pace:
+    """How to queue further batches, by what some that were queued at once took."""
+    window_s = quantile(seen.batch_s, 0.5)
+    if seen.starved:
+        return Pace(calls=calls, window_s=window_s, kind="waits")
+    device_s, count = sum(seen.batch_s), len(seen.batch_s)
+    if seen.host_s < FED_FRAC * device_s:
+        return Pace(calls=calls, window_s=window_s, kind="fed", block_s=0.0)
+    behind_s = 1.2 * max(1e-9, (seen.host_s - device_s) / count)
+    at_once = max(1, min(_at_once(calls), int((LONGEST_BLOCK_S - BLOCK_S) / behind_s)))
+    block_s = _clamped(BLOCK_S + at_once * behind_s)
+    return Pace(calls=calls, window_s=window_s, kind="rounds", at_once=at_once, block_s=block_s)
 
 
 def _clamped(block_s: float) -> float:
     return min(LONGEST_BLOCK_S, max(BLOCK_S, block_s))
 
 
+def paced(timer: Timer, call: Call, calls: int) -> Pace:
+    """How the timer would queue batches of this call; a host's clock knows one way only."""
+    if isinstance(timer, Queueing):
+        return timer.pace(call, calls)
+    return Pace(calls=calls, window_s=quantile(timer.windows(call, calls, FEWEST_WINDOWS), 0.5))
+
+
+def _ran(timer: Timer, call: Call, pace: Pace, count: int) -> Run:
+    if isinstance(timer, Queueing):
+        return timer.run(call, pace, count)
+    return Run(batch_s=timer.windows(call, pace.calls, count))
+
+
 def timed(timer: Timer, call: Call, policy: Policy) -> Windows:
     """Warm up, find how many calls fill a window, and time windows as the policy asks."""
-    calls = calibrate(timer, call, policy)
+    return taken(timer, call, calibrate(timer, call, policy), policy)
+
+
+def taken(timer: Timer, call: Call, pace: Pace, policy: Policy) -> Windows:
+    """Time windows as the policy asks, of a call that is warm and calibrated.
+
+    Where the device never waits for the host, all windows are one queue, so that its counters see no gap.
+    """
     begin = _now()
-    batches = timer.windows(call, calls, FEWEST_WINDOWS)
+    batches, span = _ran(timer, call, pace, _planned(policy, pace) if pace.kind == "fed" else FEWEST_WINDOWS)
     while (count := _more(policy, batches, _now() - begin)) > 0:
-        batches += timer.windows(call, calls, count)
-    return Windows(call_s=tuple(s / calls for s in batches), calls=calls)
+        if span is not None and count < NEARLY * len(batches):
+            break
+        more = _ran(timer, call, pace, count)
+        batches, span = batches + more.batch_s, _longer(span, more.span)
+    return Windows(call_s=tuple(s / pace.calls for s in batches), calls=pace.calls, span=span)
+
+
+def _planned(policy: Policy, pace: Pace) -> int:
+    """Windows that fill the policy's time at this pace."""
+    one_s = max(pace.window_s, 1e-9)
+    least = min(policy.windows, LONG_FACTOR * policy.total_s / one_s)
+    return max(FEWEST_WINDOWS, math.ceil(max(least, min(policy.total_s / one_s, MOST_WINDOWS))))
+
+
+def _longer(
+    one: tuple[float, float] | None, other: tuple[float, float] | None
+) -> tuple[float, float] | None:
+    return max((s for s in (one, other) if s is not None), key=lambda s: s[1] - s[0], default=None)
 
 
 def _more(policy: Policy, batches: list[float], wall_s: float) -> int:
@@ -218,17 +308,25 @@ def _more(policy: Policy, batches: list[float], wall_s: float) -> int:
     return int(min(max(least, full), 10 * done))
 
 
-def calibrate(timer: Timer, call: Call, policy: Policy) -> int:
-    """Run the call for `warm_s` and give the number of calls that take a window's length."""
+def calibrate(timer: Timer, call: Call, policy: Policy) -> Pace:
+    """Run the call for `warm_s`, find the number of calls that take a window's length, and how to queue
+    them."""
     quickest_s = _warm(timer, call, policy.warm_s)
-    if quickest_s > 10 * policy.window_s:
-        return 1
-    once_s = quantile(timer.windows(call, 1, 3), 0.5)
-    calls = max(1, min(QUEUE_CALLS, round(policy.window_s / max(once_s, 1e-9))))
-    if calls == 1:
-        return 1
-    batch_s = quantile(timer.windows(call, calls, 3), 0.5)
-    return max(1, min(MOST_CALLS, round(calls * max(1.0, policy.window_s / max(batch_s, 1e-9)))))
+    if quickest_s > (0.5 if isinstance(timer, Queueing) else 10 * policy.window_s):
+        return Pace(calls=1, window_s=quickest_s)
+    pace = paced(timer, call, 1)
+    for most in (QUEUE_LAUNCHES, MOST_CALLS):
+        calls = _filling(pace, policy.window_s, most)
+        if calls == pace.calls:
+            break
+        pace = paced(timer, call, calls)
+    return pace
+
+
+def _filling(pace: Pace, window_s: float, most: int) -> int:
+    """Calls that fill a window; of those that fill one already, as many as before."""
+    calls = round(pace.calls * max(1.0, window_s / max(pace.window_s, 1e-9)))
+    return max(pace.calls, min(most, calls)) if calls > 1.02 * pace.calls else pace.calls
 
 
 def _warm(timer: Timer, call: Call, warm_s: float) -> float:
@@ -264,11 +362,14 @@ def sustained(timer: Timer, call: Call, calls: int, seconds: float) -> tuple[flo
     latest after `seconds`, of which the last half then counts.
     """
     begin = _now()
-    call_s = quantile(timer.windows(call, calls, 3), 0.5) / calls
+    pace = paced(timer, call, calls)
+    call_s = pace.window_s / calls
+    fill = round(SUSTAINED_BATCH_S / max(call_s, 1e-9))
+    pace = msgspec.structs.replace(pace, calls=max(calls, min(QUEUE_LAUNCHES, fill)))
     seen: list[float] = []
     while not seen or _now() - begin < seconds - 0.5:
         left_s = max(seconds - (_now() - begin), SUSTAINED_BATCH_S)
-        call_s = _stretch(timer, call, calls, call_s, min(1.0, left_s))
+        call_s = _stretch(timer, call, pace, call_s, min(1.0, left_s))
         seen.append(call_s)
         last = seen[-STEADY_WINDOWS:]
         if len(last) == STEADY_WINDOWS and max(last) - min(last) < STEADY_FRAC * min(last):
@@ -276,12 +377,10 @@ def sustained(timer: Timer, call: Call, calls: int, seconds: float) -> tuple[flo
     return quantile(seen[len(seen) // 2 :], 0.5), False
 
 
-def _stretch(timer: Timer, call: Call, calls: int, call_s: float, seconds: float) -> float:
+def _stretch(timer: Timer, call: Call, pace: Pace, call_s: float, seconds: float) -> float:
     """Median seconds a call takes over about `seconds` without a pause, where one takes about `call_s`.
 
     Batches are long, so that reading their times leaves the device idle for no more than some thousandths.
     """
-    fill = round(SUSTAINED_BATCH_S / max(call_s, 1e-9))
-    batch = max(calls, min(QUEUE_CALLS, fill))
-    count = max(1, min(MOST_WINDOWS, round(seconds / max(batch * call_s, 1e-9))))
-    return quantile(timer.windows(call, batch, count), 0.5) / batch
+    count = max(1, min(MOST_WINDOWS, round(seconds / max(pace.calls * call_s, 1e-9))))
+    return quantile(_ran(timer, call, pace, count).batch_s, 0.5) / pace.calls

@@ -7,7 +7,8 @@ from functools import partial
 import pytest
 
 from probes import queued
-from probes.queued import NotHeldError, Queue, batches, spin_rate
+from probes.queued import NotHeldError, Queue, batches
+from probes.spin import spin_rate
 from tests.probes.host_side import simulated
 from tests.probes.host_sim import Costs
 

@@ -47,7 +47,7 @@ def test_windows_are_long_enough_and_many_enough(clock: FakeClock, call_s: float
 
 def test_a_call_of_a_window_or_more_is_not_batched(clock: FakeClock) -> None:
     for call_s in (1e-3, 0.02, 3.0):
-        assert timing.calibrate(CpuTimer(), taking(clock, call_s), POLICY) == 1
+        assert timing.calibrate(CpuTimer(), taking(clock, call_s), POLICY).calls == 1
 
 
 def test_a_long_call_gets_the_least_number_of_windows(clock: FakeClock) -> None:
@@ -81,7 +81,7 @@ def test_the_warm_up_lasts_as_long_as_the_policy_asks(clock: FakeClock) -> None:
 def test_a_slow_first_call_does_not_pass_for_a_long_one(clock: FakeClock) -> None:
     slow_once = iter([0.4])
     call = changing(clock, lambda _t: next(slow_once, 1e-5))
-    assert timing.calibrate(CpuTimer(), call, POLICY) == pytest.approx(100, abs=2)
+    assert timing.calibrate(CpuTimer(), call, POLICY).calls == pytest.approx(100, abs=2)
 
 
 @settings(max_examples=40, deadline=None)
