@@ -18,8 +18,8 @@ import msgspec
 from probes.ceilings import pcie_line_bytes_s
 from probes.lab import CLOCK_DRIFT, STEADY_CV, memory_share, spec_figure
 from probes.links import has_c2c
-from probes.ordering import JUDGED, in_order, rejected, sheet_of
 from probes.metrics import METRICS
+from probes.ordering import JUDGED, in_order, rejected, sheet_of
 from probes.peaks import peak_flop_s
 from probes.record import DeviceFacts, Measurement
 from probes.specs import GpuSpec

@@ -68,7 +68,7 @@ def test_a_gpus_facts(nvml_stub: NvmlStub) -> None:
     assert (known.compute_capability, known.sm_count, known.mem_bus_bits) == ("9.0", 132, 5120)
     assert (known.sm_mhz_max, known.mem_mhz_max, known.power_limit_w) == (1980, 2619, 700)
     assert (known.ecc_enabled, known.persistence) == (True, True)
-    assert (known.pcie_gen_max, known.pcie_width_max) == (5, 16)
+    assert (known.pcie_gen_max, known.pcie_width_max, known.pcie_gen_device_max) == (5, 16, 5)
     assert known.memory_total_bytes == 81559 * 2**20
     assert known.memory_free_bytes == (81559 - 62000) * 2**20
     assert known.mig_profile is None and known.slice_frac is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from probes.metrics import METRICS
-from probes.peaks import FP64_TENSOR, flops_per_clock, peak_flop_s
+from probes.peaks import FP64_TENSOR, flops_per_clock, halves_fp32_sums, peak_flop_s
 from probes.record import DeviceFacts
 from probes.specs import GpuSpec, all_specs
 
@@ -117,6 +117,28 @@ def test_cards_of_one_compute_capability_differ(
     peak, why = peak_flop_s(card, metric, 1000)
     assert peak == (None if per_clock is None else per_clock * 2 * 1e9)
     assert (why == "") == (per_clock is not None)
+
+
+@pytest.mark.parametrize(
+    ("name", "capability", "metric", "halved"),
+    [
+        ("NVIDIA GeForce RTX 4090", "8.9", "fp8_e4m3", True),
+        ("NVIDIA GeForce RTX 5090", "12.0", "fp8_e5m2", True),
+        ("NVIDIA L40", "8.9", "fp8_e4m3", True),
+        ("NVIDIA L40S", "8.9", "fp8_e4m3", False),
+        ("NVIDIA L4", "8.9", "fp8_e4m3", False),
+        ("NVIDIA GeForce RTX 5090", "12.0", "nvfp4", False),
+        ("NVIDIA GeForce RTX 5090", "12.0", "tf32", False),
+        ("NVIDIA H100 80GB HBM3", "9.0", "fp8_e4m3", False),
+        ("NVIDIA H20", "9.0", "fp8_e4m3", False),
+        ("NVIDIA Future", None, "fp8_e4m3", False),
+    ],
+)
+def test_cards_whose_fp32_sums_are_at_half_rate(
+    name: str, capability: str | None, metric: str, halved: bool
+) -> None:
+    card = DeviceFacts(kind="cuda", key="GPU-0", name=name, compute_capability=capability)
+    assert halves_fp32_sums(card, metric) == halved
 
 
 def test_what_is_not_known_is_said() -> None:

@@ -13,7 +13,7 @@ import pytest
 from probes.gemm import CPU_PRECISIONS
 from probes.matmul import Shape, build
 from probes.metrics import METRICS
-from probes.precisions import PRECISIONS, Gemm, Precision, lacking
+from probes.precisions import PRECISIONS, Gemm, Precision, lacking, suited
 from probes.record import DeviceFacts
 from probes.tensor import SHAPES, START
 from tests.probes.labs import H100, MetaLab, lab
@@ -145,6 +145,19 @@ def test_e5m2_is_never_multiplied_by_itself() -> None:
 def test_what_a_card_lacks(capability: str | None, missing: set[str]) -> None:
     lacks = {p.metric: lacking(p, torch, card(capability), {}) for p in PRECISIONS}
     assert {metric for metric, why in lacks.items() if why} == missing
+
+
+@pytest.mark.parametrize("metric", ["fp8_e4m3", "fp8_e5m2"])
+def test_where_fp32_sums_are_slower_the_figure_is_of_those(metric: str) -> None:
+    plain = BY_METRIC[metric]
+    geforce = DeviceFacts(kind="cuda", key="GPU-0", name="NVIDIA GeForce RTX 4090", compute_capability="8.9")
+    exact = suited(plain, geforce)
+    assert suited(plain, card("9.0")) is plain
+    assert exact.call is plain.variants[0].call
+    assert "use_fast_accum=False" in exact.method
+    assert [v.call for v in exact.variants] == [plain.call]
+    assert (exact.metric, exact.tolerance, exact.needs) == (plain.metric, plain.tolerance, plain.needs)
+    assert suited(BY_METRIC["bf16"], geforce) is BY_METRIC["bf16"]
 
 
 def test_reasons_say_what_is_needed() -> None:

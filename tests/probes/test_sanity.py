@@ -172,11 +172,73 @@ def test_unsteady_figures_are_degraded_and_say_whether_they_were_taken_twice() -
     assert "unsteady: windows spread by 4.0%" in str(one(spread).reason)
     again = one(msgspec.structs.replace(spread, conditions=Conditions(rerun=True)))
     assert (again.valid, "unsteady twice" in str(again.reason)) == ("degraded", True)
-    clocks = Conditions(sm_mhz_min=1500, sm_mhz_max=1600)
+    clocks = Conditions(sm_mhz_min=1500, sm_mhz_max=1600, throttle_reasons=("hw_thermal",))
     drifted = one(took("bf16", 790 * TERA, conditions=clocks))
-    assert "1500 to 1600 MHz" in str(drifted.reason)
+    assert drifted.valid == "degraded"
+    assert "unsteady: the SM clock went from 1500 to 1600 MHz (limit 5%)" in str(drifted.reason)
     held = took("bf16", 790 * TERA, conditions=Conditions(sm_mhz_min=1530, sm_mhz_max=1600))
-    assert one(held).valid == "valid"
+    assert one(held) == held
+
+
+@pytest.mark.parametrize(
+    ("reasons", "cv", "valid"),
+    [
+        (("sw_power_cap",), 0.02, "valid"),
+        (("gpu_idle", "sw_power_cap"), 0.03, "valid"),
+        ((), 0.01, "valid"),
+        (("sw_power_cap",), 0.031, "degraded"),
+        (("sw_power_cap", "sw_thermal"), 0.02, "degraded"),
+        (("hw_power_brake",), 0.02, "degraded"),
+    ],
+)
+def test_a_clock_that_the_power_limit_alone_moves_is_a_remark(
+    reasons: tuple[str, ...], cv: float, valid: str
+) -> None:
+    clocks = Conditions(sm_mhz_min=1450, sm_mhz_max=1700, throttle_reasons=reasons)
+    m = msgspec.structs.replace(took("bf16", 790 * TERA, conditions=clocks), cv=cv)
+    judged = one(m)
+    assert judged.valid == valid
+    assert "the SM clock went from 1450 to 1700 MHz" in str(judged.reason)
+    assert one(judged) == judged
+
+
+def test_a_remark_joins_what_the_probe_said() -> None:
+    clocks = Conditions(sm_mhz_min=1450, sm_mhz_max=1700, throttle_reasons=("sw_power_cap",))
+    judged = one(took("bf16", 790 * TERA, conditions=clocks, reason="said before"))
+    assert str(judged.reason) == "said before; the SM clock went from 1450 to 1700 MHz under the power limit"
+
+
+VM = msgspec.structs.replace(H100, pcie_gen_max=1, pcie_width_max=16)
+
+
+@pytest.mark.parametrize(
+    ("gen", "width"), [(1, 16), (3, 16), (5, 4)], ids=["generation", "older slot", "narrow"]
+)
+def test_a_copy_faster_than_the_link_is_said_to_be_shows_that_the_link_is_unknown(
+    gen: int, width: int
+) -> None:
+    facts = msgspec.structs.replace(H100, pcie_gen_max=gen, pcie_width_max=width)
+    for metric in ("h2d_pinned", "d2h_pinned", "h2d_numa_local"):
+        judged = one(took(metric, 55 * GIGA, of_spec=13.75), facts)
+        assert (judged.valid, judged.of_spec, judged.reason) == ("valid", None, None)
+        assert f"gen {gen} x{width}" in judged.conditions.missing["of_spec"]
+        assert one(judged, facts) == judged
+
+
+def test_no_link_carries_more_than_the_device_can() -> None:
+    assert one(took("h2d_pinned", 66 * GIGA), VM).valid == "rejected"
+    newer = msgspec.structs.replace(VM, pcie_gen_device_max=6)
+    assert one(took("h2d_pinned", 66 * GIGA), newer).valid == "valid"
+    assert one(took("h2d_pinned", 131 * GIGA), newer).valid == "rejected"
+    unknown = msgspec.structs.replace(card("NVIDIA Unheard Of", "9.0", 80), pcie_gen_max=3, pcie_width_max=16)
+    assert one(took("h2d_pinned", 55 * GIGA), unknown).valid == "valid"
+    assert one(took("h2d_pinned", 500 * GIGA), unknown).valid == "rejected"
+
+
+def test_behind_nvlink_the_pcie_link_bounds_nothing() -> None:
+    grace = msgspec.structs.replace(card("NVIDIA GH200 480GB", "9.0", 96), pcie_gen_max=5, pcie_width_max=16)
+    fast = took("h2d_pinned", 380 * GIGA)
+    assert one(fast, grace) == fast
 
 
 def test_a_loop_that_settled_is_steady_whatever_came_before() -> None:
@@ -227,6 +289,38 @@ def test_a_cpu_has_no_data_sheet_to_break() -> None:
 def test_of_a_pair_out_of_order_the_wrong_one_is_rejected(medians: dict[str, float], wrong: str) -> None:
     judged = verdicts(H100, **{metric: value * TERA for metric, value in medians.items()})
     assert [metric for metric, valid in judged.items() if valid == "rejected"] == [wrong]
+
+
+def test_a_figure_of_a_small_shape_is_compared_with_none() -> None:
+    small = took(
+        "fp8_e5m2",
+        900 * TERA,
+        valid="degraded",
+        reason="degraded: no time for larger shapes",
+        conditions=Conditions(missing={"larger shapes": "no time"}),
+    )
+    large = took("bf16", 790 * TERA)
+    assert judge([large, small], H100, spec_of(H100)) == (large, small)
+    slow = msgspec.structs.replace(small, metric="tf32", median=790 * TERA / 2)
+    fast = took("bf16", 500 * TERA)
+    assert judge([fast, slow], H100, spec_of(H100)) == (fast, slow)
+
+
+def test_precisions_are_compared_clock_for_clock_where_that_is_kinder() -> None:
+    """fp8 on a card that got hot, bf16 at its boost clock."""
+    hot = took("fp8_e4m3", 1020 * TERA, conditions=Conditions(sm_mhz=1100))
+    cool = took("bf16", 840 * TERA, conditions=Conditions(sm_mhz=1900))
+    assert [m.valid for m in judge([cool, hot], H100, spec_of(H100))] == ["valid", "valid"]
+    as_cool = msgspec.structs.replace(hot, conditions=Conditions(sm_mhz=1900))
+    assert [m.valid for m in judge([cool, as_cool], H100, spec_of(H100))] == ["valid", "rejected"]
+
+
+def test_of_a_pair_out_of_order_the_doubtful_one_is_wrong() -> None:
+    """Though the other is further from what such cards reach."""
+    doubtful = took("bf16", 880 * TERA, conditions=Conditions(throttle_reasons=("hw_thermal",)))
+    doubtful = msgspec.structs.replace(doubtful, cv=0.2)
+    fp8 = took("fp8_e4m3", 1100 * TERA)
+    assert [m.valid for m in judge([doubtful, fp8], H100, spec_of(H100))] == ["rejected", "valid"]
 
 
 def test_a_rejected_figure_condemns_no_other() -> None:
@@ -330,7 +424,10 @@ def test_judging_keeps_order_and_figures_and_twice_is_once(
     assert judge(judged, facts, spec) == judged
     assert len(judged) == len(measurements)
     for before, after in zip(measurements, judged, strict=True):
-        assert msgspec.structs.replace(after, valid=before.valid, reason=before.reason) == before
+        told: dict[str, Any] = {"valid": before.valid, "reason": before.reason}
+        if METRICS[before.metric].spec == "pcie":
+            told |= {"of_spec": before.of_spec, "conditions": before.conditions}
+        assert msgspec.structs.replace(after, **told) == before
         if before.valid in ("rejected", "failed", "unsupported"):
             assert after == before
         if after.valid != before.valid:
