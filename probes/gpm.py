@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from probes.meter import GpmWindow
 from probes.nvml import (
     FUNCTION_NOT_FOUND,
     LOST,
@@ -72,13 +73,6 @@ class Entry(NamedTuple):
     value: float
 
 
-class GpmWindow(NamedTuple):
-    """Counters, 0 to 1, over `duration_s`."""
-
-    duration_s: float
-    counters: dict[str, float]
-
-
 class Gpm:
     """Windows of one GPU, or of one MIG instance when `gi` is given (`gpu` is then its GPU's handle).
 
@@ -96,6 +90,7 @@ class Gpm:
         self._entries = memoryview(self._request).cast("B")[_HEADER_BYTES:]
         self._samples: list[Any] = []
         self._taken_s: float | None = None
+        self._asked_s = 0.0
         self._singly: bool | None = None
         self.missing: dict[str, str] = {}
         self._supported = self._asked_support()
@@ -106,9 +101,13 @@ class Gpm:
 
     def due(self) -> bool:
         """Whether a sample may be taken now."""
+        return self.due_s() <= 0.0
+
+    def due_s(self) -> float:
+        """Seconds until a sample may be taken; infinite where none ever may."""
         if not self._supported:
-            return False
-        return self._taken_s is None or self._clock() - self._taken_s >= WINDOW_MIN_S
+            return math.inf
+        return 0.0 if self._taken_s is None else self._taken_s + WINDOW_MIN_S - self._clock()
 
     def take(self) -> GpmWindow | None:
         """The window since the last sample, if there was one and the driver tells. Raises nothing."""
@@ -146,6 +145,7 @@ class Gpm:
         while len(self._samples) < 2:
             self._samples.append(self._nvml.call("nvmlGpmSampleAlloc"))
         older, newer = self._samples
+        begin_s, self._asked_s = self._asked_s, self._clock()
         self._fetch(older)
         self._samples.reverse()
         now_s, before_s = self._clock(), self._taken_s
@@ -153,7 +153,7 @@ class Gpm:
         if before_s is None:
             return None
         counters = self._counters(_address(newer), _address(older))
-        return GpmWindow(now_s - before_s, counters) if counters else None
+        return GpmWindow(now_s - before_s, counters, begin_s, now_s) if counters else None
 
     def _fetch(self, sample: Any) -> None:
         if self._gi is None:

@@ -11,18 +11,23 @@ from typing import Any, TypeVar
 import msgspec
 
 from probes.ceilings import pcie_line_bytes_s
-from probes.meter import Hushable, Meter, Observed
+from probes.links import has_c2c
+from probes.meter import Hushable, Meter, Observed, within
 from probes.metrics import METRICS
 from probes.record import Conditions, DeviceFacts, Measurement, Plan
 from probes.specs import GpuSpec
 from probes.stats import summary
-from probes.timing import POLICIES, Call, Policy, Timer, Windows, timed
+from probes.timing import POLICIES, Call, Policy, Timer, Windows, calibrate, taken
 
 # Beyond this spread, or drift of the SM clock within a run, a figure is taken once more.
 STEADY_CV = 0.03
 CLOCK_DRIFT = 0.05
 # Budgets are for default mode.
 MODE_SCALE = {"quick": 0.2, "default": 1.0, "full": 4.0}
+# What the rules need of the counters in every mode, and how long it takes until two windows of 110 ms lie
+# wholly within what is timed, wherever the first begins.
+COUNTED = frozenset({"dram_read", "dram_copy", "bf16", "fp32"})
+COUNTED_S = 0.42
 
 
 T = TypeVar("T")
@@ -58,6 +63,7 @@ class Lab:
         self.say = say or _silent
         self.policy: Policy = POLICIES[plan.mode]
         self.versions: dict[str, str] = {}
+        self._counted: set[str] = set()
         self._end_s = float("inf")
 
     @cached_property
@@ -138,13 +144,28 @@ class Lab:
         `conditions` holds what the caller knows (dtype, shape, buffer_bytes, tried, extra). quiet: for
         figures on the host's clock, see `metered`.
         """
-        policy = policy or self.policy
-        windows, seen = self.metered(lambda: timed(self.timer, call, policy), quiet=quiet)
+        policy = self._long_enough(metric, policy or self.policy)
+        windows, seen = self._timed(call, policy, quiet=quiet)
         rerun = unsteady(windows, seen)
         if rerun:
-            windows, seen = self.metered(lambda: timed(self.timer, call, policy), quiet=quiet)
+            windows, seen = self._timed(call, policy, quiet=quiet)
+        if seen.counters:
+            self._counted.add(metric)
         told = msgspec.structs.replace(conditions or Conditions(), method=method, rerun=rerun)
         return self.record(metric, values(metric, windows, work), windows, seen, told)
+
+    def _timed(self, call: Call, policy: Policy, *, quiet: bool) -> tuple[Windows, Observed]:
+        """Windows, and what the meter saw while nothing else ran: it starts once the call is warm and
+        calibrated."""
+        pace = calibrate(self.timer, call, policy)
+        windows, seen = self.metered(lambda: taken(self.timer, call, pace, policy), quiet=quiet)
+        return windows, within(seen, windows.span)
+
+    def _long_enough(self, metric: str, policy: Policy) -> Policy:
+        """The policy, prolonged for the first take of what rules need the counters of."""
+        if self.facts.kind != "cuda" or metric not in COUNTED or metric in self._counted:
+            return policy
+        return msgspec.structs.replace(policy, total_s=max(policy.total_s, COUNTED_S))
 
     def record(
         self, metric: str, figures: list[float], windows: Windows | None, seen: Observed, told: Conditions
@@ -255,9 +276,8 @@ def spec_figure(facts: DeviceFacts, spec: GpuSpec | None, key: str | None) -> fl
     A rate scales with the slice's SMs, memory bandwidth with its memory, which MIG hands out apart.
     """
     if key == "pcie":
-        return (
-            None if _linked_by_nvlink(spec) else pcie_line_bytes_s(facts.pcie_gen_max, facts.pcie_width_max)
-        )
+        beyond = has_c2c(facts, spec)
+        return None if beyond else pcie_line_bytes_s(facts.pcie_gen_max, facts.pcie_width_max)
     if spec is None or key is None:
         return None
     if key == "dram":
@@ -275,11 +295,6 @@ def memory_share(facts: DeviceFacts, spec: GpuSpec) -> float:
         return facts.slice_frac or 1.0
     eighths = round(8 * facts.memory_total_bytes / (min(spec.memory_gb) * 1e9))
     return min(8, max(1, eighths)) / 8
-
-
-def _linked_by_nvlink(spec: GpuSpec | None) -> bool:
-    """Whether the host is reached over NVLink-C2C, whose rate the PCIe link's does not bound."""
-    return spec is not None and spec.gpu in ("GH200", "GB200", "GB300")
 
 
 def of(value: float | None, whole: float | None) -> float | None:

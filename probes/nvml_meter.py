@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from probes.gpm import Gpm, GpmWindow
-from probes.meter import Meter, NoMeter, Observed
+from probes.gpm import Gpm
+from probes.meter import FEWEST_CLEAN, GpmWindow, Meter, NoMeter, Observed, means
 from probes.nvml import (
     CLOCK_MEM,
     CLOCK_SM,
@@ -30,10 +30,10 @@ from probes.record import DeviceFacts
 from probes.stats import quantile
 
 SAMPLE_EVERY_S = 0.05
+# A GPM sample is taken as soon as it may be; no sooner than this after the last look.
+LEAST_WAIT_S = 1e-3
 # A driver that has not answered for so long is taken to hang.
 ANSWER_S = 2.0
-# With so many GPM windows the first and the last, which may hold other than the load, are left out.
-TRIM_FROM = 3
 # A throttle reason counts when it was there in this share of the samples.
 REASON_SHARE = 0.1
 
@@ -47,7 +47,7 @@ _POWER_INSTANT = 186
 _HANGS = f"the driver did not answer within {ANSWER_S:g} s"
 _WHOLE_GPU = "NVML measures power of the whole GPU, not of a MIG instance"
 _QUIET = "not read, so that no thread disturbs the measurement"
-_TOO_SHORT = "the stretch was too short for a GPM window (110 ms)"
+_TOO_SHORT = "the stretch was too short for four GPM windows (110 ms each)"
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,7 +157,7 @@ class NvmlMeter:
             gpm = self._gpm = self._gpm or Gpm(self._nvml, self._device.gpu, self._device.gi)
             gpm.begin()
             self._take(gpm, stretch)
-            while not stretch.over.wait(SAMPLE_EVERY_S):
+            while not stretch.over.wait(min(SAMPLE_EVERY_S, max(LEAST_WAIT_S, gpm.due_s()))):
                 self._take(gpm, stretch)
                 stretch.samples.append(self._sample(asked))
             if not stretch.samples:
@@ -227,7 +227,8 @@ class NvmlMeter:
             throttle_reasons=lasting(samples),
             pcie_gen=max((s.pcie_gen for s in samples if s.pcie_gen is not None), default=None),
             pcie_width=max((s.pcie_width for s in samples if s.pcie_width is not None), default=None),
-            counters=means(windows),
+            counters=means(_inner(windows)),
+            windows=windows,
         )
         absent = {name: why for name, why in missing.items() if getattr(seen, name, None) in (None, (), {})}
         return msgspec.structs.replace(seen, missing=absent)
@@ -259,20 +260,13 @@ def lasting(samples: Sequence[Sample]) -> tuple[str, ...]:
     return tuple(sorted(held, key=lambda name: (order.get(name, len(order)), name)))
 
 
-def means(windows: Sequence[GpmWindow]) -> dict[str, float]:
-    """Each counter's mean over time; of three windows or more the first and last are left out."""
-    inner = windows[1:-1] if len(windows) >= TRIM_FROM else windows
-    names = dict.fromkeys(name for window in inner for name in window.counters)
-    return {name: _mean([w for w in inner if name in w.counters], name) for name in names}
-
-
-def _mean(windows: Sequence[GpmWindow], name: str) -> float:
-    whole_s = sum(w.duration_s for w in windows)
-    return round(sum(w.counters[name] * w.duration_s for w in windows) / whole_s, 5)
+def _inner(windows: Sequence[GpmWindow]) -> Sequence[GpmWindow]:
+    """Without the first and the last, which may hold other than the load; nothing where that leaves few."""
+    return windows[1:-1] if len(windows) - 2 >= FEWEST_CLEAN else ()
 
 
 def _told_of_counters(gpm: Gpm, windows: Sequence[GpmWindow]) -> dict[str, str]:
-    if windows:
+    if _inner(windows):
         return {f"counters.{name}": why for name, why in gpm.missing.items() if name != "counters"}
     return {"counters": gpm.missing.get("counters", _TOO_SHORT)}
 

@@ -15,7 +15,7 @@ from probes.meter import Meter, NoMeter, Observed
 from probes.metrics import METRICS
 from probes.record import Conditions, DeviceFacts, Measurement, Plan
 from probes.specs import GpuSpec, find_spec
-from probes.timing import Call, CpuTimer, Policy, Windows, timed
+from probes.timing import Call, CpuTimer, Policy, Windows, taken
 
 SHORT = Policy(windows=3, window_s=1e-4, total_s=1e-3, warm_s=0.0)
 CPU = DeviceFacts(kind="cpu", key="cpu:1", name="a CPU", memory_free_bytes=123)
@@ -88,13 +88,13 @@ def planned(
     monkeypatch: pytest.MonkeyPatch, spreads: tuple[float, ...], meter: Meter
 ) -> tuple[Measurement, Timer]:
     timer = Timer(*spreads)
-    plain = timed
+    plain = taken
 
     def counted(*args: Any) -> Windows:
         timer.next_run()
         return plain(*args)
 
-    monkeypatch.setattr("probes.lab.timed", counted)
+    monkeypatch.setattr("probes.lab.taken", counted)
     lab = make(meter=meter, timer=timer)
     return lab.measure("host_copy", lambda: None, work=10.0, method="m", policy=SHORT), timer
 
@@ -309,6 +309,8 @@ def test_a_host_reached_over_nvlink_is_not_bound_by_pcie() -> None:
     gh200 = find_spec("NVIDIA GH200 480GB", 97_000_000_000)
     assert gh200 is not None
     assert spec_figure(H100, gh200, "pcie") is None
+    gb10 = msgspec.structs.replace(H100, name="NVIDIA GB10")
+    assert spec_figure(gb10, None, "pcie") is None
 
 
 @pytest.mark.parametrize(

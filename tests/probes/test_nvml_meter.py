@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.gpm import GpmWindow
-from probes.meter import Hushable, NoMeter
-from probes.nvml_meter import NvmlMeter, Sample, lasting, means, open_meter, reason_names
+from probes.meter import GpmWindow, Hushable, NoMeter, Observed, means, within
+from probes.nvml_meter import NvmlMeter, Sample, lasting, open_meter, reason_names
 from probes.record import DeviceFacts
 from tests.conftest import NvmlStub
 from tests.probes.test_nvml import ask
@@ -48,8 +47,8 @@ def test_a_stretch_tells_clocks_power_heat_reasons_link_and_counters(nvml_stub: 
 
 def test_stretches_follow_each_other_and_end_with_the_meter(nvml_stub: NvmlStub) -> None:
     code = """
-first, _ = watch(meter, 0.3)
-second, _ = watch(meter, 0.3)
+first, _ = watch(meter, 0.8)
+second, _ = watch(meter, 0.8)
 meter.close()
 meter.close()
 after, _ = watch(meter, 0.0)
@@ -86,7 +85,7 @@ out([seen, threads, quiet is meter.quiet()])
 
 
 def test_a_mig_instance_has_its_own_counters_and_no_power(nvml_stub: NvmlStub) -> None:
-    code = "out([watch(NvmlMeter(n, device), 0.4)[0] for device in listed.devices])"
+    code = "out([watch(NvmlMeter(n, device), 0.8)[0] for device in listed.devices])"
     found = watched(nvml_stub.env("mig"), code)
     assert [seen["counters"]["dram_active"] for seen in found] == pytest.approx([0.9, 0.3, 0.0])
     assert all(seen["sm_mhz"] == 1980 and seen["power_w"] is None for seen in found)
@@ -182,7 +181,7 @@ out([unstarted, threads, seen, msgspec.to_builtins(meter.stop())])
 def test_a_meter_is_opened_by_the_facts_alone(nvml_stub: NvmlStub) -> None:
     code = """
 meters = [open_meter(device.facts) for device in listed.devices]
-seen = [watch(meter, 0.3)[0] for meter in meters]
+seen = [watch(meter, 0.8)[0] for meter in meters]
 for meter in meters: meter.close()
 out([seen, msgspec.to_builtins(n.versions())])
 """
@@ -233,10 +232,36 @@ def windows(*values: float) -> list[GpmWindow]:
     return [GpmWindow(0.12, {"dram_active": value}) for value in values]
 
 
-def test_edge_windows_are_left_out_where_there_are_enough() -> None:
-    assert means(windows(0.1, 0.9, 0.7, 0.2)) == {"dram_active": pytest.approx(0.8)}
+def dated(*values: float) -> Observed:
+    """Windows of 0.12 s from 100 s on, one after the other."""
+    found = [
+        GpmWindow(0.12, {"dram_active": v}, 100 + 0.12 * i, 100.12 + 0.12 * i) for i, v in enumerate(values)
+    ]
+    return Observed(counters={"dram_active": 0.123}, windows=tuple(found))
+
+
+def test_only_windows_wholly_inside_the_timed_part_count() -> None:
+    seen = within(dated(0.1, 0.9, 0.7, 0.2), (100.119, 100.37))
+    assert seen.counters == {"dram_active": pytest.approx(0.8)}
+    assert "counters" not in seen.missing
+
+
+@pytest.mark.parametrize(
+    ("span", "why"), [((100.13, 100.37), "fewer than two"), ((0.0, 1.0), "fewer than two"), (None, "waited")]
+)
+def test_too_few_of_them_give_no_counters_but_a_reason(span: tuple[float, float] | None, why: str) -> None:
+    seen = within(dated(0.1, 0.9, 0.7), span)
+    assert seen.counters == {}
+    assert why in seen.missing["counters"]
+
+
+def test_without_windows_nothing_is_said_of_them() -> None:
+    seen = Observed(counters={"fp32": 0.5}, missing={"counters": "told before"})
+    assert within(seen, None) is seen
+
+
+def test_a_mean_is_over_time() -> None:
     assert means(windows(0.4, 0.8)) == {"dram_active": pytest.approx(0.6)}
-    assert means(windows(0.4)) == {"dram_active": 0.4}
     assert means([]) == {}
 
 
