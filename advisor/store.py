@@ -126,6 +126,7 @@ class Store:
         """Lines that are not empty, without their end. One that is too long comes as an empty one."""
         try:
             with io.BufferedReader(io.FileIO(path, opener=_without_waiting)) as file:
+                _require_plain(file)
                 yield from _split(file)
         except FileNotFoundError:
             return
@@ -300,7 +301,7 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], bool]]:
                 return
 
 
-def _require_plain(file: IO[bytes]) -> None:
+def _require_plain(file: IO[bytes] | io.BufferedReader) -> None:
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         raise OSError(errno.EINVAL, "it is not a plain file")
 

@@ -6,6 +6,7 @@ Untrusted text (names of devices, reasons, versions) goes through a `Style` the 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
@@ -324,11 +325,16 @@ def _since(report: ProbeReport, before: Mapping[str, Earlier]) -> str:
     return f"against each figure's newest earlier one, of {first} to {last}"
 
 
+_SHAPE = re.compile(r"[0-9]+x[0-9]+x[0-9]+")
+
+
 def _unknown(report: ProbeReport, style: Style) -> list[str]:
     reasons: dict[str, list[str]] = {}
     of_figures = (m.conditions.missing for m in report.measurements)
     for missing in (report.missing, report.device.missing, *of_figures):
         for name, why in missing.items():
+            if _SHAPE.match(name):  # a choice that was not tried: for the JSON
+                continue
             names = reasons.setdefault(why, [])
             names += [] if name in names else [name]
     said = [f"{style.text(', '.join(names))}: {style.text(why)}" for why, names in reasons.items()]

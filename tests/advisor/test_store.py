@@ -253,6 +253,14 @@ def test_a_place_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     assert lost.warnings
 
 
+def test_a_link_to_a_device_that_never_ends_is_not_read(kept: Store) -> None:
+    kept.add(report())
+    kept.path(KEY).unlink()
+    kept.path(KEY).symlink_to("/dev/zero")
+    assert kept.history(KEY) == ()
+    assert "not a plain file" in kept.warnings[0]
+
+
 def test_a_pipe_in_place_of_the_file_blocks_nobody(kept: Store) -> None:
     kept.folder.mkdir(parents=True)
     os.mkfifo(kept.path(KEY))

@@ -15,7 +15,9 @@ from advisor.cli.options import DURATION, report_options
     metavar="WHICH",
     help="Indices, UUIDs or MIG UUIDs, comma-separated; all; or cpu. Default: the first GPU CUDA would use.",
 )
-@click.option("--quick", is_flag=True, help="A fifth of the time: fewer shapes, and no clock is held until it settles.")
+@click.option(
+    "--quick", is_flag=True, help="A fifth of the time: fewer shapes, and no clock is held until it settles."
+)
 @click.option("--full", is_flag=True, help="Four times the time: more windows, longer sustained loads.")
 @click.option("--sustained", type=DURATION, help="How long to hold the sustained GEMM, such as 120s.")
 @click.option("--force", is_flag=True, help="Measure a busy GPU too; marked contended, never a ceiling.")
