@@ -164,12 +164,12 @@ def _overclock(m: Measurement, facts: DeviceFacts, spec: GpuSpec | None) -> floa
     clock = m.conditions.sm_mhz or facts.sm_mhz_max
     if spec is None or clock is None or m.probe != "tensor":
         return 1.0
-    sheet_mhz = spec.boost_mhz or _sheet_mhz(m, facts, spec)
+    sheet_mhz = _sheet_mhz(m, facts, spec) or spec.boost_mhz
     return max(1.0, clock / sheet_mhz) if sheet_mhz else 1.0
 
 
 def _sheet_mhz(m: Measurement, facts: DeviceFacts, spec: GpuSpec) -> float | None:
-    """The clock that the data sheet's rate follows from."""
+    """The clock that the data sheet's rate follows from: for tensor cores often less than the boost clock."""
     sheet, peak = sheet_of(m, facts, spec), peak_flop_s(facts, m.metric, 1.0)[0]
     return sheet / peak if sheet and peak else None
 
@@ -180,17 +180,23 @@ def _doubts(m: Measurement, facts: DeviceFacts, spec: GpuSpec | None) -> list[st
 
 
 def _suspect(m: Measurement, facts: DeviceFacts, spec: GpuSpec | None) -> str | None:
-    """A GEMM above what random data let a Hopper or Blackwell reach. An H20, cut down in its SMs alone,
-    has power to spare and does reach it."""
+    """A GEMM above what random data let a Hopper or Blackwell reach under its power limit. An H20, cut down
+    in its SMs alone, and a MIG instance have power to spare and do reach it."""
     sheet, major = sheet_of(m, facts, spec), (facts.compute_capability or "").partition(".")[0]
-    if sheet is None or m.value is None or spec is None or spec.gpu == "H20":
+    if sheet is None or m.value is None or spec is None or spec.gpu == "H20" or facts.mig_profile:
         return None
     if major not in ("9", "10") or m.metric not in _TENSOR_CORES or m.value <= SUSPECT_GEMM * sheet:
         return None
     return (
         f"{m.value / sheet:.2f} of the data sheet: more than random data are known to reach "
-        f"({SUSPECT_GEMM:g}); were the operands constant?"
+        f"({SUSPECT_GEMM:g}); {_whence(m)}"
     )
+
+
+def _whence(m: Measurement) -> str:
+    if m.conditions.extra.get("settled") == 0.0 and m.sustained is None:
+        return "it was still at a boost clock that it does not hold"
+    return "were the operands constant?"
 
 
 def _too_low(m: Measurement, facts: DeviceFacts, spec: GpuSpec | None) -> str | None:

@@ -167,6 +167,27 @@ def test_a_mig_instance_is_held_against_its_share() -> None:
     assert one(took("h2d_pinned", 20e9), slice_).valid == "valid"
 
 
+def test_a_mig_instance_with_power_to_spare_keeps_its_boost_clock() -> None:
+    """Tensor rates of the sheet are for 1830 MHz, and it runs at 1980."""
+    slice_ = msgspec.structs.replace(
+        H100, name=f"{H100.name} MIG 1g.10gb", mig_profile="1g.10gb", slice_frac=0.1212, sm_count=16
+    )
+    boosted = Conditions(sm_mhz=1980)
+    assert one(took("bf16", 1.0 * 989e12 * 0.1212, conditions=boosted), slice_).valid == "valid"
+    assert one(took("bf16", 1.05 * 989e12 * 0.1212, conditions=boosted), slice_).valid == "valid"
+    assert one(took("bf16", 1.12 * 989e12 * 0.1212, conditions=boosted), slice_).valid == "rejected"
+    assert one(took("bf16", 1.05 * 989e12 * 0.1212, conditions=Conditions(sm_mhz=1500)), slice_).valid == (
+        "rejected"
+    )
+
+
+def test_a_boost_clock_that_is_not_held_explains_too_good_a_figure() -> None:
+    early = took("bf16", 920 * TERA, conditions=Conditions(sm_mhz=1900, extra={"settled": 0.0}))
+    judged = one(early)
+    assert judged.valid == "degraded"
+    assert "still at a boost clock" in str(judged.reason)
+
+
 def test_unsteady_figures_are_degraded_and_say_whether_they_were_taken_twice() -> None:
     spread = msgspec.structs.replace(took("bf16", 790 * TERA), cv=0.04)
     assert "unsteady: windows spread by 4.0%" in str(one(spread).reason)
