@@ -151,8 +151,8 @@ class HotLab(Lab):
     def free_bytes(self) -> int:
         return 80 << 30
 
-    def begin(self, budget_s: float) -> None:
-        self._end_s = self.card.now_s + budget_s * self.scale
+    def begin(self, budget_s: float, most_s: float = math.inf) -> None:
+        self._end_s = self.card.now_s + min(budget_s * self.scale, most_s)
 
     def time_left_s(self) -> float:
         return self._end_s - self.card.now_s

@@ -29,14 +29,16 @@ def exact_results(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
 
 
-def ran(monkeypatch: pytest.MonkeyPatch, card: HotCard, mode: str) -> tuple[dict[str, Measurement], float]:
+def ran(
+    monkeypatch: pytest.MonkeyPatch, card: HotCard, mode: str, budget_s: float = BUDGET_S
+) -> tuple[dict[str, Measurement], float]:
     """Judged records by metric, and the seconds that it took of the card's time."""
     for module in (timing, matmul, tensor):
         monkeypatch.setattr(module, "_now", card.clock, raising=False)
     monkeypatch.setattr(timing, "_pause", card.sleep)
     monkeypatch.setattr("time.monotonic", card.clock)
     here: Any = hot_lab(card, mode)
-    here.begin(BUDGET_S)
+    here.begin(budget_s)
     begin = card.now_s
     found = list(tensor.each(here, [card.precision(p) for p in MINE]))
     judged = judge(found, FACTS, here.spec)
@@ -91,10 +93,19 @@ def test_a_slow_start_costs_extras_and_no_large_shape(monkeypatch: pytest.Monkey
     assert not {m.conditions.shape for m in found.values()} & SMALL
 
 
+def test_where_nothing_is_left_of_the_run_every_precision_still_has_a_large_shape(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found, took_s = ran(monkeypatch, HotCard(), "quick", budget_s=0.0)
+    assert {m.valid for m in found.values()} == {"valid"}
+    assert not {m.conditions.shape for m in found.values()} & SMALL
+    assert took_s < 6.0
+
+
 def test_a_figure_of_a_small_shape_is_no_ceiling_and_is_compared_with_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found, _ = ran(monkeypatch, HotCard(first_s=12.0), "quick")
+    found, _ = ran(monkeypatch, HotCard(first_s=15.0), "quick")
     assert found.pop("bf16").valid == "valid"
     assert {m.valid for m in found.values()} == {"degraded"}
     assert {m.reason for m in found.values()} == {"degraded: no time for larger shapes"}
