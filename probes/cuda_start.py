@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import platform
+import tempfile
+from collections.abc import MutableMapping
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -59,6 +62,25 @@ def _first_version(distributions: tuple[str, ...]) -> str | None:
         except metadata.PackageNotFoundError:
             continue
     return None
+
+
+def prepare_cupy(env: MutableMapping[str, str]) -> None:
+    """Set what cupy reads when it is imported: it must launch on the stream that torch uses, and keep
+    compiled kernels in memory where it cannot write them to its cache."""
+    env.pop("CUPY_CUDA_PER_THREAD_DEFAULT_STREAM", None)
+    if not _can_write(env.get("CUPY_CACHE_DIR") or "~/.cupy/kernel_cache"):
+        env["CUPY_CACHE_IN_MEMORY"] = "1"
+
+
+def _can_write(path: str) -> bool:
+    """Whether a folder is there, or can be, and takes files. Without a home "~" leads nowhere."""
+    try:
+        folder = Path(path).expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except (OSError, RuntimeError):
+        return False
 
 
 def open_cuda(facts: DeviceFacts, cuda_driver: str | None) -> tuple[DeviceFacts, dict[str, str]]:

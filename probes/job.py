@@ -17,7 +17,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     events_fd: the inherited pipe that takes the events. parent_pid: who asks; the worker dies with it.
     resumed: an earlier worker of this run found the device free, or `contended`, and ended on the way. Its
-    traces may still be on the device, so that nobody looks again.
+    traces may still be on the device, so that nobody looks again. time_left_s: how long to measure on the
+    open device; probes that would begin later are left out.
     """
 
     plan: Plan
@@ -27,3 +28,4 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     parent_pid: int
     resumed: bool = False
     contended: str | None = None
+    time_left_s: float = 1e9

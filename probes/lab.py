@@ -86,9 +86,9 @@ class Lab:
         """How long the mode looks, as a multiple of default mode."""
         return MODE_SCALE[self.plan.mode]
 
-    def begin(self, budget_s: float) -> None:
-        """Start the clock of one probe."""
-        self._end_s = time.monotonic() + budget_s * self.scale
+    def begin(self, budget_s: float, most_s: float = float("inf")) -> None:
+        """Start the clock of one probe. budget_s: in default mode; most_s: what is left of the run for it."""
+        self._end_s = time.monotonic() + min(budget_s * self.scale, most_s)
 
     def time_left_s(self) -> float:
         """What is left of the probe's budget; a probe leaves out its least wanted parts when it runs out."""

@@ -7,7 +7,8 @@ with the reason, and a new worker goes on with the rest. Whatever happens here, 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import msgspec
 
@@ -47,21 +48,40 @@ def run_devices(
     """
     for facts in devices:
         registry.chosen(facts.kind, plan.names)
-    reports: list[ProbeReport] = []
-    for facts in devices:
-
-        def tell(event: Event, facts: DeviceFacts = facts) -> None:
-            on_event(facts, event)
-
-        asked = msgspec.structs.replace(plan, device="cpu" if facts.kind == "cpu" else facts.key)
-        reports.append(
-            run_device(
-                asked, facts, tell, cancelled=cancelled, limits=limits, advisor_version=advisor_version
-            )
+    reports = tuple(
+        in_turn(
+            plan,
+            devices,
+            lambda facts: partial(on_event, facts),
+            cancelled=cancelled,
+            limits=limits,
+            advisor_version=advisor_version,
         )
-        if reports[-1].interrupted:
-            break
-    return ProbeRun(reports=tuple(reports), outliers=outliers(reports))
+    )
+    return ProbeRun(reports=reports, outliers=outliers(reports))
+
+
+def in_turn(
+    plan: Plan,
+    devices: Sequence[DeviceFacts],
+    listener: Callable[[DeviceFacts], OnEvent],
+    *,
+    cancelled: Callable[[], bool] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    advisor_version: str | None = None,
+) -> Iterator[ProbeReport]:
+    """A report of each device as soon as it is measured; none after an interrupted one.
+
+    listener: asked for each device who hears of its events.
+    """
+    for facts in devices:
+        asked = msgspec.structs.replace(plan, device="cpu" if facts.kind == "cpu" else facts.key)
+        report = run_device(
+            asked, facts, listener(facts), cancelled=cancelled, limits=limits, advisor_version=advisor_version
+        )
+        yield report
+        if report.interrupted:
+            return
 
 
 def run_device(
@@ -108,6 +128,7 @@ class _Run:
         self._cancelled, self._limits = cancelled, limits
         self._t_s, self._begin_s = time.time(), time.monotonic()
         self._whole_s = limits.whole_s(todo, plan)
+        self._measuring_s = limits.measuring_s(todo, plan)
         self._todo = list(todo)
         self._measurements: list[Measurement] = []
         self._versions: dict[str, str] = {}
@@ -154,6 +175,8 @@ class _Run:
             attempt.fault = self._listen(link)
         finally:
             link.close()
+            if attempt.opened_s is not None:
+                self._measuring_s -= time.monotonic() - attempt.opened_s
         if self._todo:
             self._after(attempt, link)
 
@@ -166,6 +189,7 @@ class _Run:
             parent_pid=-1,
             resumed=self._opened,
             contended=self._contended,
+            time_left_s=self._measuring_s,
         )
 
     def _listen(self, link: Link) -> str | None:
@@ -205,7 +229,7 @@ class _Run:
         attempt = self._attempt
         if isinstance(event, Started):
             attempt.started = self._opened = True
-            attempt.since_s = time.monotonic()
+            attempt.since_s = attempt.opened_s = time.monotonic()
             self._facts, self._contended = event.facts, event.contended
             self._versions = event.versions
         elif isinstance(event, Refused):
@@ -277,13 +301,15 @@ class _Run:
 
 
 class _Attempt:
-    """One worker's life. since_s: start of what it is at now. fault: why it was ended, None if by itself."""
+    """One worker's life. opened_s: when its device was open; since_s: start of what it is at now. fault: why
+    it was ended, None if by itself."""
 
     def __init__(self) -> None:
         self.started = False
         self.probe: Probe | None = None
         self.doing = ""
         self.since_s = time.monotonic()
+        self.opened_s: float | None = None
         self.refused: Refused | None = None
         self.whole_over = False
         self.fault: str | None = None

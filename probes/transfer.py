@@ -20,6 +20,7 @@ from probes.meter import Observed
 from probes.numa import Node, local_and_remote, nodes, on_cpus
 from probes.queued import NotHeldError, Queue
 from probes.record import Conditions, Measurement, Mode
+from probes.spin import Spin
 from probes.stats import quantile
 from probes.timing import Call, Policy
 
@@ -36,7 +37,8 @@ COPIES = 20
 BOTH_COPIES = 16
 BOTH_LEAST, BOTH_WINDOWS = 3, 8
 PAGEABLE_WINDOWS = 8
-_BLOCKER_CYCLES = 10_000_000
+# Both directions' copies are queued within this.
+_BLOCK_S = 5e-3
 
 
 def transfer(lab: Lab) -> Iterator[Measurement]:
@@ -224,10 +226,11 @@ class Transfer:
     def _both_windows(self, up: Call, down: Call) -> list[tuple[float, float]]:
         """Seconds until each direction is done, after one to warm up; fewer windows where time is over."""
         torch = self._lab.torch
-        both_ways(torch, up, down)
+        spin = Spin(torch.cuda)
+        both_ways(torch, spin, up, down)
         ends: list[tuple[float, float]] = []
         while len(ends) < BOTH_LEAST or (len(ends) < BOTH_WINDOWS and self._lab.time_left_s() > 0):
-            ends.append(both_ways(torch, up, down))
+            ends.append(both_ways(torch, spin, up, down))
         return ends
 
     def _both_record(self, ends: list[tuple[float, float]], size: int, seen: Observed) -> Measurement:
@@ -262,12 +265,12 @@ def copy_policy(policy: Policy) -> Policy:
     return msgspec.structs.replace(policy, windows=max(COPIES, policy.windows), total_s=policy.total_s / 2)
 
 
-def both_ways(torch: Any, up: Call, down: Call) -> tuple[float, float]:
+def both_ways(torch: Any, spin: Spin, up: Call, down: Call) -> tuple[float, float]:
     """Seconds until the copies of either direction are done, both let go by one event."""
     start, *ends = (torch.cuda.Event(enable_timing=True) for _ in range(3))
     streams = [torch.cuda.Stream() for _ in range(2)]
     torch.cuda.synchronize()
-    torch.cuda._sleep(_BLOCKER_CYCLES)
+    spin.hold(_BLOCK_S)
     start.record()
     for stream, call, end in zip(streams, (up, down), ends, strict=True):
         stream.wait_event(start)

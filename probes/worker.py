@@ -14,12 +14,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from probes.busy import Use, look
-from probes.cuda_start import CannotStartError, library_versions, open_cuda
+from probes.cuda_start import CannotStartError, library_versions, open_cuda, prepare_cupy
 from probes.events import Event, ProbeDone, Progress, Refused, Result, Started
 from probes.job import DEVICE_LOST, PARENT_GONE, Job
 from probes.lab import Lab, UnsupportedError, device_lost, failure, first_line
@@ -113,6 +113,7 @@ def _open(job: Job) -> Ready:
         return Ready(facts=job.facts, versions=library_versions())
     # A UUID names one GPU or MIG instance whatever order CUDA counts in; read when CUDA starts.
     os.environ["CUDA_VISIBLE_DEVICES"] = job.facts.key
+    prepare_cupy(os.environ)
     driver, use = _look(job)
     told = msgspec.structs.replace(job.facts, missing={**job.facts.missing, **use.missing})
     facts, cuda = open_cuda(told, driver.get("cuda_driver"))
@@ -142,14 +143,28 @@ def _look(job: Job) -> tuple[dict[str, str], Use]:
 
 def _measure(job: Job, ready: Ready, out: Speaker) -> int:
     lab = _lab(job, ready)
+    end_s = time.monotonic() + job.time_left_s
     try:
-        for probe in job.probes:
+        for at, probe in enumerate(job.probes):
             out.progress(probe.name, "", 0.0)
-            if not _run(probe, lab, ready, out):
+            left_s = end_s - time.monotonic()
+            if left_s <= 0:
+                _leave_out(probe, ready, out)
+            elif not _run(probe, lab, ready, out, left_s * _share(job.probes[at:])):
                 return DEVICE_LOST
     finally:
         lab.meter.close()
     return 0
+
+
+def _share(probes: Sequence[Probe]) -> float:
+    """The first one's share of what all of these are to take: a run that is late shortens each alike."""
+    return probes[0].budget_s / max(sum(probe.budget_s for probe in probes), 1e-9)
+
+
+def _leave_out(probe: Probe, ready: Ready, out: Speaker) -> None:
+    out.result(_labelled(failure(probe.name, "no time left: what ran before took too long"), ready))
+    out.say(ProbeDone(probe=probe.name, wall_s=0.0))
 
 
 def _lab(job: Job, ready: Ready) -> Lab:
@@ -170,13 +185,13 @@ def _meter(facts: DeviceFacts) -> Meter:
     return open_meter(facts)
 
 
-def _run(probe: Probe, lab: Lab, ready: Ready, out: Speaker) -> bool:
-    """One probe; False when the device is lost to this process."""
+def _run(probe: Probe, lab: Lab, ready: Ready, out: Speaker, most_s: float) -> bool:
+    """One probe in its budget, or `most_s` if that is less; False when the device is lost to this process."""
     lab.say = lambda text, frac: out.progress(probe.name, text, frac)
     begin = time.monotonic()
     lost = False
     try:
-        for measurement in _started(probe, lab):
+        for measurement in _started(probe, lab, most_s):
             out.result(_labelled(measurement, ready))
     except UnsupportedError as error:
         out.result(_labelled(failure(probe.name, f"unsupported: {error}", unsupported=True), ready))
@@ -189,9 +204,9 @@ def _run(probe: Probe, lab: Lab, ready: Ready, out: Speaker) -> bool:
     return not lost
 
 
-def _started(probe: Probe, lab: Lab) -> Iterator[Measurement]:
+def _started(probe: Probe, lab: Lab, most_s: float) -> Iterator[Measurement]:
     run = probe.load()
-    lab.begin(probe.budget_s)
+    lab.begin(probe.budget_s, most_s)
     return run(lab)
 
 

@@ -64,13 +64,10 @@ def measure(wanted: Wanted) -> ExitCode:
     reports: list[ProbeReport] = []
     before: Before = {}
     with _until_ctrl_c() as cancelled:
-        for facts in devices:
-            report = _measured(plan, facts, Narrator(wanted, facts, plan), cancelled)
+        for report in _measured(plan, devices, wanted, cancelled):
             before[report.device.key] = pages.earlier(store.history(report.device.key))
             _keep(store, report, wanted)
             reports.append(report)
-            if report.interrupted:
-                break
     tell(store.warnings)
     return _told(reports, before, wanted)
 
@@ -181,16 +178,26 @@ def _devices(wanted: str) -> list[DeviceFacts]:
         raise cannot_measure(str(error), error.fix) from error
 
 
-def _measured(plan: Plan, facts: DeviceFacts, narrator: Narrator, cancelled: threading.Event) -> ProbeReport:
+def _measured(
+    plan: Plan, devices: Sequence[DeviceFacts], wanted: Wanted, cancelled: threading.Event
+) -> Iterator[ProbeReport]:
+    """Reports as they come; nothing is left of the bar when one does, nor when there is none."""
     from probes import suite
 
-    plan = msgspec.structs.replace(plan, device="cpu" if facts.kind == "cpu" else facts.key)
+    narrators: list[Narrator] = []
+
+    def listener(facts: DeviceFacts) -> Narrator:
+        narrators.append(Narrator(wanted, facts, plan))
+        return narrators[-1]
+
+    reports = suite.in_turn(plan, devices, listener, cancelled=cancelled.is_set, advisor_version=__version__)
     try:
-        return suite.run_device(
-            plan, facts, narrator, cancelled=cancelled.is_set, advisor_version=__version__
-        )
+        for report in reports:
+            narrators.pop().end()
+            yield report
     finally:
-        narrator.end()
+        for narrator in narrators:
+            narrator.end()
 
 
 def has_figures(report: ProbeReport) -> bool:

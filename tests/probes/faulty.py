@@ -121,6 +121,12 @@ def torchless(lab: Lab) -> Iterator[Measurement]:
     yield figure(float(lab.torch.ones(1).sum()))
 
 
+def slow(lab: Lab) -> Iterator[Measurement]:
+    """Takes longer than the whole run may."""
+    time.sleep(0.6)
+    yield figure(100 + lab.time_left_s())
+
+
 def garbage(_lab: Lab) -> Iterator[Measurement]:
     """Writes no JSON where events go."""
     yield figure()

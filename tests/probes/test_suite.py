@@ -160,6 +160,29 @@ def test_the_whole_run_has_a_limit(pids: Path) -> None:
     assert all(gone(pid) for pid in noted(pids))
 
 
+def test_a_run_that_is_late_leaves_out_what_is_still_to_come() -> None:
+    limits = msgspec.structs.replace(PATIENT, slack=0.0, slack_s=0.5)
+    report, events = run("slow", "never", "never-again", limits=limits)
+    assert [m.valid for m in report.measurements] == ["valid", "failed", "failed"]
+    assert (told(report, "never").reason or "").startswith("no time left")
+    assert sum(isinstance(e, ProbeDone) for e in events) == 3
+    assert sum(isinstance(e, Started) for e in events) == 1
+
+
+def test_a_run_that_is_late_gives_each_its_share_of_what_is_left() -> None:
+    limits = msgspec.structs.replace(PATIENT, slack=0.0, slack_s=3.0)
+    report, _ = run("slow", "good", "good-again", limits=limits)
+    told_s = report.measurements[0].median
+    assert told_s is not None
+    assert told_s - 100 <= 1.0 - 0.6, "a third of three seconds, less what it slept"
+
+
+def test_time_lost_to_a_worker_that_broke_is_not_given_again() -> None:
+    limits = msgspec.structs.replace(SHORT, slack=0.0, slack_s=1.0)
+    report, _ = run("hang", "never", limits=limits)
+    assert (told(report, "never").reason or "").startswith("no time left")
+
+
 def test_restarts_are_limited() -> None:
     limits = msgspec.structs.replace(PATIENT, restarts=1)
     report, _ = run("quits", "quits-again", "never", limits=limits)
@@ -274,6 +297,8 @@ def test_limits_leave_room_beyond_the_budget(mode: str) -> None:
     for known in PROBES:
         assert limits.probe_s(known, plan) >= 2 * known.budget_s * scale + 30
     cuda = [p for p in PROBES if p.kind == "cuda"]
+    planned_s = sum(p.budget_s for p in cuda) * scale
+    assert 1.25 * planned_s < limits.measuring_s(cuda, plan) < 1.5 * planned_s + 5
     assert limits.whole_s(cuda, plan) > limits.start_s + 2 * sum(p.budget_s for p in cuda) * scale
 
 

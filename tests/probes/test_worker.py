@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from probes.cuda_start import cannot_open, library_versions
+from probes.cuda_start import cannot_open, library_versions, prepare_cupy
 from probes.events import Event, Progress, Started
 from probes.record import DeviceFacts, Plan, ProbeReport
 from probes.suite import run_device
@@ -207,3 +207,19 @@ def test_versions_come_from_what_is_installed() -> None:
     found = library_versions()
     assert {"python", "torch"} <= set(found)
     assert all(isinstance(v, str) and v for v in msgspec.to_builtins(found).values())
+
+
+def test_cupy_launches_on_torchs_stream_and_keeps_its_cache(tmp_path: Path) -> None:
+    env = {"CUPY_CACHE_DIR": str(tmp_path / "kernels"), "CUPY_CUDA_PER_THREAD_DEFAULT_STREAM": "1"}
+    prepare_cupy(env)
+    assert env == {"CUPY_CACHE_DIR": str(tmp_path / "kernels")}
+
+
+def test_where_cupy_cannot_write_it_keeps_kernels_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    env: dict[str, str] = {}
+    prepare_cupy(env)
+    assert env == {"CUPY_CACHE_IN_MEMORY": "1"}

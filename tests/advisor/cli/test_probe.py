@@ -24,6 +24,7 @@ from advisor.schema import json_schema
 from advisor.store import Store, StoreError
 from probes import devices, suite
 from probes.events import ProbeDone, Progress, Refused
+from probes.limits import Limits
 from probes.record import DeviceFacts, Plan, ProbeReport, ProbeRun
 from probes.registry import chosen
 from tests.advisor.cli.harness import ADVISOR, advisor, clean_env, on_simulated, without_driver
@@ -56,6 +57,7 @@ class FakeSuite:
         *,
         cancelled: Callable[[], bool],
         advisor_version: str,
+        limits: Limits,
     ) -> ProbeReport:
         self.plans.append(plan)
         on_event(Progress(probe="bandwidth", text="memory \x1b[31mcopy", frac=0.5))
