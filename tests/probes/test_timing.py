@@ -166,6 +166,47 @@ def test_a_fed_device_is_not_made_to_wait_between_windows(clock: FakeClock) -> N
     assert torch.cuda.spins == spins + 1
 
 
+@pytest.mark.parametrize(
+    ("device_s", "host_s", "kind"), [(1e-3, 5e-6, "fed"), (6e-6, 5e-6, "rounds"), (2e-6, 1e-5, "rounds")]
+)
+def test_the_pace_tells_who_waits_for_whom(
+    clock: FakeClock, device_s: float, host_s: float, kind: str
+) -> None:
+    torch = FakeTorch(clock)
+    assert timing.calibrate(CudaTimer(torch), torch.kernel(device_s, host_s), POLICY).kind == kind
+
+
+def test_a_call_that_waits_for_the_device_has_a_pace_of_its_own(clock: FakeClock) -> None:
+    torch = FakeTorch(clock)
+
+    def waiting() -> None:
+        torch.cuda.launch(1e-3, 2e-5)
+        torch.cuda.synchronize()
+
+    assert timing.calibrate(CudaTimer(torch), waiting, POLICY).kind == "waits"
+    assert timing.timed(CudaTimer(torch), waiting, POLICY).span is None
+
+
+@pytest.mark.parametrize("device_s", [2e-5, 1e-3, 0.03])
+def test_a_fed_device_is_timed_in_one_queue_without_a_spin(clock: FakeClock, device_s: float) -> None:
+    torch = FakeTorch(clock)
+    timer, call = CudaTimer(torch), torch.kernel(device_s)
+    pace = timing.calibrate(timer, call, POLICY)
+    spins, synchronised = torch.cuda.spins, torch.cuda.synchronised
+    windows = timing.taken(timer, call, pace, POLICY)
+    assert (torch.cuda.spins, torch.cuda.synchronised) == (spins, synchronised + 1)
+    assert windows.span is not None
+    begin_s, end_s = windows.span
+    assert end_s == pytest.approx(clock.now_s)
+    assert end_s - begin_s == pytest.approx(sum(windows.call_s) * windows.calls)
+    assert end_s - begin_s == pytest.approx(POLICY.total_s, rel=0.05)
+
+
+def test_rounds_have_no_span(clock: FakeClock) -> None:
+    torch = FakeTorch(clock)
+    assert timing.timed(CudaTimer(torch), torch.kernel(2e-6), POLICY).span is None
+
+
 def test_what_one_call_taught_is_not_held_against_the_next(clock: FakeClock) -> None:
     torch = FakeTorch(clock)
     timer = CudaTimer(torch)
