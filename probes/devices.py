@@ -29,10 +29,11 @@ def list_devices(
     """The devices meant, in the order given, each once.
 
     wanted: "" for the first GPU that CUDA would use, or a list by commas of "all" for all of those, "cpu",
-    the driver's indices ("0"), MIG instances by position ("0:1"), UUIDs or unique beginnings of them. The index of a GPU divided by MIG means its instances. CUDA_VISIBLE_DEVICES of `env` (this
-    process's by default) limits "" and "all" as it limits CUDA: empty hides everything, the list ends at its
-    first invalid entry, its indices are in PCI bus order. A GPU that is there and cannot be probed has the
-    reason in `missing["device"]`.
+    the driver's indices ("0"), MIG instances by position ("0:1"), UUIDs or unique beginnings of them. The
+    index of a GPU divided by MIG means its instances. CUDA_VISIBLE_DEVICES of `env` (this process's by
+    default) limits "" and "all" as it limits CUDA: empty hides everything, the list ends at its first
+    invalid entry, its indices are in PCI bus order. A GPU that is there and cannot be probed has the reason
+    in `missing["device"]`.
 
     The driver is asked in a process of its own, for `timeout_s`. Raises NoDeviceError.
     """

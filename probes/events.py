@@ -6,6 +6,10 @@ import msgspec
 
 from probes.record import DeviceFacts, Measurement
 
+# What a worker says it is at before any probe: each is waited for in its own measure.
+ASKING = "asking the driver who uses the device"
+OPENING = "starting CUDA"
+
 
 class Started(msgspec.Struct, frozen=True, kw_only=True, tag="started", tag_field="type"):
     """The device is open. facts: now also with what only the runtime knows. contended: see ProbeReport."""
@@ -23,7 +27,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused", tag_fiel
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress", tag_field="type"):
-    """A probe is at `frac` (0 to 1) of its work and does what `text` says."""
+    """A probe is at `frac` (0 to 1) of its work and does what `text` says; before any probe it is ""."""
 
     probe: str
     text: str

@@ -18,15 +18,17 @@ _SUSTAINING = frozenset({"tensor", "gemm"})
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How long to wait before something is taken to hang.
 
-    start_s: until the device is open (a cold import of torch from a network drive, eight GPUs without
-    persistence). A probe gets its budget times `factor`, and `extra_s` for first imports and compilations;
-    the whole run gets the budgets times `factor`, `start_s` and `whole_extra_s`. restarts: workers after the
-    first. end_s: for a worker that has told everything to end, which CUDA may hang at.
+    driver_s: for the driver to say who uses the device (it may wake eight GPUs without persistence first).
+    start_s: until the device is open (a cold import of torch from a network drive). A probe gets its budget
+    times `factor`, and `extra_s` for first imports and compilations; the whole run gets the budgets times
+    `factor`, `start_s` and `whole_extra_s`. restarts: workers after the first. end_s: for a worker that has
+    told everything to end, which CUDA may hang at.
 
     That is for what hangs. What is merely slow is left out once the budgets times `slack` and `slack_s` are
     over: half as long as planned, and the first imports and compilations on a slow disk.
     """
 
+    driver_s: float = 45.0
     start_s: float = 120.0
     factor: float = 4.0
     extra_s: float = 60.0

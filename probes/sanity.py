@@ -87,7 +87,8 @@ def _alone(m: Measurement, facts: DeviceFacts, spec: GpuSpec | None) -> Measurem
         m = _of_unknown_link(m, facts)
     doubts = _doubts(m, facts, spec)
     if doubts:
-        return msgspec.structs.replace(m, valid="degraded", reason="; ".join(doubts))
+        said = [m.reason] if m.reason else []
+        return msgspec.structs.replace(m, valid="degraded", reason="; ".join((*doubts, *said)))
     return _remarked(m, (_capped(m, facts, spec), _moved(m)))
 
 

@@ -13,7 +13,7 @@ from functools import partial
 import msgspec
 
 from probes import METHOD_VERSION, registry
-from probes.events import Event, ProbeDone, Progress, Refused, Result, Started
+from probes.events import ASKING, Event, ProbeDone, Progress, Refused, Result, Started
 from probes.job import DEVICE_LOST, Job
 from probes.lab import failure
 from probes.limits import DEFAULT_LIMITS, Limits
@@ -27,6 +27,8 @@ from probes.specs import find_spec
 OnEvent = Callable[[Event], None]
 _FALSE_STARTS_MAX = 2
 _NO_ANSWER = "the worker does not answer"
+_NO_DRIVER = "the driver does not answer"
+_LOOK = "Try `nvidia-smi`; look at `dmesg | grep -i -e nvrm -e xid`."
 
 
 class CancelledError(Exception):
@@ -220,10 +222,15 @@ class _Run:
         if not self._todo:
             return "the worker does not end" if at_it_s > self._limits.end_s else None
         if attempt.probe is None:
-            return _NO_ANSWER if at_it_s > self._limits.start_s else None
+            return self._unopened(at_it_s)
         limit_s = self._limits.probe_s(attempt.probe, self._plan)
         doing = f" at {attempt.doing!r}" if attempt.doing else ""
         return f"hung{doing}: no end after {limit_s:.0f} s" if at_it_s > limit_s else None
+
+    def _unopened(self, at_it_s: float) -> str | None:
+        if self._attempt.doing == ASKING and at_it_s > self._limits.driver_s:
+            return _NO_DRIVER
+        return _NO_ANSWER if at_it_s > self._limits.start_s else None
 
     def _take(self, event: Event) -> None:
         attempt = self._attempt
@@ -267,10 +274,13 @@ class _Run:
 
     def _false_start(self, attempt: _Attempt, fault: str) -> None:
         self._false_starts += 1
-        if attempt.fault == _NO_ANSWER:
+        if attempt.fault == _NO_DRIVER:
+            limit_s = self._limits.driver_s
+            self._give_up(f"the driver did not say within {limit_s:.0f} s who uses the device. {_LOOK}")
+        elif attempt.fault == _NO_ANSWER:
             self._give_up(
                 f"the device did not open within {self._limits.start_s:.0f} s: the driver hangs, or torch "
-                "takes too long to import. Try `nvidia-smi`; look at `dmesg | grep -i -e nvrm -e xid`."
+                f"takes too long to import. {_LOOK}"
             )
         elif self._false_starts >= _FALSE_STARTS_MAX:
             self._give_up(f"the worker does not start: {fault}")

@@ -292,9 +292,7 @@ def _planned(policy: Policy, pace: Pace) -> int:
     return max(FEWEST_WINDOWS, math.ceil(max(least, min(policy.total_s / one_s, MOST_WINDOWS))))
 
 
-def _longer(
-    one: tuple[float, float] | None, other: tuple[float, float] | None
-) -> tuple[float, float] | None:
+def _longer(one: tuple[float, float] | None, other: tuple[float, float] | None) -> tuple[float, float] | None:
     return max((s for s in (one, other) if s is not None), key=lambda s: s[1] - s[0], default=None)
 
 

@@ -20,7 +20,8 @@ import msgspec
 
 from probes.busy import Use, look
 from probes.cuda_start import CannotStartError, library_versions, open_cuda, prepare_cupy
-from probes.events import Event, ProbeDone, Progress, Refused, Result, Started
+from probes.events import ASKING, OPENING, Event, ProbeDone, Progress, Refused, Result, Started
+from probes.hostload import HostLoad
 from probes.job import DEVICE_LOST, PARENT_GONE, Job
 from probes.lab import Lab, UnsupportedError, device_lost, failure, first_line
 from probes.meter import Meter, NoMeter
@@ -49,7 +50,7 @@ def main() -> int:
     os.set_inheritable(job.events_fd, False)
     out = Speaker(job.events_fd)
     try:
-        ready = _open(job)
+        ready = _open(job, out)
     except CannotStartError as error:
         out.say(Refused(reason=str(error), fix=error.fix))
         return 0
@@ -107,14 +108,16 @@ def _die_with(parent_pid: int) -> None:
             os._exit(PARENT_GONE)
 
 
-def _open(job: Job) -> Ready:
+def _open(job: Job, out: Speaker) -> Ready:
     """Open the device. Raises CannotStartError."""
     if job.facts.kind == "cpu":
         return Ready(facts=job.facts, versions=library_versions())
     # A UUID names one GPU or MIG instance whatever order CUDA counts in; read when CUDA starts.
     os.environ["CUDA_VISIBLE_DEVICES"] = job.facts.key
     prepare_cupy(os.environ)
+    out.progress("", ASKING, 0.0)
     driver, use = _look(job)
+    out.progress("", OPENING, 0.0)
     told = msgspec.structs.replace(job.facts, missing={**job.facts.missing, **use.missing})
     facts, cuda = open_cuda(told, driver.get("cuda_driver"))
     known = {name: version for name, version in driver.items() if name == "driver"}
@@ -190,9 +193,10 @@ def _run(probe: Probe, lab: Lab, ready: Ready, out: Speaker, most_s: float) -> b
     lab.say = lambda text, frac: out.progress(probe.name, text, frac)
     begin = time.monotonic()
     lost = False
+    load = HostLoad() if lab.facts.kind == "cpu" else None
     try:
         for measurement in _started(probe, lab, most_s):
-            out.result(_labelled(measurement, ready))
+            out.result(beside(load, _labelled(measurement, ready)))
     except UnsupportedError as error:
         out.result(_labelled(failure(probe.name, f"unsupported: {error}", unsupported=True), ready))
     except Exception as error:
@@ -202,6 +206,15 @@ def _run(probe: Probe, lab: Lab, ready: Ready, out: Speaker, most_s: float) -> b
     if not lost:
         _tidy(lab)
     return not lost
+
+
+def beside(load: HostLoad | None, m: Measurement) -> Measurement:
+    """The record, contended where others kept the host's cores busy while it was taken."""
+    why = load.contended() if load is not None else None
+    if why is None or m.median is None:
+        return m
+    reason = f"{m.reason}; {why}" if m.reason else why
+    return msgspec.structs.replace(m, label="contended", reason=reason)
 
 
 def _started(probe: Probe, lab: Lab, most_s: float) -> Iterator[Measurement]:

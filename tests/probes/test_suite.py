@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from probes.events import Event, ProbeDone, Progress, Refused, Result, Started
+from probes.events import ASKING, Event, ProbeDone, Progress, Refused, Result, Started
 from probes.limits import Limits
 from probes.record import DeviceFacts, Measurement, Plan, ProbeReport
 from probes.registry import PROBES, Probe
@@ -208,6 +208,19 @@ def test_a_worker_that_does_not_answer_is_a_refusal(monkeypatch: pytest.MonkeyPa
     assert (report.refused or "").startswith("the device did not open within 0 s")
 
 
+def test_a_driver_that_does_not_say_who_uses_the_device_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    event = msgspec.json.encode(Progress(probe="", text=ASKING, frac=0.0)).decode()
+    code = (
+        "import json, os, sys, time\n"
+        "job = json.load(sys.stdin)\n"
+        f"os.write(job['events_fd'], {event!r}.encode() + b'\\n')\n"
+        "time.sleep(60)"
+    )
+    monkeypatch.setattr("probes.link.start_command", lambda: [sys.executable, "-c", code])
+    report, _ = run("good", limits=Limits(driver_s=0.3))
+    assert (report.refused or "").startswith("the driver did not say within 0 s who uses the device")
+
+
 def test_a_worker_that_cannot_be_started_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("probes.link.start_command", lambda: ["/nowhere/python"])
     report, _ = run("good")
@@ -324,7 +337,7 @@ def test_refused_events_reach_the_listener(monkeypatch: pytest.MonkeyPatch) -> N
     events: list[Event] = []
     todo: list[Probe] = [probe("never", kind="cuda")]
     report = run_device(Plan(), facts, events.append, probes=todo, limits=PATIENT)
-    (event,) = events
+    *_, event = events
     assert isinstance(event, Refused)
     assert report.refused == f"{event.reason}. {event.fix}"
     assert report.measurements == ()

@@ -13,10 +13,13 @@ import pytest
 
 from probes.cuda_start import cannot_open, library_versions, prepare_cupy
 from probes.events import Event, Progress, Started
+from probes.hostload import HostLoad
 from probes.record import DeviceFacts, Plan, ProbeReport
 from probes.suite import run_device
+from probes.worker import beside
 from tests.conftest import NvmlStub
 from tests.probes.faulty import probe
+from tests.probes.reports import take
 from tests.probes.test_suite import PATIENT, good_figures, told
 
 UUID = "GPU-aaaa1111-0000-0000-0000-000000000000"
@@ -223,3 +226,27 @@ def test_where_cupy_cannot_write_it_keeps_kernels_in_memory(
     env: dict[str, str] = {}
     prepare_cupy(env)
     assert env == {"CUPY_CACHE_IN_MEMORY": "1"}
+
+
+class Neighbour(HostLoad):
+    """Others that keep the host busy, or not."""
+
+    def __init__(self, why: str | None) -> None:
+        super().__init__([])
+        self.why = why
+
+    def contended(self) -> str | None:
+        return self.why
+
+
+def test_a_figure_of_a_host_that_others_use_is_contended() -> None:
+    busy, quiet = Neighbour("others kept 1.0 of 2 cores busy"), Neighbour(None)
+    m = take("host_copy", 3e10)
+    marked = beside(busy, m)
+    assert (marked.label, marked.reason) == ("contended", "others kept 1.0 of 2 cores busy")
+    assert beside(busy, take("host_copy", 3e10, reason="a remark")).reason == (
+        "a remark; others kept 1.0 of 2 cores busy"
+    )
+    assert beside(quiet, m) == beside(None, m) == m
+    nothing = take("host_copy", None)
+    assert beside(busy, nothing) == nothing
