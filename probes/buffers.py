@@ -8,7 +8,7 @@ from probes.kernels import GRAIN_BYTES
 from probes.lab import Lab, memory_share, spec_value
 
 # A buffer below 5 L2 sizes is partly read from the L2; 10 leave no doubt. All buffers together take at most a
-# quarter of what is free, so that a probe never crowds anything out.
+# quarter of what is free (checks 128 MiB more), so that a probe never crowds anything out.
 LEAST_BYTES = 512 << 20
 L2_MULTIPLE = 10
 L2_MULTIPLE_LEAST = 5

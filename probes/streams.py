@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -112,25 +113,38 @@ class Streams:
         self.word.zero_()
         call()
         got = int(self.word.item()) % _WORDS
-        want = word_sum(self._torch, self.b)
+        want = self._words
         return None if got == want else f"the sum of all words is {got}, not {want}"
 
+    @cached_property
+    def _words(self) -> int:
+        return word_sum(self._torch, self.b)
+
+    @cached_property
+    def _total(self) -> float:
+        return math.fsum(float(b.sum(dtype=self._torch.float64)) for b in pieces(self.b))
+
     def _wrong_total(self) -> str | None:
-        got, want = float(self._result), float(self.b.sum(dtype=self._torch.float64))
+        got, want = float(self._result), self._total
         # The sum of n numbers from N(0, 1) is about √n; float32's rounding stays far below a hundredth of it.
         if abs(got - want) <= 0.01 * float(self.b.numel()) ** 0.5:
             return None
         return f"the sum is {got:g}, not {want:g}"
 
     def _chunks(self) -> Iterator[tuple[Any, Any, Any]]:
-        step = _CHUNK // 4
-        for at in range(0, self.a.numel(), step):
-            yield self.a[at : at + step], self.b[at : at + step], self.c[at : at + step]
+        return zip(pieces(self.a), pieces(self.b), pieces(self.c), strict=True)
+
+
+def pieces(buffer: Any) -> Iterator[Any]:
+    """A float32 buffer in parts of at most 64 MiB: torch casts what it sums, into as much memory again."""
+    step = _CHUNK // 4
+    for at in range(0, buffer.numel(), step):
+        yield buffer[at : at + step]
 
 
 def word_sum(torch: Any, buffer: Any) -> int:
     """Sum of a float32 buffer's 32-bit words, modulo 2^32."""
-    return int(buffer.view(torch.int32).sum(dtype=torch.int64)) % _WORDS
+    return sum(int(piece.view(torch.int32).sum(dtype=torch.int64)) for piece in pieces(buffer)) % _WORDS
 
 
 def ring_take(torch: Any, kernels: Kernels, ring: Variant, streams: Streams, size: int) -> Take:
