@@ -69,7 +69,9 @@ class Lab:
     @cached_property
     def torch(self) -> Any:
         """The torch module. Raises UnsupportedError without it."""
-        return _module("torch", "torch is not installed")
+        return _module(
+            "torch", "torch is not installed; install the extra cuda13 or cuda12, for the CPU torch alone"
+        )
 
     @cached_property
     def cupy(self) -> Any:

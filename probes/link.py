@@ -169,7 +169,7 @@ def _how(code: int | None) -> str:
     if code is None:
         return "the worker does not answer, not even to SIGKILL"
     if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
-        return "the worker was killed by SIGKILL, likely by the kernel because host memory ran out"
+        return "the worker was killed by SIGKILL: by the kernel where host memory runs out, else by somebody"
     if code < 0:
         return f"the worker was killed by {_signal(-code)}"
     known = {0: "the worker ended before it was done", DEVICE_LOST: "the device was lost to the worker"}

@@ -264,8 +264,8 @@ def _spread(m: Measurement, again: str) -> str | None:
     spread = _scatter(m) if on_host else m.cv
     if spread is None or not (on_host or m.probe in _DEVICE_TIMED):
         return None
-    limit = HOST_CV if on_host else STEADY_CV
-    return f"unsteady{again}: windows spread by {spread:.1%} (limit {limit:.0%})" if spread > limit else None
+    limit, what = (HOST_CV, "p10 to p90 imply a cv of") if on_host else (STEADY_CV, "cv")
+    return f"unsteady{again}: {what} {spread:.1%} (limit {limit:.0%})" if spread > limit else None
 
 
 def _scatter(m: Measurement) -> float | None:

@@ -47,6 +47,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     quick: bool = False
     full: bool = False
     sustained_s: float | None = None
+    seed: int = 0
     force: bool = False
     store: bool = True
     delivery: Delivery = Delivery()
@@ -161,6 +162,7 @@ def _plan(wanted: Wanted) -> Plan:
         mode=mode,
         sustained_s=wanted.sustained_s,
         force=wanted.force,
+        seed=wanted.seed,
     )
 
 

@@ -20,6 +20,9 @@ from advisor.cli.options import DURATION, report_options
 )
 @click.option("--full", is_flag=True, help="Four times the time: more windows, longer sustained loads.")
 @click.option("--sustained", type=DURATION, help="How long to hold the sustained GEMM, such as 120s.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, metavar="N", help="Of the random data. [default: 0]"
+)
 @click.option("--force", is_flag=True, help="Measure a busy GPU too; marked contended, never a ceiling.")
 @click.option("--history", is_flag=True, help="Measure nothing; show stored runs and how figures moved.")
 @click.option("--no-store", is_flag=True, help="Do not store the run.")
@@ -31,6 +34,7 @@ def command(
     quick: bool,
     full: bool,
     sustained: float | None,
+    seed: int,
     force: bool,
     history: bool,
     no_store: bool,
@@ -56,6 +60,7 @@ def command(
         quick=quick,
         full=full,
         sustained_s=sustained,
+        seed=seed,
         force=force,
         store=not no_store,
         delivery=delivery(form, as_json, out, flavor, keep),
