@@ -132,8 +132,10 @@ def _held(found: dict[str, Measurement]) -> list[Measurement]:
 
 
 def _clock(held: Sequence[Measurement], most: float | None) -> float | None:
-    """The lowest clock at which a load was held, MHz, and no more than `most`; None where none was."""
-    lowest = min((m.conditions.extra["sustained_sm_mhz"] for m in held), default=None)
+    """The lowest clock at which a half-precision GEMM was held, for want of one any GEMM, MHz, and no more
+    than `most`; None where none was. Which others found time to be held differs from run to run."""
+    halves = [m for m in held if m.metric in ("bf16", "fp16")]
+    lowest = min((m.conditions.extra["sustained_sm_mhz"] for m in halves or held), default=None)
     return lowest if lowest is None or not _positive(most) else min(lowest, most or lowest)
 
 

@@ -142,13 +142,14 @@ class Lab:
     ) -> Measurement:
         """Time `call` and give its record: work over seconds for a rate, seconds over work for a cost.
 
-        Taken once more where the windows spread by more than 3 % or the SM clock drifts by more than 5 %.
+        Taken once more, time permitting, where the windows spread by more than 3 % or the SM clock drifts by
+        more than 5 %.
         `conditions` holds what the caller knows (dtype, shape, buffer_bytes, tried, extra). quiet: for
         figures on the host's clock, see `metered`.
         """
         policy = self._long_enough(metric, policy or self.policy)
         windows, seen = self._timed(call, policy, quiet=quiet)
-        rerun = unsteady(windows, seen)
+        rerun = unsteady(windows, seen) and self.time_left_s() > policy.total_s
         if rerun:
             windows, seen = self._timed(call, policy, quiet=quiet)
         if seen.counters:
@@ -260,9 +261,12 @@ def values(metric: str, windows: Windows, work: float) -> list[float]:
 
 
 def unsteady(windows: Windows, seen: Observed) -> bool:
-    """Whether a figure should be taken once more."""
+    """Whether a figure should be taken once more. A clock that moves under the power limit alone, while
+    windows stay as long, is a healthy card's."""
     if summary(windows.call_s).cv > STEADY_CV:
         return True
+    if seen.throttle_reasons == ("sw_power_cap",):
+        return False
     low, high = seen.sm_mhz_min, seen.sm_mhz_max
     return low is not None and high is not None and high - low > CLOCK_DRIFT * high
 

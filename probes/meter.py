@@ -99,7 +99,8 @@ def within(seen: Observed, span: tuple[float, float] | None) -> Observed:
         return seen
     clean = [w for w in seen.windows if span is not None and span[0] <= w.begin_s and w.end_s <= span[1]]
     if len(clean) >= FEWEST_CLEAN:
-        return msgspec.structs.replace(seen, counters=means(clean))
+        missing = {name: why for name, why in seen.missing.items() if name != "counters"}
+        return msgspec.structs.replace(seen, counters=means(clean), missing=missing)
     missing = {**seen.missing, "counters": _WAITED if span is None else _TOO_FEW}
     return msgspec.structs.replace(seen, counters={}, missing=missing)
 

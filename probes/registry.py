@@ -20,7 +20,8 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     """One probe: its name on the command line, the device it is for, and where its function is.
 
     budget_s: what it may take in default mode on an H100-class node; quick is a fifth, full four times. All
-    of a GPU's together, with some 6 s to start, stay under a minute, and under 15 s in quick mode.
+    of a GPU's together, with some 6 s to start, are to stay under a minute, and near 15 s in quick
+    mode.
     """
 
     name: str

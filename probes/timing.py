@@ -182,11 +182,12 @@ class CudaTimer:
     def run(self, call: Call, pace: Pace, count: int) -> Run:
         """Time batches at that pace.
 
-        A call that keeps the device busy is queued without a gap, behind a batch that is not looked at. One
-        that the device finishes faster than the host queues it is timed in rounds that fit the stream's
-        queue, each behind a spin long enough for the host to queue it.
+        A call that keeps the device busy is queued without a gap, behind a spin (the host may be slow to
+        begin) and a batch that is not looked at. One that the device finishes faster than the host queues it
+        is timed in rounds that fit the stream's queue, each behind a spin long enough to queue it.
         """
         if pace.kind == "fed":
+            self._spin.hold(BLOCK_S)
             for _ in repeat(None, pace.calls):
                 call()
             taken = self._queued(call, pace.calls, count)
@@ -231,7 +232,7 @@ class CudaTimer:
 
 def _at_once(calls: int) -> int:
     """Batches that fit into a stream's queue."""
-    return max(1, QUEUE_LAUNCHES // calls)
+    return max(1, QUEUE_LAUNCHES // (calls + 1))
 
 
 def _pace_of(seen: _Queued, calls: int) -> Pace:

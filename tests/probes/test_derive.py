@@ -196,7 +196,7 @@ def test_pauses_between_windows_do_not_move_a_reading(sheet: Ceilings) -> None:
         assert reading.frac == pytest.approx(0.92)
 
 
-def test_the_clock_is_the_lowest_that_a_gemm_was_held_at(sheet: Ceilings) -> None:
+def test_the_clock_is_the_lowest_that_a_half_precision_gemm_was_held_at(sheet: Ceilings) -> None:
     found = derived(
         take("dram_copy", 3e12, sm_mhz=1980.0),
         held("fp32", 50e12, 1900.0),
@@ -205,7 +205,9 @@ def test_the_clock_is_the_lowest_that_a_gemm_was_held_at(sheet: Ceilings) -> Non
         held("fp8_e4m3", 1300e12, 1335.0, throttle_reasons=("sw_power_cap",)),
         sheet=sheet,
     )
-    assert (found.sm_mhz, found.power_w, found.power_limit_w) == (1335.0, 690.0, 700.0)
+    assert (found.sm_mhz, found.power_w, found.power_limit_w) == (1410.0, 690.0, 700.0)
+    others = derived(held("fp32", 50e12, 1900.0), held("fp8_e4m3", 1300e12, 1335.0), sheet=sheet)
+    assert others.sm_mhz == 1335.0
 
 
 def test_a_clock_that_heat_held_down_is_no_measure(sheet: Ceilings) -> None:

@@ -24,7 +24,10 @@ torch = pytest.importorskip("torch")
 def test_only_the_enqueue_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     lab, fake = simulated(monkeypatch, torch, Costs(op_call_s=6e-6, kernel_s=40e-6))
     records = {m.metric: m for m in dispatch(lab)}
-    assert list(records) == ["dispatch_eager", "dispatch_no_grad"]
+    assert list(records) == ["dispatch_eager", "dispatch_no_grad", "dispatch_compiled"]
+    assert records.pop("dispatch_compiled").reason == (
+        "unsupported: in this mode; --full compiles, and so does naming `dispatch`"
+    )
     for m in records.values():
         assert m.median == pytest.approx(6e-6, rel=0.01)
         assert m.conditions.shape == "1" and m.conditions.calls == 200
@@ -53,7 +56,7 @@ def test_autograd_is_on_off_and_restored(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_autograd_is_restored_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     lab, _ = simulated(monkeypatch, torch, Costs(blocking=True))
     records = list(dispatch(lab))
-    assert [m.valid for m in records] == ["failed", "failed"]
+    assert [m.valid for m in records] == ["failed", "failed", "unsupported"]
     assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
 
 

@@ -209,13 +209,9 @@ def test_pinned_memory_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_quick_leaves_out_the_nodes_when_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     lab, _ = simulated(monkeypatch, torch, COSTS, mode="quick")
     lab.begin(0.0)
-    assert [m.metric for m in transfer(lab)] == [
-        "h2d_pinned",
-        "d2h_pinned",
-        "h2d_pageable",
-        "d2h_pageable",
-        "bidir_pinned",
-    ]
+    *_, local, remote = transfer(lab)
+    for m, metric in ((local, "h2d_numa_local"), (remote, "h2d_numa_remote")):
+        assert (m.metric, m.valid, m.reason) == (metric, "failed", "no time left in quick mode")
 
 
 @pytest.mark.parametrize(
