@@ -85,7 +85,7 @@ def test_a_run_tells_events_in_order_and_reports_what_they_said() -> None:
     [
         (
             "killed",
-            "killed by SIGKILL: by the kernel where host memory runs out, else by somebody: about to need a lot",
+            "by the kernel where host memory runs out, else by somebody: about to need a lot",
         ),
         ("exit137", "host memory runs out"),
         ("segfault", "killed by SIGSEGV"),
