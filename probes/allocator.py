@@ -10,12 +10,14 @@ from typing import Any
 
 from probes.hostmem import give_pinned_back, may_pin_bytes
 from probes.lab import Lab, UnsupportedError
-from probes.record import Conditions, Measurement
+from probes.record import Conditions, Measurement, Mode
 from probes.stats import quantile
 from probes.timing import CpuTimer
 
 BUFFER_BYTES = 64 << 20
-LEAST_WINDOWS, WINDOWS = 5, 20
+WINDOWS = 20
+LEAST_WINDOWS: dict[Mode, int] = {"quick": 3, "default": 5, "full": 5}
+LIMIT_S: dict[Mode, float] = {"quick": 0.04, "default": 0.3, "full": 0.75}
 _CACHED_CALLS = 500
 # Their settings change what an allocation does.
 _SETTINGS = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF", "PYTORCH_NO_CUDA_MEMORY_CACHING")
@@ -25,9 +27,9 @@ def allocator(lab: Lab) -> Iterator[Measurement]:
     """Seconds to allocate 64 MiB (less where memory is short)."""
     lab.say("device allocation", 0.0)
     yield from lab.attempt("alloc_cached", partial(cached, lab))
-    yield from lab.attempt("alloc_device", partial(from_driver, lab))
+    yield from lab.unless_late("alloc_device", partial(from_driver, lab))
     lab.say("pinned allocation", 0.5)
-    yield from lab.attempt("alloc_pinned", partial(pinned, lab))
+    yield from lab.unless_late("alloc_pinned", partial(pinned, lab))
 
 
 def cached(lab: Lab) -> Measurement:
@@ -68,8 +70,8 @@ def _fresh(
 ) -> Measurement:
     """A record of allocations that no cache can serve; what giving back takes stands beside them."""
     fresh_s(lab, allocate, give_back, 0.0, 1)
-    limit_s = lab.policy.total_s / 2
-    (taken, given), seen = lab.metered(lambda: fresh_s(lab, allocate, give_back, limit_s), quiet=True)
+    limit_s, least = min(LIMIT_S[lab.plan.mode], lab.time_left_s()), LEAST_WINDOWS[lab.plan.mode]
+    (taken, given), seen = lab.metered(lambda: fresh_s(lab, allocate, give_back, limit_s, least), quiet=True)
     told = Conditions(
         method=method,
         buffer_bytes=size,
@@ -85,7 +87,7 @@ def fresh_s(
     allocate: Callable[[], Any],
     give_back: Callable[[], Any],
     limit_s: float,
-    least: int = LEAST_WINDOWS,
+    least: int,
 ) -> tuple[list[float], list[float]]:
     """Seconds of each allocation and of giving it back, the device idle before each: at least `least`, and up
     to 20 within the time."""

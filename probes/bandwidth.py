@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import get_args
 
 import msgspec
 
@@ -19,23 +18,29 @@ from probes.buffers import NoRoomError, allocate, clock_bytes_s, l2_bytes, too_s
 from probes.counting import Stream, stream_bytes
 from probes.kernels import RINGS, VARIANTS, Kernels, Variant, load
 from probes.lab import Lab, UnsupportedError, device_lost, first_line, of, spec_value
-from probes.record import Conditions, Measurement
+from probes.record import Conditions, Measurement, Mode
 from probes.stats import quantile
 from probes.streams import Streams, Take, ring_take
 from probes.timing import Call, Policy
 
 # Variants of one way by their names. Making one may compile it.
 Makers = Mapping[str, Callable[[], Take]]
-KINDS: tuple[Stream, ...] = get_args(Stream)
+# Those that rules need most come first; the others are left out where the time is over.
+KINDS: tuple[Stream, ...] = ("read", "copy", "write", "triad")
+WANTED: frozenset[Stream] = frozenset({"read", "copy"})
 _METRICS = (*(f"dram_{kind}" for kind in KINDS), "l2_read")
 # Shares of the L2 that the read of it sweeps over. An L2 in two partitions may hold everything twice.
 L2_SHARES = (1 / 8, 1 / 4)
 # A call of at least this length keeps the device's counters free of gaps between calls.
 CALL_S = 1e-3
-TRIAL_CALLS, TRIAL_WINDOWS = 4, 5
+TRIAL_CALLS = 4
+TRIAL_WINDOWS: dict[Mode, int] = {"quick": 3, "default": 5, "full": 5}
 # A kind's trials end when they have taken this share of the time that was left, yet two are always made.
 TRIAL_SHARE = 0.12
-QUICK_VARIANTS = 3
+QUICK_VARIANTS, QUICK_RINGS = 2, 1
+# In quick mode a figure that needs no counters (see `lab.COUNTED`) takes so long: passes take a millisecond
+# or two, and trials have warmed the card.
+QUICK_S, QUICK_WARM_S = 0.05, 0.01
 # The slower of two ways is looked at for this share of the time.
 SECOND_SHARE = 0.4
 
@@ -71,7 +76,8 @@ class Bench(msgspec.Struct, frozen=True):
 def bandwidth(lab: Lab) -> Iterator[Measurement]:
     """Ceilings of this card's memory: `dram_read`, `dram_write`, `dram_copy`, `dram_triad`, `l2_read`.
 
-    One record for each way a kind was measured; its method names the way. Sizes follow the device's own L2
+    One record for each way a kind was measured at length, in quick mode for the better way alone; its method
+    names the way, and `tried` has every way's rate in a short look. Sizes follow the device's own L2
     and free memory (see `probes.buffers`). A wrong result is `rejected`, too small a buffer `degraded`.
     """
     try:
@@ -86,22 +92,29 @@ def bandwidth(lab: Lab) -> Iterator[Measurement]:
         return
     for done, kind in enumerate(KINDS):
         lab.say(f"memory {kind}", done / len(_METRICS))
-        yield from _kind(lab, bench, kind)
+        if kind in WANTED or lab.time_left_s() > 0:
+            yield from _kind(lab, bench, kind)
+        else:
+            yield lab.left_out(f"dram_{kind}")
     lab.say("L2 read", len(KINDS) / len(_METRICS))
-    yield from lab.attempt("l2_read", lambda: _l2(lab, bench))
+    yield from lab.unless_late("l2_read", lambda: _l2(lab, bench))
 
 
 def _open(lab: Lab) -> Bench:
     """Buffers with data, and kernels if there can be any."""
     streams = Streams(lab.torch, allocate(lab, 3, wanted_bytes(lab, 3)), lab.generator())
     try:
-        return Bench(streams, load(lab, _variants(lab), RINGS), "")
+        return Bench(streams, load(lab, _variants(lab), _rings(lab)), "")
     except UnsupportedError as error:
         return Bench(streams, None, str(error))
 
 
 def _variants(lab: Lab) -> tuple[Variant, ...]:
     return VARIANTS[:QUICK_VARIANTS] if lab.plan.mode == "quick" else VARIANTS
+
+
+def _rings(lab: Lab) -> tuple[Variant, ...]:
+    return RINGS[:QUICK_RINGS] if lab.plan.mode == "quick" else RINGS
 
 
 def _kind(lab: Lab, bench: Bench, kind: Stream) -> Iterator[Measurement]:
@@ -117,7 +130,7 @@ def _kind(lab: Lab, bench: Bench, kind: Stream) -> Iterator[Measurement]:
     told = Conditions(tried=rates, missing=missing | ({} if bench.kernels else {"cupy kernel": bench.why}))
     ranked = sorted((w.trials[0] for w in ways if w.trials), key=lambda t: t.bytes_s, reverse=True)
     for place, trial in enumerate(ranked):
-        if place and lab.time_left_s() < 0:
+        if place and (lab.plan.mode == "quick" or lab.time_left_s() < 0):
             return
         policy = _policy(lab, brief=place > 0)
         yield from lab.attempt(metric, partial(_dram, lab, bench, kind, trial, told, policy))
@@ -129,6 +142,9 @@ def _kernel_takes(lab: Lab, streams: Streams, kernels: Kernels, kind: Stream) ->
 
 def _policy(lab: Lab, *, brief: bool) -> Policy:
     """As the mode asks; for a way that is no ceiling, or when time has run out, less."""
+    if lab.plan.mode == "quick":
+        short = {"total_s": min(lab.policy.total_s, QUICK_S), "warm_s": min(lab.policy.warm_s, QUICK_WARM_S)}
+        return msgspec.structs.replace(lab.policy, **short)
     if not brief and lab.time_left_s() > 0:
         return lab.policy
     share = {"total_s": lab.policy.total_s * SECOND_SHARE, "warm_s": lab.policy.warm_s * SECOND_SHARE}
@@ -211,7 +227,7 @@ def try_all(lab: Lab, work: int | None, makers: Makers) -> Tried:
 
 def _pass_s(lab: Lab, call: Call) -> float:
     """Seconds of a pass in a short look. The check has warmed it up."""
-    return quantile(lab.timer.windows(call, TRIAL_CALLS, TRIAL_WINDOWS), 0.5) / TRIAL_CALLS
+    return quantile(lab.timer.windows(call, TRIAL_CALLS, TRIAL_WINDOWS[lab.plan.mode]), 0.5) / TRIAL_CALLS
 
 
 def _fault(lab: Lab, metric: str, way: Tried) -> Measurement:
@@ -231,7 +247,7 @@ def _l2(lab: Lab, bench: Bench) -> Measurement:
     sizes = [int(l2 * share) for share in L2_SHARES if l2 * share <= bench.streams.size]
     makers = {
         f"{ring.label}, {size >> 10} KiB": partial(ring_take, lab.torch, kernels, ring, bench.streams, size)
-        for ring in RINGS
+        for ring in _rings(lab)
         for size in sizes
     }
     tried = try_all(lab, None, makers)

@@ -31,13 +31,16 @@ _BESIDE_BATCHES = 5
 # Triton's kernels need it (torch._inductor refuses older GPUs).
 _TRITON_CC = 7.0
 
+# Further figures, and why others are missing.
+Beside = tuple[dict[str, float], dict[str, str]]
+
 
 def dispatch(lab: Lab) -> Iterator[Measurement]:
     """Seconds that one torch operation takes on the host, by how it is called."""
     bench = Dispatch(lab)
     lab.say("torch dispatch", 0.0)
     yield from lab.attempt("dispatch_eager", bench.eager)
-    yield from lab.attempt("dispatch_no_grad", bench.no_grad)
+    yield from lab.unless_late("dispatch_no_grad", bench.no_grad)
     if not compile_wanted(lab):
         yield lab.unsupported(
             "dispatch_compiled", "in this mode; --full compiles, and so does naming `dispatch`"
@@ -73,10 +76,12 @@ class Dispatch:
         torch = self._lab.torch
         leaf = torch.zeros(1, device=self._lab.device, requires_grad=True)
         with torch.enable_grad():
-            extra = {
-                "out_of_place_s": self._median(partial(torch.add, self._x, 1)),
-                "recorded_s": self._median(partial(torch.add, leaf, 1)),
-            }
+            extra = self._beside(
+                {
+                    "out_of_place_s": partial(torch.add, self._x, 1),
+                    "recorded_s": partial(torch.add, leaf, 1),
+                }
+            )
             return self._measure("dispatch_eager", partial(self._x.add_, 1), f"{ADD}, autograd on", extra)
 
     def no_grad(self) -> Measurement:
@@ -84,7 +89,7 @@ class Dispatch:
         torch = self._lab.torch
         with torch.inference_mode():
             y = torch.zeros(1, device=self._lab.device)
-            extra = {"inference_mode_s": self._median(partial(y.add_, 1))}
+            extra = self._beside({"inference_mode_s": partial(y.add_, 1)})
         with torch.no_grad():
             return self._measure("dispatch_no_grad", partial(self._x.add_, 1), f"{ADD} in no_grad", extra)
 
@@ -96,11 +101,11 @@ class Dispatch:
         try:
             with one_compile_thread(), time_limit(COMPILE_LIMIT_S):
                 call = compiled_add(torch, self._x)
-            return self._measure("dispatch_compiled", call, f"torch.compile of {ADD}, called", {})
+            return self._measure("dispatch_compiled", call, f"torch.compile of {ADD}, called", ({}, {}))
         finally:
             torch._dynamo.reset()
 
-    def _measure(self, metric: str, call: Call, what: str, extra: dict[str, float]) -> Measurement:
+    def _measure(self, metric: str, call: Call, what: str, beside: Beside) -> Measurement:
         figures, calls, seen = self._figures(call)
         told = Conditions(
             method=f"{what}: perf_counter_ns around {calls} calls queued while the device spins",
@@ -108,7 +113,8 @@ class Dispatch:
             shape="1",
             calls=calls,
             window_s=quantile(figures, 0.5) * calls,
-            extra=extra,
+            extra=beside[0],
+            missing=beside[1],
         )
         return self._lab.record(metric, figures, None, seen, told)
 
@@ -116,6 +122,12 @@ class Dispatch:
         """Host seconds per call, calls a batch, and what the device went through."""
         found, seen = self._lab.metered(lambda: batches(self._lab, self._queue, call), quiet=True)
         return [b.host_s for b in found], found[0].calls, seen
+
+    def _beside(self, calls: dict[str, Call]) -> Beside:
+        """Other ways to call, or that there was no time for them."""
+        if self._lab.plan.mode == "quick" or self._lab.time_left_s() <= 0:
+            return {}, dict.fromkeys(calls, self._lab.no_time)
+        return {name: self._median(call) for name, call in calls.items()}, {}
 
     def _median(self, call: Call) -> float:
         """Host seconds per call, of a few batches: enough for a figure that stands beside another."""

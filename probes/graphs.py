@@ -11,13 +11,15 @@ import msgspec
 from probes.lab import Lab, device_lost, first_line
 from probes.meter import Observed
 from probes.queued import Queue
-from probes.record import Conditions, Measurement
+from probes.record import Conditions, Measurement, Mode
 from probes.stats import quantile
 from probes.timing import Call, CpuTimer
 
 SHORT, LONG = 20, 200
 _REPLAYS = 20
-_WINDOWS = 30
+_WINDOWS: dict[Mode, int] = {"quick": 8, "default": 30, "full": 60}
+# Where the time is over before all are done.
+_FEWEST_WINDOWS = 5
 _DEVICE_BATCHES = 5
 SPIN = "torch.cuda._sleep(0)"
 ADD = "x.add_(1)"
@@ -40,22 +42,29 @@ def line(short_s: list[float], long_s: list[float]) -> Line:
 
 
 def graphs(lab: Lab) -> Iterator[Measurement]:
-    """The fixed cost of a replay, and the cost of each node; seconds."""
+    """The fixed cost of a replay, and the cost of each node; seconds. Both come from the same replays."""
     bench = Graphs(lab)
+    if lab.time_left_s() <= 0:
+        yield from (lab.left_out(metric) for metric in ("graph_replay", "graph_node"))
+        return
     yield from lab.attempt("graph_replay", bench.replay)
     yield from lab.attempt("graph_node", bench.node)
 
 
 class Graphs:
-    """Graphs of kernels that do nothing, and of torch's smallest operation, in two lengths each."""
+    """Graphs of kernels that do nothing, and but in quick mode of torch's smallest operation, in two lengths
+    each."""
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
 
     @cached_property
     def _calls(self) -> dict[str, Call]:
+        spin = partial(self._lab.torch.cuda._sleep, 0)
+        if self._lab.plan.mode == "quick":
+            return {SPIN: spin}
         x = self._lab.torch.zeros(1, device=self._lab.device)
-        return {SPIN: partial(self._lab.torch.cuda._sleep, 0), ADD: partial(x.add_, 1)}
+        return {SPIN: spin, ADD: partial(x.add_, 1)}
 
     @cached_property
     def _captured(self) -> dict[str, tuple[Any, Any]]:
@@ -73,7 +82,9 @@ class Graphs:
     def _round_trips(self, pair: tuple[Any, Any]) -> Line:
         short, long = (partial(self._trip, graph.replay) for graph in pair)
         taken: tuple[list[float], list[float]] = ([], [])
-        for _ in range(_WINDOWS):
+        while len(taken[1]) < _WINDOWS[self._lab.plan.mode]:
+            if len(taken[1]) >= _FEWEST_WINDOWS and self._lab.time_left_s() <= 0:
+                break
             for times, call in zip(taken, (short, long), strict=True):
                 times += [s / _REPLAYS for s in CpuTimer().windows(call, _REPLAYS, 1)]
         return line(*taken)
@@ -109,6 +120,8 @@ class Graphs:
 
     def _beside(self, take: Figures) -> tuple[dict[str, float], dict[str, str]]:
         """Further figures, or why there are none: they never cost the main one."""
+        if self._lab.plan.mode == "quick" or self._lab.time_left_s() <= 0:
+            return {}, {"extra": self._lab.no_time}
         try:
             return take(), {}
         except Exception as error:
@@ -125,7 +138,8 @@ class Graphs:
             for _ in range(LONG):
                 eager()
 
-        times = [CpuTimer().windows(partial(self._trip, c), 1, _WINDOWS) for c in (one_by_one, graph.replay)]
+        count = _WINDOWS[self._lab.plan.mode]
+        times = [CpuTimer().windows(partial(self._trip, c), 1, count) for c in (one_by_one, graph.replay)]
         eager_s, replay_s = (quantile(found, 0.5) for found in times)
         return {
             f"eager_{LONG}_s": eager_s,

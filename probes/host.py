@@ -17,7 +17,7 @@ from probes.cgroups import NO_COUNTERS, CpuQuota, cpu_quota
 from probes.lab import unsteady, values
 from probes.record import Conditions, Mode
 from probes.stats import quantile
-from probes.timing import Call, CpuTimer, Windows, timed
+from probes.timing import Call, CpuTimer, Policy, Windows, timed
 
 if TYPE_CHECKING:
     from probes.lab import Lab
@@ -29,8 +29,14 @@ STEPS = 20_000
 # Long enough for a timer interrupt not to matter.
 _WINDOW_S = 5e-3
 # Many times the 5 ms after which CPython hands the GIL on; a cgroup's period, so that a quota shows.
-_CONTENDED_S, _SHARE_S = 0.05, 0.1
-_WINDOWS: dict[Mode, int] = {"quick": 3, "default": 6, "full": 20}
+_CONTENDED_S: dict[Mode, float] = {"quick": 0.02, "default": 0.05, "full": 0.05}
+_SHARE_S = 0.1
+_WINDOWS: dict[Mode, int] = {"quick": 2, "default": 6, "full": 20}
+# Fewer where the time is over, or where quick mode leaves no more.
+_SHARE_WINDOWS: dict[Mode, int] = {"quick": 1, "default": 6, "full": 20}
+_LONGEST_S: dict[Mode, float] = {"quick": 0.05, "default": 0.3, "full": 1.5}
+_WARM_S = 0.02
+_QUICK_WINDOWS = 10
 
 
 def host(lab: Lab) -> Iterator[Measurement]:
@@ -46,8 +52,7 @@ def host(lab: Lab) -> Iterator[Measurement]:
 
 def python_thread(lab: Lab) -> Measurement:
     """Steps of a plain loop a second, pure Python."""
-
-    policy = msgspec.structs.replace(lab.policy, window_s=_WINDOW_S)
+    policy = _policy(lab)
 
     def look() -> Windows:
         return timed(CpuTimer(), lambda: loop(STEPS), policy)
@@ -65,12 +70,12 @@ def python_contended(lab: Lab) -> Measurement:
 
     Alone and contended windows alternate. About a half is the GIL's doing, or that of a single core.
     """
-    steps = _steps_in(_CONTENDED_S)
+    steps = _steps_in(_CONTENDED_S[lab.plan.mode])
     alone: list[float] = []
 
     def look() -> Windows:
         taken: list[float] = []
-        for _ in range(_WINDOWS[lab.plan.mode]):
+        while not _enough(lab, len(taken), _WINDOWS):
             alone.append(_elapsed(lambda: loop(steps)))
             with busy_thread():
                 taken.append(_elapsed(lambda: loop(steps)))
@@ -90,8 +95,8 @@ def cpu_share(lab: Lab, before: CpuQuota) -> Measurement:
     figures: list[float] = []
 
     def look() -> Windows:
-        taken = []
-        for _ in range(_WINDOWS[lab.plan.mode]):
+        taken: list[float] = []
+        while not _enough(lab, len(taken), _SHARE_WINDOWS):
             wall_s, share = _share(_SHARE_S)
             taken.append(wall_s)
             figures.append(share)
@@ -101,6 +106,23 @@ def cpu_share(lab: Lab, before: CpuQuota) -> Measurement:
     told = surroundings(lab, before, cpu_quota())
     method = "thread CPU time over wall time of a spinning thread"
     return lab.record("cpu_share", figures, windows, seen, msgspec.structs.replace(told, method=method))
+
+
+def _policy(lab: Lab) -> Policy:
+    """The mode's, with windows long enough, and no longer in all than a loop that needs no settling."""
+    policy = lab.policy
+    return msgspec.structs.replace(
+        policy,
+        windows=min(policy.windows, _QUICK_WINDOWS) if lab.plan.mode == "quick" else policy.windows,
+        window_s=_WINDOW_S,
+        total_s=min(policy.total_s, _LONGEST_S[lab.plan.mode]),
+        warm_s=min(policy.warm_s, _WARM_S),
+    )
+
+
+def _enough(lab: Lab, done: int, wanted: dict[Mode, int]) -> bool:
+    """Whether all windows are done, or one is and the time is over."""
+    return done >= wanted[lab.plan.mode] or (done > 0 and lab.time_left_s() <= 0)
 
 
 def surroundings(lab: Lab, before: CpuQuota, after: CpuQuota) -> Conditions:

@@ -28,6 +28,8 @@ MODE_SCALE = {"quick": 0.2, "default": 1.0, "full": 4.0}
 # wholly within what is timed, wherever the first begins.
 COUNTED = frozenset({"dram_read", "dram_copy", "bf16", "fp32"})
 COUNTED_S = 0.42
+# In quick mode reads alone stand for memory: they drive its counter highest.
+_QUICK_COUNTED = COUNTED - {"dram_copy"}
 
 
 T = TypeVar("T")
@@ -166,7 +168,8 @@ class Lab:
 
     def _long_enough(self, metric: str, policy: Policy) -> Policy:
         """The policy, prolonged for the first take of what rules need the counters of."""
-        if self.facts.kind != "cuda" or metric not in COUNTED or metric in self._counted:
+        counted = _QUICK_COUNTED if self.plan.mode == "quick" else COUNTED
+        if self.facts.kind != "cuda" or metric not in counted or metric in self._counted:
             return policy
         return msgspec.structs.replace(policy, total_s=max(policy.total_s, COUNTED_S))
 
@@ -193,6 +196,22 @@ class Lab:
     def unsupported(self, metric: str, reason: str) -> Measurement:
         """A record of something this card or installation does not have."""
         return failure(metric, f"unsupported: {reason}", unsupported=True)
+
+    @property
+    def no_time(self) -> str:
+        """Why something was left out."""
+        return f"no time left in {self.plan.mode} mode"
+
+    def left_out(self, metric: str) -> Measurement:
+        """A record of something that was not measured, for want of time."""
+        return failure(metric, self.no_time, unsupported=True)
+
+    def unless_late(self, metric: str, take: Callable[[], Measurement]) -> Iterator[Measurement]:
+        """As `attempt`, or a record that says that the probe's time was over."""
+        if self.time_left_s() > 0:
+            yield from self.attempt(metric, take)
+        else:
+            yield self.left_out(metric)
 
     def failed(self, metric: str, reason: str) -> Measurement:
         """A record of something that broke."""

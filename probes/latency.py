@@ -15,7 +15,7 @@ import msgspec
 from probes.buffers import NoRoomError, allocate, l2_bytes, whole_grains
 from probes.kernels import Kernels, load
 from probes.lab import Lab, UnsupportedError
-from probes.record import Conditions, Measurement
+from probes.record import Conditions, Measurement, Mode
 from probes.stats import quantile
 from probes.timing import Policy
 
@@ -28,13 +28,19 @@ FREE_SHARE = 0.25
 L2_SHARE = 1 / 8
 DRAM_MULTIPLE = 8
 DRAM_MULTIPLE_LEAST = 4
-# Hops of a launch: at 20 ns each in the L1, launching (about 3 µs) is 1 % of the sweep's first point, and a
-# fraction of that at the headline figures.
-HOPS = 16384
+# Hops of a launch: at 20 ns each in the L1, launching (about 3 µs) is 1 % of the sweep's first point (2 % in
+# quick mode), and a fraction of that at the headline figures.
+HOPS: dict[Mode, int] = {"quick": 8192, "default": 16384, "full": 16384}
+# The sweep leaves this share of the time to the headline figures.
+SWEEP_LEAVES = 0.4
 # Hops before timing. A set that fits the L2 is gone along once, so that all of it is there (half a million
 # lines of an L2 of 126 MB take some 0.1 s); of a larger one no more than warms the translation of addresses.
 WARM_HOPS = 1 << 14
 SWEEP_WINDOWS = 3
+# Seconds, and windows at least, of a headline figure: one thread does not warm a card, and its clock hardly
+# moves. A launch takes some 3 to 10 ms.
+LONGEST_S: dict[Mode, float] = {"quick": 0.05, "default": 0.3, "full": 0.75}
+QUICK_WINDOWS, QUICK_WARM_S = 8, 0.01
 
 
 class Chase(msgspec.Struct, frozen=True):
@@ -118,36 +124,58 @@ def _measured(
 ) -> Measurement:
     """One working set at length, past the L1, in seconds and in cycles."""
     prepare(lab, chase, size, "l2")
-    told = Conditions(shape="grid 1 x 1", buffer_bytes=size, tried=dict(swept))
+    hops = HOPS[lab.plan.mode]
+    told = Conditions(
+        shape="grid 1 x 1", buffer_bytes=size, tried=dict(swept), missing=not_swept(lab, chase, swept)
+    )
     taken = lab.measure(
         metric,
-        chase.kernels.chase("l2", chase.state.data_ptr(), HOPS).call,
-        work=HOPS,
+        chase.kernels.chase("l2", chase.state.data_ptr(), hops).call,
+        work=hops,
         method=f"cupy kernel chase, one thread, ld.cg, one random cycle of {LINE_BYTES}-byte lines{note}",
         conditions=told,
         policy=_policy(lab),
     )
-    _, cycles, hops = (int(x) for x in chase.state.tolist())
-    each = cycles / hops
+    _, cycles, gone = (int(x) for x in chase.state.tolist())
+    each = cycles / gone
     extra = {"cycles": each, "clock64_mhz": each / (taken.median or float("inf")) / 1e6}
     return msgspec.structs.replace(taken, conditions=msgspec.structs.replace(taken.conditions, extra=extra))
 
 
 def _policy(lab: Lab) -> Policy:
-    """Half as long as the mode asks: one thread does not warm a card."""
-    return msgspec.structs.replace(lab.policy, total_s=lab.policy.total_s / 2)
+    """No longer than the figure needs, and in quick mode fewer windows."""
+    policy, quick = lab.policy, lab.plan.mode == "quick"
+    return msgspec.structs.replace(
+        policy,
+        windows=min(policy.windows, QUICK_WINDOWS) if quick else policy.windows,
+        total_s=min(policy.total_s, LONGEST_S[lab.plan.mode]),
+        warm_s=min(policy.warm_s, QUICK_WARM_S) if quick else policy.warm_s,
+    )
 
 
 def sweep(lab: Lab, chase: Chase, swept: dict[str, float]) -> None:
     """Latency by working set through the whole hierarchy, L1 included, into `swept`."""
-    least_s = 0.4 * lab.time_left_s()
-    step = 4 if lab.plan.mode == "quick" else 1
-    size = SMALLEST
-    while size <= min(LARGEST, chase.size) and lab.time_left_s() >= least_s:
+    hops = HOPS[lab.plan.mode]
+    least_s = max(0.0, SWEEP_LEAVES * lab.time_left_s())
+    for size in sweep_sizes(lab, chase):
+        if lab.time_left_s() <= least_s:
+            break
         prepare(lab, chase, size, "l1")
-        call = chase.kernels.chase("l1", chase.state.data_ptr(), HOPS).call
-        swept[label(size)] = quantile(lab.timer.windows(call, 1, SWEEP_WINDOWS), 0.5) / HOPS
-        size <<= step
+        call = chase.kernels.chase("l1", chase.state.data_ptr(), hops).call
+        swept[label(size)] = quantile(lab.timer.windows(call, 1, SWEEP_WINDOWS), 0.5) / hops
+
+
+def sweep_sizes(lab: Lab, chase: Chase) -> list[int]:
+    """Working sets of the sweep, bytes: each twice the one before, in quick mode 16 times."""
+    step = 4 if lab.plan.mode == "quick" else 1
+    most = min(LARGEST, chase.size).bit_length()
+    return [1 << shift for shift in range(SMALLEST.bit_length() - 1, most, step)]
+
+
+def not_swept(lab: Lab, chase: Chase, swept: dict[str, float]) -> dict[str, str]:
+    """That the sweep did not go to its end, if it did not."""
+    left = [name for size in sweep_sizes(lab, chase) if (name := label(size)) not in swept]
+    return {"tried": f"{', '.join(left)}: {lab.no_time}"} if left else {}
 
 
 def prepare(lab: Lab, chase: Chase, size: int, level: str) -> None:

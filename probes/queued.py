@@ -16,11 +16,12 @@ from typing import Any
 import msgspec
 
 from probes.lab import Lab
+from probes.record import Mode
 from probes.spin import QUEUE_LAUNCHES, Spin
 from probes.timing import Call
 
 BATCH_CALLS = 200
-LEAST_BATCHES = 20
+LEAST_BATCHES: dict[Mode, int] = {"quick": 8, "default": 20, "full": 20}
 _FIRST_SPIN_S = 2e-3
 # Longer kernels may be ended by the watchdog of a card that also drives a display.
 _LONGEST_SPIN_S = 0.25
@@ -101,10 +102,10 @@ def host_seconds(call: Call, calls: int) -> float:
 def batches(
     lab: Lab, queue: Queue, call: Call, calls: int = BATCH_CALLS, *, launches: int = 1
 ) -> list[Batch]:
-    """At least 20 batches after one to warm up; as many as the mode's time gives."""
+    """At least 20 batches (8 in quick mode) after one to warm up; as many as the mode's time gives."""
     queue.batch(call, calls, launches=launches)
-    end_s = time.monotonic() + lab.policy.total_s / 4
+    end_s = time.monotonic() + min(lab.policy.total_s / 4, lab.time_left_s())
     found: list[Batch] = []
-    while len(found) < LEAST_BATCHES or time.monotonic() < end_s:
+    while len(found) < LEAST_BATCHES[lab.plan.mode] or time.monotonic() < end_s:
         found.append(queue.batch(call, calls, launches=launches))
     return found

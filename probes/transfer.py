@@ -24,19 +24,25 @@ from probes.spin import Spin
 from probes.stats import quantile
 from probes.timing import Call, Policy
 
-MAIN_BYTES = 256 << 20
 LEAST_BYTES = 1 << 20
-SECOND_BYTES: dict[Mode, int] = {"quick": 64 << 20, "default": MAIN_BYTES, "full": MAIN_BYTES}
+# What a figure is of. A copy of 64 MiB takes a millisecond and its start some microseconds.
+MAIN_BYTES: dict[Mode, int] = {"quick": 64 << 20, "default": 256 << 20, "full": 256 << 20}
 # Pinning takes about half a second a GiB.
-LARGEST_BYTES: dict[Mode, int] = {"quick": 256 << 20, "default": 1 << 30, "full": 1 << 30}
+LARGEST_BYTES: dict[Mode, int] = {"quick": 64 << 20, "default": 1 << 30, "full": 1 << 30}
 SWEEP_BYTES = tuple(1 << shift for shift in (12, 16, 18, 20, 22, 24, 26, 28, 30))
+QUICK_SWEEP_BYTES = tuple(1 << shift for shift in (12, 16, 20, 24))
+# Sizes beyond that of the figure are looked at only where so much time is left.
+_LARGE_NEED_S = 3.0
 SWEEP_COPIES = (4, 128)
 _SWEEP_TOTAL_BYTES = 1 << 30
 _SWEEP_REPEATS = 3
 COPIES = 20
 BOTH_COPIES = 16
-BOTH_LEAST, BOTH_WINDOWS = 3, 8
-PAGEABLE_WINDOWS = 8
+BOTH_LEAST = 3
+BOTH_WINDOWS: dict[Mode, int] = {"quick": 3, "default": 6, "full": 12}
+PAGEABLE_LEAST: dict[Mode, int] = {"quick": 4, "default": 5, "full": 8}
+PAGEABLE_S: dict[Mode, float] = {"quick": 0.04, "default": 0.2, "full": 0.75}
+_QUICK_S, _QUICK_WARM_S = 0.04, 0.02
 # Both directions' copies are queued within this.
 _BLOCK_S = 5e-3
 
@@ -56,16 +62,16 @@ def _parts(lab: Lab, bench: Transfer) -> Iterator[Measurement]:
     lab.say("device to host, pinned", 0.25)
     yield from lab.attempt("d2h_pinned", partial(bench.pinned, "d2h_pinned"))
     lab.say("pageable copies", 0.5)
-    yield from lab.attempt("h2d_pageable", partial(bench.pageable, "h2d_pageable"))
-    yield from lab.attempt("d2h_pageable", partial(bench.pageable, "d2h_pageable"))
+    yield from lab.unless_late("h2d_pageable", partial(bench.pageable, "h2d_pageable"))
+    yield from lab.unless_late("d2h_pageable", partial(bench.pageable, "d2h_pageable"))
     lab.say("both directions at once", 0.7)
-    yield from lab.attempt("bidir_pinned", bench.both)
+    yield from lab.unless_late("bidir_pinned", bench.both)
     lab.say("NUMA nodes", 0.85)
     for metric in ("h2d_numa_local", "h2d_numa_remote"):
-        if lab.plan.mode == "quick" and lab.time_left_s() <= 0:
-            yield lab.failed(metric, "no time left in quick mode")
+        if lab.plan.mode == "quick":
+            yield lab.left_out(metric)
         else:
-            yield from lab.attempt(metric, partial(bench.from_node, metric))
+            yield from lab.unless_late(metric, partial(bench.from_node, metric))
 
 
 class Transfer:
@@ -131,10 +137,14 @@ class Transfer:
         """One way between pinned and device memory; other sizes beside it."""
         host, there = self._pair()
         source, target = (host, there) if metric.startswith("h2d") else (there, host)
-        size = min(MAIN_BYTES, source.numel())
+        size = min(self._main, source.numel())
         tried, missing = self._sweep(source, target)
         told = Conditions(dtype="uint8", buffer_bytes=size, tried=tried, missing=missing)
         return self._one_way(metric, source[:size], target[:size], told, self._where)
+
+    @property
+    def _main(self) -> int:
+        return MAIN_BYTES[self._lab.plan.mode]
 
     @property
     def _where(self) -> str:
@@ -150,21 +160,24 @@ class Transfer:
             work=source.numel(),
             method=f"Tensor.copy_ pinned, non_blocking, back to back, an event after each window{where}",
             conditions=told,
-            policy=copy_policy(self._lab.policy),
+            policy=copy_policy(self._lab),
         )
         check(self._lab, target)
         return held_against_link(m, self._lab.facts, self._lab.spec)
 
     def _sweep(self, source: Any, target: Any) -> tuple[dict[str, float], dict[str, str]]:
-        """Bytes a second by size, as far as the buffers and the time go; or why there are none."""
+        """Bytes a second by size, as far as the buffers and the time go; and why others are missing."""
+        quick = self._lab.plan.mode == "quick"
+        sizes = [s for s in (QUICK_SWEEP_BYTES if quick else SWEEP_BYTES) if s <= source.numel()]
         found: dict[str, float] = {}
         try:
-            for size in SWEEP_BYTES:
-                if size <= source.numel() and (size <= MAIN_BYTES or self._lab.time_left_s() > 3):
+            for size in sizes:
+                if self._lab.time_left_s() > (_LARGE_NEED_S if size > self._main else 0.0):
                     found[size_name(size)] = self._rate(source[:size], target[:size])
         except NotHeldError as error:
             return found, {"tried": first_line(error)}
-        return found, {}
+        whole = not quick and len(found) == len(sizes)
+        return found, {} if whole else {"tried": f"other sizes: {self._lab.no_time}"}
 
     def _rate(self, source: Any, target: Any) -> float:
         """Median bytes a second of copies queued behind a spin."""
@@ -178,7 +191,7 @@ class Transfer:
         """One way between ordinary and device memory; the call blocks, so the host's clock times it."""
         torch = self._lab.torch
         _, there = self._pair()
-        size = min(SECOND_BYTES[self._lab.plan.mode], there.numel())
+        size = min(self._main, there.numel())
         host = torch.empty(size, dtype=torch.uint8)
         source, target = (host, there[:size]) if metric == "h2d_pageable" else (there[:size], host)
         prepare(torch, source, target)
@@ -200,9 +213,10 @@ class Transfer:
         for _ in range(2):
             call()
         sync()
-        end_s = time.monotonic() + self._lab.policy.total_s / 2
+        mode = self._lab.plan.mode
+        end_s = time.monotonic() + min(PAGEABLE_S[mode], self._lab.time_left_s())
         taken: list[float] = []
-        while len(taken) < PAGEABLE_WINDOWS or time.monotonic() < end_s:
+        while len(taken) < PAGEABLE_LEAST[mode] or time.monotonic() < end_s:
             begin = time.perf_counter()
             call()
             sync()
@@ -213,7 +227,7 @@ class Transfer:
         """Both directions at once, bytes of both over the time until both are done."""
         torch = self._lab.torch
         up_from, up_to = self._pair()
-        size = min(SECOND_BYTES[self._lab.plan.mode], up_from.numel())
+        size = min(self._main, up_from.numel())
         down_to = self._pinned(size, self._near_cpus)
         down_from = torch.empty(size, dtype=torch.uint8, device=self._lab.device)
         up = partial(up_to[:size].copy_, up_from[:size], non_blocking=True)
@@ -231,7 +245,8 @@ class Transfer:
         spin = Spin(torch.cuda)
         both_ways(torch, spin, up, down)
         ends: list[tuple[float, float]] = []
-        while len(ends) < BOTH_LEAST or (len(ends) < BOTH_WINDOWS and self._lab.time_left_s() > 0):
+        most = BOTH_WINDOWS[self._lab.plan.mode]
+        while len(ends) < BOTH_LEAST or (len(ends) < most and self._lab.time_left_s() > 0):
             ends.append(both_ways(torch, spin, up, down))
         return ends
 
@@ -254,7 +269,7 @@ class Transfer:
             raise UnsupportedError(self._numa)
         node = self._numa[0 if metric == "h2d_numa_local" else 1]
         _, there = self._pair()
-        size = min(SECOND_BYTES[self._lab.plan.mode], there.numel())
+        size = min(self._main, there.numel())
         give_pinned_back(self._lab.torch)
         host = self._pinned(size, node.cpus)
         told = Conditions(dtype="uint8", buffer_bytes=size, extra={"numa_node": float(node.index)})
@@ -262,9 +277,16 @@ class Transfer:
         return self._one_way(metric, host, there[:size], told, where)
 
 
-def copy_policy(policy: Policy) -> Policy:
-    """At least 20 windows, so that no fewer than 16 copies run back to back; half the mode's time."""
-    return msgspec.structs.replace(policy, windows=max(COPIES, policy.windows), total_s=policy.total_s / 2)
+def copy_policy(lab: Lab) -> Policy:
+    """At least 20 windows, so that no fewer than 16 copies run back to back; half the mode's time, in quick
+    mode less: a copy engine has no clock that must settle."""
+    policy, quick = lab.policy, lab.plan.mode == "quick"
+    return msgspec.structs.replace(
+        policy,
+        windows=max(COPIES, policy.windows),
+        total_s=min(_QUICK_S, policy.total_s) if quick else policy.total_s / 2,
+        warm_s=min(_QUICK_WARM_S, policy.warm_s) if quick else policy.warm_s,
+    )
 
 
 def both_ways(torch: Any, spin: Spin, up: Call, down: Call) -> tuple[float, float]:

@@ -219,6 +219,8 @@ def beside(load: HostLoad | None, m: Measurement) -> Measurement:
 
 def _started(probe: Probe, lab: Lab, most_s: float) -> Iterator[Measurement]:
     run = probe.load()
+    if lab.plan.mode == "quick" and probe.quick_s is not None:
+        most_s = min(most_s, probe.quick_s)
     lab.begin(probe.budget_s, most_s)
     return run(lab)
 

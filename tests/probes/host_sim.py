@@ -34,7 +34,8 @@ class Clock:
 
 
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
-    """What the simulated machine is like; seconds and bytes a second."""
+    """What the simulated machine is like; seconds and bytes a second. pin_bytes_s: pinning, on top of pin_s;
+    host_bytes_s: what the host fills or reads of its own memory."""
 
     call_s: float = 3e-6
     op_call_s: float = 6e-6
@@ -52,6 +53,8 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     malloc_s: float = 300e-6
     cached_s: float = 1e-6
     pin_s: float = 20e-3
+    pin_bytes_s: float = float("inf")
+    host_bytes_s: float = float("inf")
     release_s: float = 100e-6
     blocking: bool = False
 
@@ -211,12 +214,19 @@ class SimTensor:
     def fill_(self, value: int) -> None:
         self._cuda.done_copies.clear()
         self.real.fill_(value)
+        self.on_host()
+
+    def on_host(self) -> None:
+        """The host goes over all of it, where it is the host's."""
+        if not self.on_device:
+            self._cuda.clock.now_s += self.numel() * self.real.element_size() / self._cuda.costs.host_bytes_s
 
     def add_(self, _value: int) -> SimTensor:
         self._cuda.launch(self._cuda.costs.op_call_s, self._cuda.costs.kernel_s)
         return self
 
     def to(self, _device: str) -> SimTensor:
+        self.on_host()
         return SimTensor(self._cuda, self.real.clone(), on_device=True)
 
     def copy_(self, source: SimTensor, non_blocking: bool = False) -> None:
@@ -279,7 +289,8 @@ class SimTorch:
         if size > self.pin_limit:
             raise RuntimeError("CUDA error: out of memory")
         costs = self.cuda.costs
-        self.cuda.clock.now_s += costs.cached_s if size in self.host_cache else costs.pin_s
+        pinning_s = costs.pin_s + size / costs.pin_bytes_s
+        self.cuda.clock.now_s += costs.cached_s if size in self.host_cache else pinning_s
         self.host_cache.add(size)
 
     def arange(
@@ -288,6 +299,7 @@ class SimTorch:
         if out is not None:
             self.cuda.done_copies.clear()
             self._real.arange(count, out=out.real)
+            out.on_host()
             return out
         return SimTensor(self.cuda, self._real.arange(count, dtype=dtype), on_device=device != "cpu")
 

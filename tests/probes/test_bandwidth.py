@@ -16,7 +16,7 @@ from probes.streams import Take
 from tests.probes.host_cuda import HostCupy, compiler
 from tests.probes.memory_lab import memory_lab
 
-METRICS = ["dram_read", "dram_write", "dram_copy", "dram_triad", "l2_read"]
+METRICS = ["dram_read", "dram_copy", "dram_write", "dram_triad", "l2_read"]
 BUFFERS = {"dram_read": 1, "dram_write": 1, "dram_copy": 2, "dram_triad": 3}
 
 

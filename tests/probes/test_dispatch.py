@@ -22,7 +22,8 @@ torch = pytest.importorskip("torch")
 
 
 def test_only_the_enqueue_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    lab, fake = simulated(monkeypatch, torch, Costs(op_call_s=6e-6, kernel_s=40e-6))
+    lab, fake = simulated(monkeypatch, torch, Costs(op_call_s=6e-6, kernel_s=40e-6), mode="default")
+    lab.begin(2.0)
     records = {m.metric: m for m in dispatch(lab)}
     assert list(records) == ["dispatch_eager", "dispatch_no_grad", "dispatch_compiled"]
     assert records.pop("dispatch_compiled").reason == (
@@ -37,7 +38,8 @@ def test_only_the_enqueue_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_autograd_is_on_off_and_restored(monkeypatch: pytest.MonkeyPatch) -> None:
-    lab, _ = simulated(monkeypatch, torch)
+    lab, _ = simulated(monkeypatch, torch, mode="default")
+    lab.begin(2.0)
     modes: list[tuple[bool, bool]] = []
     real = Queue.batch
 

@@ -17,7 +17,7 @@ from tests.probes.cpu_lab import cpu_lab
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_CONTENDED_S", 0.01)
+    monkeypatch.setitem(module._CONTENDED_S, "quick", 0.01)
     monkeypatch.setattr(module, "_SHARE_S", 0.01)
 
 
@@ -49,8 +49,12 @@ def test_the_contended_figure_is_speed_over_speed(monkeypatch: pytest.MonkeyPatc
     taken = iter([0.1, 0.4, 0.1, 0.2, 0.1, 0.1])
     monkeypatch.setattr(module, "_steps_in", lambda _: 1)
     monkeypatch.setattr(module, "_elapsed", lambda _: next(taken))
-    found = module.python_contended(cpu_lab())
+    monkeypatch.setitem(module._WINDOWS, "quick", 3)
+    lab = cpu_lab()
+    lab.begin(60.0)
+    found = module.python_contended(lab)
     assert found.median == pytest.approx(0.5)
+    assert found.conditions.windows == 3
     assert found.conditions.extra["gil"] == float(gil_enabled())
 
 

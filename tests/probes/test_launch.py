@@ -46,7 +46,7 @@ class FakeCupy:
 
 @pytest.fixture
 def records(monkeypatch: pytest.MonkeyPatch) -> dict[str, Measurement]:
-    lab, fake = simulated(monkeypatch, torch, COSTS)
+    lab, fake = simulated(monkeypatch, torch, COSTS, mode="default")
     lab.__dict__["cupy"] = FakeCupy(fake, 5e-6, 1.5e-6)
     return {m.metric: m for m in launch(lab)}
 
@@ -55,11 +55,11 @@ def test_every_metric_has_a_figure_with_its_spread(records: dict[str, Measuremen
     assert list(records) == [
         "launch_interval",
         "launch_call",
-        "launch_wall",
         "sync_idle",
         "sync_round_trip",
         "graph_replay",
         "graph_node",
+        "launch_wall",
     ]
     for m in records.values():
         assert m.reason is None, m
@@ -112,7 +112,7 @@ def test_without_cupy_torch_launches_and_says_so(monkeypatch: pytest.MonkeyPatch
 
 
 def test_without_torch_every_metric_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    lab, _ = simulated(monkeypatch, torch, COSTS)
+    lab, _ = simulated(monkeypatch, torch, COSTS, mode="default")
     del lab.__dict__["torch"]
     for name in ("torch", "cupy"):
         monkeypatch.setitem(__import__("sys").modules, name, None)
@@ -124,7 +124,7 @@ def test_without_torch_every_metric_says_so(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_blocking_launches_fail_the_queued_figures_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     costs = Costs(blocking=True)
-    lab, _ = simulated(monkeypatch, torch, costs)
+    lab, _ = simulated(monkeypatch, torch, costs, mode="default")
     records = {m.metric: m for m in launch(lab)}
     assert records["launch_interval"].valid == "failed"
     assert "CUDA_LAUNCH_BLOCKING" in (records["launch_interval"].reason or "")

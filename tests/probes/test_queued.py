@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -61,6 +62,8 @@ def test_the_spin_is_calibrated(monkeypatch: pytest.MonkeyPatch) -> None:
     assert spin_rate(fake.cuda) == pytest.approx(1.755e9, rel=0.01)
 
 
-def test_at_least_twenty_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    lab, fake = simulated(monkeypatch, torch, Costs(call_s=50e-6))
-    assert len(batches(lab, Queue(fake), partial(fake.cuda._sleep, 0))) == queued.LEAST_BATCHES
+@pytest.mark.parametrize(("mode", "least"), [("quick", 8), ("default", 20)])
+def test_at_least_so_many_batches(monkeypatch: pytest.MonkeyPatch, mode: Any, least: int) -> None:
+    lab, fake = simulated(monkeypatch, torch, Costs(call_s=50e-6), mode=mode)
+    assert len(batches(lab, Queue(fake), partial(fake.cuda._sleep, 0))) == least
+    assert queued.LEAST_BATCHES[lab.plan.mode] == least

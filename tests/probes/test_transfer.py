@@ -10,6 +10,7 @@ import pytest
 from probes import transfer as module
 from probes.lab import UnsupportedError
 from probes.meter import Observed
+from probes.metrics import METRICS
 from probes.numa import Node
 from probes.record import Measurement
 from probes.transfer import buffer_bytes, size_name, sweep_copies, transfer
@@ -29,10 +30,9 @@ TWO_NODES = (
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Buffers of one and two MiB, so that tests are quick."""
-    monkeypatch.setattr(module, "MAIN_BYTES", MIB)
-    for table in (module.SECOND_BYTES, module.LARGEST_BYTES):
-        for mode in ("quick", "default", "full"):
-            monkeypatch.setitem(table, mode, MIB if table is module.SECOND_BYTES else 2 * MIB)
+    for mode in ("quick", "default", "full"):
+        monkeypatch.setitem(module.MAIN_BYTES, mode, MIB)
+        monkeypatch.setitem(module.LARGEST_BYTES, mode, 2 * MIB)
     monkeypatch.setattr(module, "may_pin_bytes", lambda: 64 * MIB)
     monkeypatch.setattr(module, "nodes", lambda: ())
 
@@ -206,12 +206,23 @@ def test_pinned_memory_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_quick_leaves_out_the_nodes_when_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    lab, _ = simulated(monkeypatch, torch, COSTS, mode="quick")
-    lab.begin(0.0)
-    *_, local, remote = transfer(lab)
-    for m, metric in ((local, "h2d_numa_local"), (remote, "h2d_numa_remote")):
-        assert (m.metric, m.valid, m.reason) == (metric, "failed", "no time left in quick mode")
+@pytest.mark.parametrize(
+    ("mode", "budget_s", "measured"),
+    [
+        ("quick", 0.0, ["h2d_pinned", "d2h_pinned"]),
+        ("default", 0.0, ["h2d_pinned", "d2h_pinned"]),
+        ("quick", 60.0, ["h2d_pinned", "d2h_pinned", "h2d_pageable", "d2h_pageable", "bidir_pinned"]),
+    ],
+)
+def test_what_is_left_out_says_so(
+    monkeypatch: pytest.MonkeyPatch, mode: Any, budget_s: float, measured: list[str]
+) -> None:
+    lab, _ = simulated(monkeypatch, torch, COSTS, mode=mode)
+    lab.begin(budget_s)
+    found = list(transfer(lab))
+    assert [m.metric for m in found if m.median is not None] == measured
+    assert {m.reason for m in found if m.median is None} == {f"no time left in {mode} mode"}
+    assert {m.metric for m in found} == {name for name, m in METRICS.items() if m.probe == "transfer"}
 
 
 @pytest.mark.parametrize(
