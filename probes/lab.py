@@ -29,7 +29,7 @@ MODE_SCALE = {"quick": 0.2, "default": 1.0, "full": 4.0}
 COUNTED = frozenset({"dram_read", "dram_copy", "bf16", "fp32"})
 COUNTED_S = 0.42
 # In quick mode reads alone stand for memory: they drive its counter highest.
-_QUICK_COUNTED = COUNTED - {"dram_copy"}
+QUICK_COUNTED = COUNTED - {"dram_copy"}
 
 
 T = TypeVar("T")
@@ -168,7 +168,7 @@ class Lab:
 
     def _long_enough(self, metric: str, policy: Policy) -> Policy:
         """The policy, prolonged for the first take of what rules need the counters of."""
-        counted = _QUICK_COUNTED if self.plan.mode == "quick" else COUNTED
+        counted = QUICK_COUNTED if self.plan.mode == "quick" else COUNTED
         if self.facts.kind != "cuda" or metric not in counted or metric in self._counted:
             return policy
         return msgspec.structs.replace(policy, total_s=max(policy.total_s, COUNTED_S))

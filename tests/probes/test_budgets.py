@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from probes.kernels import Launch
 from probes.lab import MODE_SCALE
+from probes.latency import LINE_BYTES
 from probes.metrics import METRICS
 from probes.record import Measurement
 from probes.registry import Probe
-from tests.probes.budget_sim import node, probe, ran
+from tests.probes.budget_sim import Kernels, node, probe, ran
 
 torch = pytest.importorskip("torch")
 
@@ -100,3 +103,28 @@ def test_a_sweep_that_is_cut_short_names_the_sets_it_lacks(monkeypatch: pytest.M
     assert missing.endswith("1 GiB: no time left in default mode")
     assert found[0].conditions.tried
     assert not set(missing.partition(":")[0].split(", ")) & set(found[0].conditions.tried)
+
+
+@pytest.mark.parametrize("l2_mib", [50, 126])
+@pytest.mark.parametrize("mode", ["quick", "default"])
+def test_a_set_that_fits_the_l2_is_gone_along_once_before_it_is_timed(
+    monkeypatch: pytest.MonkeyPatch, mode: Any, l2_mib: int
+) -> None:
+    lab, fake = node(monkeypatch, torch, mode)
+    lab.facts = msgspec.structs.replace(lab.facts, l2_bytes=l2_mib << 20)
+    first: dict[int, int] = {}
+    real = Kernels.chase
+
+    def watched(self: Kernels, level: str, state: int, hops: int) -> Launch:
+        first.setdefault(self.lines, hops)
+        return real(self, level, state, hops)
+
+    monkeypatch.setattr(Kernels, "chase", watched)
+    found, took_s = ran(lab, fake, "latency")
+    fitting = {lines: hops for lines, hops in first.items() if lines * LINE_BYTES <= l2_mib << 20}
+    assert fitting and all(hops >= lines for lines, hops in fitting.items())
+    assert max(fitting) * LINE_BYTES >= (l2_mib << 20) / 32
+    assert found[0].conditions.buffer_bytes in {lines * LINE_BYTES for lines in fitting}
+    assert {m.metric for m in found if m.median} == {"l2_latency", "dram_latency"}
+    # A pass over half a million lines of the larger L2 takes a tenth of a second.
+    assert took_s < 1.3 * limit_s(probe("latency"), mode) + 0.25

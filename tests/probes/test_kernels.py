@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from probes import streams as streams_module
 from probes.counting import STREAM_BUFFERS, Stream
 from probes.kernels import GRAIN_BYTES, RINGS, VARIANTS, Geometry, Kernels, Variant, load, source
 from probes.lab import UnsupportedError
-from probes.streams import Streams, ring_take, ring_tiles
+from probes.streams import Streams, pieces, ring_take, ring_tiles, word_sum
 from tests.probes.host_cuda import HostCupy, compiler, kernel_names
 from tests.probes.memory_lab import memory_lab
 
@@ -179,3 +180,42 @@ def test_nvrtc_compiles_every_kernel(architecture: str) -> None:
     nvrtc.nvrtcGetProgramLog(program, log)
     nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
     assert code == 0 and b"error" not in log.value, log.value.decode()
+
+
+class Sums:
+    """torch, but for the number of elements of each sum that is taken in another type."""
+
+    def __init__(self, torch: Any) -> None:
+        self._torch = torch
+        self.counts: list[int] = []
+
+    def watch(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        real = self._torch.Tensor.sum
+
+        def watched(tensor: Any, *args: Any, **kwargs: Any) -> Any:
+            self.counts.append(tensor.numel())
+            return real(tensor, *args, **kwargs)
+
+        monkeypatch.setattr(self._torch.Tensor, "sum", watched)
+
+
+def test_checks_cast_a_part_at_a_time_and_know_the_sums_from_then_on(
+    torch: Any, kernels: Kernels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams_module, "_CHUNK", GRAIN_BYTES // 8)
+    buffers = [torch.empty(GRAIN_BYTES // 4, dtype=torch.float32) for _ in range(3)]
+    own = Streams(torch, buffers, torch.Generator().manual_seed(0))
+    seen = Sums(torch)
+    seen.watch(monkeypatch)
+    assert [own.by_kernel(kernels, "read", v).check() for v in VARIANTS] == [None] * len(VARIANTS)
+    assert own.by_torch("read").check() is None
+    assert own.by_torch("read").check() is None
+    assert seen.counts == [GRAIN_BYTES // 32] * 16, "eight parts, once as words and once as numbers"
+
+
+def test_the_sum_of_words_is_that_of_the_whole_buffer(torch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams_module, "_CHUNK", 4096)
+    buffer = torch.randn(10_001, generator=torch.Generator().manual_seed(1))
+    whole = int(buffer.view(torch.int32).sum(dtype=torch.int64)) % (1 << 32)
+    assert word_sum(torch, buffer) == whole
+    assert [piece.numel() for piece in pieces(buffer)] == [1024] * 9 + [785]
