@@ -9,6 +9,8 @@ from typing import Literal
 
 import msgspec
 
+from rules.stacks import Stacks
+
 Tier = Literal["counters", "nvml", "trace"]
 
 
@@ -79,6 +81,9 @@ class HostEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     throttled_frac: share of wall time the cgroup was throttled by its CPU quota.
     cpus_allowed: cores the process may run on; cpu_quota_cores: the cgroup's limit in cores.
     remote_numa_frac: share of the process's allowed CPUs on another NUMA node than the GPU's.
+    threads: threads of the process itself. mem_used_frac: of the node's memory. swap_used_bytes: at the end
+    of the window; swap_growth_bytes: how much it grew in it.
+    stacks: what its threads were seen doing, where somebody asked for a look (see rules.stacks).
     """
 
     process_cpu_cores: float | None = None
@@ -104,6 +109,11 @@ class HostEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     remote_numa_frac: float | None = None
     gpu_numa_node: int | None = None
     governor: str | None = None
+    threads: int | None = None
+    mem_used_frac: float | None = None
+    swap_used_bytes: int | None = None
+    swap_growth_bytes: int | None = None
+    stacks: Stacks | None = None
 
     @property
     def thread_demand_frac(self) -> float | None:
@@ -113,7 +123,12 @@ class HostEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Facts of the device that rules compare against. Missing facts are None."""
+    """Facts of the device that rules compare against. Missing facts are None.
+
+    sm_mhz_limit: the highest SM clock that settings (application or locked clocks) allow, where that is less
+    than sm_mhz_max. xids: error numbers the driver reported in the window. ecc_corrected, pcie_replays:
+    counted in the window. settled: the core's temperature has stopped rising; None where a window cannot tell.
+    """
 
     name: str
     memory_total_bytes: int | None = None
@@ -127,6 +142,19 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ecc_uncorrected: int | None = None
     remap_pending: bool | None = None
     remap_failure: bool | None = None
+    compute_capability: str | None = None
+    sm_count: int | None = None
+    driver_version: str | None = None
+    cuda_version: str | None = None
+    persistence: bool | None = None
+    sm_mhz_limit: float | None = None
+    mem_mhz: float | None = None
+    mem_mhz_max: float | None = None
+    mem_temp_c_max: float | None = None
+    xids: tuple[int, ...] = ()
+    ecc_corrected: int | None = None
+    pcie_replays: int | None = None
+    settled: bool | None = None
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):

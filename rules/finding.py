@@ -33,6 +33,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     overlap (two fixes of one gap): only the ladder sums to the bill.
     share: the share of paid time the finding stands for (ranks findings when there is no price).
     owner: who can act, "job" or "fleet".
+    term: the ladder's term that the finding explains (TERMS), None where it stands for no share of time.
+    role: `primary` for the one finding that names a term's cause, `contributing` for the others of that term.
     """
 
     code: str
@@ -51,6 +53,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     usd_h: float | None = None
     owner: Literal["job", "fleet"] = "job"
     references: tuple[str, ...] = ()
+    term: str | None = None
+    role: Literal["primary", "contributing"] = "primary"
 
 
 class LadderRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

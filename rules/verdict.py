@@ -76,6 +76,8 @@ class Verdict(
         longer hold.
     cause_confidence: how sure the cause is, given the class, where it was inferred (host causes).
     unknown_because: what is missing, when class_ is `unknown`; also reasons for a lower tier.
+    noise: how much the deciding lead may be off by chance and by the ceilings' own error; None when no share
+        decided. settle: what measurement would settle an unknown or narrow verdict, with its command.
     """
 
     key: str
@@ -102,6 +104,8 @@ class Verdict(
     headline: str = ""
     unknown_because: tuple[str, ...] = ()
     phases: tuple[Phase, ...] = ()
+    noise: float | None = None
+    settle: tuple[str, ...] = ()
 
 
 class Phase(

@@ -273,7 +273,7 @@ def saturated(text: str) -> Diagnosis:
     return msgspec.convert(_saturate(raw, text), type=Diagnosis)
 
 
-_CLOSED = {"class", "secondary", "tier", "severity", "owner", "key", "created"}
+_CLOSED = {"class", "secondary", "tier", "severity", "owner", "role", "key", "created"}
 
 
 def _saturate(value: Any, text: str, name: str = "") -> Any:

@@ -1,0 +1,1 @@
+"""Labelled workloads: programs with a bottleneck known by construction and by their own accounting."""
