@@ -127,7 +127,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     sm_mhz_limit: the highest SM clock that settings (application or locked clocks) allow, where that is less
     than sm_mhz_max. xids: error numbers the driver reported in the window. ecc_corrected, pcie_replays:
-    counted in the window. settled: the core's temperature has stopped rising; None where a window cannot tell.
+    counted in the window. settled: the core's temperature no longer rises; None where a window cannot tell.
     """
 
     name: str
