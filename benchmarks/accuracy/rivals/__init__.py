@@ -1,4 +1,4 @@
-"""Rivals whose classifier is published: installed where it can be, otherwise written after its documentation."""
+"""Rivals whose classifier is published: installed if it can be, else after its documentation."""
 
 from __future__ import annotations
 

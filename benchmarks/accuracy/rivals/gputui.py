@@ -1,7 +1,8 @@
 """gputui's rules after its documentation, those that name what limits a workload.
 
-Its hints about faults say nothing of a bottleneck and are left out. Recordings hold neither P-states nor iowait:
-an SM clock under a third of its maximum stands for a parked P-state, and the node's I/O pressure for iowait.
+Its hints about faults say nothing of a bottleneck and are left out. Recordings hold neither P-states nor
+iowait: an SM clock under a third of its maximum stands for a parked P-state, the node's I/O pressure for
+iowait.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ _PARKED_BYTES = 1 << 30
 _PARKED_CLOCK = 1 / 3
 _CUTS = frozenset({"sw_power_cap", "hw_slowdown", "sw_thermal", "hw_thermal", "hw_power_brake"})
 _MAPPING = (
-    "memory-bandwidth-bound as memory; potential-cpu-bound-preprocessing and potential-io-bound-pipeline as host; "
-    "gpu-parked as idle; confirmed-throttle as compute; no hint as no class; majority over one look a second"
+    "memory-bandwidth-bound as memory; potential-cpu-bound-preprocessing and potential-io-bound-pipeline as "
+    "host; gpu-parked as idle; confirmed-throttle as compute; no hint as no class; majority over one look a "
+    "second"
 )
 
 

@@ -39,8 +39,8 @@ class Look(msgspec.Struct, frozen=True):
         return self.memcpy >= 0.40 or self.pcie >= _GB_S
 
 
-# In its order. "Busy, low SM use" is said to be overhead, synchronisation or small kernels, and "low utilization"
-# leaves the GPU waiting: both counted as host, in its favour.
+# In its order. "Busy, low SM use" is said to be overhead, synchronisation or small kernels, and "low
+# utilization" leaves the GPU waiting: both counted as host, in its favour.
 _RULES: tuple[tuple[Callable[[Look], bool], Label | None], ...] = (
     (lambda w: max(w.real_util, w.gr, w.dram) < 0.05 and not w.copies, "idle"),
     (lambda w: w.tensor >= 0.50 and w.sm >= 0.60, "compute"),
@@ -56,8 +56,8 @@ _RULES: tuple[tuple[Callable[[Look], bool], Label | None], ...] = (
     (lambda _: True, None),
 )
 _MAPPING = (
-    "its bottleneck column; I/O as host; 'busy, low SM use' and 'low utilization' as host; 'mixed' as no class; "
-    "majority over one look a second; needs counters"
+    "its bottleneck column; I/O as host; 'busy, low SM use' and 'low utilization' as host; 'mixed' as no "
+    "class; majority over one look a second; needs counters"
 )
 
 
