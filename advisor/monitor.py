@@ -27,9 +27,11 @@ from advisor.snapshot import DeviceView, Mode, Snapshot, State
 from advisor.telemetry.records import DeviceInfo, End, Frame, Gap, Hello, HostSample, Message
 from advisor.tracks import Track
 from probes.ceilings import Ceilings
-from rules.engine import Result, Subject, diagnose
+from rules.engine import Subject, conclude, judge
 from rules.finding import LadderRow, Price
 from rules.hysteresis import Steady
+from rules.siblings import Sibling, sibling
+from rules.verdict import Verdict
 
 # A frame may be late by one tick on a busy node; this many missing ticks at the end are a silence.
 SILENT_INTERVALS = 2.5
@@ -74,6 +76,17 @@ class ShownRow(NamedTuple):
     state: tuple[State, str]
     row: dx.Row
     steady: Steady
+    sibling: Sibling
+
+
+class Judged(NamedTuple):
+    """A device whose verdict is reached; its rules wait until all of the node's are."""
+
+    track: Track
+    subject: Subject
+    verdict: Verdict
+    sibling: Sibling
+    steady: Steady | None
 
 
 class Monitor:
@@ -259,40 +272,49 @@ class Monitor:
         return first, self._now_s
 
     def _rows(self, *, steady: bool) -> list[dx.Row]:
-        make = self._steady_row if steady else self._row
-        return [make(track) for track in self._shown().values()]
+        """A row for every device shown: first all verdicts, then the rules, which may look at siblings."""
+        tracks = self._shown()
+        kept = {key: old for key, track in tracks.items() if steady and (old := self._still_good(track))}
+        judged = {key: self._judge(track, steady) for key, track in tracks.items() if key not in kept}
+        around = tuple((kept.get(key) or judged[key]).sibling for key in tracks)
+        made = {key: self._row(one, around) for key, one in judged.items()}
+        return [made[key] if key in made else kept[key].row for key in tracks]
 
-    def _steady_row(self, track: Track) -> dx.Row:
-        """A row for a screen: after a start at most RECONSIDER_S old, and never from another state."""
-        key, state = track.info.key, self._state(track)
-        last = self._shown_rows.get(key)
+    def _still_good(self, track: Track) -> ShownRow | None:
+        """The row on the screen, after a start at most RECONSIDER_S old, and never from another state."""
+        last = self._shown_rows.get(track.info.key)
         young = self._now_s - (self._first_s or 0.0) < SETTLING_S
-        if last and not young and last.state == state and self._now_s - last.made_s < RECONSIDER_S:
-            return last.row
-        steady = last.steady if last else Steady()
-        row = self._row(track, steady)
-        self._shown_rows[key] = ShownRow(self._now_s, state, row, steady)
-        return row
+        if last is None or young or last.state != self._state(track):
+            return None
+        return last if self._now_s - last.made_s < RECONSIDER_S else None
 
-    def _row(self, track: Track, steady: Steady | None = None) -> dx.Row:
+    def _judge(self, track: Track, steady: bool) -> Judged:
         start, end = self._window()
-        evidence = track.evidence(self._node(), start, end)
         known = price_share(track.info, track.parent) is not None
-        price = self._price(track.parent or track.info) if known else NO_SLICE_PRICE
         subject = Subject(
-            evidence=evidence,
+            evidence=track.evidence(self._node(), start, end),
             ceilings=track.ceilings,
-            price=price,
+            price=self._price(track.parent or track.info) if known else NO_SLICE_PRICE,
             splits=track.splits(),
         )
-        result: Result = diagnose(subject, steady)
-        return dx.Row(
+        last = self._shown_rows.get(track.info.key)
+        steadier = (last.steady if last else Steady()) if steady else None
+        verdict = judge(subject, steadier)
+        return Judged(track, subject, verdict, sibling(subject.evidence, verdict, track.ceilings), steadier)
+
+    def _row(self, one: Judged, around: tuple[Sibling, ...]) -> dx.Row:
+        track, evidence = one.track, one.subject.evidence
+        row = dx.Row(
             info=track.info,
             evidence=evidence,
             ceilings=track.ceilings,
             provenance=dx.device_provenance(track.info, evidence, track.ceilings, tuple(track.samples)),
-            result=result,
+            result=conclude(one.subject, one.verdict, around),
         )
+        if one.steady is not None:
+            shown = ShownRow(self._now_s, self._state(track), row, one.steady, one.sibling)
+            self._shown_rows[track.info.key] = shown
+        return row
 
     def _node(self) -> dict[str, Any]:
         """What the node did in the window; worked out once for all its devices."""

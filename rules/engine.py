@@ -13,6 +13,7 @@ from rules.finding import SEVERITIES, Finding, LadderRow, Price
 from rules.hysteresis import Steady
 from rules.ladder import ladder_row
 from rules.registry import Context, run_rules
+from rules.siblings import Sibling
 from rules.split import Split
 from rules.verdict import Verdict
 
@@ -37,11 +38,19 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
 
 
-def diagnose(subject: Subject, steady: Steady | None = None) -> Result:
+def diagnose(subject: Subject, steady: Steady | None = None, siblings: tuple[Sibling, ...] = ()) -> Result:
     """Verdict, ladder and findings of one row; with `steady`, the verdict a live screen shows."""
+    return conclude(subject, judge(subject, steady), siblings)
+
+
+def judge(subject: Subject, steady: Steady | None = None) -> Verdict:
+    """The verdict alone: what `siblings` of a whole node are made of, before any rule runs."""
     verdict = decide(subject.evidence, subject.ceilings, subject.splits)
-    if steady is not None:
-        verdict = steady.update(verdict, subject.evidence.t_end_s)
+    return verdict if steady is None else steady.update(verdict, subject.evidence.t_end_s)
+
+
+def conclude(subject: Subject, verdict: Verdict, siblings: tuple[Sibling, ...] = ()) -> Result:
+    """Ladder and findings of a row whose verdict is known, beside the other rows of its node."""
     row = ladder_row(subject.evidence, verdict, subject.price)
     context = Context(
         evidence=subject.evidence,
@@ -49,6 +58,7 @@ def diagnose(subject: Subject, steady: Steady | None = None) -> Result:
         ladder=row,
         ceilings=subject.ceilings,
         price=subject.price,
+        siblings=siblings,
     )
     return Result(verdict=verdict, ladder=row, findings=run_rules(context))
 

@@ -19,6 +19,7 @@ from rules import thresholds as t
 from rules.evidence import Evidence
 from rules.finding import SEVERITIES, Effect, Finding, LadderRow, Price, Severity
 from rules.host_cause import HostCause, host_causes
+from rules.siblings import Sibling
 from rules.verdict import EvidenceItem, Verdict
 
 Owner = Literal["job", "fleet"]
@@ -47,7 +48,8 @@ class UnknownRuleError(LookupError):
 class Context(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """All that a rule may look at: one workload, its verdict and ladder, what the card can do, its price.
 
-    ceilings is None on a card nothing is known of. price is that of one whole GPU.
+    ceilings is None on a card nothing is known of. price is that of one whole GPU. siblings: every row of the
+    node in the same window, this one included; empty where only one was looked at.
     """
 
     evidence: Evidence
@@ -55,6 +57,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     ladder: LadderRow
     ceilings: Ceilings | None
     price: Price
+    siblings: tuple[Sibling, ...] = ()
 
     @cached_property
     def host_causes(self) -> tuple[HostCause, ...]:

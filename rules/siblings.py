@@ -1,0 +1,74 @@
+"""Siblings: the other GPUs of the node, as far as a rule compares with them or asks what they do."""
+
+from __future__ import annotations
+
+import msgspec
+
+from probes.ceilings import Ceilings
+from rules.evidence import Evidence
+from rules.observed import busy_mean, mean
+from rules.verdict import Class, Verdict
+
+
+class Sibling(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the node in one window: a GPU or MIG instance, the rule's own one included.
+
+    job: the workload's job ("slurm:123", "pod:<uid>", "container:<id>"), else None; user and workload: its
+    user and name, untrusted. class_, dram_roof_frac and pipe_roof_frac are its verdict's. sm_mhz: the median
+    over sub-windows in which something ran. temp_c: the highest. busy_frac: mean of gr_active; dram_active
+    and tensor_active: while busy. ceilings: what it is compared with, its own where it was probed.
+    """
+
+    key: str
+    gpu: int
+    device_name: str
+    mig: str | None = None
+    workload: str | None = None
+    job: str | None = None
+    user: str | None = None
+    class_: Class = "unknown"
+    ceilings: Ceilings | None = None
+    sm_mhz: float | None = None
+    temp_c: float | None = None
+    power_w: float | None = None
+    power_limit_w: float | None = None
+    busy_frac: float | None = None
+    dram_active: float | None = None
+    tensor_active: float | None = None
+    dram_roof_frac: float | None = None
+    pipe_roof_frac: float | None = None
+
+
+def sibling(evidence: Evidence, verdict: Verdict, ceilings: Ceilings | None) -> Sibling:
+    """What the other rows of the node may know of this one."""
+    work = evidence.workload
+    return Sibling(
+        key=evidence.key,
+        gpu=evidence.gpu,
+        device_name=evidence.device.name,
+        mig=evidence.mig,
+        workload=work.name if work else None,
+        job=work.job if work else None,
+        user=work.user if work else None,
+        class_=verdict.class_,
+        ceilings=ceilings,
+        sm_mhz=_busy_clock(evidence),
+        temp_c=evidence.temp_c_max,
+        power_w=evidence.power_w_p50,
+        power_limit_w=evidence.device.power_limit_w,
+        busy_frac=mean(evidence, "gr_active"),
+        dram_active=busy_mean(evidence, "dram_active"),
+        tensor_active=busy_mean(evidence, "tensor_active"),
+        dram_roof_frac=verdict.dram_roof_frac,
+        pipe_roof_frac=verdict.pipe_roof_frac,
+    )
+
+
+def _busy_clock(evidence: Evidence) -> float | None:
+    """Median SM clock of the sub-windows in which something ran: at idle a card lowers it."""
+    clocks = sorted(
+        w.sm_mhz
+        for w in evidence.windows
+        if w.sm_mhz is not None and not w.lost and (w.gr_active or 0.0) > 0.0
+    )
+    return clocks[len(clocks) // 2] if clocks else None
