@@ -17,8 +17,9 @@ import msgspec
 from probes.ceilings import Ceilings
 from rules import thresholds as t
 from rules.evidence import Evidence
-from rules.finding import SEVERITIES, Effect, Finding, LadderRow, Price, Severity
+from rules.finding import SEVERITIES, TERMS, Effect, Finding, LadderRow, Price, Severity
 from rules.host_cause import HostCause, host_causes
+from rules.roles import assigned
 from rules.siblings import Sibling
 from rules.verdict import EvidenceItem, Verdict
 
@@ -72,6 +73,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """One rule. severity is the worst it can get; a finding's own falls with the share it stands for.
 
     doc: the page, Markdown. basis: what a finding rests on; it caps the finding's confidence.
+    term: the ladder's term that its findings explain (a key of TERMS), None for faults, facts and capacity.
+    causes: the verdict's causes that it names; among findings of one term the one that names the verdict's
+    cause is primary. distribution: the installed package it came with, None for advisor's own.
     """
 
     code: str
@@ -81,6 +85,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     basis: Basis
     check: Check
     doc: str
+    term: str | None = None
+    causes: tuple[str, ...] = ()
+    distribution: str | None = None
 
     def __call__(self, ctx: Context) -> Finding | None:
         """The finding this rule makes of `ctx`, or None where it does not apply."""
@@ -88,9 +95,21 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rule(
-    code: str, title: str, severity: Severity, owner: Owner, basis: Basis = "verdict"
+    code: str,
+    title: str,
+    severity: Severity,
+    owner: Owner,
+    basis: Basis = "verdict",
+    *,
+    term: str | None = None,
+    causes: tuple[str, ...] = (),
 ) -> Callable[[Check], Rule]:
-    """Register the decorated function as rule `code`. Raises ValueError when the code is taken."""
+    """Register the decorated function as rule `code`.
+
+    Raises ValueError when the code is taken, or when `term` is no term of the ladder.
+    """
+    if term is not None and term not in TERMS:
+        raise ValueError(f"rule {code}: {term!r} is no term; there are {', '.join(TERMS)}")
 
     def register(check: Check) -> Rule:
         if code in _REGISTRY:
@@ -103,11 +122,26 @@ def rule(
             basis=basis,
             check=check,
             doc=check.__doc__ or "",
+            term=term,
+            causes=causes,
         )
         _REGISTRY[code] = made
+        all_rules.cache_clear()
         return made
 
     return register
+
+
+def put(made: Rule) -> None:
+    """Register a rule that was made elsewhere, in place of one of the same code."""
+    _REGISTRY[made.code] = made
+    all_rules.cache_clear()
+
+
+def drop(code: str) -> None:
+    """Forget a rule, if there is one of this code."""
+    _REGISTRY.pop(code, None)
+    all_rules.cache_clear()
 
 
 @cache
@@ -162,9 +196,10 @@ def page(code: str) -> str:
 
 
 def run_rules(ctx: Context) -> tuple[Finding, ...]:
-    """What every rule finds in `ctx`, most severe first, then by the share of paid time at stake."""
+    """What every rule finds in `ctx`, with roles; most severe first, then by the share at stake."""
     found = [finding for finding in (each(ctx) for each in all_rules()) if finding is not None]
-    return tuple(sorted(found, key=lambda f: (SEVERITIES.index(f.severity), -f.share, f.code)))
+    found.sort(key=lambda f: (SEVERITIES.index(f.severity), -f.share, f.code))
+    return assigned(found, ctx.verdict, {r.code: r.causes for r in all_rules()})
 
 
 def severity_of(share: float, worst: Severity) -> Severity:
@@ -216,6 +251,7 @@ def finding(
         usd_h=_dollars(ctx, at_stake if recoverable is None else clamp(recoverable)),
         owner=found.owner,
         references=references(found),
+        term=found.term,
     )
 
 

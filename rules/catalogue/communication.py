@@ -11,7 +11,7 @@ from rules.trust import rate_label, words
 from rules.verdict import EvidenceItem
 
 
-@rule("COMM001", "NVLink or PCIe is the limit", "high", "job")
+@rule("COMM001", "NVLink or PCIe is the limit", "high", "job", term="communication", causes=("interconnect",))
 def interconnect(ctx: Context) -> Finding | None:
     """Kernels run, and what they do is move data over a link that is near its ceiling.
 

@@ -50,7 +50,14 @@ def _ratio(ctx: Context, slow: str, fast: str) -> tuple[float, str] | None:
     return above.value / below.value, rate_label(ctx.ceilings, below, above)
 
 
-@rule("COMP001", "Tensor cores are the limit", "medium", "job")
+@rule(
+    "COMP001",
+    "Tensor cores are the limit",
+    "medium",
+    "job",
+    term="inefficiency",
+    causes=("tensor-cores", "compute-throughput"),
+)
 def tensor_cores(ctx: Context) -> Finding | None:
     """The tensor cores are near what they can do on this card.
 
@@ -111,7 +118,14 @@ def _fp8_effect(ctx: Context, part: float) -> Effect | None:
     )
 
 
-@rule("COMP002", "Arithmetic bypasses the tensor cores", "high", "job")
+@rule(
+    "COMP002",
+    "Arithmetic bypasses the tensor cores",
+    "high",
+    "job",
+    term="inefficiency",
+    causes=("fp32-pipe", "fp64-pipe", "fp16-pipe", "integer-pipe"),
+)
 def plain_pipes(ctx: Context) -> Finding | None:
     """The limit is the fp32, fp64, fp16 or integer pipe, while the tensor cores idle.
 

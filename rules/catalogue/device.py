@@ -17,7 +17,14 @@ _POWER = ("sw_power_cap",)
 _LEAST_EFFICIENCY = 0.1
 
 
-@rule("DEV001", "Busy, but far below every roof", "high", "job")
+@rule(
+    "DEV001",
+    "Busy, but far below every roof",
+    "high",
+    "job",
+    term="inefficiency",
+    causes=("latency", "small-grid", "low-occupancy"),
+)
 def low_occupancy(ctx: Context) -> Finding | None:
     """Kernels run all the time and neither fill the SMs nor keep them busy.
 
@@ -123,7 +130,15 @@ def _clock_effect(part: float) -> Effect:
     )
 
 
-@rule("DEV002", "Power limit holds the clocks down", "medium", "fleet", "window")
+@rule(
+    "DEV002",
+    "Power limit holds the clocks down",
+    "medium",
+    "fleet",
+    "window",
+    term="throttle",
+    causes=("power-cap",),
+)
 def power_cap(ctx: Context) -> Finding | None:
     """The card runs slower than it could because it may not draw more power.
 
@@ -179,7 +194,15 @@ def _power_actions(evidence: Evidence, lowered: bool) -> tuple[str, ...]:
     return ("The limit is the board's own: expected for large GEMMs; compare with sustained ceilings.",)
 
 
-@rule("DEV003", "Heat or the board holds the clocks down", "high", "fleet", "window")
+@rule(
+    "DEV003",
+    "Heat or the board holds the clocks down",
+    "high",
+    "fleet",
+    "window",
+    term="throttle",
+    causes=("thermal", "hw-slowdown"),
+)
 def thermal(ctx: Context) -> Finding | None:
     """The card lowers its clocks to stay within temperature, or the board tells it to.
 
@@ -231,7 +254,7 @@ def thermal(ctx: Context) -> Finding | None:
     )
 
 
-@rule("DEV004", "PCIe link runs below its maximum", "medium", "fleet", "window")
+@rule("DEV004", "PCIe link runs below its maximum", "medium", "fleet", "window", term="host_gap")
 def link_degraded(ctx: Context) -> Finding | None:
     """The link to the host has fewer lanes or a lower generation than both ends support.
 

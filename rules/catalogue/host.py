@@ -40,7 +40,14 @@ def sure(ctx: Context, cause: HostCause) -> float:
     return clamp(ctx.verdict.confidence) * cause.confidence
 
 
-@rule("HOST001", "Host gap, cause not visible from outside", "high", "job")
+@rule(
+    "HOST001",
+    "Host gap, cause not visible from outside",
+    "high",
+    "job",
+    term="host_gap",
+    causes=("unattributed",),
+)
 def unattributed(ctx: Context) -> Finding | None:
     """The GPU waits for the host, and nothing seen outside the process says why.
 
@@ -89,7 +96,7 @@ def _uncertain_effect(gap: float) -> Effect | None:
     return Effect(low=1.0, high=bound, bound=bound, basis=basis)
 
 
-@rule("HOST002", "Kernel launches cannot keep up", "high", "job")
+@rule("HOST002", "Kernel launches cannot keep up", "high", "job", term="host_gap", causes=("launch-rate",))
 def launch_rate(ctx: Context) -> Finding | None:
     """One thread launches kernels slower than the GPU finishes them.
 
@@ -151,7 +158,7 @@ def _launch_effect(gap: float) -> Effect:
     )
 
 
-@rule("HOST003", "Input pipeline cannot keep up", "high", "job")
+@rule("HOST003", "Input pipeline cannot keep up", "high", "job", term="host_gap", causes=("input-pipeline",))
 def input_pipeline(ctx: Context) -> Finding | None:
     """The GPU waits for data that the CPU is still preparing.
 
@@ -220,7 +227,14 @@ def _usable_cores(host: HostEvidence) -> int | None:
     return max(1, int(min(limits))) if limits else None
 
 
-@rule("HOST004", "Synchronisation suspected between host and GPU", "medium", "job")
+@rule(
+    "HOST004",
+    "Synchronisation suspected between host and GPU",
+    "medium",
+    "job",
+    term="host_gap",
+    causes=("sync",),
+)
 def sync(ctx: Context) -> Finding | None:
     """The host seems to wait for the GPU, and the GPU then waits for the host, step by step.
 
@@ -268,7 +282,7 @@ def sync(ctx: Context) -> Finding | None:
     )
 
 
-@rule("HOST009", "Little is asked of this GPU", "medium", "fleet")
+@rule("HOST009", "Little is asked of this GPU", "medium", "fleet", term="host_gap", causes=("no-demand",))
 def no_demand(ctx: Context) -> Finding | None:
     """The process sleeps between requests: the GPU is over-provisioned rather than slowed by its host.
 

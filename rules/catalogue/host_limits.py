@@ -22,7 +22,14 @@ def _leads(ctx: Context, slug: str) -> bool:
     return leading(ctx.evidence, ctx.host_causes).slug == slug
 
 
-@rule("HOST005", "Copies between host and GPU fill the gap", "high", "job")
+@rule(
+    "HOST005",
+    "Copies between host and GPU fill the gap",
+    "high",
+    "job",
+    term="host_gap",
+    causes=("transfer",),
+)
 def transfer(ctx: Context) -> Finding | None:
     """The GPU waits for data to cross PCIe.
 
@@ -82,7 +89,9 @@ def _transfer_effect(gap: float) -> Effect:
     )
 
 
-@rule("HOST006", "CPU quota throttles the process", "high", "fleet")
+@rule(
+    "HOST006", "CPU quota throttles the process", "high", "fleet", term="host_gap", causes=("cpu-throttled",)
+)
 def cpu_throttled(ctx: Context) -> Finding | None:
     """The kernel stops the process because its cgroup has used up its CPU quota.
 
@@ -125,7 +134,14 @@ def cpu_throttled(ctx: Context) -> Finding | None:
     )
 
 
-@rule("HOST007", "Process runs far from its GPU (NUMA)", "medium", "fleet")
+@rule(
+    "HOST007",
+    "Process runs far from its GPU (NUMA)",
+    "medium",
+    "fleet",
+    term="host_gap",
+    causes=("remote-numa",),
+)
 def remote_numa(ctx: Context) -> Finding | None:
     """The process may run on CPUs of another NUMA node than the one its GPU hangs on.
 
@@ -176,7 +192,7 @@ def remote_numa(ctx: Context) -> Finding | None:
     )
 
 
-@rule("HOST008", "Storage cannot keep up", "high", "job")
+@rule("HOST008", "Storage cannot keep up", "high", "job", term="host_gap", causes=("storage",))
 def storage(ctx: Context) -> Finding | None:
     """The GPU waits for files.
 
@@ -221,7 +237,14 @@ def storage(ctx: Context) -> Finding | None:
     )
 
 
-@rule("HOST010", "One host thread works while the GPU waits", "high", "job")
+@rule(
+    "HOST010",
+    "One host thread works while the GPU waits",
+    "high",
+    "job",
+    term="host_gap",
+    causes=("main-thread",),
+)
 def main_thread(ctx: Context) -> Finding | None:
     """A thread of the process uses a whole core between kernels that are large enough to fill the GPU.
 

@@ -8,7 +8,7 @@ from rules.finding import Finding
 from rules.registry import Context, finding, rule
 
 
-@rule("IDLE001", "GPU is free", "high", "fleet")
+@rule("IDLE001", "GPU is free", "high", "fleet", term="free", causes=("free",))
 def free(ctx: Context) -> Finding | None:
     """A GPU that no process uses is paid for all the same.
 
@@ -47,7 +47,7 @@ def free(ctx: Context) -> Finding | None:
     )
 
 
-@rule("IDLE002", "GPU is held idle", "high", "job")
+@rule("IDLE002", "GPU is held idle", "high", "job", term="idle_held", causes=("idle-held",))
 def held(ctx: Context) -> Finding | None:
     """A process holds the GPU's memory and runs nothing, so nobody else can use it.
 

@@ -54,7 +54,7 @@ def _recoverable(ctx: Context) -> float:
     return min(share(ctx, "memory") * short, inefficiency(ctx))
 
 
-@rule("MEM001", "Limited by DRAM bandwidth", "medium", "job")
+@rule("MEM001", "Limited by DRAM bandwidth", "medium", "job", term="inefficiency", causes=("dram-bandwidth",))
 def bandwidth(ctx: Context) -> Finding | None:
     """Kernels wait for DRAM; the arithmetic units have room to spare.
 
@@ -109,7 +109,14 @@ def bandwidth(ctx: Context) -> Finding | None:
     )
 
 
-@rule("MEM002", "Matrix work with too few rows (decode)", "medium", "job")
+@rule(
+    "MEM002",
+    "Matrix work with too few rows (decode)",
+    "medium",
+    "job",
+    term="inefficiency",
+    causes=("dram-bandwidth",),
+)
 def few_rows(ctx: Context) -> Finding | None:
     """Weights are read from DRAM for too few rows: the tensor cores wait for them.
 
