@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -14,7 +14,7 @@ from advisor import __version__
 from advisor.document import DeviceProvenance, Diagnosis, Flag, Provenance, Totals
 from advisor.slices import price_share
 from advisor.telemetry.records import DeviceInfo, Hello, Sample
-from advisor.windows import quantile
+from advisor.windows import quantile, settled
 from probes.ceilings import Ceilings
 from rules.engine import Result, ranked
 from rules.evidence import Evidence
@@ -27,8 +27,6 @@ Source = Literal["live", "replay", "demo", "run"]
 SHORT_WINDOW_S = 5.0
 # A part of a MIG GPU smaller than this is rounding in the slice sizes, not an unallocated slice.
 MIN_REMAINDER = 0.01
-SETTLE_MIN_S = 30.0
-SETTLE_BAND_C = 2.0
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,24 +161,6 @@ def _measured(ceilings: Ceilings | None) -> str | None:
         return _iso(ceilings.measured_s)
     except (OverflowError, OSError, ValueError):
         return None
-
-
-def settled(samples: Sequence[Sample]) -> bool | None:
-    """True when the core's temperature in the last third stayed within 2 °C of the third before it.
-
-    None when the window is shorter than 30 s or has no temperatures: a short look cannot tell.
-    """
-    known = [(s.t_s, s.temp_c) for s in samples if s.temp_c is not None]
-    if len(known) < 6 or known[-1][0] - known[0][0] < SETTLE_MIN_S:
-        return None
-    third = len(known) // 3
-    before = _mean(t for _, t in known[-2 * third : -third])
-    return abs(_mean(t for _, t in known[-third:]) - before) <= SETTLE_BAND_C
-
-
-def _mean(values: Iterable[float]) -> float:
-    kept = list(values)
-    return math.fsum(kept) / len(kept)
 
 
 def flags(hello: Hello, rows: Sequence[Row], how: Circumstances) -> list[Flag]:

@@ -43,12 +43,14 @@ def process_facts(looks: Sequence[ProcessSample]) -> dict[str, Any]:
         "cpu_quota_cores": _median(p.cpu_quota_cores for p in looks),
         "cpus_allowed": _whole(_median(p.cpus_allowed for p in looks)),
         "remote_numa_frac": _median(p.remote_numa_frac for p in looks),
+        "threads": _whole(_median(p.threads for p in looks)),
     }
 
 
 def node_facts(host: Iterable[HostSample], info: HostInfo) -> dict[str, Any]:
     """Medians over the node's samples in the window: the same for every device of the node."""
     host = tuple(host)
+    swap = [h.swap_used_bytes for h in host if h.swap_used_bytes is not None]
     loads = [statistics.fmean(h.cpu_fracs) for h in host if h.cpu_fracs]
     return {
         "psi_cpu_frac": _median(h.psi_cpu_frac for h in host),
@@ -57,4 +59,12 @@ def node_facts(host: Iterable[HostSample], info: HostInfo) -> dict[str, Any]:
         "node_cpu_frac": _median(loads),
         "node_cores": info.cores,
         "governor": info.governor,
+        "mem_used_frac": _median(_memory_frac(h) for h in host),
+        "swap_used_bytes": swap[-1] if swap else None,
+        "swap_growth_bytes": swap[-1] - swap[0] if len(swap) > 1 else None,
     }
+
+
+def _memory_frac(host: HostSample) -> float | None:
+    used, total = host.mem_used_bytes, host.mem_total_bytes
+    return None if used is None or not total else used / total

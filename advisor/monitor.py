@@ -25,7 +25,7 @@ from advisor.prices import price_for
 from advisor.slices import price_share
 from advisor.snapshot import DeviceView, Mode, Snapshot, State
 from advisor.telemetry.records import DeviceInfo, End, Frame, Gap, Hello, HostSample, Message
-from advisor.tracks import Track
+from advisor.tracks import Software, Track
 from probes.ceilings import Ceilings
 from rules.engine import Subject, conclude, judge
 from rules.finding import LadderRow, Price
@@ -213,7 +213,11 @@ class Monitor:
                 continue
             parent = by_key.get(info.parent_key or "")
             known = self._measured.get(info.key) or ceilings_for(info, parent)
-            self.tracks[info.key] = Track(info, parent, known)
+            self.tracks[info.key] = Track(info, parent, known, self._software())
+
+    def _software(self) -> Software:
+        hello = self._hello()
+        return Software(hello.driver_version, hello.cuda_version)
 
     def _wanted(self, info: DeviceInfo) -> bool:
         keys = self.options.keys

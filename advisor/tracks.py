@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,7 +19,7 @@ from advisor.host_facts import process_facts
 from advisor.slices import mig_label, price_share
 from advisor.snapshot import HistoryPoint
 from advisor.telemetry.records import DeviceInfo, Gap, Gpm, ProcessSample, Sample
-from advisor.windows import quantile, rate, reason_fracs
+from advisor.windows import growth, quantile, rate, reason_fracs, settled
 from probes.ceilings import Ceilings
 from rules.classify import is_launching, limits_of, split
 from rules.evidence import Device, Evidence, HostEvidence, SubWindow, Tier, Workload
@@ -33,6 +33,19 @@ PATIENCE_TICKS = 3.0
 # Whether a thread is pegged is asked of the last looks only: a run has phases.
 RECENT_LOOKS = 3
 
+# Far more than anybody reads; a storm of them must not fill the memory.
+XIDS_KEPT = 256
+
+
+class Software(NamedTuple):
+    """Versions of the driver and of the CUDA it supports, as the stream's header gives them."""
+
+    driver_version: str | None
+    cuda_version: str | None
+
+
+NO_SOFTWARE = Software(None, None)
+
 Look = tuple[float, tuple[ProcessSample, ...]]
 
 _GPM_FIELDS = tuple(f for f in Gpm.__struct_fields__ if f not in ("t_s", "duration_s"))
@@ -41,14 +54,21 @@ _GPM_FIELDS = tuple(f for f in Gpm.__struct_fields__ if f not in ("t_s", "durati
 class Track:
     """One GPU or MIG instance over time."""
 
-    def __init__(self, info: DeviceInfo, parent: DeviceInfo | None, ceilings: Ceilings | None) -> None:
+    def __init__(
+        self,
+        info: DeviceInfo,
+        parent: DeviceInfo | None,
+        ceilings: Ceilings | None,
+        software: Software = NO_SOFTWARE,
+    ) -> None:
         self.info = info
         self.parent = parent
+        self.software = software
         self.ceilings = ceilings
         self.removed = False
         self.silence: Gap | None = None
-        self._limits: Limits = limits_of(self._blank(), ceilings)
         self.restart()
+        self._limits: Limits = limits_of(self._blank(), ceilings)
 
     def restart(self) -> None:
         """Forget what was seen; the device stays."""
@@ -56,6 +76,7 @@ class Track:
         self.windows: Series[Piece] = Series(merge_pieces)
         self.looks: Series[Look] = Series(keep_first)
         self.history: deque[HistoryPoint] = deque(maxlen=HISTORY_POINTS)
+        self.xids: deque[tuple[float, int]] = deque(maxlen=XIDS_KEPT)
         self.sample: Sample | None = None
         self.seen_gpm = False
         self.last_s: float | None = None
@@ -102,6 +123,7 @@ class Track:
         made = self._with_holes(self._sub_windows(sample, interval_s), interval_s)
         self.last_s = sample.t_s
         self.sample = sample
+        self.xids.extend((sample.t_s, xid) for xid in sample.xids)
         # Of the past only the sub-windows keep the counters.
         self.samples.append(msgspec.structs.replace(sample, gpm=()) if sample.gpm else sample)
         splits = [split(window, self.tier, self.ceilings, self._limits) for window in made]
@@ -129,6 +151,8 @@ class Track:
         self.windows.drop(lambda piece: piece[0].t_s < before_s)
         self.samples.drop(lambda sample: sample.t_s < before_s)
         self.looks.drop(lambda look: look[0] < before_s)
+        while self.xids and self.xids[0][0] < before_s:
+            self.xids.popleft()
 
     def _sub_windows(self, sample: Sample, interval_s: float) -> list[SubWindow]:
         if sample.state == "lost":
@@ -279,7 +303,33 @@ class Track:
             ecc_uncorrected=last.ecc_uncorrected if last else None,
             remap_pending=last.remap_pending if last else None,
             remap_failure=last.remap_failure if last else None,
+            remapped_rows=last.remapped_rows if last else None,
+            compute_capability=self.info.compute_capability,
+            sm_count=self.info.sm_count,
+            driver_version=self.software.driver_version,
+            cuda_version=self.software.cuda_version,
+            persistence=self.info.persistence,
+            sm_mhz_limit=self._clock_limit(last),
+            mem_mhz=quantile((s.mem_mhz for s in samples), 0.5),
+            mem_mhz_max=self.info.mem_mhz_max,
+            mem_temp_c_max=max((s.mem_temp_c for s in samples if s.mem_temp_c is not None), default=None),
+            xids=tuple(xid for _, xid in self.xids),
+            ecc_corrected=growth(s.ecc_corrected for s in samples),
+            pcie_replays=growth(s.pcie_replays for s in samples),
+            settled=settled(samples),
         )
+
+    def _clock_limit(self, last: Sample | None) -> float | None:
+        """The lowest clock that a setting allows, where one is below the board's maximum.
+
+        A board boosts beyond the application clock that it comes with, so only another one limits it.
+        """
+        most = self.info.sm_mhz_max
+        if last is None or most is None:
+            return None
+        app = None if last.sm_mhz_app == self.info.sm_mhz_app_default else last.sm_mhz_app
+        set_below = [mhz for mhz in (app, last.sm_mhz_customer_max) if mhz is not None and 0.0 < mhz < most]
+        return min(set_below, default=None)
 
     def _main(self) -> tuple[ProcessSample, int] | None:
         """The main process of the newest look that saw any, and how many others it saw."""

@@ -126,8 +126,10 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Facts of the device that rules compare against. Missing facts are None.
 
     sm_mhz_limit: the highest SM clock that settings (application or locked clocks) allow, where that is less
-    than sm_mhz_max. xids: error numbers the driver reported in the window. ecc_corrected, pcie_replays:
-    counted in the window. settled: the core's temperature no longer rises; None where a window cannot tell.
+    than sm_mhz_max. mem_mhz: the median over the window. xids: error numbers the driver reported in the
+    window. ecc_corrected, pcie_replays: counted in the window. remapped_rows: rows of memory replaced by
+    spare ones since the card was made. settled: the core's temperature no longer rises; None where a window
+    cannot tell.
     """
 
     name: str
@@ -154,6 +156,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     xids: tuple[int, ...] = ()
     ecc_corrected: int | None = None
     pcie_replays: int | None = None
+    remapped_rows: int | None = None
     settled: bool | None = None
 
 

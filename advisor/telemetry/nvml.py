@@ -1,10 +1,11 @@
 """What NVML and GPM say of every device, tick by tick, under the error policy of `nvml_errors`.
 
 Tiers: `sample` reads the fast tier each time and the slow tier (ECC, row remapping, PCIe link, memory
-temperature) when asked, carrying its values forward in between; `sweep` takes a GPM sub-window; processes are
-in `nvml_processes`. Power is nvmlDeviceGetPowerUsage, on Ampere and newer the average of the last second,
-which is what a 1 Hz tick stands for (field 186, the instantaneous power, would alias). PCIe and NVLink bytes
-are counters read by one nvmlDeviceGetFieldValues; nvmlDeviceGetPcieThroughput would block 20 ms.
+temperature, clock settings) when asked, carrying its values forward in between; `sweep` takes a GPM
+sub-window; processes are in `nvml_processes`, XIDs in `nvml_events`. Power is nvmlDeviceGetPowerUsage, on
+Ampere and newer the average of the last second, which is what a 1 Hz tick stands for (field 186, the
+instantaneous power, would alias). PCIe and NVLink bytes are counters read by one nvmlDeviceGetFieldValues;
+nvmlDeviceGetPcieThroughput would block 20 ms.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from advisor.telemetry.nvml_devices import (
     with_former_names,
 )
 from advisor.telemetry.nvml_errors import DeviceCalls, DeviceLostError, Reading, describe
+from advisor.telemetry.nvml_events import XidEvents
 from advisor.telemetry.nvml_fields import FAST_FIELDS, SLOW_FIELDS, read_fields
 from advisor.telemetry.records import DeviceInfo, Gpm, Sample
 
@@ -93,9 +95,22 @@ _SLOW = (
     Reading(("ecc_corrected",), lambda v: (int(v),), (("nvmlDeviceGetTotalEccErrors", (0, 0)),)),
     Reading(("ecc_uncorrected",), lambda v: (int(v),), (("nvmlDeviceGetTotalEccErrors", (1, 0)),)),
     Reading(
-        ("remap_pending", "remap_failure"),
-        lambda rows: (bool(rows[2]), bool(rows[3])),
+        ("remap_pending", "remap_failure", "remapped_rows"),
+        lambda rows: (bool(rows[2]), bool(rows[3]), int(rows[0]) + int(rows[1])),
         (("nvmlDeviceGetRemappedRows", ()),),
+    ),
+)
+_CLOCK_SETTINGS = (
+    # 1 and 3: NVML_CLOCK_ID_APP_CLOCK_TARGET and NVML_CLOCK_ID_CUSTOMER_BOOST_MAX.
+    Reading(
+        ("sm_mhz_app",),
+        _one_float,
+        (("nvmlDeviceGetApplicationsClock", (1,)), ("nvmlDeviceGetClock", (1, 1))),
+    ),
+    Reading(
+        ("sm_mhz_customer_max",),
+        _one_float,
+        (("nvmlDeviceGetMaxCustomerBoostClock", (1,)), ("nvmlDeviceGetClock", (1, 3))),
     ),
 )
 _INSTANCE_MISSING = dict.fromkeys(
@@ -152,20 +167,24 @@ class DeviceReader:
         if window is not None and len(self._pending) < PENDING_MAX:
             self._pending.append(window)
 
-    def sample(self, t_s: float, slow: bool) -> Sample:
-        """The device now, with the GPM sub-windows since the previous sample. A lost one says only that."""
+    def sample(self, t_s: float, slow: bool, xids: tuple[int, ...] = (), no_xids: str = "") -> Sample:
+        """The device now, with the GPM sub-windows since the previous sample. A lost one says only that.
+
+        xids: reported of it since then; no_xids: why none can be.
+        """
         if self._lost_until_s is not None and (
             self._clock() < self._lost_until_s or self._calls.handle is None
         ):
-            return self._lost_sample(t_s)
+            return self._lost_sample(t_s, xids)
         try:
             values = self._read(slow or self.lost)
         except DeviceLostError as lost:
             self._lose(str(lost))
-            return self._lost_sample(t_s)
+            return self._lost_sample(t_s, xids)
         self._lost_until_s = None
         gpm, self._pending = tuple(self._pending), []
-        return Sample(key=self.key, t_s=t_s, gpm=gpm, missing=self._missing(), **values)
+        missing = self._missing() | ({"xids": no_xids} if no_xids else {})
+        return Sample(key=self.key, t_s=t_s, gpm=gpm, xids=xids, missing=missing, **values)
 
     def close(self) -> None:
         """Free what the driver lent."""
@@ -181,7 +200,7 @@ class DeviceReader:
             self._calls.read(reading, values)
         read_fields(self._nvml, self._calls, FAST_FIELDS, values)
         if slow:
-            for reading in _SLOW:
+            for reading in (*_SLOW, *_CLOCK_SETTINGS):
                 self._calls.read(reading, self._slow)
             read_fields(self._nvml, self._calls, SLOW_FIELDS, self._slow)
         return values | self._slow
@@ -205,8 +224,9 @@ class DeviceReader:
         self._pending = []
         self.close()
 
-    def _lost_sample(self, t_s: float) -> Sample:
-        return Sample(key=self.key, t_s=t_s, state="lost", missing={"device": self._lost_reason})
+    def _lost_sample(self, t_s: float, xids: tuple[int, ...]) -> Sample:
+        missing = {"device": self._lost_reason}
+        return Sample(key=self.key, t_s=t_s, state="lost", xids=xids, missing=missing)
 
 
 class NvmlReader:
@@ -240,7 +260,9 @@ class NvmlReader:
 
     def samples(self, t_s: float, *, slow: bool) -> tuple[Sample, ...]:
         """Every device now. slow: read the slow tier too instead of carrying it forward."""
-        return tuple(reader.sample(t_s, slow) for reader in self._readers)
+        events = self._events
+        seen, missing = events.poll(), events.missing
+        return tuple(r.sample(t_s, slow, seen.get(r.key, ()), missing.get(r.key, "")) for r in self._readers)
 
     def rescan(self) -> tuple[DeviceInfo, ...] | None:
         """The devices, listed anew, if a GPU came or went or a MIG layout changed; else None."""
@@ -255,7 +277,8 @@ class NvmlReader:
         return self.devices
 
     def close(self) -> None:
-        """Free every GPM sample."""
+        """Free every GPM sample, and the event set."""
+        self._events.close()
         for reader in self._readers:
             reader.close()
 
@@ -265,6 +288,7 @@ class NvmlReader:
         self._readers = [
             DeviceReader(self._nvml, device, self._windows(device), self._clock) for device in self.listed
         ]
+        self._events = XidEvents(self._nvml, self.listed)
         pairs = zip(self._readers, self.listed, strict=True)
         self.devices = tuple(reader.with_gpm(device.info) for reader, device in pairs)
 

@@ -76,6 +76,12 @@ _FACTS = (
         "power_limit_max_w", "nvmlDeviceGetPowerManagementLimitConstraints", convert=lambda v: _milli(v[1])
     ),
     _simple("sm_mhz_max", "nvmlDeviceGetMaxClockInfo", _CLOCK_SM, convert=lambda v: (float(v),)),
+    _simple(
+        "sm_mhz_app_default",
+        "nvmlDeviceGetDefaultApplicationsClock",
+        _CLOCK_SM,
+        convert=lambda v: (float(v),),
+    ),
     _simple("mem_mhz_max", "nvmlDeviceGetMaxClockInfo", _CLOCK_MEM, convert=lambda v: (float(v),)),
     _simple("pcie_gen_max", "nvmlDeviceGetMaxPcieLinkGeneration"),
     _simple("pcie_width_max", "nvmlDeviceGetMaxPcieLinkWidth"),
@@ -269,6 +275,7 @@ def _instance_info(nvml: Nvml, handle: Any, gpu: DeviceInfo) -> DeviceInfo | Non
         compute_capability=gpu.compute_capability,
         sm_count=getattr(attributes, "multiprocessorCount", None) or None,
         sm_mhz_max=gpu.sm_mhz_max,
+        sm_mhz_app_default=gpu.sm_mhz_app_default,
         mem_mhz_max=gpu.mem_mhz_max,
         pcie_gen_max=gpu.pcie_gen_max,
         pcie_width_max=gpu.pcie_width_max,

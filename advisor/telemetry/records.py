@@ -44,7 +44,8 @@ class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     key: UUID of the GPU or MIG instance. parent_key, mig_profile, gi_id, ci_id: for MIG instances only.
     slice_frac: a MIG instance's share of its GPU's SMs. A GPU with MIG enabled is listed too, with
-    mig_enabled=True, and is not a place where work runs itself.
+    mig_enabled=True, and is not a place where work runs itself. sm_mhz_app_default: the application clock
+    that the board comes with, beyond which it boosts as long as nobody sets another.
     """
 
     key: str
@@ -65,6 +66,7 @@ class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     power_limit_default_w: float | None = None
     power_limit_max_w: float | None = None
     sm_mhz_max: float | None = None
+    sm_mhz_app_default: float | None = None
     mem_mhz_max: float | None = None
     pcie_gen_max: int | None = None
     pcie_width_max: int | None = None
@@ -77,7 +79,11 @@ class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One device at one instant. `gpm` holds the sub-windows since the previous sample, oldest first."""
+    """One device at one instant. `gpm` holds the sub-windows since the previous sample, oldest first.
+
+    sm_mhz_app: the application clock that is set. sm_mhz_customer_max: the highest clock its owner allows.
+    remapped_rows: rows of memory replaced by spare ones, ever. xids: errors since the previous sample.
+    """
 
     key: str
     t_s: float
@@ -90,6 +96,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     energy_j: float | None = None
     sm_mhz: float | None = None
     mem_mhz: float | None = None
+    sm_mhz_app: float | None = None
+    sm_mhz_customer_max: float | None = None
     temp_c: float | None = None
     mem_temp_c: float | None = None
     throttle_reasons: tuple[str, ...] | None = None
@@ -104,6 +112,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ecc_uncorrected: int | None = None
     remap_pending: bool | None = None
     remap_failure: bool | None = None
+    remapped_rows: int | None = None
+    xids: tuple[int, ...] = ()
     gpm: tuple[Gpm, ...] = ()
     missing: dict[str, str] = {}
 

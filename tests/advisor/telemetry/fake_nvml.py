@@ -67,6 +67,8 @@ class Gpu:
     values: dict[str, Any] = field(default_factory=dict)
     fields: dict[int, tuple[int, int]] = field(default_factory=dict)
     faults: dict[str, Fault] = field(default_factory=dict)
+    xids: list[int] = field(default_factory=list)
+    xid_place: dict[str, int] = field(default_factory=dict)
     util: int = 62
     reasons: int = 0b101
 
@@ -165,6 +167,33 @@ class FakeNvml:
 
     def _nvmlDeviceGetMaxClockInfo(self, handle: Handle, kind: int) -> int:  # noqa: N802
         return {1: 1980, 2: 2619}[kind]
+
+    def _nvmlDeviceGetApplicationsClock(self, handle: Handle, kind: int) -> int:  # noqa: N802
+        return 1500
+
+    def _nvmlDeviceGetDefaultApplicationsClock(self, handle: Handle, kind: int) -> int:  # noqa: N802
+        return 1700
+
+    def _nvmlDeviceGetMaxCustomerBoostClock(self, handle: Handle, kind: int) -> int:  # noqa: N802
+        return 1980
+
+    def _nvmlEventSetCreate(self) -> list[Gpu]:  # noqa: N802
+        return []
+
+    def _nvmlEventSetFree(self, registered: list[Gpu]) -> None:  # noqa: N802
+        registered.clear()
+
+    def _nvmlDeviceRegisterEvents(self, handle: Handle, kinds: int, registered: list[Gpu]) -> None:  # noqa: N802
+        assert kinds == 8
+        registered.append(handle.gpu)
+
+    def _nvmlEventSetWait(self, registered: list[Gpu], timeout_ms: int) -> Any:  # noqa: N802
+        assert timeout_ms == 0, "the sampler must not wait"
+        for gpu in registered:
+            if gpu.xids:
+                place = {"gpuInstanceId": 0xFFFFFFFF, "computeInstanceId": 0xFFFFFFFF, **gpu.xid_place}
+                return SimpleNamespace(device=Handle(gpu), eventType=8, eventData=gpu.xids.pop(0), **place)
+        raise NvmlError(api.TIMEOUT)
 
     def _nvmlDeviceGetMaxPcieLinkGeneration(self, handle: Handle) -> int:  # noqa: N802
         return 5

@@ -39,6 +39,7 @@ def test_facts_of_a_gpu(tmp_path: Path) -> None:
         power_limit_default_w=700.0,
         power_limit_max_w=700.0,
         sm_mhz_max=1980.0,
+        sm_mhz_app_default=1700.0,
         mem_mhz_max=2619.0,
         pcie_gen_max=5,
         pcie_width_max=16,

@@ -253,6 +253,13 @@ API Return nvmlDeviceGetTotalEnergyConsumption(Device device, unsigned long long
 static const GpuKey clock_now[] = {K_graphics_mhz, K_sm_mhz, K_mem_mhz, K_video_mhz};
 static const GpuKey clock_max[] = {K_graphics_mhz_max, K_sm_mhz_max, K_mem_mhz_max, K_video_mhz_max};
 
+/* The clock that a setting names: 1 application, 2 its default, 3 the owner's maximum. */
+static GpuKey clock_set(unsigned int type, unsigned int id)
+{
+    static const GpuKey settings[] = {K_sm_mhz, K_sm_mhz_app, K_sm_mhz_app_default, K_sm_mhz_customer_max};
+    return type < 2 ? settings[id] : clock_max[type];
+}
+
 API Return nvmlDeviceGetClockInfo(Device device, unsigned int type, unsigned int *mhz)
 {
     BEGIN_GPU(device);
@@ -271,8 +278,21 @@ API Return nvmlDeviceGetClock(Device device, unsigned int type, unsigned int id,
 {
     BEGIN_GPU(device);
     NEED(mhz != NULL && type < 4 && id < 4);
-    return call_end(put_u32(&call, id == 0 ? clock_now[type] : clock_max[type], 1, mhz));
+    return call_end(put_u32(&call, id == 0 ? clock_now[type] : clock_set(type, id), 1, mhz));
 }
+
+/* Settings of the SM clock. The memory clock has no other than its maximum here. */
+#define CLOCK_SETTING(function, id)                                                                          \
+    API Return function(Device device, unsigned int type, unsigned int *mhz)                                 \
+    {                                                                                                        \
+        BEGIN_GPU(device);                                                                                   \
+        NEED(mhz != NULL && type < 4);                                                                       \
+        return call_end(put_u32(&call, clock_set(type, id), 1, mhz));                                        \
+    }
+
+CLOCK_SETTING(nvmlDeviceGetApplicationsClock, 1)
+CLOCK_SETTING(nvmlDeviceGetDefaultApplicationsClock, 2)
+CLOCK_SETTING(nvmlDeviceGetMaxCustomerBoostClock, 3)
 
 API Return nvmlDeviceGetTemperature(Device device, unsigned int sensor, unsigned int *celsius)
 {

@@ -47,6 +47,11 @@ static bool derived(const Gpu *gpu, GpuKey key, double t, double *value)
         return gpu_value(gpu, K_sm_mhz, t, value);
     case K_graphics_mhz_max:
         return gpu_value(gpu, K_sm_mhz_max, t, value);
+    case K_sm_mhz_app:
+        return gpu_value(gpu, K_sm_mhz_app_default, t, value);
+    case K_sm_mhz_app_default:
+    case K_sm_mhz_customer_max:
+        return gpu_value(gpu, K_sm_mhz_max, t, value);
     case K_mig_mode:
         *value = gpu->instance_count > 0;
         return true;

@@ -21,6 +21,7 @@ enum { MAX_GPUS = 8, MAX_INSTANCES = 7, MAX_CPUS = 1024, GPM_OLD_STRIDE = 32 };
     X(power_limit_w, 700) X(power_limit_default_w, 700) X(power_limit_min_w, 200)                            \
     X(power_limit_max_w, 700) X(power_limit_enforced_w, NAN)                                                 \
     X(sm_mhz, 1980) X(graphics_mhz, NAN) X(mem_mhz, 2619) X(video_mhz, 1545)                                 \
+    X(sm_mhz_app, NAN) X(sm_mhz_app_default, NAN) X(sm_mhz_customer_max, NAN)                                \
     X(sm_mhz_max, 1980) X(graphics_mhz_max, NAN) X(mem_mhz_max, 2619) X(video_mhz_max, 1545)                 \
     X(temp_c, 30) X(mem_temp_c, 36) X(temp_slowdown_c, 90) X(temp_shutdown_c, 95)                            \
     X(temp_gpu_max_c, 87) X(temp_mem_max_c, 95)                                                              \
