@@ -13,6 +13,7 @@ from rules.finding import SEVERITIES, Finding, LadderRow, Price
 from rules.hysteresis import Steady
 from rules.ladder import ladder_row
 from rules.registry import Context, run_rules
+from rules.roles import grouped
 from rules.siblings import Sibling
 from rules.split import Split
 from rules.verdict import Verdict
@@ -64,10 +65,14 @@ def conclude(subject: Subject, verdict: Verdict, siblings: tuple[Sibling, ...] =
 
 
 def ranked(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Findings as people read them: faults first, then dollars, then severity, then share, then place."""
+    """Findings as people read them: faults first, then dollars, then severity, then share, then place.
+
+    What contributes to a primary stands right after it, ranked among itself in the same way.
+    """
 
     def order(f: Finding) -> tuple[bool, float, int, float, int, str]:
         rank = SEVERITIES.index(f.severity)
         return (f.severity != "critical", -(f.usd_h or 0.0), rank, -f.share, f.gpu, f.code)
 
-    return tuple(sorted(findings, key=order))
+    groups = grouped(sorted(findings, key=order))
+    return tuple(f for group in sorted(groups, key=lambda group: order(group[0])) for f in group)

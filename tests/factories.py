@@ -18,6 +18,7 @@ from probes.ceilings import Ceiling, Ceilings, Label, Reading
 from rules.evidence import Workload
 from rules.finding import TERMS, Effect, Finding, LadderRow
 from rules.headline import headline
+from rules.registry import all_rules
 from rules.verdict import SHARES, Class, EvidenceItem, Margin, Verdict
 
 GIB = 1024**3
@@ -170,6 +171,7 @@ def make_finding(
         effect=make_effect(),
         usd_h=usd_h,
         references=("docs/rules/HOST003.md",),
+        term=next((rule.term for rule in all_rules() if rule.code == code), None),
     )
     return msgspec.structs.replace(finding, **changes)
 

@@ -123,6 +123,8 @@ findings = st.builds(
     usd_h=st.none() | dollars,
     owner=st.sampled_from(["job", "fleet"]),
     references=st.lists(texts, max_size=2).map(tuple),
+    term=st.none() | st.sampled_from(TERMS),
+    role=st.sampled_from(["primary", "contributing"]),
 )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from advisor.document import Diagnosis
+from rules import engine
 from rules.finding import Finding, LadderRow
 from rules.verdict import Verdict
 
@@ -82,10 +83,8 @@ def is_node(diagnosis: Diagnosis) -> bool:
 
 
 def ranked(findings: Sequence[Finding]) -> list[Finding]:
-    """Critical ones first: a failing card may cost nothing yet. Then by dollars an hour, then by share."""
-    return sorted(
-        findings, key=lambda f: (f.severity != "critical", -(f.usd_h or 0.0), -f.share, f.gpu, f.code)
-    )
+    """A failing card first, then by dollars an hour; what contributes comes right after its primary."""
+    return list(engine.ranked(findings))
 
 
 def criticals(findings: Sequence[Finding]) -> int:

@@ -17,6 +17,8 @@ from rules.verdict import EvidenceItem
 
 MAX_EVIDENCE = 16
 MAX_ACTIONS = 8
+# Of a finding that contributes to another: what is said of it is small print.
+MAX_ALSO = 2
 MAX_CHECK_S = 600.0
 
 _WELL_SPENT = "The money is already well spent; this is about doing more with it."
@@ -33,7 +35,7 @@ class EvidenceRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FindingView(msgspec.Struct, frozen=True, kw_only=True):
-    """One finding, ready to show. `check` holds code."""
+    """One finding, ready to show. `check` holds code. A contributing one is small print under its primary."""
 
     code: str
     title: str
@@ -45,6 +47,7 @@ class FindingView(msgspec.Struct, frozen=True, kw_only=True):
     actions: tuple[str, ...]
     expect: str
     check: tuple[str, ...]
+    is_contributing: bool = False
 
 
 def view(finding: Finding, diagnosis: Diagnosis, style: Style) -> FindingView:
@@ -60,7 +63,16 @@ def view(finding: Finding, diagnosis: Diagnosis, style: Style) -> FindingView:
         actions=tuple(style.prose(action, SENTENCE) for action in finding.actions[:MAX_ACTIONS]),
         expect=_expect(finding, diagnosis, style),
         check=tuple(style.code(command) for command in checks(finding, diagnosis)),
+        is_contributing=is_small_print(finding, diagnosis),
     )
+
+
+def is_small_print(finding: Finding, diagnosis: Diagnosis) -> bool:
+    """Whether the finding is shown under another: it contributes to one that is there, and is no fault."""
+    if finding.role == "primary" or finding.severity == "critical":
+        return False
+    place = (finding.key, finding.term)
+    return any(f.role == "primary" and (f.key, f.term) == place for f in diagnosis.findings)
 
 
 def evidence_rows(items: Sequence[EvidenceItem], style: Style) -> tuple[EvidenceRow, ...]:

@@ -26,18 +26,6 @@ LABELS: dict[str, str] = {
     "unknown": "unknown",
 }
 
-# Which term a finding explains: by its whole code, else by its family. Others explain none alone.
-_EXPLAINED: dict[str, str] = {
-    "IDLE001": "free",
-    "IDLE": "idle_held",
-    "HOST": "host_gap",
-    "COMM": "communication",
-    "DEV001": "inefficiency",
-    "DEV002": "throttle",
-    "DEV003": "throttle",
-    "MEM": "inefficiency",
-    "COMP": "inefficiency",
-}
 _NOT_WASTED = frozenset({"useful", "unknown"})
 _SHOWN_PLACES = 3
 HALF_A_CENT = 0.005
@@ -239,13 +227,10 @@ def _roofs(verdict: Verdict, style: Style) -> str:
     return f" ({', '.join(said)} of its{label} ceiling)" if said else ""
 
 
-def _explained(code: str) -> str | None:
-    return _EXPLAINED.get(code) or _EXPLAINED.get(code.rstrip("0123456789"))
-
-
 def _codes(term: str, diagnosis: Diagnosis, style: Style) -> str:
-    found = {f.code for f in diagnosis.findings if _explained(f.code) == term}
-    return ", ".join(style.text(code, 20) for code in sorted(found)[:4])
+    """Codes of the findings that explain the term, primaries first."""
+    found = sorted({(f.role != "primary", f.code) for f in diagnosis.findings if f.term == term})
+    return ", ".join(style.text(code, 20) for code in list(dict.fromkeys(code for _, code in found))[:4])
 
 
 def _price_source(rows: Sequence[LadderRow], style: Style) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 from advisor.document import Diagnosis
 from advisor.reports import sources
 from advisor.reports.common import criticals, is_node, labels, overlap, ranked, width_of
-from advisor.reports.findings import EvidenceRow, FindingView, view
+from advisor.reports.findings import MAX_ALSO, EvidenceRow, FindingView, view
 from advisor.reports.fitting import Fitted, Part, fit
 from advisor.reports.ladders import Ladder, ladder, unpriced
 from advisor.reports.markup import Align, GitHub, Jira, Markup
@@ -104,6 +104,8 @@ class _Ticket:
 
     def _finding(self, finding: Finding) -> Part:
         seen = view(finding, self.d, self.m.style)
+        if seen.is_contributing:
+            return self._also(seen)
         head = self.m.heading(3, f"{seen.code} {seen.title}") + self.m.paragraph(" · ".join(seen.facts))
         head += self.m.paragraph(f"{self.m.bold('What')} {seen.claim}") if seen.claim else ""
         body = self._advice(seen)
@@ -112,6 +114,15 @@ class _Ticket:
         return Part(
             sizes=(head + self._evidence(seen) + body, head + body, ""), lost=("evidence table", "finding")
         )
+
+    def _also(self, seen: FindingView) -> Part:
+        """What contributes to the finding above it, in a few lines; the JSON has its evidence."""
+        bold = self.m.bold
+        said = self.m.paragraph(f"{bold(f'Also {seen.code}')} {seen.claim or seen.title}")
+        lines = [f"{bold('Do')} {action}" for action in seen.actions[:MAX_ALSO]]
+        lines += [f"{bold('Expect')} {seen.expect}"] if seen.expect else []
+        more = said + (self.m.bullets(lines) if lines else "")
+        return Part(sizes=(more, said, ""), lost=("", "finding"))
 
     def _evidence(self, seen: FindingView) -> str:
         more = (

@@ -10,7 +10,7 @@ from advisor.document import Diagnosis
 from advisor.reports import sources
 from advisor.reports.common import Style, criticals, is_node, labels, overlap, ranked
 from advisor.reports.escape import as_ascii, terminal
-from advisor.reports.findings import EvidenceRow, FindingView, view
+from advisor.reports.findings import MAX_ALSO, EvidenceRow, FindingView, view
 from advisor.reports.ladders import Ladder, ladder, unpriced
 from advisor.reports.titles import render_summary_line, title, workload_line
 from rules.finding import Finding
@@ -145,11 +145,24 @@ def _finding(finding: Finding, d: Diagnosis) -> list[RenderableType]:
     from rich.padding import Padding
 
     seen = view(finding, d, _STYLE)
+    if seen.is_contributing:
+        return [_also(seen)]
     head = _head(f"{seen.code} {seen.title}")
     body: list[RenderableType] = [_facts(seen), *([_text(seen.claim)] if seen.claim else [])]
     if seen.evidence:
         body.append(_evidence(seen.evidence))
     return [head, *(Padding(part, (0, 0, 0, 2)) for part in (*body, _advice(seen)))]
+
+
+def _also(seen: FindingView) -> Table:
+    """What contributes to the finding above it, in a few lines; the JSON has its evidence."""
+    grid = _grid("left", "fill")
+    grid.add_row(_text(f"  also: {seen.code}", "bold"), _text(seen.claim or seen.title))
+    for action in seen.actions[:MAX_ALSO]:
+        grid.add_row(_text("  Do"), _text(action))
+    if seen.expect:
+        grid.add_row(_text("  Expect"), _text(seen.expect, "dim"))
+    return grid
 
 
 def _facts(seen: FindingView) -> Text:

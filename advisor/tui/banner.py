@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 
 from advisor.snapshot import Snapshot
@@ -18,6 +19,7 @@ from advisor.tui.rows import Row, Span, join, left, spread, width_of
 from advisor.tui.text import safe
 from advisor.tui.unallocated import is_unallocated, parents_of
 from rules.finding import Finding
+from rules.roles import grouped
 
 
 def header_row(snapshot: Snapshot, width: int, glyphs: Glyphs, *, recording: bool = False) -> Row:
@@ -213,12 +215,18 @@ def _terms(shares: dict[str, float], words: dict[str, str]) -> list[Row]:
 
 def top_finding(snapshot: Snapshot) -> Finding | None:
     """The finding worth most: by dollars, or by share where there is no price."""
-    return max(snapshot.diagnosis.findings, key=finding_weight, default=None)
+    return next(iter(by_weight(snapshot.diagnosis.findings)), None)
 
 
-def finding_weight(finding: Finding) -> tuple[float, float]:
-    """What findings are ranked by, largest first."""
-    return (finding.usd_h or 0.0, finding.share)
+def by_weight(findings: Sequence[Finding]) -> list[Finding]:
+    """Worth most first, each with what contributes to it right behind it."""
+    groups = grouped(sorted(findings, key=finding_weight, reverse=True))
+    return [found for group in groups for found in group]
+
+
+def finding_weight(finding: Finding) -> tuple[bool, float, float]:
+    """What findings are ranked by, largest first; one that only contributes never leads its group."""
+    return (finding.role == "primary", finding.usd_h or 0.0, finding.share)
 
 
 def place_of(finding: Finding) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from advisor.tui import format as fmt
-from advisor.tui.banner import finding_weight, place_of
+from advisor.tui.banner import by_weight, place_of
 from advisor.tui.glyphs import Glyphs
 from advisor.tui.labels import SEVERITY_ROLE
 from advisor.tui.rows import Row, Span, left, text_of, wrap
@@ -21,11 +21,11 @@ def finding_key(finding: Finding) -> str:
 
 def ranked(findings: Sequence[Finding], previous: Sequence[str] = ()) -> list[Finding]:
     """By dollars an hour, largest first; findings already listed keep their order among themselves."""
-    by_weight = sorted(findings, key=finding_weight, reverse=True)
+    ordered = by_weight(findings)
     place = {key: number for number, key in enumerate(previous)}
     if not previous or any(finding_key(found) not in place for found in findings):
-        return by_weight
-    return sorted(by_weight, key=lambda found: place[finding_key(found)])
+        return ordered
+    return sorted(ordered, key=lambda found: place[finding_key(found)])
 
 
 def list_head(width: int) -> Row:
@@ -39,6 +39,9 @@ def list_row(finding: Finding, width: int) -> Row:
     lead = f"{left(finding.code, 8)} {dollars:>6}  "
     where = left(place_of(finding), 7)
     room = max(8, width - len(lead) - 10 - 8 - 3)
+    if finding.role == "contributing":
+        also = left(f"also: {safe(finding.title)}", room)
+        return (Span(f"{lead}{left(finding.severity, 8)}  {where} {also}", "dim"),)
     return (
         Span(lead, "strong"),
         Span(left(finding.severity, 8) + "  ", SEVERITY_ROLE.get(finding.severity, "")),
@@ -51,7 +54,8 @@ def full_rows(finding: Finding | None, width: int, glyphs: Glyphs) -> list[Row]:
     """Claim, evidence, why it costs, what to do, what that would buy."""
     if finding is None:
         return [(Span("no finding: nothing stands out so far", "dim"),)]
-    confidence = f"confidence {finding.confidence:.2f}, for the {finding.owner} to act"
+    part = ", contributes" if finding.role == "contributing" else ""
+    confidence = f"confidence {finding.confidence:.2f}, for the {finding.owner} to act{part}"
     rows: list[Row] = [heading(f"{finding.code} on {place_of(finding)}", width, glyphs, confidence)]
     rows += [(Span(line, "strong"),) for line in wrap(safe(finding.title), width)]
     rows += _paragraph(finding.claim, width)

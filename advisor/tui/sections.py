@@ -310,6 +310,9 @@ def finding_rows(findings: Sequence[Finding], width: int, glyphs: Glyphs) -> lis
         return [*rows, (Span("none", "dim"),)]
     for found in findings:
         lead = f"{found.code:<9}{fmt.money(found.usd_h):>7}/h  "
+        if found.role == "contributing":
+            rows.append((Span(left(f"{lead}also: {safe(found.claim)}", width), "dim"),))
+            continue
         role = SEVERITY_ROLE.get(found.severity, "")
         rows.append(
             (Span(lead, f"{role} strong".strip()), Span(left(safe(found.claim), max(8, width - len(lead)))))

@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 from textual.widgets import Footer
 
 from advisor.snapshot import Snapshot
-from advisor.tui.banner import finding_weight
+from advisor.tui.banner import by_weight
 from advisor.tui.devices import find_view
 from advisor.tui.screens.base import OneDeviceScreen
 from advisor.tui.widgets.banner_view import HeaderBar
@@ -31,4 +31,4 @@ class DetailScreen(OneDeviceScreen):
         header.show(snapshot)
         view = find_view(snapshot, self.key)
         found = [finding for finding in snapshot.diagnosis.findings if finding.key == self.key]
-        self.query_one(DeviceBody).show(view, sorted(found, key=finding_weight, reverse=True))
+        self.query_one(DeviceBody).show(view, by_weight(found))

@@ -11,7 +11,7 @@ from textual.containers import Vertical
 from textual.widgets import Footer
 
 from advisor.snapshot import DeviceView, Snapshot
-from advisor.tui.banner import finding_weight
+from advisor.tui.banner import by_weight
 from advisor.tui.devices import find_view, gpu_row, shown_devices
 from advisor.tui.ordering import SORT_KEYS, SORT_WORDS, SortKey, matches, ordered
 from advisor.tui.screens.base import DataScreen
@@ -112,7 +112,7 @@ class OverviewScreen(DataScreen):
         view, snapshot = self.selected, self.advisor.snapshot
         key = view.info.key if view else ""
         findings = [found for found in snapshot.diagnosis.findings if found.key == key] if snapshot else []
-        self.query_one(Preview).show(view, sorted(findings, key=finding_weight, reverse=True))
+        self.query_one(Preview).show(view, by_weight(findings))
 
     @on(KeyedTable.Highlighted)
     def follow_cursor(self) -> None:
