@@ -1,0 +1,140 @@
+"""py-spy as a program: where it is, and one run of it with a limit on its time and on what it writes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+OUTPUT_LIMIT_BYTES = 64 << 20
+READ_LIMIT_BYTES = 8 << 20
+ERRORS_LIMIT_BYTES = 4096
+# Finding the interpreter in a process with hundreds of libraries takes a while before sampling begins.
+START_S = 15.0
+LEAVE_S = 2.0
+VERSION_S = 3.0
+_LOOK_S = 0.05
+
+
+class Ran(NamedTuple):
+    """How a run ended. text: what it wrote into its file, cut at READ_LIMIT_BYTES. why: of one that was cut."""
+
+    code: int | None
+    text: str
+    errors: str
+    why: str = ""
+
+
+def find_tool() -> str | None:
+    """The py-spy to use: that of PATH, or the one installed beside this Python."""
+    folders = (str(Path(sys.executable).parent), sysconfig.get_path("scripts"))
+    beside = (shutil.which("py-spy", path=folder) for folder in folders)
+    return shutil.which("py-spy") or next((found for found in beside if found), None)
+
+
+def tool_name(tool: str) -> str:
+    """Name and version, such as "py-spy 0.4.3"; the name alone where it does not say."""
+    try:
+        done = subprocess.run(
+            [tool, "--version"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=VERSION_S,
+            start_new_session=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "py-spy"
+    found = re.search(rb"py-spy \d[\w.]{0,20}", done.stdout[:200])
+    return found[0].decode() if found else "py-spy"
+
+
+def never() -> bool:
+    """Nobody wants to stop."""
+    return False
+
+
+def record(tool: str, pid: int, seconds: float, options: Sequence[str], stop: Callable[[], bool]) -> Ran:
+    """`py-spy record` in folded form. Returns within `seconds` and START_S; leaves no process behind."""
+    with tempfile.TemporaryDirectory(prefix="advisor-stacks-") as folder:
+        out, errors = Path(folder, "stacks.txt"), Path(folder, "errors.txt")
+        how = ["--pid", str(pid), "--duration", str(max(1, round(seconds))), "--format", "raw"]
+        argv = [tool, "record", *how, "--output", str(out), *options]
+        with errors.open("wb") as said:
+            try:
+                process = subprocess.Popen(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=said,
+                    stderr=said,
+                    env={**os.environ, "RUST_BACKTRACE": "0"},
+                    start_new_session=True,
+                )
+            except OSError as error:
+                return Ran(None, "", "", f"{tool} cannot be started: {error.strerror or error}")
+        why = _watch(process, (out, errors), time.monotonic() + seconds + START_S, stop)
+        return Ran(process.returncode, _head(out, READ_LIMIT_BYTES), _head(errors, ERRORS_LIMIT_BYTES), why)
+
+
+def _watch(
+    process: subprocess.Popen[bytes], files: Sequence[Path], until_s: float, stop: Callable[[], bool]
+) -> str:
+    """Wait for its end; why it was ended before, or ""."""
+    why = "stopped"
+    try:
+        while not (why := _enough(files, until_s, stop)):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_LOOK_S)
+                return ""
+    finally:
+        _end(process)
+    return why
+
+
+def _enough(files: Sequence[Path], until_s: float, stop: Callable[[], bool]) -> str:
+    if stop():
+        return "stopped"
+    if time.monotonic() > until_s:
+        return "py-spy did not finish in time"
+    return "py-spy wrote more than any stack needs" if sum(map(_size, files)) > OUTPUT_LIMIT_BYTES else ""
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask it to leave, so that it lets go of a process it holds; then make it. Its helpers go with it."""
+    if process.poll() is None:
+        _signal(process.pid, signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(LEAVE_S)
+    _signal(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _signal(group: int, number: int) -> None:
+    with contextlib.suppress(OSError):
+        os.killpg(group, number)
+
+
+def _head(path: Path, limit_bytes: int) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit_bytes)
+    except OSError:
+        return ""
+    return data.decode("utf-8", "replace")
