@@ -1,0 +1,299 @@
+"""Report: the document as plain text, 100 columns wide, or as Markdown tables. Names in it are escaped."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from advisor.reports.escape import markdown, terminal
+from benchmarks.accuracy.document import Document, Given, WorkloadRow
+from benchmarks.accuracy.score import CONFIDENT, UNKNOWN, Metrics
+from benchmarks.workloads.spec import LABELS
+
+WIDTH = 100
+NO_REAL = "No recording made on a GPU exists yet, so there is no accuracy to report."
+_SHOWN_PROBLEMS = 20
+
+Table = list[list[str]]
+
+
+def text(doc: Document) -> str:
+    """The whole report for a terminal."""
+    sections = (
+        _head(doc),
+        _titled(f"Figures ({doc.part})", _columns(headline(doc))),
+        _titled("Beside them", _columns(parts(doc))),
+        *(
+            _titled(f"By class, {tier} ({doc.part})", _columns(classes(found)))
+            for tier, found in doc.tiers.items()
+        ),
+        *(
+            _titled(f"Confusion, {tier}: rows are truths, columns verdicts", _columns(confusion(found)))
+            for tier, found in doc.confusion.items()
+        ),
+        *(_titled(f"Calibration, {tier}", _columns(calibration(found))) for tier, found in doc.tiers.items()),
+        _titled("Ablations", _columns(ablations(doc))),
+        _titled("Rivals: the class alone", _columns(rivals(doc))),
+        _titled("Each workload, counters tier", _columns(workloads(doc, "counters"))),
+        _failures(doc),
+        _left_out(doc),
+    )
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _head(doc: Document) -> str:
+    lines = [doc.claim] if doc.synthetic else []
+    made = f"{terminal(doc.device) or 'no device'}, recorded {', '.join(map(terminal, doc.dates)) or 'never'}"
+    lines.append(f"{len(doc.workloads)} recordings: {made}")
+    lines.append(f"Accuracy: {doc.accuracy_is}.")
+    return "\n".join(part for line in lines for part in textwrap.wrap(line, WIDTH))
+
+
+def headline(doc: Document) -> Table:
+    """One line a tier."""
+    return [_HEAD, *(_figures(tier, found) for tier, found in doc.tiers.items())]
+
+
+def parts(doc: Document) -> Table:
+    """One line a part and tier, for the parts that are not the headline."""
+    others = [(which, tiers) for which, tiers in doc.parts.items() if which != doc.part]
+    return [_HEAD, *(_figures(f"{tier}, {which}", m) for which, tiers in others for tier, m in tiers.items())]
+
+
+_HEAD = [
+    "",
+    "n",
+    "accuracy",
+    "of decided",
+    "abstained",
+    "confident mistakes",
+    "share error",
+    "Brier",
+    "cause",
+]
+
+
+def _figures(name: str, m: Metrics) -> list[str]:
+    mean, most = number(m.share_error), number(m.share_error_max)
+    return [
+        name,
+        str(m.n),
+        number(m.accuracy),
+        number(m.accuracy_decided),
+        str(m.abstained),
+        str(m.confident_mistakes),
+        f"{mean} (max {most})",
+        number(m.brier),
+        number(m.cause_accuracy),
+    ]
+
+
+def classes(m: Metrics) -> Table:
+    """Precision and recall by class."""
+    rows = [[c, str(f.n), str(f.given), number(f.precision), number(f.recall)] for c, f in m.by_class.items()]
+    return [["class", "recordings", "verdicts", "precision", "recall"], *rows]
+
+
+def confusion(counts: dict[str, dict[str, int]]) -> Table:
+    """Labels down, classes given across."""
+    across = [*LABELS, UNKNOWN]
+    return [
+        ["", *across],
+        *([label, *(str(row.get(c, 0)) for c in across)] for label, row in counts.items()),
+    ]
+
+
+def calibration(m: Metrics) -> Table:
+    """One line a bin of confidence."""
+    rows = [
+        [
+            f"{b.low:g} to {b.high:g}",
+            str(b.n),
+            number(b.mean_confidence),
+            number(b.right_share),
+            "–" if b.interval is None else f"{b.interval[0]:.2f} to {b.interval[1]:.2f}",
+        ]
+        for b in m.calibration
+    ]
+    return [["confidence", "n", "mean", "right", "95 % interval"], *rows]
+
+
+def ablations(doc: Document) -> Table:
+    """One line an ablation and tier, with the change of accuracy against the headline."""
+    rows = []
+    for ablation in doc.ablations.values():
+        for tier, m in ablation.tiers.items():
+            change = change_of(doc.tiers[tier].accuracy, m.accuracy)
+            rows.append(
+                [
+                    ablation.about,
+                    tier,
+                    number(m.accuracy),
+                    change,
+                    str(m.abstained),
+                    str(m.confident_mistakes),
+                ]
+            )
+    return [["", "tier", "accuracy", "change", "abstained", "confident mistakes"], *rows] if rows else []
+
+
+def rivals(doc: Document) -> Table:
+    """One line a rival, ours before them."""
+    ours = [
+        [f"advisor, {tier}", str(m.n), number(m.accuracy), number(m.accuracy_decided), str(m.abstained), ""]
+        for tier, m in doc.tiers.items()
+    ]
+    theirs = [
+        [
+            f"{name} {r.version}".strip(),
+            str(r.n),
+            number(r.accuracy),
+            number(r.accuracy_decided),
+            str(r.abstained),
+            r.missing or "",
+        ]
+        for name, r in doc.rivals.items()
+    ]
+    return [["", "n", "accuracy", "of decided", "abstained", ""], *ours, *theirs]
+
+
+def workloads(doc: Document, tier: str) -> Table:
+    """One line a recording."""
+    head = ["workload", "part", "truth", "verdict", "confidence", "share error", "cause"]
+    return [head, *(_workload(w, w.tiers[tier]) for w in doc.workloads)]
+
+
+def _workload(w: WorkloadRow, g: Given) -> list[str]:
+    mark = "not counted" if not w.confirmed else w.part or "neither"
+    said = g.class_ + ("" if g.right else "  WRONG" if g.class_ != UNKNOWN else "")
+    cause = g.cause + (f" (is {w.cause})" if g.cause_right is False else "")
+    return [w.name, mark, w.label, said, f"{g.confidence:.2f}", number(g.share_error), cause]
+
+
+def failures(doc: Document) -> list[str]:
+    """Each wrong verdict: truth and verdict, shares of both, and by what it was decided."""
+    return [
+        _failure(w, tier, g)
+        for w in doc.workloads
+        if w.confirmed
+        for tier, g in w.tiers.items()
+        if not g.right and g.class_ != UNKNOWN
+    ]
+
+
+def _failure(w: WorkloadRow, tier: str, g: Given) -> str:
+    sure = " CONFIDENT MISTAKE:" if g.confidence >= CONFIDENT else ""
+    margins = "; ".join(f"{m.name} {m.value:.3f} against {m.threshold:.3f}" for m in g.margins)
+    return (
+        f"{w.name} ({tier}, {w.part or 'neither part'}):{sure} is {w.label}, judged {g.class_} ({g.cause}) at "
+        f"{g.confidence:.2f}. Truth {shares(w.shares)}; verdict {shares(g.shares)}. Decided by {margins or '–'}."
+    )
+
+
+def _failures(doc: Document) -> str:
+    return _bulleted("Wrong verdicts", failures(doc))
+
+
+def _left_out(doc: Document) -> str:
+    unconfirmed = [
+        f"{w.name}: truth not confirmed by its accounting: {w.because}"
+        for w in doc.workloads
+        if not w.confirmed
+    ]
+    abstained = [
+        f"{w.name} ({tier}): no verdict: {'; '.join(g.unknown_because) or g.cause}"
+        for w in doc.workloads
+        for tier, g in w.tiers.items()
+        if g.class_ == UNKNOWN
+    ]
+    damaged = [f"{p.file}: {p.reason}" for p in doc.problems[:_SHOWN_PROBLEMS]]
+    if len(doc.problems) > _SHOWN_PROBLEMS:
+        damaged.append(f"{len(doc.problems) - _SHOWN_PROBLEMS} more")
+    skipped = [f"{name}: {why}" for name, why in doc.skipped.items()]
+    sections = (
+        _bulleted("Not counted", unconfirmed),
+        _bulleted("Abstained", abstained),
+        _bulleted("Left out", damaged),
+        _bulleted("Not recorded", skipped),
+    )
+    return "\n\n".join(section for section in sections if section)
+
+
+def _bulleted(title: str, lines: Sequence[str]) -> str:
+    if not lines:
+        return ""
+    wrapped = (
+        textwrap.fill(terminal(line), WIDTH, initial_indent="- ", subsequent_indent="  ") for line in lines
+    )
+    return "\n".join((title, *wrapped))
+
+
+def shares(found: dict[str, float]) -> str:
+    """ "host 0.60, compute 0.40": the shares that are not nothing."""
+    known = [f"{name} {share:.2f}" for name, share in found.items() if share >= 0.005]
+    return ", ".join(known) or "unknown"
+
+
+def number(value: float | None) -> str:
+    """Three digits, or a dash for what there is nothing to take from."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def change_of(before: float | None, after: float | None) -> str:
+    """ "-0.120", or a dash."""
+    return "–" if before is None or after is None else f"{after - before:+.3f}"
+
+
+def _titled(title: str, body: str) -> str:
+    return f"{title}\n{body}" if body else ""
+
+
+def _columns(table: Table) -> str:
+    """The table in columns: the first to the left, figures to the right, cut to the width."""
+    if len(table) < 2:
+        return ""
+    rows = [[terminal(cell) for cell in row] for row in table]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    right = [_is_figures(row[i] for row in rows[1:]) for i in range(len(rows[0]))]
+    lines = ["  ".join(_cell(c, w, r) for c, w, r in zip(row, widths, right, strict=True)) for row in rows]
+    return "\n".join(_cut(line.rstrip()) for line in lines)
+
+
+def _cell(text_: str, width: int, right: bool) -> str:
+    return text_.rjust(width) if right else text_.ljust(width)
+
+
+def _is_figures(cells: Iterable[str]) -> bool:
+    return all(not cell or cell[0] in "0123456789+-–" for cell in cells)
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
+
+
+def as_markdown(doc: Document) -> str:
+    """The results section of docs/accuracy.md. Synthetic recordings give none: they claim nothing."""
+    if doc.synthetic or not doc.workloads:
+        return f"{NO_REAL}\n"
+    sections = (
+        f"{markdown(doc.device)}, recorded {', '.join(map(markdown, doc.dates))}. {len(doc.workloads)} "
+        f"recordings; figures are of the {doc.part} part unless said. Accuracy: {doc.accuracy_is}.",
+        _pipes(headline(doc)),
+        "Beside them:\n\n" + _pipes(parts(doc)),
+        *(f"By class, `{tier}`:\n\n" + _pipes(classes(m)) for tier, m in doc.tiers.items()),
+        *(
+            f"Confusion, `{tier}` (rows are truths):\n\n" + _pipes(confusion(c))
+            for tier, c in doc.confusion.items()
+        ),
+        *(f"Calibration, `{tier}`:\n\n" + _pipes(calibration(m)) for tier, m in doc.tiers.items()),
+        *(["Ablations:\n\n" + _pipes(ablations(doc))] if doc.ablations else []),
+        "Rivals, the class alone:\n\n" + _pipes(rivals(doc)),
+        *(f"Each workload, `{tier}`:\n\n" + _pipes(workloads(doc, tier)) for tier in doc.tiers),
+        "Wrong verdicts:\n\n" + ("\n".join(f"- {markdown(line)}" for line in failures(doc)) or "None."),
+    )
+    return "\n\n".join(sections) + "\n"
+
+
+def _pipes(table: Table) -> str:
+    rows = [[markdown(cell) for cell in row] for row in table]
+    return "\n".join(("| " + " | ".join(row) + " |") for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]])
