@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from probes.ceilings import Ceilings
 from rules import thresholds as th
+from rules.divide import MOVABLE, Parts, Work, divide, moved, reached
 from rules.evidence import Device, Evidence, HostEvidence, SubWindow, Tier
-from rules.roofs import Limits, Roofs, link_frac, roofs
+from rules.roofs import Limits, Roofs, link_frac, roof_errors, roofs
 from rules.split import Split, quiet, unseen
+from rules.trust import reading_errors
 
 FAULT_REASONS = frozenset({"hw_slowdown", "sw_thermal", "hw_thermal", "hw_power_brake"})
 CLOCK_REASONS = FAULT_REASONS | {"sw_power_cap"}
@@ -30,21 +32,9 @@ def split(window: SubWindow, tier: Tier, ceilings: Ceilings | None, limits: Limi
             return Split(window.t_s, d, {"free": d}, seen_s=d)
         return quiet(window.t_s, d)
     found = roofs(window, tier, ceilings, limits)
-    seconds = {"host": d * (1.0 - busy)}
-    where, useful_s = _divide_busy(seconds, d * busy, window, found, limits)
-    return Split(
-        window.t_s,
-        d,
-        seconds,
-        seen_s=d,
-        useful_s=useful_s,
-        busy_s=d * busy,
-        at_s={where: d * busy},
-        roof_s={where: d * busy * (found.top or 0.0)},
-        dram_s=None if found.dram is None else d * busy * found.dram,
-        pipe_s=None if found.pipe is None else d * busy * found.pipe,
-        pipe=found.pipe_name,
-    )
+    work = _work(window, tier, found, limits)
+    parts = divide(work, found.dram, found.pipe)
+    return _split_busy(window, d * busy, found, parts, moved(work, parts), limits)
 
 
 def limits_of(evidence: Evidence, ceilings: Ceilings | None) -> Limits:
@@ -60,12 +50,20 @@ def limits_of(evidence: Evidence, ceilings: Ceilings | None) -> Limits:
 
     probed = (ceilings.sm_mhz if ceilings else None) or 0.0
     return Limits(
-        power_w=evidence.device.power_limit_w or (ceilings.power_w if ceilings else None),
+        power_w=_full_power(evidence.device, ceilings),
+        limit_w=evidence.device.power_limit_w or (ceilings.power_w if ceilings else None),
         sm_mhz=probed if probed > 0.0 else evidence.device.sm_mhz_max,
+        errors=reading_errors(ceilings),
         pcie_bytes_s=value("pcie"),
         nvlink_bytes_s=value("nvlink"),
         clock_reasons=CLOCK_REASONS if cap_costs(evidence.device, ceilings) else FAULT_REASONS,
     )
+
+
+def _full_power(device: Device, ceilings: Ceilings | None) -> float | None:
+    """What a load that uses all of the device draws: what the probe's GEMMs drew, within today's limit."""
+    known = [w for w in (device.power_limit_w, ceilings.power_w if ceilings else None) if w]
+    return min(known, default=None)
 
 
 def cap_costs(device: Device, ceilings: Ceilings | None) -> bool:
@@ -94,41 +92,73 @@ def is_launching(host: HostEvidence) -> bool:
     return thread is not None and thread >= th.LAUNCH_THREAD.value and not host.children_busy
 
 
-def _divide_busy(
-    seconds: dict[str, float], busy_s: float, w: SubWindow, found: Roofs, limits: Limits
-) -> tuple[str, float]:
-    """Divide busy seconds into `seconds`: the class they went to, and how many of them were useful.
+def _work(w: SubWindow, tier: Tier, found: Roofs, limits: Limits) -> Work:
+    dram_error, pipe_error = roof_errors(w, tier, found, limits)
+    return Work(
+        dram=found.dram,
+        pipe=found.pipe,
+        complete=found.complete,
+        launching=w.launching and _kernels_too_small(w),
+        link=link_frac(w, limits) >= th.LINK_HIGH.value and found.top is not None,
+        dram_error=dram_error,
+        pipe_error=pipe_error,
+    )
+
+
+def _split_busy(
+    w: SubWindow,
+    busy_s: float,
+    found: Roofs,
+    parts: Parts,
+    change: tuple[float, ...] | None,
+    limits: Limits,
+) -> Split:
+    """A split of a sub-window in which something ran, from the parts of its busy time."""
+    d, top = w.duration_s, found.top or 0.0
+    seconds = {"host": d - busy_s}
+    at_s = {name: busy_s * part for name, part in zip(MOVABLE, parts, strict=True) if part > 0.0}
+    for name, part_s in at_s.items():
+        _add(seconds, name, part_s)
+    if not at_s:
+        _add(seconds, "unknown", busy_s)
+    height = reached(top, min(found.dram or 0.0, found.pipe or 0.0), parts.memory + parts.compute)
+    useful_s = _useful(seconds, busy_s, height, parts, clock_loss(w, limits))
+    where_s = at_s if parts.host <= 0.0 else {"host": busy_s}
+    return Split(
+        w.t_s,
+        d,
+        seconds,
+        seen_s=d,
+        useful_s=useful_s,
+        busy_s=busy_s,
+        at_s=where_s,
+        roof_s={name: part_s * height for name, part_s in where_s.items()},
+        dram_s=None if found.dram is None else busy_s * found.dram,
+        pipe_s=None if found.pipe is None else busy_s * found.pipe,
+        pipe=found.pipe_name,
+        moved_s=None if change is None else tuple([busy_s * part for part in change]),
+    )
+
+
+def _useful(seconds: dict[str, float], busy_s: float, height: float, parts: Parts, loss: float) -> float:
+    """Takes the time lost to a held-down clock out of `seconds`; how many of the rest were useful.
 
     Communication is a term of its own in the ladder, so what the device did meanwhile is not counted as
-    useful beside it. Of launch-bound time the host keeps what the device did not use.
+    useful beside it. Of launch-bound time the host keeps what the device did not use. Only what runs at the
+    SM clock loses by it: compute and latency, not memory.
     """
-    top = found.top
-    if top is None:
-        _add(seconds, "unknown", busy_s)
-        return "unknown", 0.0
-    if top < th.ROOF_HIGH.value and link_frac(w, limits) >= th.LINK_HIGH.value:
-        _add(seconds, "communication", busy_s)
-        return "communication", 0.0
-    where = _busy_share(w, found)
-    if where == "host":
-        _add(seconds, "host", busy_s * (1.0 - top))
-        _add(seconds, "device", busy_s * top)
-        return where, busy_s * top
-    lost_s = busy_s * clock_loss(w, limits) if where in ("compute", "device") else 0.0
-    _add(seconds, "throttle", lost_s)
-    _add(seconds, where, busy_s - lost_s)
-    return where, 0.0 if where == "unknown" else min(busy_s * top, busy_s - lost_s)
-
-
-def _busy_share(w: SubWindow, found: Roofs) -> str:
-    top = found.top or 0.0
-    if top >= th.ROOF_HIGH.value:
-        return "memory" if (found.dram or 0.0) >= (found.pipe or 0.0) else "compute"
-    if not found.complete:
-        return "unknown"
-    if w.launching and _kernels_too_small(w):
-        return "host"
-    return "device"
+    if parts.host > 0.0:
+        return busy_s * parts.device
+    worked_s = busy_s * (parts.device + parts.memory + parts.compute)
+    lost_s = 0.0
+    if loss > 0.0:
+        for name in ("compute", "device"):
+            part_s = seconds.get(name, 0.0) * loss
+            if part_s > 0.0:
+                seconds[name] -= part_s
+                lost_s += part_s
+        _add(seconds, "throttle", lost_s)
+    return min(worked_s * height, worked_s - lost_s)
 
 
 def _kernels_too_small(w: SubWindow) -> bool:

@@ -1,6 +1,11 @@
-"""Confidence: how sure a verdict is, from its margin, the data behind it and the tier it was read in.
+"""Confidence: how sure a verdict is, from its lead in units of noise, the data behind it and its tier.
 
-Not calibrated yet against labelled workloads; the caps below keep it honest until then.
+    raw = min( Phi(lead / noise) * (1 - exp(-seconds / 2)),  cap,  1 - unknown share )
+
+Phi, the normal distribution, gives the probability that a lead with this standard error is above 0. It knows
+nothing of errors that the model itself makes, so a verdict is capped: by its tier and by the label of the
+ceilings it rests on; and by FRAGILE where twice the ceilings' error would cost the class its place. The score
+then passes `rules.calibration`, which is the identity as long as nothing was measured.
 """
 
 from __future__ import annotations
@@ -8,7 +13,10 @@ from __future__ import annotations
 import math
 
 from probes.ceilings import Label
+from rules.calibration import calibrated
 from rules.evidence import Tier
+from rules.noise import Noise
+from rules.ranking import ROOFED
 from rules.verdict import Class
 
 # No verdict is surer than its evidence can make it. Ceilings matter only to verdicts that use them.
@@ -16,10 +24,9 @@ _CAP_BY_CEILING: dict[Label | None, float] = {"measured": 0.97, "typical": 0.93,
 _CAP_COUNTERS = 0.97
 _CAP_NVML = 0.70
 _CAP_IDLE = 0.99
-_ROOFED: frozenset[Class] = frozenset({"compute", "memory", "device", "communication"})
 
-# A lead of this much share (or roof fraction) over the runner-up leaves 1/e of the doubt.
-_MARGIN_SCALE = 0.12
+# A verdict that a plausible error of the ceilings would turn is never one of those that count as sure (0.9).
+FRAGILE = 0.85
 # Seconds of data after which a short window stops adding doubt.
 _DATA_SCALE_S = 2.0
 
@@ -27,21 +34,26 @@ _DATA_SCALE_S = 2.0
 def confidence(
     class_: Class,
     *,
-    lead: float,
-    roof_margin: float | None,
+    noise: Noise | None,
     observed_s: float,
     unknown: float,
     tier: Tier,
     label: Label | None,
 ) -> float:
-    """0 to 1. lead: the class's share minus the runner-up's; roof_margin: distance of the deciding roof
-    fraction from its threshold, None where no roof decided. Returns 0 for `unknown`."""
-    if class_ == "unknown":
+    """0 to 1. noise: the lead of the class and its noise, None where none decided. 0 for `unknown`."""
+    if class_ == "unknown" or noise is None:
         return 0.0
-    margin = lead if roof_margin is None else min(lead, max(0.0, roof_margin))
-    sure = 1.0 - 0.5 * math.exp(-max(0.0, margin) / _MARGIN_SCALE)
-    sure *= 1.0 - math.exp(-observed_s / _DATA_SCALE_S)
-    return round(min(sure, cap(class_, tier, label), 1.0 - unknown), 3)
+    score = calibrated(raw(class_, noise, observed_s, unknown, tier, label), tier)
+    return round(min(score, FRAGILE) if noise.fragile else score, 3)
+
+
+def raw(
+    class_: Class, noise: Noise, observed_s: float, unknown: float, tier: Tier, label: Label | None
+) -> float:
+    """The score before calibration."""
+    sure = _above_zero(noise.lead / noise.total) * (1.0 - math.exp(-observed_s / _DATA_SCALE_S))
+    limit = min(cap(class_, tier, label), 1.0 - unknown)
+    return min(sure, limit, FRAGILE) if noise.fragile else min(sure, limit)
 
 
 def cap(class_: Class, tier: Tier, label: Label | None) -> float:
@@ -50,4 +62,9 @@ def cap(class_: Class, tier: Tier, label: Label | None) -> float:
         return _CAP_IDLE
     if tier == "nvml":
         return _CAP_NVML
-    return _CAP_BY_CEILING[label] if class_ in _ROOFED else _CAP_COUNTERS
+    return _CAP_BY_CEILING[label] if class_ in ROOFED else _CAP_COUNTERS
+
+
+def _above_zero(errors: float) -> float:
+    """Probability that a value this many standard errors above 0 is above 0."""
+    return 0.5 * (1.0 + math.erf(errors / math.sqrt(2.0)))

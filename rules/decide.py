@@ -13,16 +13,19 @@ from rules.confidence import confidence
 from rules.evidence import Evidence
 from rules.headline import headline
 from rules.host_cause import host_cause
+from rules.noise import noise_of
 from rules.observed import busy_mean
 from rules.phases import phases
+from rules.ranking import ROOFED, group_shares, ranking
 from rules.roofs import PIPES, TENSOR_PIPES
+from rules.settle import settle, within_noise
 from rules.split import Split, Sums, total, unseen
 from rules.trust import label_of, trusted, words
-from rules.verdict import GROUPS, SHARES, Class, EvidenceItem, Margin, Verdict
+from rules.verdict import SHARES, Class, EvidenceItem, Margin, Verdict
 
 _PIPE_CAUSES = {"fp64": "fp64-pipe", "fp32": "fp32-pipe", "fp16": "fp16-pipe", "int_active": "integer-pipe"}
 _DEVICE_LINES = (("sm_active", "SMs with work while busy"), ("sm_occupancy", "occupancy while busy"))
-_ROOFS: frozenset[Class] = frozenset({"memory", "compute", "device", "communication"})
+WITHIN_NOISE = "within-noise"
 THERMAL = frozenset({"sw_thermal", "hw_thermal"})
 
 
@@ -35,15 +38,17 @@ def splits_of(evidence: Evidence, ceilings: Ceilings | None) -> list[Split]:
 def decide(evidence: Evidence, ceilings: Ceilings | None, splits: Sequence[Split] | None = None) -> Verdict:
     """The verdict on one workload. `splits` may be given by a caller that keeps them as they come."""
     parts = splits_of(evidence, ceilings) if splits is None else splits
-    sums = total([*parts, *_silence(evidence)])
+    whole = [*parts, *_silence(evidence)]
+    sums = total(whole)
     groups = group_shares(sums)
     ranked = ranking(groups)
-    reasons = _unknown_because(evidence, ceilings, sums)
-    class_: Class = "unknown" if _undecided(evidence, sums) else ranked[0]
+    leader = None if _undecided(evidence, sums) else ranked[0]
+    noise = None if leader is None else noise_of(leader, groups, sums, whole)
+    close = within_noise(leader, groups, noise) if leader and noise and noise.within else None
+    class_: Class = "unknown" if leader is None or close else leader
     cause, cause_evidence, cause_confidence = _cause(class_, evidence, sums)
+    cause = WITHIN_NOISE if close else cause
     second = next((c for c in ranked if c != class_ and groups[c] >= th.SECONDARY.value), None)
-    margins = _margins(class_, sums, groups, ranked)
-    roof_margin = next((m.margin for m in margins if m.name.endswith("roof fraction")), None)
     shares = sums.shares or {**dict.fromkeys(SHARES, 0.0), "unknown": 1.0}
     verdict = Verdict(
         key=evidence.key,
@@ -55,8 +60,7 @@ def decide(evidence: Evidence, ceilings: Ceilings | None, splits: Sequence[Split
         cause=cause,
         confidence=confidence(
             class_,
-            lead=_lead(margins),
-            roof_margin=roof_margin,
+            noise=noise,
             observed_s=sums.observed_s,
             unknown=sums.shares.get("unknown", 0.0),
             tier=evidence.tier,
@@ -67,7 +71,7 @@ def decide(evidence: Evidence, ceilings: Ceilings | None, splits: Sequence[Split
         evidence=(*_counter_evidence(evidence, ceilings, sums), *cause_evidence),
         secondary=second,
         secondary_cause=_secondary_cause(second, evidence, sums),
-        margins=margins,
+        margins=_margins(leader, sums, groups, ranked),
         dram_roof_frac=sums.dram_roof,
         pipe_roof_frac=sums.pipe_roof,
         pipe=sums.pipe,
@@ -75,8 +79,10 @@ def decide(evidence: Evidence, ceilings: Ceilings | None, splits: Sequence[Split
         cause_confidence=cause_confidence,
         useful_frac=sums.useful if sums.shares else None,
         ceilings_label=label_of(ceilings),
-        unknown_because=reasons,
+        unknown_because=(*([close] if close else []), *_unknown_because(evidence, ceilings, sums)),
         phases=phases(parts),
+        noise=None if noise is None else round(noise.total, 4),
+        settle=settle(class_, cause, evidence, ceilings, noise),
     )
     return _with_headline(verdict)
 
@@ -86,29 +92,6 @@ def _silence(evidence: Evidence) -> list[Split]:
     if evidence.silent_since_s is None:
         return []
     return [unseen(evidence.t_end_s, max(0.0, evidence.t_end_s - evidence.silent_since_s))]
-
-
-def group_shares(sums: Sums) -> dict[Class, float]:
-    """Shares added up by class, without `unknown`. Throttled time goes where the slowed work was."""
-    groups = {class_: sum(sums.shares.get(k, 0.0) for k in keys) for class_, keys in GROUPS.items()}
-    if sums.shares.get("device", 0.0) > sums.shares.get("compute", 0.0):
-        moved = sums.shares.get("throttle", 0.0)
-        groups["compute"] -= moved
-        groups["device"] += moved
-    return groups
-
-
-def ranking(groups: dict[Class, float]) -> list[Class]:
-    """Classes by share, except that a large host gap comes before a roof.
-
-    Time at a roof is work and a gap is none: from HOST_FIRST on, closing the gap buys 1/(1-h), more
-    than a fix at the roof usually does, and it is what keeps the roof from mattering.
-    """
-    ranked = sorted(groups, key=lambda c: groups[c], reverse=True)
-    if ranked[0] in _ROOFS and groups["host"] >= th.HOST_FIRST.value:
-        ranked.remove("host")
-        ranked.insert(0, "host")
-    return ranked
 
 
 def _with_headline(verdict: Verdict) -> Verdict:
@@ -214,16 +197,11 @@ def throttle_cause(evidence: Evidence) -> str:
     return "power-cap" if seen.get("sw_power_cap") else "hw-slowdown"
 
 
-def _lead(margins: Sequence[Margin]) -> float:
-    """The share margin that decided; 0 when none did."""
-    return next((m.margin for m in margins if m.name.startswith("share of")), 0.0)
-
-
 def _margins(
-    class_: Class, sums: Sums, groups: dict[Class, float], ranked: Sequence[Class]
+    class_: Class | None, sums: Sums, groups: dict[Class, float], ranked: Sequence[Class]
 ) -> tuple[Margin, ...]:
-    """Distances of the deciding values from what would have changed the verdict."""
-    if class_ == "unknown":
+    """Distances of the leading class's deciding values from what would have changed the verdict."""
+    if class_ is None:
         return ()
     found = [_share_margin(class_, groups, ranked)]
     dram, pipe, high = sums.dram_roof, sums.pipe_roof, th.ROOF_HIGH.value
@@ -243,7 +221,7 @@ def _share_margin(class_: Class, groups: dict[Class, float], ranked: Sequence[Cl
     if class_ == "host" and mine < groups[ranked[1]]:
         return _margin("share of host", mine, first)
     other = groups[ranked[1]]
-    if class_ in _ROOFS and first - groups["host"] < mine - other:
+    if class_ in ROOFED and first - groups["host"] < mine - other:
         return Margin(
             name="share of host", value=groups["host"], threshold=first, margin=first - groups["host"]
         )

@@ -48,6 +48,7 @@ CAUSES: dict[str, str] = {
     "driver-silent": "the driver does not answer",
     "sampler-silent": "the sampler does not run",
     "no-data": "there is too little data",
+    "within-noise": "the two largest shares are too close to tell apart",
     "missing-counters": "the counters that would tell are missing",
 }
 

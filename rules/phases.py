@@ -8,7 +8,8 @@ from rules.split import Split
 from rules.thresholds import IDLE_HELD_MIN_S
 from rules.verdict import Phase
 
-# Shorter stretches are merged into the one before: a person reads seconds, not sub-windows.
+# Shorter stretches are merged into the one before: a person reads seconds, not sub-windows. What was merged
+# is called by what took most of it.
 MIN_PHASE_S = 1.0
 MAX_PHASES = 64
 
@@ -48,10 +49,25 @@ def _settle(run: _Run, *, alone: bool) -> str:
 
 
 def _folded(runs: Sequence[_Run], shortest_s: float) -> list[_Run]:
-    folded: list[_Run] = []
-    for name, start, end in runs:
-        if folded and (folded[-1][0] == name or end - start < shortest_s):
-            folded[-1] = (folded[-1][0], folded[-1][1], end)
+    stretches: list[list[_Run]] = []
+    for run in runs:
+        name, start, end = run
+        if stretches and (stretches[-1][0][0] == name or end - start < shortest_s):
+            stretches[-1].append(run)
         else:
-            folded.append((name, start, end))
-    return folded
+            stretches.append([run])
+    named = [(_most(stretch), stretch[0][1], stretch[-1][2]) for stretch in stretches]
+    joined: list[_Run] = []
+    for name, start, end in named:
+        if joined and joined[-1][0] == name:
+            joined[-1] = (name, joined[-1][1], end)
+        else:
+            joined.append((name, start, end))
+    return joined
+
+
+def _most(stretch: Sequence[_Run]) -> str:
+    seconds: dict[str, float] = {}
+    for name, start, end in stretch:
+        seconds[name] = seconds.get(name, 0.0) + end - start
+    return max(seconds, key=seconds.__getitem__)

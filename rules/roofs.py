@@ -22,6 +22,9 @@ PIPES: dict[str, str] = {
 }
 # Pipes that most work runs on: nothing can be said of the pipes' roof without them.
 _DECISIVE = ("tensor_active", "fp32")
+_POWER_CAP = "sw_power_cap"
+# A clock below this part of the reference is one that was read at rest.
+_SLOWEST = 0.3
 TENSOR_PIPES = frozenset({"tensor_active", "hmma", "imma", "dfma", "dmma"})
 
 
@@ -47,7 +50,9 @@ class Roofs(msgspec.Struct, frozen=True, gc=False):
 class Limits(msgspec.Struct, frozen=True):
     """Device limits a sub-window is compared with. Any may be unknown.
 
-    sm_mhz: the reference clock: the probe's, or the data sheet's boost clock when assumed.
+    power_w: what a load that uses all of the device draws; limit_w: its power limit, of which the idle draw
+    is a share. sm_mhz: the reference clock: the probe's, or the data sheet's boost clock when assumed.
+    errors: counter -> relative error of its reading at the ceiling.
     clock_reasons: the reasons under which a clock below the reference is time lost.
     """
 
@@ -56,6 +61,8 @@ class Limits(msgspec.Struct, frozen=True):
     pcie_bytes_s: float | None = None
     nvlink_bytes_s: float | None = None
     clock_reasons: frozenset[str] = frozenset()
+    limit_w: float | None = None
+    errors: dict[str, float] = {}
 
 
 def roofs(window: SubWindow, tier: Tier, ceilings: Ceilings | None, limits: Limits) -> Roofs:
@@ -100,20 +107,51 @@ def _of_ceiling(value: float | None, busy: float, counter: str, ceilings: Ceilin
 
 
 def _estimated(w: SubWindow, busy: float, limits: Limits) -> Roofs:
-    """NVML only: memory-controller time stands in for DRAM, power against the limit for the pipes.
+    """NVML only: memory-controller time stands in for DRAM, power above idle for both roofs together.
 
-    A memory-bound kernel draws much power too, so power argues for compute only while the memory
-    controller is quieter than it would be at its own roof.
+    Work draws power above idle in proportion to the time it runs. DRAM traffic draws its part of that
+    (NVML_DRAM_POWER at its roof), so what is left argues for the pipes, relative to what a GEMM leaves that
+    carries its own traffic. Clocks held down draw less, in proportion at least.
     """
     dram = None
     if w.mem_util_frac is not None:
         dram = min(1.0, w.mem_util_frac / busy / th.NVML_MEM_UTIL_CEILING.value)
+    drawn = _power_frac(w, busy, limits)
     pipe = None
-    if w.power_w is not None and limits.power_w:
-        pipe = min(1.0, w.power_w / limits.power_w)
-        if dram is not None and dram >= th.ROOF_BOUND.value:
-            pipe = min(pipe, dram)
+    if drawn is not None:
+        of_dram = th.NVML_DRAM_POWER.value * (dram or 0.0)
+        of_gemm = 1.0 - th.NVML_DRAM_POWER.value * th.CARRY.value
+        pipe = min(1.0, max(0.0, drawn - of_dram) / of_gemm)
     return Roofs(dram, pipe, None, dram is not None and pipe is not None)
+
+
+def _power_frac(w: SubWindow, busy: float, limits: Limits) -> float | None:
+    """Power above idle while busy, over that of a load that uses all of the device; None when unknown."""
+    if w.power_w is None or not limits.power_w:
+        return None
+    if _POWER_CAP in w.throttle_reasons:
+        return 1.0
+    idle_w = th.NVML_IDLE_POWER.value * (limits.limit_w or limits.power_w)
+    above_w = limits.power_w - idle_w
+    if above_w <= 0.0:
+        return None
+    return min(1.0, max(0.0, w.power_w - idle_w) / above_w / busy / _slowed(w, limits))
+
+
+def _slowed(w: SubWindow, limits: Limits) -> float:
+    """The clock over the reference clock, where it is held down and not merely at rest."""
+    if not w.sm_mhz or not limits.sm_mhz or "gpu_idle" in w.throttle_reasons:
+        return 1.0
+    return max(_SLOWEST, min(1.0, w.sm_mhz / limits.sm_mhz))
+
+
+def roof_errors(w: SubWindow, tier: Tier, found: Roofs, limits: Limits) -> tuple[float, float]:
+    """Relative errors of the DRAM and the pipe fraction, by where they come from."""
+    assumed = th.CEILING_ERROR_ASSUMED.value
+    if tier == "nvml":
+        rounded = th.NVML_ROUNDING.value / max(th.NVML_ROUNDING.value, w.gr_active or 0.0)
+        return assumed + rounded, assumed + rounded
+    return limits.errors.get("dram_active", assumed), limits.errors.get(found.pipe_name or "", assumed)
 
 
 def link_frac(w: SubWindow, limits: Limits) -> float:

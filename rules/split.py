@@ -13,6 +13,7 @@ from functools import cached_property
 import msgspec
 
 from rules import thresholds as th
+from rules.divide import added
 from rules.verdict import CLASS_OF, SHARES
 
 _HELD_S = th.IDLE_HELD_MIN_S.value
@@ -26,6 +27,8 @@ class Split(msgspec.Struct, frozen=True, dict=True):
     at_s, roof_s: busy seconds by the class they went to, and the same weighted by the larger roof fraction.
     quiet_s: nothing ran although a process holds the device; head_quiet_s, tail_quiet_s: at either end.
     held_s: quiet runs inside that lasted long enough to be idle-held, the ends left out.
+    moved_s: by how many seconds the shares in `rules.divide.MOVABLE` change as the readings at the ceilings
+    move by their errors, for each of `rules.divide.CORNERS`; None where nothing changes.
     """
 
     t_s: float
@@ -43,6 +46,7 @@ class Split(msgspec.Struct, frozen=True, dict=True):
     head_quiet_s: float = 0.0
     tail_quiet_s: float = 0.0
     held_s: float = 0.0
+    moved_s: tuple[float, ...] | None = None
 
     @property
     def quiet(self) -> bool:
@@ -96,13 +100,15 @@ def merge(a: Split, b: Split) -> Split:
         head_quiet_s=a.duration_s + b.head_quiet_s if a.quiet else a.head_quiet_s,
         tail_quiet_s=a.tail_quiet_s + b.duration_s if b.quiet else b.tail_quiet_s,
         held_s=a.held_s + b.held_s + (between if between >= _HELD_S else 0.0),
+        moved_s=added(a.moved_s, b.moved_s),
     )
 
 
 class Sums(msgspec.Struct, frozen=True):
     """Splits added up over a window. shares sums to 1, or is empty without any split.
 
-    observed_s: seconds with data. roofs: class -> mean of the larger roof fraction over its own time.
+    observed_s: seconds with data. roofs: class -> mean height of the roof reached over its own time.
+    moved: by how much shares change with the readings at the ceilings, as `Split.moved_s`.
     """
 
     observed_s: float
@@ -112,6 +118,7 @@ class Sums(msgspec.Struct, frozen=True):
     pipe_roof: float | None
     pipe: str | None
     roofs: dict[str, float] = {}
+    moved: tuple[float, ...] | None = None
 
 
 def total(splits: Sequence[Split]) -> Sums:
@@ -134,7 +141,13 @@ def total(splits: Sequence[Split]) -> Sums:
         _mean([(s.pipe_s, s.busy_s) for s in splits]),
         _main_pipe(splits),
         _class_roofs(splits),
+        _moved(splits, length),
     )
+
+
+def _moved(splits: Sequence[Split], length_s: float) -> tuple[float, ...] | None:
+    changed = [part.moved_s for part in splits if part.moved_s is not None]
+    return tuple([sum(column) / length_s for column in zip(*changed, strict=True)]) if changed else None
 
 
 def _held_seconds(splits: Sequence[Split]) -> float:

@@ -29,6 +29,17 @@ IDLE_HELD_MIN_S = Threshold(
 )
 ROOF_HIGH = Threshold("roof fraction of busy time that names memory or compute", 0.6, _NCU)
 ROOF_BOUND = Threshold("roof fraction at which the roof is the bottleneck", 0.8, _NCU)
+CARRY = Threshold(
+    "part of its own roof fraction that a kernel at one roof shows of the other",
+    0.3,
+    "large GEMMs move at least 0.1 to 0.3 of what DRAM could meanwhile, streaming kernels compute as much; "
+    + _OWN,
+)
+ROOF_SUM = Threshold(
+    "sum of both roof fractions from which busy time holds kernels at either roof and nothing else",
+    0.78,
+    "ROOF_HIGH x (1 + CARRY): kernels of two kinds, each just at its roof",
+)
 HOST_GAP = Threshold(
     "host share worth a finding", 0.15, "DCGM/XProf practice (5 % moderate, 20 % high); gpuprof 15 %"
 )
@@ -61,8 +72,45 @@ CEILING_EXCEEDED = Threshold(
 CEILING_EXCEEDED_S = Threshold("seconds beyond a measured ceiling that say it is too low", 1.0, _OWN)
 CEILING_BUSY = Threshold("gr_active below which a counter while busy is too coarse to say that", 0.5, _OWN)
 
+# --- noise: how much a deciding lead may be off --------------------------------------------------
+CEILING_ERROR_MEASURED = Threshold(
+    "relative error of a reading at the ceiling that a probe took",
+    0.02,
+    "two runs of a probe are to agree within 2 %",
+)
+CEILING_ERROR_TYPICAL = Threshold(
+    "relative error of a reading that is typical of the model, or was measured under other conditions",
+    0.05,
+    "spread of healthy GPUs of one node (gpu-fryer, microbench notes: 5 % and more)",
+)
+CEILING_ERROR_ASSUMED = Threshold(
+    "relative error of a reading taken from a data sheet, and of what NVML's figures stand for",
+    0.10,
+    "spread of published fractions of the data sheet for one model (0.74 to 0.87 for bf16 and DRAM)",
+)
+NVML_ROUNDING = Threshold(
+    "rounding of NVML's utilisation and memory-controller time", 0.01, "nvml.h: whole percents"
+)
+NOISE_FLOOR = Threshold(
+    "least noise of a lead, however steady the counters", 0.01, "counters and NVML figures of whole percents"
+)
+NOISE_BLOCKS = Threshold(
+    "stretches of a window whose means tell how far its lead is off by chance",
+    10.0,
+    "method of batch means: 10 to 30 batches, each longer than what correlates neighbours (Schmeiser 1982)",
+)
+
 # --- nvml tier: no GPM, so the roofs are estimated ---------------------------------------------
 NVML_MEM_UTIL_CEILING = Threshold("NVML memory-controller time at a copy's full bandwidth", 0.9, _OWN)
+
+NVML_IDLE_POWER = Threshold(
+    "power of a board with nothing to do, over its limit",
+    0.15,
+    "idle boards in use show a tenth to a fifth in nvidia-smi listings; " + _OWN,
+)
+NVML_DRAM_POWER = Threshold(
+    "power above idle that DRAM traffic at its roof draws, over that of a GEMM at the limit", 0.6, _OWN
+)
 
 # --- host causes and catalogue -----------------------------------------------------------------
 _XPROF = "XProf input pipeline: 5 % moderate, 20 % high; PyTorch profiler plug-in: data loader 5 %"

@@ -11,6 +11,11 @@ from rules.roofs import PIPES
 from rules.verdict import Class
 
 _LABELS: tuple[Label, ...] = ("measured", "typical", "assumed")
+_ERRORS: dict[Label, float] = {
+    "measured": th.CEILING_ERROR_MEASURED.value,
+    "typical": th.CEILING_ERROR_TYPICAL.value,
+    "assumed": th.CEILING_ERROR_ASSUMED.value,
+}
 
 
 def label_of(ceilings: Ceilings | None, counter: str | None = None) -> str | None:
@@ -32,6 +37,17 @@ def trusted(ceilings: Ceilings | None, class_: Class, pipe: str | None) -> Label
     known = [label for label in (_label(ceilings, counter) for counter in used) if label is not None]
     label = max(known, key=_LABELS.index, default=_label(ceilings, None))
     return "typical" if label == "measured" and ceilings is not None and ceilings.stale else label
+
+
+def reading_errors(ceilings: Ceilings | None) -> dict[str, float]:
+    """Counter -> relative error of its reading at the ceiling, by the reading's label (stale: typical)."""
+    if ceilings is None:
+        return {}
+    stale = ceilings.stale is not None
+    return {
+        r.counter: _ERRORS["typical" if stale and r.label == "measured" else r.label]
+        for r in ceilings.readings
+    }
 
 
 def rate_label(ceilings: Ceilings | None, *used: Ceiling) -> str:

@@ -1,0 +1,143 @@
+"""Divide: how the busy time of one sub-window is shared out, given its two roof fractions.
+
+A sub-window of 200 ms holds thousands of kernels, so its roof fractions are means over kernels of several
+kinds. The model, with m and p the DRAM and pipe fractions, t the larger and o the smaller, c = CARRY:
+
+- A kernel at one roof shows c of its own fraction at the other one too. A mix of memory kernels (share x)
+  and compute kernels (share y) at the same height r then reads m = r(x + cy), p = r(y + cx), so x : y is
+  m - cp : p - cm. The smaller part is (o - ct) / ((1 - c)(t + o)), none where o <= ct.
+- A roof fraction cannot pass 1, so kernels that read t together ran at least t of the time: the smaller part
+  is at most 1 - t. A kernel at its roof keeps all of its time, however much it does beside.
+- From ROOF_HIGH on, no time is put down to latency. Below it, none where both fractions sum to ROOF_SUM and
+  two kinds of kernels show; all of it where they sum to ROOF_HIGH or only one kind shows; in between in
+  proportion. (One kind of kernel below ROOF_HIGH is what Nsight Compute calls latency-bound.)
+
+What it cannot see: kernels that overlap on the device, or one kind of kernel that uses both about equally,
+read like a mix. So the smaller part is an upper bound, and `rules.noise` looks at how far it moves.
+"""
+
+from __future__ import annotations
+
+from operator import add, sub
+from typing import NamedTuple
+
+from rules import thresholds as th
+
+_HIGH, _SUM, _CARRY = th.ROOF_HIGH.value, th.ROOF_SUM.value, th.CARRY.value
+# Two kinds of kernels are believed in as the smaller one's part rises to this.
+_SECOND_KIND = th.SECONDARY.value
+
+# Shares that a reading's error can move, in the order of `Parts` and of a split's `moved`.
+MOVABLE: tuple[str, ...] = ("host", "communication", "device", "memory", "compute")
+
+# How far both readings are moved, in their errors, and in which directions.
+STEPS: tuple[float, ...] = (1.0, 2.0)
+CORNERS: tuple[tuple[float, float], ...] = tuple(
+    (dram * step, pipe * step) for step in STEPS for dram, pipe in ((1, -1), (-1, 1), (1, 1), (-1, -1))
+)
+
+
+class Parts(NamedTuple):
+    """Parts of busy time; they sum to 1, or to 0 where nothing can be said."""
+
+    host: float = 0.0
+    communication: float = 0.0
+    device: float = 0.0
+    memory: float = 0.0
+    compute: float = 0.0
+
+
+class Work(NamedTuple):
+    """What is known of a sub-window's busy time.
+
+    complete: both roofs are in sight. launching: kernels too small while a thread is pegged. link: a link is
+    near its ceiling. dram_error, pipe_error: how far the roof fractions may be off, relative.
+    """
+
+    dram: float | None
+    pipe: float | None
+    complete: bool
+    launching: bool
+    link: bool
+    dram_error: float
+    pipe_error: float
+
+
+def divide(work: Work, dram: float | None, pipe: float | None) -> Parts:
+    """Parts of busy time at these roof fractions. Sums to 0 where a roof that may decide is out of sight."""
+    m, p = dram or 0.0, pipe or 0.0
+    top, other = (m, p) if m >= p else (p, m)
+    minor = second_part(top, other)
+    roofed = 1.0
+    if top < _HIGH:
+        if work.link:
+            return Parts(communication=1.0)
+        if not work.complete:
+            return Parts()
+        if work.launching:
+            return Parts(host=1.0 - top, device=top)
+        roofed = _mixed(top + other, minor)
+    larger, smaller = roofed * (1.0 - minor), roofed * minor
+    if m >= p:
+        return Parts(device=1.0 - roofed, memory=larger, compute=smaller)
+    return Parts(device=1.0 - roofed, memory=smaller, compute=larger)
+
+
+def second_part(top: float, other: float) -> float:
+    """Part of the time at either roof that belongs to the lower one: its surplus, and at most 1 - top."""
+    surplus = other - _CARRY * top
+    if surplus <= 0.0:
+        return 0.0
+    return min(surplus / ((1.0 - _CARRY) * (top + other)), max(0.0, 1.0 - top))
+
+
+def reached(top: float, other: float, roofed: float) -> float:
+    """Height of the roofs that the kernels come to: of two kinds in turn, higher than either mean shows."""
+    height = min(1.0, top / (1.0 - (1.0 - _CARRY) * second_part(top, other)))
+    return top + roofed * (height - top)
+
+
+def moved(work: Work, base: Parts) -> tuple[float, ...] | None:
+    """How the parts change as the readings at the ceilings move by their errors, for each of CORNERS.
+
+    None where no corner changes anything, which most sub-windows can tell at a glance.
+    """
+    if _settled(work):
+        return None
+    changes: list[float] = []
+    for dram, pipe in CORNERS:
+        found = divide(
+            work, _shifted(work.dram, dram * work.dram_error), _shifted(work.pipe, pipe * work.pipe_error)
+        )
+        changes.extend(map(sub, found, base))
+    return tuple(changes) if any(changes) else None
+
+
+def added(a: tuple[float, ...] | None, b: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    """Changes of two stretches together."""
+    return b if a is None else a if b is None else tuple(map(add, a, b))
+
+
+def _mixed(both: float, minor: float) -> float:
+    """Part of busy time that is at a roof although the mean of neither gets there."""
+    if both <= _HIGH or minor <= 0.0:
+        return 0.0
+    return min(1.0, (both - _HIGH) / (_SUM - _HIGH)) * min(1.0, minor / _SECOND_KIND)
+
+
+def _shifted(frac: float | None, by: float) -> float | None:
+    return None if frac is None else min(1.0, frac * (1.0 + by))
+
+
+def _settled(work: Work) -> bool:
+    """True where the largest errors leave one kind of kernel, on the same side of ROOF_HIGH."""
+    m, p = work.dram or 0.0, work.pipe or 0.0
+    m_by, p_by = STEPS[-1] * work.dram_error, STEPS[-1] * work.pipe_error
+    if m >= p:
+        least, other = m * (1.0 - m_by), p * (1.0 + p_by)
+    else:
+        least, other = p * (1.0 - p_by), m * (1.0 + m_by)
+    if least >= _HIGH:
+        return other <= _CARRY * least
+    most = max(m * (1.0 + m_by), p * (1.0 + p_by))
+    return most < _HIGH and not work.launching and m * (1 + m_by) + p * (1 + p_by) <= _HIGH
