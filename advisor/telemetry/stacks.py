@@ -7,7 +7,6 @@ for the milliseconds that one sample takes; `native` asks for that.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -116,10 +115,9 @@ def _with_gil(
 ) -> list[parsing.Tally]:
     held = _held(holders, samples)
     times = clock.times()
+    total = min(1.0, sum(held.values()))
     return [
-        parsing.with_gil(
-            one, times.get(_tid(one.thread, pid)), min(1.0, sum(held.values()) - held.get(one.thread, 0.0))
-        )
+        parsing.with_gil(one, times.get(_tid(one.thread, pid)), total - held.get(one.thread, 0.0))
         for one in tallies
     ]
 
@@ -127,7 +125,7 @@ def _with_gil(
 def _held(holders: Ran | None, samples: int) -> dict[parsing.Thread, float]:
     """Share of the samples at which each thread held the GIL."""
     found = parsing.by_thread(parsing.parse(holders.text)) if holders is not None else {}
-    return {thread: sum(s.count for s in seen) / samples for thread, seen in found.items()}
+    return {thread: sum(s.seen for s in seen) / samples for thread, seen in found.items()}
 
 
 def _tid(thread: parsing.Thread, pid: int) -> int:
@@ -154,7 +152,7 @@ class _Clock:
     def _read(self) -> dict[int, tuple[int, int]]:
         found: dict[int, tuple[int, int]] = {}
         try:
-            names = [name for name in os.listdir(self._tasks) if name.isdigit()]
+            names = [task.name for task in self._tasks.iterdir() if task.name.isdigit()]
         except OSError:
             return found
         for name in names[: parsing.THREADS_LIMIT]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 OTHER = "other"
 # Activities in which a thread waits or sleeps and does no work of its own.
-WAITING: frozenset[str] = frozenset({"loader-wait", "lock", "gil", "io", "idle"})
+WAITING: frozenset[str] = frozenset({"loader-wait", "queue-wait", "lock", "gil", "io", "idle"})
 # Only the innermost frames are looked at: the outermost ones are the same in every stack.
 DEPTH = 60
 
@@ -27,7 +27,7 @@ class FrameText(NamedTuple):
 
     @property
     def native(self) -> bool:
-        """Whether the frame belongs to a compiled library; a profiler of Python gives its path and no line."""
+        """Whether the frame belongs to a compiled library, which has a path and no line."""
         return self.line <= 0
 
 
@@ -58,14 +58,14 @@ _DIRECT: tuple[_Pattern, ...] = (
     # native frames
     _pattern("synchronise", "", r"^_?cu(da)?(Stream|Device|Event|Ctx)(Synchronize|WaitEvent)"),
     _pattern("synchronise", "", r"_local_scalar_dense|local_scalar_dense_cuda|StreamSynchronize"),
-    _pattern("transfer", "", r"^cu(da)?(Memcpy|MemcpyAsync|Memcpy[A-Z]\w*)|copy_kernel_cuda|^cu(da)?HostRegister"),
+    _pattern("transfer", "", r"^cu(da)?Memcpy|copy_kernel_cuda|^cu(da)?HostRegister"),
     _pattern("launch", "", r"^cu(da)?LaunchKernel|^cu(da)?GraphLaunch|^cuLaunch"),
     _pattern("gil", "", r"^(take_gil|PyEval_(Acquire|Restore)Thread|PyGILState_Ensure|drop_gil)$"),
     # what a process waits for
     _pattern("loader-wait", r"torch/utils/data/dataloader\.py$", r"_(try_)?get_data$|_next_data$"),
-    _pattern("loader-wait", r"(tensorflow|tfds|webdataset|nvidia/dali)/.*\.py$", r"(__next__|share_outputs)$"),
+    _pattern("loader-wait", r"(tensorflow|webdataset|nvidia/dali)/.*\.py$", r"(__next__|share_outputs)$"),
     _pattern("synchronise", r"torch/cuda/(__init__|streams|graphs)\.py$", r"synchronize$|\.wait$"),
-    _pattern("synchronise", r"torch/_tensor\.py$", r"__(repr|str|format|bool|float|int|array|contains)__$|tolist$"),
+    _pattern("synchronise", r"torch/_tensor\.py$", r"__(repr|str|format|bool|float|int|array)__$|tolist$"),
     _pattern("synchronise", r"torch/_tensor_str\.py$"),
     # what it does itself
     _pattern("tokenise", r"(^|/)(tokenizers|tiktoken|sentencepiece|mistral_common)/"),
@@ -73,11 +73,11 @@ _DIRECT: tuple[_Pattern, ...] = (
     _pattern("tokenise", r"(^|/)tokeni[sz]er\w*\.(py|so)|tokenizers\.\w*\.?so"),
     _pattern("checkpoint", r"torch/serialization\.py$", r"save"),
     _pattern("checkpoint", r"torch/distributed/checkpoint/|safetensors/(torch|numpy)\.py$", r"save|write"),
-    _pattern("checkpoint", r"(orbax|flax|transformers|accelerate|lightning)/.*\.py$", r"save_(checkpoint|pretrained|state|model)"),
+    _pattern("checkpoint", r"(orbax|flax|transformers|accelerate|lightning)/", r"save_(check|pre|state)"),
     _pattern("serialise", r"(^|/)(pickle|pickletools|shelve|marshal|copyreg)\.py$|_pickle\."),
     _pattern("serialise", r"(^|/)json/(encoder|decoder|__init__|scanner)\.py$|(orjson|ujson|simplejson)/"),
     _pattern("serialise", r"(^|/)(msgpack|msgspec|cloudpickle|dill|pyarrow|yaml|zstandard|lz4)/"),
-    _pattern("serialise", r"google/protobuf/|(^|/)(gzip|zlib|bz2|lzma|zipfile|_compression)(/\w+)?\.py$|libzstd"),
+    _pattern("serialise", r"google/protobuf/|(^|/)(gzip|bz2|lzma|zipfile|_compression)(/\w+)?\.py$|libzstd"),
     _pattern("serialise", r"torch/serialization\.py$"),
     _pattern("serialise", r"multiprocessing/reduction\.py$"),
     _pattern("decode", r"(^|/)(PIL|cv2|imageio|skimage|albumentations|librosa|soundfile|decord|av|kornia)/"),
@@ -85,26 +85,31 @@ _DIRECT: tuple[_Pattern, ...] = (
     _pattern("decode", r"libjpeg|libturbojpeg|libpng|libavcodec|libopencv"),
 )  # fmt: skip
 
+# Taking from a queue is a wait on a lock inside; that it is a queue says more.
+_QUEUES: tuple[_Pattern, ...] = (
+    _pattern("queue-wait", r"(^|/)(queue|multiprocessing/(queues|connection))\.py$", r"(get|put|recv\w*|poll|wait)$"),
+    _pattern("queue-wait", r"(^|/)(concurrent/futures/_base|multiprocessing/pool)\.py$", r"(result|next|get)$"),
+)  # fmt: skip
+
 # Frames that only say how a thread waits or reads; what for is said by the frames around them.
 _INDIRECT: tuple[_Pattern, ...] = (
-    _pattern("io", r"(^|/)(ssl|socket|socketserver|http/client|fsspec/\w+|s3fs/\w+|gcsfs/\w+|aiohttp/\w+)\.py$"),
-    _pattern("io", r"(^|/)(urllib3|requests|botocore|boto3|smart_open|h5py|lmdb|zarr)/"),
+    _pattern("io", r"(^|/)(ssl|socket|socketserver|http/client)\.py$"),
+    _pattern("io", r"(^|/)(fsspec|s3fs|gcsfs|aiohttp|urllib3|requests|botocore|boto3|smart_open)/"),
+    _pattern("io", r"(^|/)(h5py|lmdb|zarr)/"),
     _pattern("io", r"(^|/)(shutil|tarfile|pathlib|tempfile|subprocess)\.py$"),
-    _pattern("io", "", r"^(__)?(p?read(64|v)?|p?write(64|v)?|fsync|fdatasync|open(at)?(64)?|recv(from|msg)?|send(to|msg)?)$"),
+    _pattern("io", "", r"^(__)?(p?(read|write)(64|v)?|f(data)?sync|open(at)?(64)?|(recv|send)(msg)?)$"),
     _pattern("idle", r"(^|/)(selectors|asyncio/\w+|select)\.py$"),
     _pattern("idle", r"(^|/)concurrent/futures/thread\.py$", r"^_worker$"),
     _pattern("idle", "", r"^(epoll_wait|poll|ppoll|select|pselect|(clock_)?nanosleep|time_sleep)$"),
-    _pattern("lock", r"(^|/)threading\.py$", r"(^|\.)(acquire|wait|wait_for|__enter__|join|_wait_for_tstate_lock)$"),
-    _pattern("lock", r"(^|/)(queue|multiprocessing/(queues|synchronize|connection|pool|popen_\w+|process))\.py$"),
+    _pattern("lock", r"(^|/)threading\.py$", r"(^|\.)(acquire|wait|wait_for|__enter__|join|_wait_\w+)$"),
+    _pattern("lock", r"(^|/)multiprocessing/(synchronize|pool|popen_\w+|process)\.py$"),
     _pattern("lock", r"(^|/)(concurrent/futures/_base|filelock/\w+|portalocker/\w+)\.py$"),
-    _pattern("lock", "", r"^(PyThread_acquire_lock_timed|lock_PyThread_acquire_lock|sem_(timed)?wait|pthread_mutex_lock)$"),
+    _pattern("lock", "", r"^(PyThread_acquire_lock|lock_PyThread|sem_(timed)?wait|pthread_mutex_lock)"),
 )  # fmt: skip
 
 # Frames of the framework itself: the host prepares and launches work of the GPU.
 _FRAMEWORK: tuple[_Pattern, ...] = (
-    _pattern(
-        "launch", r"torch/(nn|optim|autograd|amp|_ops|functional|_compile|_dynamo|_inductor|_refs|_prims)\b"
-    ),
+    _pattern("launch", r"torch/(nn|optim|autograd|amp|_ops|functional|_compile|_dynamo|_inductor)\b"),
     _pattern("launch", r"(^|/)(jax|flax|cupy|triton|flash_attn|xformers|apex)/"),
     _pattern("launch", r"libtorch|libcuda|libcublas|libcudnn", r"^at::|^c10::|^torch::|^cu|^cublas|^cudnn"),
     _pattern("decode", r"(^|/)(numpy|pandas|scipy|PIL)/"),
@@ -116,7 +121,7 @@ _LINES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("transfer", re.compile(r"\.cuda\(|\.to\(|\.pin_memory\(|\.copy_\(")),
     ("serialise", re.compile(r"\b(c?[pP]ickle|marshal|orjson|ujson|msgpack|zlib|zstd|lz4)\w*\.\w+\(")),
     ("tokenise", re.compile(r"\btokeni[sz]e\w*\(|\btokeni[sz]er\w*(\.\w+)?\(")),
-    ("io", re.compile(r"\bos\.(read|write|fsync|sync|pread|open)\(|\.(read|write|readline|recv|flush)\(|\bopen\(")),
+    ("io", re.compile(r"\bos\.(fsync|sync|pread|open)\(|\.(read|write|readline|recv|flush)\(|\bopen\(")),
     ("lock", re.compile(r"\.acquire\(|\bwith\s+[\w.]*(lock|mutex|sem)\w*\b", re.IGNORECASE)),
     ("idle", re.compile(r"\bsleep\(")),
     ("launch", re.compile(r"\.backward\(|(optim\w*|opt)\.step\(|\bmodel\(|torch\.\w+\(")),
@@ -130,9 +135,11 @@ def name_activity(inside_out: Sequence[FrameText], source_line: str = "") -> Nam
     """
     frames = inside_out[:DEPTH]
     by_line = _by_line(frames, source_line)
-    found = _first(frames, _DIRECT) or by_line or _first(frames, _INDIRECT) or _first(frames, _FRAMEWORK)
-    if found is not None:
-        return found
+    known = _first(frames, _DIRECT) or by_line
+    for table in (_QUEUES, _INDIRECT, _FRAMEWORK):
+        known = known or _first(frames, table)
+    if known is not None:
+        return known
     leaf = innermost_python(frames) or (frames[0] if frames else FrameText("?", "?"))
     return Named("compute" if frames else OTHER, leaf)
 

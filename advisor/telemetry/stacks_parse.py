@@ -52,7 +52,7 @@ class Stack(NamedTuple):
 
     thread: Thread
     frames: tuple[FrameText, ...]
-    count: int
+    seen: int
 
 
 def parse(text: str) -> list[Stack]:
@@ -85,12 +85,12 @@ def by_thread(stacks: Iterable[Stack]) -> dict[Thread, list[Stack]]:
     out: dict[Thread, list[Stack]] = {}
     for stack in stacks:
         out.setdefault(stack.thread, []).append(stack)
-    ordered = sorted(out.items(), key=lambda item: -sum(s.count for s in item[1]))
+    ordered = sorted(out.items(), key=lambda item: -sum(s.seen for s in item[1]))
     return dict(ordered[:THREADS_LIMIT])
 
 
 class ThreadTime(NamedTuple):
-    """What the kernel counted of a thread meanwhile, as shares of the time: on a core, and waiting for one."""
+    """A thread by the kernel's count, as shares of the time: on a core, and waiting for one."""
 
     on_cpu: float
     runnable: float
@@ -120,8 +120,8 @@ def tally(thread: Thread, stacks: Sequence[Stack], source: SourceLine) -> Tally:
     frames: dict[str, Counter[FrameText]] = {}
     for stack in stacks:
         named = _named(stack, source)
-        counts[named.activity] += stack.count
-        frames.setdefault(named.activity, Counter())[named.frame] += stack.count
+        counts[named.activity] += stack.seen
+        frames.setdefault(named.activity, Counter())[named.frame] += stack.seen
     best = {slug: seen.most_common(1)[0][0] for slug, seen in frames.items()}
     return Tally(thread, sum(counts.values()), counts, best)
 
@@ -134,8 +134,8 @@ def _named(stack: Stack, source: SourceLine) -> Named:
 def with_gil(one: Tally, time: ThreadTime | None, others_hold: float) -> Tally:
     """Samples in plain Python at which the thread cannot have run, counted as waiting for the GIL.
 
-    A thread in Python code is on a core, waits for one, or waits for the interpreter's lock; the kernel counts
-    the first two. Only as much is moved as other threads held the lock meanwhile (`others_hold`, a share).
+    A thread in Python code is on a core, waits for one, or waits for the interpreter's lock; the first
+    two are what the kernel counts. No more is moved than other threads held the lock (`others_hold`, a share).
     """
     if time is None or not one.samples:
         return one

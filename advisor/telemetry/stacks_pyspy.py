@@ -27,7 +27,7 @@ _LOOK_S = 0.05
 
 
 class Ran(NamedTuple):
-    """How a run ended. text: what it wrote into its file, cut at READ_LIMIT_BYTES. why: of one that was cut."""
+    """How a run ended. text: its file, cut at READ_LIMIT_BYTES. why: of a run that was ended early."""
 
     code: int | None
     text: str

@@ -9,22 +9,17 @@ from advisor.reports.escape import terminal
 from advisor.telemetry.procfs import read_text
 
 INSTALL = "py-spy is not installed: pip install py-spy, or pip install 'gpu-advisor[stacks]'"
-_CAP_SYS_PTRACE = 19  # include/uapi/linux/capability.h
 _SAID_LIMIT = 160
 
 
 def why_not_before(pid: int, root: Path = Path("/proc")) -> str | None:
     """What rules a look out before any is tried; None where it may work."""
     if pid <= 0 or not (root / str(pid)).exists():
-        inside = (
-            " In a container the driver may name it by the host's PID: start with the host's PID namespace."
-        )
         return (
-            f"no process {pid} is to be seen here: it has ended, or lives in another PID namespace.{inside}"
+            f"no process {pid} is to be seen here: it has ended, or lives in another PID namespace "
+            "(in a container: start it with the host's, such as `docker run --pid=host`)"
         )
-    if pid == os.getpid():
-        return "this is advisor itself"
-    return None
+    return "this is advisor itself" if pid == os.getpid() else None
 
 
 def why_not(pid: int, said: str, root: Path = Path("/proc")) -> str:
@@ -51,8 +46,8 @@ def _refused(pid: int, root: Path) -> str:
         return f"kernel.yama.ptrace_scope is {scope}{last}: only root may look, use sudo"
     if scope == "1":
         return (
-            "kernel.yama.ptrace_scope is 1, so only a parent may look: sudo sysctl kernel.yama.ptrace_scope=0, "
-            "use sudo, or start the command with `advisor run`"
+            "kernel.yama.ptrace_scope is 1, so that only a parent may look: "
+            "sudo sysctl kernel.yama.ptrace_scope=0, or use sudo"
         )
     if in_container(root.parent):
         return (
@@ -68,16 +63,6 @@ def ptrace_scope(root: Path = Path("/")) -> str | None:
         return read_text(root / "proc/sys/kernel/yama/ptrace_scope").strip() or None
     except OSError:
         return None
-
-
-def may_trace_all(root: Path = Path("/")) -> bool:
-    """Whether this process holds CAP_SYS_PTRACE."""
-    try:
-        status = read_text(root / "proc/self/status")
-        held = next((line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")), "0")
-        return bool(int(held, 16) >> _CAP_SYS_PTRACE & 1)
-    except (OSError, ValueError, IndexError):
-        return False
 
 
 def in_container(root: Path = Path("/")) -> bool:
