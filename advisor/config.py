@@ -81,6 +81,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         str,
         Meta(description="Exit with 1 on a severity, a rule's code or usd:N, comma-separated; empty: never."),
     ] = ""
+    select: Annotated[
+        str,
+        Meta(
+            description="Codes of the rules to report, or beginnings of codes, comma-separated; empty: every "
+            "rule."
+        ),
+    ] = ""
+    ignore: Annotated[
+        str,
+        Meta(
+            description="Codes of rules not to report, or beginnings of codes, comma-separated. Ladder and "
+            "verdict stay."
+        ),
+    ] = ""
     use_stored_ceilings: Annotated[
         bool,
         Meta(
@@ -264,7 +278,23 @@ def _converted(name: str, value: Any, where: str, problems: list[str]) -> Any:
     if name == "fail_on" and isinstance(value, str) and (wrong := _gate_problem(value)):
         problems.append(f"{where} = {_shown(value)}: {wrong}")
         return None
+    if name in ("select", "ignore") and isinstance(value, str) and (wrong := _selection_problem(value)):
+        problems.append(f"{where} = {_shown(value)}: {wrong}")
+        return None
     return _convert(value, hint, where, problems, _choices(name))
+
+
+def _selection_problem(value: str) -> str:
+    """What is wrong with a `select` or `ignore`; empty when nothing is."""
+    if not value:
+        return ""
+    from advisor.selection import SelectionError, parse_words
+
+    try:
+        parse_words(value)
+    except SelectionError as error:
+        return f"{error}; {error.fix}"
+    return ""
 
 
 def _gate_problem(value: str) -> str:

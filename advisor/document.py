@@ -54,7 +54,11 @@ class DeviceProvenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where and how the figures were made. source: "live", "replay", "demo" or "run"."""
+    """Where and how the figures were made. source: "live", "replay", "demo" or "run".
+
+    select, ignore: the words by which findings were chosen, if any were. ignored: rule code -> how many of
+    its findings are not in this document for that reason.
+    """
 
     advisor_version: str
     created: str
@@ -76,6 +80,9 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     devices: tuple[DeviceProvenance, ...] = ()
     redacted: tuple[str, ...] = ()
     unknown: dict[str, str] = {}
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    ignored: dict[str, int] = {}
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

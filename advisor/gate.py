@@ -54,10 +54,11 @@ def _amount(word: str) -> float:
 
 
 def _code(word: str) -> str:
-    from rules.registry import UnknownRuleError, get_rule
+    from advisor.plugins import rule_of
+    from rules.registry import UnknownRuleError
 
     try:
-        return get_rule(word).code
+        return rule_of(word).code
     except UnknownRuleError as error:
         fix = f"give a severity ({', '.join(SEVERITIES)}), a rule's code, or usd:N"
         raise GateError(str(error), fix) from None

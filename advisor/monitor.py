@@ -21,7 +21,9 @@ from advisor.config import Config
 from advisor.document import Diagnosis
 from advisor.history import HISTORY_POINTS
 from advisor.host_facts import node_facts
+from advisor.plugins import noted
 from advisor.prices import price_for
+from advisor.selection import parse_selection
 from advisor.slices import price_share
 from advisor.snapshot import DeviceView, Mode, Snapshot, State
 from advisor.telemetry.records import DeviceInfo, End, Frame, Gap, Hello, HostSample, Message
@@ -106,6 +108,7 @@ class Monitor:
         self._node_at: tuple[float, dict[str, Any]] | None = None
         self._costs: deque[float] = deque(maxlen=HISTORY_POINTS)
         self._pids = None if self.options.pids is None else set(self.options.pids)
+        self._selection = parse_selection(self.options.config.select, self.options.config.ignore)
         self._first_s: float | None = None
         self._now_s = 0.0
         self._frame_s: float | None = None
@@ -337,7 +340,8 @@ class Monitor:
             watch_cost_frac=dx.watch_cost(tuple(self._costs), self.interval_s),
             clock_step=self._clock_step,
         )
-        return dx.build(self._hello(), rows, self._remainders(), how)
+        document = dx.build(self._hello(), rows, self._remainders(), how)
+        return self._selection.applied(noted(document))
 
     def _remainders(self) -> list[LadderRow]:
         if self._pids is not None:

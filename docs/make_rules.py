@@ -14,11 +14,24 @@ def pages() -> dict[str, str]:
     """File name -> text."""
     from rules.registry import all_rules, page
 
-    rows = [f"| [{r.code}]({r.code}.md) | {r.title} | {r.severity} | {r.owner} |" for r in all_rules()]
-    table = "\n".join(("| code | finding | up to | who can act |", "|---|---|---|---|", *rows))
-    how = "Made by `python docs/make_rules.py`; `advisor explain CODE` prints the same pages."
+    rows = [
+        f"| [{r.code}]({r.code}.md) | {r.title} | {r.severity} | {r.owner} | {_term(r.term)} |"
+        for r in all_rules()
+    ]
+    head = ("| code | finding | up to | who can act | explains |", "|---|---|---|---|---|")
+    table = "\n".join((*head, *rows))
+    how = (
+        "Made by `python docs/make_rules.py`; `advisor explain CODE` prints the same pages. Of the findings "
+        "that\nexplain one term of the ladder on one device, one is primary and the others contribute; "
+        "faults,\nfacts and capacity explain none and stand alone. Rules of your own: "
+        "[writing-rules](../writing-rules.md)."
+    )
     index = f"# Rules\n\n{how}\n\n{table}\n"
     return {"README.md": index, **{f"{r.code}.md": page(r.code) for r in all_rules()}}
+
+
+def _term(term: str | None) -> str:
+    return "–" if term is None else f"`{term}`"
 
 
 def main() -> None:

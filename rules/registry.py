@@ -42,6 +42,14 @@ _CATALOGUE = ("idle", "host", "host_limits", "memory", "compute", "device", "fau
 _REGISTRY: dict[str, Rule] = {}
 
 
+class RuleClashError(ValueError):
+    """Two rules want the same code."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"rule {code} is declared twice")
+        self.code = code
+
+
 class UnknownRuleError(LookupError):
     """No rule has this code. The message names codes close to it."""
 
@@ -106,14 +114,14 @@ def rule(
 ) -> Callable[[Check], Rule]:
     """Register the decorated function as rule `code`.
 
-    Raises ValueError when the code is taken, or when `term` is no term of the ladder.
+    Raises RuleClashError when the code is taken, ValueError when `term` is no term of the ladder.
     """
     if term is not None and term not in TERMS:
         raise ValueError(f"rule {code}: {term!r} is no term; there are {', '.join(TERMS)}")
 
     def register(check: Check) -> Rule:
         if code in _REGISTRY:
-            raise ValueError(f"rule {code} is declared twice")
+            raise RuleClashError(code)
         made = Rule(
             code=code,
             title=title,

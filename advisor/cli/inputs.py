@@ -32,16 +32,16 @@ def load_config(**flags: Any) -> LoadedConfig:
         ) from error
 
 
-def load_config_for(duration_s: float, interval_s: float | None) -> LoadedConfig:
+def load_config_for(duration_s: float, interval_s: float | None, **flags: Any) -> LoadedConfig:
     """The configuration of a look this long, which must hold two samples or more.
 
     An interval that nobody chose is shortened to fit. Raises CliError where one that somebody chose does not.
     """
-    config = load_config(interval_s=interval_s)
+    config = load_config(interval_s=interval_s, **flags)
     if duration_s >= 2 * config.interval_s:
         return config
     if config.origins["interval_s"] == "default" and duration_s >= 2 * MIN_INTERVAL_S:
-        return load_config(interval_s=duration_s / 2)
+        return load_config(interval_s=duration_s / 2, **flags)
     given, every = format_duration(duration_s), format_duration(config.interval_s)
     least = format_duration(2 * config.interval_s)
     raise CliError(

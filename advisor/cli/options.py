@@ -99,12 +99,32 @@ keep_option = click.option(
     help="Keep secrets, user names and home paths. Host names are hashed as they are read, and stay so.",
 )
 
+select_option = click.option(
+    "--select",
+    multiple=True,
+    metavar="CODES",
+    help="Report these rules alone: codes or beginnings such as HOST, comma-separated.",
+)
+ignore_option = click.option(
+    "--ignore",
+    multiple=True,
+    metavar="CODES",
+    help="Leave these rules' findings out, and say so; the longer of two matching words decides.",
+)
+
 
 def duration_option(default: str | None, help_text: str) -> Decorator:
     """--duration with this command's own default."""
     return click.option(
         "--duration", type=DURATION, default=default, show_default=bool(default), help=help_text
     )
+
+
+def select_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Which rules' findings are reported."""
+    for option in (ignore_option, select_option):
+        command = option(command)
+    return command
 
 
 def report_options(command: Callable[..., Any]) -> Callable[..., Any]:

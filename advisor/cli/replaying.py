@@ -49,8 +49,13 @@ def demo_screen(reason: str = "") -> int:
 def replay_report(path: str, look: Look, wanted: Delivery, seek_s: float) -> ExitCode:
     """The diagnosis of a whole recording."""
     feed, hello = open_replay(path, AT_ONCE, seek_s)
-    named = msgspec.structs.replace(look, command=reproduce(["replay", path, "--once"]))
+    words = [part for name in ("select", "ignore") for part in _option(name, getattr(look, name))]
+    named = msgspec.structs.replace(look, command=reproduce(["replay", path, "--once", *words]))
     return _report(feed, hello, named, wanted)
+
+
+def _option(name: str, given: str | None) -> list[str]:
+    return [] if given is None else [f"--{name}", given]
 
 
 def replay_screen(path: str, look: Look, speed: float, seek_s: float) -> int:
@@ -62,7 +67,7 @@ def replay_screen(path: str, look: Look, speed: float, seek_s: float) -> int:
 def _report(feed: ReplayFeed, hello: Hello, look: Look, wanted: Delivery) -> ExitCode:
     check_writable(wanted)
     try:
-        config = load_config()
+        config = load_config(select=look.select, ignore=look.ignore)
         monitor = make_monitor(hello, look, config)
         outcome = collect(feed, monitor, hello, None, label="reading")
         tell(feed.warnings)
@@ -75,6 +80,6 @@ def _report(feed: ReplayFeed, hello: Hello, look: Look, wanted: Delivery) -> Exi
 def _screen(feed: ReplayFeed, hello: Hello, look: Look) -> int:
     from advisor.cli.screen import open_screen
 
-    config = load_config()
+    config = load_config(select=look.select, ignore=look.ignore)
     windowed = msgspec.structs.replace(look, window_s=config.window_s)
     return open_screen(feed, make_monitor(hello, windowed, config), hello, config)

@@ -6,18 +6,32 @@ import io
 from collections.abc import Sequence
 
 from advisor.cli import output
+from advisor.reports.escape import terminal
 from rules.registry import Rule, page
 
 
 def listing(rules: Sequence[Rule], width: int) -> str:
     """One line a rule, cut at the terminal's width."""
-    lines = [f"{r.code:<9}{r.severity:<10}{r.owner:<7}{r.title}" for r in rules]
+    wide = max((len(r.code) for r in rules), default=0) + 2
+    lines = [f"{r.code:<{wide}}{r.severity:<10}{r.owner:<7}{_said(r)}" for r in rules]
     return "".join(line[:width].rstrip() + "\n" for line in lines)
 
 
-def as_record(rule: Rule, with_page: bool) -> dict[str, str]:
+def _said(rule: Rule) -> str:
+    """The title, and where it is not our own rule the package that brought it. Both may be anybody's text."""
+    return terminal(rule.title if rule.distribution is None else f"{rule.title} [{rule.distribution}]")
+
+
+def as_record(rule: Rule, with_page: bool) -> dict[str, str | None]:
     """A rule for JSON; its Markdown page only where that is asked for."""
-    record = {"code": rule.code, "title": rule.title, "severity": rule.severity, "owner": rule.owner}
+    record: dict[str, str | None] = {
+        "code": rule.code,
+        "title": rule.title,
+        "severity": rule.severity,
+        "owner": rule.owner,
+        "term": rule.term,
+        "distribution": rule.distribution,
+    }
     return record | ({"page": page(rule.code)} if with_page else {})
 
 

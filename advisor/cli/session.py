@@ -26,7 +26,10 @@ POLL_S = 0.5
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """What to look at, and whose figures to use. price: dollars an hour of a GPU, as typed."""
+    """What to look at, and whose figures to use. price: dollars an hour of a GPU, as typed.
+
+    select, ignore: which rules to report, as typed; None leaves it to the environment and the configuration.
+    """
 
     source: Source = "live"
     gpu: str | None = None
@@ -35,6 +38,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     window_s: float | None = None
     command: str = ""
     reason: str = ""
+    select: str | None = None
+    ignore: str | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,8 +82,10 @@ def started(feed: Feed) -> Iterator[Hello]:
 
 def make_monitor(hello: Hello, look: Look, config: Config) -> Monitor:
     """A Monitor over the devices that were asked for; it has not been given the stream's header yet."""
+    from advisor.cli.ruleset import load_rules
     from advisor.monitor import Monitor, MonitorOptions
 
+    load_rules()
     options = MonitorOptions(
         window_s=look.window_s,
         source=look.source,

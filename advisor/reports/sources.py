@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from advisor.document import DeviceProvenance, Diagnosis, Flag
+from advisor.document import DeviceProvenance, Diagnosis, Flag, Provenance
 from advisor.reports.common import CELL, SENTENCE, Style, row_name, rows_by_key, wasted_share
 from advisor.reports.figures import UNKNOWN, fraction, instant, number, percent, size, span, usd
 from advisor.reports.findings import EvidenceRow, evidence_rows
@@ -130,7 +130,17 @@ def unknowns(diagnosis: Diagnosis, style: Style) -> list[str]:
     for v in diagnosis.verdicts:
         if v.unknown_because and (v.class_ == "unknown" or v.key not in flagged):
             places.setdefault(missing(v), []).append(row_name(v.gpu, v.mig, style))
-    return [f"{_some(found)}: {style.text(said, SENTENCE)}" for said, found in places.items()]
+    said = [f"{_some(found)}: {style.text(said, SENTENCE)}" for said, found in places.items()]
+    return said + settling(diagnosis, style)
+
+
+def settling(diagnosis: Diagnosis, style: Style) -> list[str]:
+    """What measurement would settle verdicts that are unknown or narrow."""
+    return [
+        f"{row_name(v.gpu, v.mig, style)}, to settle it: {style.prose(sentence)}"
+        for v in diagnosis.verdicts
+        for sentence in v.settle
+    ]
 
 
 def _some(names: Sequence[str]) -> str:
@@ -173,7 +183,20 @@ def provenance(diagnosis: Diagnosis, style: Style) -> list[tuple[str, str]]:
         pairs.append(("cost of watching", f"{p.watch_cost_frac * 100:.2g} % of one core in the sampler"))
     if p.note:
         pairs.append(("note", style.prose(p.note, SENTENCE)))
+    pairs += _selection(p, style)
     return pairs + [("unknown", style.text(f"{k}: {v}", CELL)) for k, v in list(p.unknown.items())[:4]]
+
+
+def _selection(p: Provenance, style: Style) -> list[tuple[str, str]]:
+    """By which words findings were chosen, and what is therefore not in this document."""
+    words = [f"{name} {style.text(','.join(said), CELL)}" for name, said in _chosen(p) if said]
+    lost = [f"{style.text(code, 20)} ({count})" for code, count in list(p.ignored.items())[:MAX_REDACTED]]
+    said = f"{'; '.join(words)}: {', '.join(lost) or 'nothing'} left out"
+    return [("rules", said)] if words or lost else []
+
+
+def _chosen(p: Provenance) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return (("--select", p.select), ("--ignore", p.ignore))
 
 
 def _created(text: str, style: Style) -> str:

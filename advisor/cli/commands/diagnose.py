@@ -14,6 +14,7 @@ from advisor.cli.options import (
     interval_option,
     price_option,
     report_options,
+    select_options,
 )
 
 
@@ -24,6 +25,7 @@ from advisor.cli.options import (
 @interval_option
 @price_option
 @report_options
+@select_options
 @click.option(
     "--fail-on",
     multiple=True,
@@ -41,6 +43,8 @@ def command(
     out: str | None,
     flavor: str,
     keep: bool,
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
     fail_on: tuple[str, ...],
 ) -> int:
     """Look at the GPUs for a while; say what limits each, how that is known, what it wastes, what to do.
@@ -50,6 +54,7 @@ def command(
     from advisor.cli.delivery import check_writable, deliver, delivery
     from advisor.cli.failon import judge, parse_fail_on
     from advisor.cli.inputs import load_config_for
+    from advisor.cli.ruleset import chosen
     from advisor.cli.session import (
         Look,
         collect,
@@ -63,7 +68,7 @@ def command(
 
     wanted = delivery(form, as_json, out, flavor, keep)
     check_writable(wanted)
-    config = load_config_for(duration, interval)
+    config = load_config_for(duration, interval, **chosen(select, ignore))
     if pid is not None and not Path(f"/proc/{pid}").exists():
         raise CliError(f"there is no process {pid}", "check the PID with nvidia-smi or ps")
     gate = parse_fail_on(fail_on or (config.fail_on,))

@@ -15,8 +15,10 @@ def command(code: str, as_json: bool) -> int:
     from advisor.cli import output
     from advisor.cli.diagnostics import CliError, ExitCode
     from advisor.cli.rulepages import as_record, shown_page
+    from advisor.cli.ruleset import load_rules
     from rules.registry import UnknownRuleError, get_rule
 
+    load_rules()
     try:
         rule = get_rule(code)
     except UnknownRuleError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import rich_click as click
 
-from advisor.cli.options import FORMATS, flavor_option, json_option, keep_option, out_option
+from advisor.cli.options import FORMATS, flavor_option, json_option, keep_option, out_option, select_options
 
 
 @click.command("export")
@@ -16,17 +16,31 @@ from advisor.cli.options import FORMATS, flavor_option, json_option, keep_option
 @out_option
 @flavor_option
 @keep_option
-def command(file: str, form: str | None, as_json: bool, out: str | None, flavor: str, keep: bool) -> int:
+@select_options
+def command(
+    file: str,
+    form: str | None,
+    as_json: bool,
+    out: str | None,
+    flavor: str,
+    keep: bool,
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
+) -> int:
     """Render a diagnosis saved as JSON (FILE, or - for stdin) as Markdown for a ticket, text, or JSON."""
     import msgspec
 
     from advisor.cli.delivery import check_writable, deliver, delivery
     from advisor.cli.diagnostics import ExitCode
     from advisor.cli.inputs import load_config, read_document
+    from advisor.cli.ruleset import chosen
+    from advisor.selection import parse_selection
 
     wanted = delivery(form, as_json, out, flavor, keep)
     if wanted.form is None and wanted.path is None:
         wanted = msgspec.structs.replace(wanted, form="md")
     check_writable(wanted)
-    deliver(read_document(file), wanted, load_config())
+    config = load_config(**(chosen(select, ignore) if select or ignore else {}))
+    selection = parse_selection(config.select, config.ignore)
+    deliver(selection.applied(read_document(file)), wanted, config)
     return ExitCode.OK

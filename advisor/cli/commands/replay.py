@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import rich_click as click
 
-from advisor.cli.options import DURATION, SPEED, gpu_option, price_option, report_options
+from advisor.cli.options import DURATION, SPEED, gpu_option, price_option, report_options, select_options
 
 
 @click.command("replay")
@@ -23,6 +23,7 @@ from advisor.cli.options import DURATION, SPEED, gpu_option, price_option, repor
 @gpu_option
 @price_option
 @report_options
+@select_options
 def command(
     file: str,
     speed: float,
@@ -35,6 +36,8 @@ def command(
     out: str | None,
     flavor: str,
     keep: bool,
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
 ) -> int:
     """Show a recording made by `advisor record`, plain or gzip.
 
@@ -43,10 +46,12 @@ def command(
     """
     from advisor.cli.delivery import delivery
     from advisor.cli.replaying import replay_report, replay_screen, wants_screen
+    from advisor.cli.ruleset import chosen
     from advisor.cli.session import Look
 
     wanted = delivery(form, as_json, out, flavor, keep)
-    look = Look(source="replay", gpu=gpu, price=price)
+    rules = chosen(select, ignore)
+    look = Look(source="replay", gpu=gpu, price=price, select=rules["select"], ignore=rules["ignore"])
     if wants_screen(once, wanted):
         return replay_screen(file, look, speed=speed, seek_s=seek or 0.0)
     return replay_report(file, look, wanted, seek_s=seek or 0.0)

@@ -6,7 +6,7 @@ import sys
 
 import rich_click as click
 
-from advisor.cli.options import gpu_option, interval_option, price_option, report_options
+from advisor.cli.options import gpu_option, interval_option, price_option, report_options, select_options
 
 
 @click.command("run", context_settings={"allow_interspersed_args": False})
@@ -14,6 +14,7 @@ from advisor.cli.options import gpu_option, interval_option, price_option, repor
 @interval_option
 @price_option
 @report_options
+@select_options
 @click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED, metavar="CMD...")
 def command(
     gpu: str | None,
@@ -24,6 +25,8 @@ def command(
     out: str | None,
     flavor: str,
     keep: bool,
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
     argv: tuple[str, ...],
 ) -> int:
     """Run CMD and diagnose the GPUs that it and its children use, from its start to its end.
@@ -35,9 +38,11 @@ def command(
     """
     from advisor.cli.delivery import delivery
     from advisor.cli.inputs import load_config
+    from advisor.cli.ruleset import chosen
     from advisor.cli.running import run_observed
     from advisor.cli.session import Look, reproduce
 
     wanted = delivery(form, as_json, out, flavor, keep)
     look = Look(source="run", gpu=gpu, price=price, command=reproduce(sys.argv[1:]))
-    return run_observed(argv, look, load_config(interval_s=interval), wanted)
+    config = load_config(interval_s=interval, **chosen(select, ignore))
+    return run_observed(argv, look, config, wanted)

@@ -28,7 +28,7 @@ def test_rules_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     run_cli(["rules", "--json"])
     records = msgspec.json.decode(capsys.readouterr().out)
     assert {record["code"] for record in records} == {rule.code for rule in all_rules()}
-    assert set(records[0]) == {"code", "title", "severity", "owner"}
+    assert set(records[0]) == {"code", "title", "severity", "owner", "term", "distribution"}
 
 
 @pytest.mark.parametrize("code", [CODE, CODE.lower()])
