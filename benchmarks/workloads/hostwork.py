@@ -1,0 +1,201 @@
+"""What the host's workloads are made of: device work of a chosen length, Python decoding, processes that end.
+
+Device work is timed by events, host work by the program's own clock after a synchronisation.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from benchmarks.workloads.spec import Bench, Step
+
+# A launcher that is held up (by a quota, by the interpreter's lock) leaves gaps between the two events. So
+# device time counts as at most this multiple of the same work queued alone; clocks fall by less.
+GAP_FREE = 1.25
+_PR_SET_PDEATHSIG = 1
+
+
+class Program:
+    """A step that has something to give back: processes, files, an affinity. `close` may be called twice."""
+
+    def __init__(self, step: Callable[[], Mapping[str, float]], close: Callable[[], None]) -> None:
+        self._step = step
+        self._close: Callable[[], None] | None = close
+
+    def __call__(self) -> Mapping[str, float]:
+        return self._step()
+
+    def close(self) -> None:
+        """Give it back."""
+        close, self._close = self._close, None
+        if close is not None:
+            close()
+
+
+def close(step: object) -> None:
+    """Close a step, where it has anything to close."""
+    closing = getattr(step, "close", None)
+    if closing is not None:
+        closing()
+
+
+class DeviceWork:
+    """The same device work again and again. Calling it runs and waits for it, and gives its seconds.
+
+    count: calls of `call` each time, so that it lasts about `seconds`. amount: bytes or FLOPs each time.
+    """
+
+    def __init__(self, bench: Bench, call: Callable[[], Any], amount: float, seconds: float) -> None:
+        self._bench = bench
+        self._call = call
+        self.count = 1
+        self._timed()
+        alone_s = min(self._timed() for _ in range(3))
+        self.count = max(1, round(seconds / alone_s))
+        self._alone_s = min(self._timed() for _ in range(2))
+        self.amount = amount * self.count
+
+    def __call__(self) -> float:
+        """Seconds the device was at it."""
+        return min(self._timed(), GAP_FREE * self._alone_s)
+
+    def _timed(self) -> float:
+        if self._bench.device == "cpu":
+            begin = time.perf_counter()
+            self._queue()
+            return max(1e-7, time.perf_counter() - begin)
+        cuda = self._bench.torch.cuda
+        begins, ends = cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)
+        begins.record()
+        self._queue()
+        ends.record()
+        ends.synchronize()
+        return max(1e-7, float(begins.elapsed_time(ends)) / 1e3)
+
+    def _queue(self) -> None:
+        for _ in range(self.count):
+            self._call()
+
+
+def products(bench: Bench, seconds: float) -> DeviceWork:
+    """bf16 matrix products for about `seconds`: work at the tensor cores' limit. amount: FLOPs."""
+    torch, n = bench.torch, bench.of(8192, 64)
+    a, b = (torch.randn(n, n, device=bench.device).to(torch.bfloat16) for _ in range(2))
+    c = torch.empty_like(a)
+    return DeviceWork(bench, lambda: torch.mm(a, b, out=c), 2.0 * n**3, seconds)
+
+
+def copies(bench: Bench, seconds: float) -> DeviceWork:
+    """Copies within device memory for about `seconds`: work at the memory's limit. amount: bytes."""
+    torch, n = bench.torch, bench.of(1 << 28, 1 << 12)
+    x = torch.randn(n, device=bench.device)
+    y = torch.empty_like(x)
+    return DeviceWork(bench, lambda: y.copy_(x), 8.0 * n, seconds)
+
+
+def products_by_vector(bench: Bench, seconds: float) -> DeviceWork:
+    """bf16 weights times one vector for about `seconds`, as in decoding for one user. amount: bytes."""
+    torch, n = bench.torch, bench.of(16384, 64)
+    w = torch.randn(n, n, device=bench.device, dtype=torch.bfloat16)
+    x = torch.randn(n, device=bench.device, dtype=torch.bfloat16)
+    return DeviceWork(bench, lambda: torch.mv(w, x), 2.0 * n * n, seconds)
+
+
+def decode(payload: bytes) -> bytes:
+    """Undo a differential code, byte by byte in Python: about 100 ns a byte."""
+    value, out = 0, bytearray()
+    for byte in payload:
+        value = (value * 5 + byte + 1) & 0xFF
+        out.append(value)
+    return bytes(out)
+
+
+def payload(seed: int, size: int) -> bytes:
+    """`size` seeded random bytes."""
+    import random
+
+    return random.Random(seed).randbytes(size)
+
+
+def burn(seconds: float) -> float:
+    """Python that works for at least `seconds`; gives how long it took."""
+    begin = time.perf_counter()
+    while time.perf_counter() - begin < seconds:
+        decode(b"\x01" * 64)
+    return time.perf_counter() - begin
+
+
+def took(work: Callable[[], Any]) -> float:
+    """Seconds one call takes, of two calls the shorter; more than 0."""
+
+    def once() -> float:
+        begin = time.perf_counter()
+        work()
+        return time.perf_counter() - begin
+
+    return max(1e-6, min(once(), once()))
+
+
+def tie_to_parent(*_: object) -> None:
+    """Ask the kernel to end this process with its parent, whatever ends that. Only on Linux."""
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    except (OSError, AttributeError):
+        return
+
+
+def start_worker(*_: object) -> None:
+    """What a worker process does first: it ends with its parent, and leaves signals to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    tie_to_parent()
+
+
+class Batches:
+    """Batches of a real DataLoader with worker processes (none: workers 0), endless and in order."""
+
+    def __init__(self, bench: Bench, dataset: Any, batch: int, workers: int) -> None:
+        loader = bench.torch.utils.data.DataLoader(
+            dataset,
+            batch_size=batch,
+            num_workers=workers,
+            worker_init_fn=start_worker if workers else None,
+            multiprocessing_context="fork" if workers else None,
+            prefetch_factor=2 if workers else None,
+        )
+        self._batches: Iterator[Any] | None = iter(loader)
+
+    def next(self) -> Any:
+        """The next batch; waits for it."""
+        assert self._batches is not None, "closed"
+        return next(self._batches)
+
+    def close(self) -> None:
+        """End the workers and wait for them."""
+        batches, self._batches = self._batches, None
+        end = getattr(batches, "_shutdown_workers", None)
+        if end is not None:
+            end()
+
+
+def fed(bench: Bench, get: Callable[[], Any], work: DeviceWork, section: str = "compute_s") -> Step:
+    """A step that gets a batch on the host with the device idle, hands it over, and then runs the device.
+
+    section: under which name the device's seconds are counted; its work goes under flops or bytes.
+    """
+    amount = "flops" if section == "compute_s" else "bytes"
+
+    def step() -> Mapping[str, float]:
+        begin = time.perf_counter()
+        batch = get()
+        batch.to(bench.device, copy=True)
+        bench.sync()
+        host_s = time.perf_counter() - begin
+        return {"host_s": host_s, section: work(), amount: work.amount}
+
+    return step
