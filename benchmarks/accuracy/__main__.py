@@ -114,13 +114,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help="print the whole document as JSON")
-    shape.add_argument(
-        "--markdown", action="store_true", help="print results for docs/accuracy.md"
-    )
+    shape.add_argument("--markdown", action="store_true", help="print results for docs/accuracy.md")
     parser.add_argument("--recordings", action="append", type=Path, default=[], metavar="DIR_OR_ARCHIVE")
-    parser.add_argument(
-        "--only", choices=WHICH, default="validation", help="part of the headline figures"
-    )
+    parser.add_argument("--only", choices=WHICH, default="validation", help="part of the headline figures")
     parser.add_argument("--no-ablations", action="store_true", help="leave the ablations out")
     parser.add_argument("--fit", action="store_true", help="thresholds and calibration from the tuning part")
     parser.add_argument("--synthetic-too", action="store_true", help="let --fit run on synthetic recordings")

@@ -64,9 +64,9 @@ def at_one_second(messages: Iterable[Message]) -> Iterator[Message]:
 TIERS: dict[str, View] = {"counters": as_recorded, "nvml": without_gpm}
 # name -> what it shows, the tiers it is made in, and the view.
 ABLATIONS: dict[str, tuple[str, tuple[str, ...], View]] = {
-    "no-probes": ("ceilings from the data sheet, none by probes", ("counters", "nvml"), without_probes),
+    "no-probes": ("no ceilings by probes", ("counters", "nvml"), without_probes),
     "no-host": ("no host evidence", ("counters", "nvml"), without_host),
-    "1s": ("sub-windows of 1 s instead of those recorded", ("counters",), at_one_second),
+    "1s": ("sub-windows of 1 s", ("counters",), at_one_second),
 }
 
 

@@ -64,7 +64,7 @@ _HEAD = [
     "",
     "n",
     "accuracy",
-    "of decided",
+    "decided",
     "abstained",
     "confident mistakes",
     "share error",
@@ -134,7 +134,7 @@ def ablations(doc: Document) -> Table:
                     str(m.confident_mistakes),
                 ]
             )
-    return [["", "tier", "accuracy", "change", "abstained", "confident mistakes"], *rows] if rows else []
+    return [["", "tier", "accuracy", "change", "no verdict", "wrong at 0.9"], *rows] if rows else []
 
 
 def rivals(doc: Document) -> Table:
@@ -154,7 +154,7 @@ def rivals(doc: Document) -> Table:
         ]
         for name, r in doc.rivals.items()
     ]
-    return [["", "n", "accuracy", "of decided", "abstained", ""], *ours, *theirs]
+    return [["", "n", "accuracy", "decided", "no verdict", ""], *ours, *theirs]
 
 
 def workloads(doc: Document, tier: str) -> Table:
@@ -185,8 +185,9 @@ def _failure(w: WorkloadRow, tier: str, g: Given) -> str:
     sure = " CONFIDENT MISTAKE:" if g.confidence >= CONFIDENT else ""
     margins = "; ".join(f"{m.name} {m.value:.3f} against {m.threshold:.3f}" for m in g.margins)
     return (
-        f"{w.name} ({tier}, {w.part or 'neither part'}):{sure} is {w.label}, judged {g.class_} ({g.cause}) at "
-        f"{g.confidence:.2f}. Truth {shares(w.shares)}; verdict {shares(g.shares)}. Decided by {margins or '–'}."
+        f"{w.name} ({tier}, {w.part or 'neither part'}):{sure} is {w.label}, judged {g.class_} ({g.cause}) "
+        f"at {g.confidence:.2f}. Truth {shares(w.shares)}; verdict {shares(g.shares)}. "
+        f"Decided by {margins or '–'}."
     )
 
 

@@ -1,8 +1,8 @@
 """Score: verdicts against truths.
 
-`accuracy` is over all recordings: one on which no verdict is given (`unknown`) counts as not right, since a user
-is left without an answer; `accuracy_decided` leaves those out. A truth that its program's accounting did not
-confirm is listed and never counted.
+`accuracy` is over all recordings: one on which no verdict is given (`unknown`) counts as not right, since a
+user is left without an answer; `accuracy_decided` leaves those out. A truth that its program's accounting did
+not confirm is listed and never counted.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ByClass(msgspec.Struct, frozen=True, kw_only=True):
-    """One class. recall: of its recordings, those judged rightly; precision: of its verdicts, those that are."""
+    """One class. recall: of its recordings, those judged rightly; precision: of verdicts, those right."""
 
     n: int
     given: int
