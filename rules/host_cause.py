@@ -2,17 +2,20 @@
 
 Each detector looks for one cause and says how well the evidence supports it, given that there is a
 gap. The best supported one names the gap; below `CAUSE_MIN` the gap stays `unattributed`. Detectors
-that only a look inside the process can settle (synchronisation above all) never get far.
+that only a look inside the process can settle (synchronisation above all) never get far from outside;
+where somebody took that look, rules.host_stacks reads it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
 
 from probes.ceilings import pcie_copy_bytes_s
 from rules import thresholds as th
 from rules.evidence import Evidence, HostEvidence
+from rules.host_items import HostCause as HostCause
+from rules.host_items import item as _item
+from rules.host_stacks import TOLD_BY_STACKS, stack_causes, usable
 from rules.observed import busy_mean, link_mean, mean, reading_note, variation
 from rules.verdict import EvidenceItem
 
@@ -33,14 +36,6 @@ SERVERS: tuple[str, ...] = (
 )
 
 
-class HostCause(NamedTuple):
-    """One explanation of a host gap. confidence: 0 to 1, given that there is a gap."""
-
-    slug: str
-    confidence: float
-    evidence: tuple[EvidenceItem, ...]
-
-
 def host_cause(evidence: Evidence) -> HostCause:
     """The best-supported cause of the host gap: its slug, how sure, and what shows it."""
     return leading(evidence, host_causes(evidence))
@@ -55,8 +50,40 @@ def leading(evidence: Evidence, ranked: tuple[HostCause, ...]) -> HostCause:
 
 def host_causes(evidence: Evidence) -> tuple[HostCause, ...]:
     """Every cause with any support, best first; of equals the more direct evidence goes first."""
-    found = [cause for cause in (detect(evidence) for detect in _DETECTORS) if cause is not None]
-    return tuple(sorted(found, key=lambda cause: -cause.confidence))
+    outside = [cause for cause in (detect(evidence) for detect in _DETECTORS) if cause is not None]
+    inside = stack_causes(evidence)
+    told = [_unsupported(cause, evidence) for cause in outside if cause.slug not in inside]
+    both = [_joined(_beneath(cause, outside), outside) for cause in inside.values()]
+    return tuple(sorted([*both, *told], key=lambda cause: -cause.confidence))
+
+
+# What a thread is seen doing is the symptom where one of these slows it: no cores, or a disk below its input.
+_DEEPER = ("cpu-throttled", "cpu-contention", "storage")
+_SYMPTOMS = frozenset({"input-pipeline", "main-thread", "launch-rate", "tokeniser", "serialisation", "lock"})
+
+
+def _joined(inside: HostCause, outside: Iterable[HostCause]) -> HostCause:
+    """What stacks say, with what was seen from outside for the same cause."""
+    same = next((cause for cause in outside if cause.slug == inside.slug), None)
+    if same is None:
+        return inside
+    sure = max(inside.confidence, same.confidence)
+    return HostCause(inside.slug, sure, (*inside.evidence, *same.evidence))
+
+
+def _unsupported(cause: HostCause, evidence: Evidence) -> HostCause:
+    """A suspicion that a look inside did not bear out is too weak to name the gap."""
+    if cause.slug not in TOLD_BY_STACKS or usable(evidence.host.stacks) is None:
+        return cause
+    return cause._replace(confidence=min(cause.confidence, 0.5 * th.CAUSE_MIN.value))
+
+
+def _beneath(inside: HostCause, outside: Iterable[HostCause]) -> HostCause:
+    """A symptom stays below a deeper cause that is sure, however plainly it shows."""
+    deeper = max((c.confidence for c in outside if c.slug in _DEEPER), default=0.0)
+    if inside.slug not in _SYMPTOMS or deeper < th.DEEPER_CAUSE.value:
+        return inside
+    return inside._replace(confidence=min(inside.confidence, deeper - 0.05))
 
 
 def _cpu_throttled(evidence: Evidence) -> HostCause | None:
@@ -133,6 +160,8 @@ def _launch_rate(evidence: Evidence) -> HostCause | None:
     if sm is not None:
         source = reading_note(evidence, "sm_active")
         items.append(_item("SMs active while anything ran", sm, "frac", th.LAUNCH_SM_ACTIVE, source, "<"))
+    if host.governor == "powersave":
+        items.append(_item("CPU frequency governor", host.governor, "", None, "cpufreq"))
     return HostCause("launch-rate", sure, tuple(items))
 
 
@@ -214,12 +243,75 @@ def _no_demand(evidence: Evidence) -> HostCause | None:
     return HostCause("no-demand", 0.75 if is_server(evidence) else 0.5, tuple(items))
 
 
+def _cpu_contention(evidence: Evidence) -> HostCause | None:
+    """The kernel counts how long a thread that could run had no core; the longer, the more it explains."""
+    host = evidence.host
+    waited = host.main_thread_wait_frac
+    if waited is None or waited < th.CPU_WAIT.value:
+        return None
+    items = [_item("busiest thread waits for a free core", waited, "frac", th.CPU_WAIT, "/proc schedstat")]
+    sure = 0.55 + 0.25 * min(1.0, waited / 0.4)
+    if _crowded(host):
+        sure += 0.1
+        items.append(_item("cores it may run on", float(host.cpus_allowed or 0), "count", None, "/proc"))
+    if (host.psi_cpu_frac or 0.0) >= th.PSI_CPU.value:
+        sure += 0.05
+        pressure = host.psi_cpu_frac or 0.0
+        items.append(
+            _item("time some task waited for a core", pressure, "frac", th.PSI_CPU, "/proc/pressure/cpu")
+        )
+    return HostCause("cpu-contention", min(0.95, sure), tuple(items))
+
+
+def _crowded(host: HostEvidence) -> bool:
+    """Whether the process and its children want more cores than they may use."""
+    if host.cpus_allowed is None:
+        return False
+    wanted = max(host.process_cpu_cores or 0.0, 1.0 + (host.children or 0))
+    return wanted >= host.cpus_allowed
+
+
+def _gil(evidence: Evidence) -> HostCause | None:
+    """Many threads that together use one core and no more, none of them a full one: one lock for all."""
+    host = evidence.host
+    own, busiest = _thread_pool_cores(host), host.main_thread_cpu_frac
+    if host.threads is None or busiest is None or host.threads < th.GIL_THREADS.value:
+        return None
+    if not th.GIL_CORES_LOW.value <= own <= th.GIL_CORES_HIGH.value or busiest > 0.75 * own:
+        return None
+    if host.children_busy or (host.main_thread_wait_frac or 0.0) >= th.CPU_WAIT.value:
+        return None
+    switches = (host.voluntary_switches_s or 0.0) >= 0.2 * th.SWITCHES_S.value
+    items = (
+        _item("cores used by all its threads together", own, "cores", th.GIL_CORES_HIGH, "/proc", "<="),
+        _item("busiest thread's CPU", busiest, "cores", None, "/proc, 5 s"),
+        _item("threads", float(host.threads), "count", th.GIL_THREADS, "/proc/PID/status"),
+    )
+    return HostCause("gil", 0.55 if switches else 0.45, items)
+
+
+def _checkpoint(evidence: Evidence) -> HostCause | None:
+    """Much is written while the GPU stands still at times: a state that is saved, not a log."""
+    host = evidence.host
+    written, spread = host.io_write_bytes_s, variation(evidence, "gr_active")
+    if written is None or written < th.CHECKPOINT_WRITE.value:
+        return None
+    in_bursts = spread is not None and spread >= th.GAP_REGULAR.value
+    items = [_item("written by the process", written, "bytes_s", th.CHECKPOINT_WRITE, "/proc/PID/io")]
+    if in_bursts and spread is not None:
+        items.append(_item("unevenness of gr_active", spread, "ratio", th.GAP_REGULAR, "GPM or NVML"))
+    return HostCause("checkpoint", 0.62 if in_bursts else 0.42, tuple(items))
+
+
 _DETECTORS: tuple[Callable[[Evidence], HostCause | None], ...] = (
     _cpu_throttled,
+    _cpu_contention,
+    _checkpoint,
     _storage,
     _input_pipeline,
     _transfer,
     _launch_rate,
+    _gil,
     _main_thread,
     _no_demand,
     _sync,
@@ -236,13 +328,6 @@ def is_server(evidence: Evidence) -> bool:
 def _is_regular(evidence: Evidence) -> bool:
     spread = variation(evidence, "gr_active")
     return spread is not None and spread < th.GAP_REGULAR.value
-
-
-def _item(
-    metric: str, value: float, unit: str, limit: th.Threshold | None, source: str, sign: str = ">="
-) -> EvidenceItem:
-    threshold = None if limit is None else f"{sign} {limit.value:g}"
-    return EvidenceItem(metric=metric, value=value, unit=unit, threshold=threshold, source=source)
 
 
 def _thread_item(host: HostEvidence, limit: th.Threshold, *, above: bool) -> EvidenceItem:
@@ -273,9 +358,14 @@ def _workers(host: HostEvidence) -> tuple[EvidenceItem, ...]:
 
 
 def _reads(host: HostEvidence) -> tuple[EvidenceItem, ...]:
-    if host.io_read_bytes_s is None:
-        return ()
-    return (_item("read by the process", host.io_read_bytes_s, "bytes_s", None, "/proc/PID/io"),)
+    lines: list[EvidenceItem] = []
+    if host.io_read_bytes_s is not None:
+        lines.append(_item("read by the process", host.io_read_bytes_s, "bytes_s", None, "/proc/PID/io"))
+    pressure = host.psi_memory_frac or 0.0
+    if pressure >= th.PSI_MEMORY.value:  # what is read anew may have been dropped for want of memory
+        source = "/proc/pressure/memory"
+        lines.append(_item("time some task waited for memory", pressure, "frac", th.PSI_MEMORY, source))
+    return tuple(lines)
 
 
 def _seen(host: HostEvidence) -> tuple[EvidenceItem, ...]:

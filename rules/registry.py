@@ -38,7 +38,7 @@ SECTIONS: tuple[str, ...] = (
     "Source",
 )
 
-_CATALOGUE = ("idle", "host", "host_limits", "memory", "compute", "device", "faults", "communication")
+_CATALOGUE = ("idle", "host", "host_inside", "host_limits", "memory", "compute", "device", "faults", "communication", "clocks", "degraded", "node")
 _REGISTRY: dict[str, Rule] = {}
 
 

@@ -35,6 +35,11 @@ CARRY = Threshold(
     "large GEMMs move at least 0.1 to 0.3 of what DRAM could meanwhile, streaming kernels compute as much; "
     + _OWN,
 )
+CARRY_ERROR = Threshold(
+    "how far that part may be off",
+    0.1,
+    "a third of it: 0.2 to 0.4 for most kernels, 0.1 to 0.5 for almost all; " + _OWN,
+)
 ROOF_SUM = Threshold(
     "sum of both roof fractions from which busy time holds kernels at either roof and nothing else",
     0.78,
@@ -81,12 +86,12 @@ CEILING_ERROR_MEASURED = Threshold(
 CEILING_ERROR_TYPICAL = Threshold(
     "relative error of a reading that is typical of the model, or was measured under other conditions",
     0.05,
-    "spread of healthy GPUs of one node (gpu-fryer, microbench notes: 5 % and more)",
+    "healthy GPUs within one node spread by 5 % and more (gpu-fryer)",
 )
 CEILING_ERROR_ASSUMED = Threshold(
     "relative error of a reading taken from a data sheet, and of what NVML's figures stand for",
     0.10,
-    "spread of published fractions of the data sheet for one model (0.74 to 0.87 for bf16 and DRAM)",
+    "published bf16 GEMMs on one model spread from 0.74 to 0.81 of the data sheet, and a counter is no rate",
 )
 NVML_ROUNDING = Threshold(
     "rounding of NVML's utilisation and memory-controller time", 0.01, "nvml.h: whole percents"
@@ -150,6 +155,86 @@ TENSOR_IDLE = Threshold(
 LINK_UNDER_LOAD = Threshold("gr_active above which the PCIe link should run at full speed", 0.05, _OWN)
 POWER_LIMIT_LOW = Threshold(
     "share of the default power limit, or of a probe's, below which it was lowered", 0.98, _OWN
+)
+STACK_SAMPLES = Threshold(
+    "stack samples of the feeding thread below which shares of them say nothing",
+    20.0,
+    "binomial error of a share of 0.5 is 0.11 at 20 samples, and less than HOST_GAP",
+)
+STACK_SHARE = Threshold(
+    "share of the feeding thread's stack samples that counts as a cause",
+    0.15,
+    "as HOST_GAP: gpuprof, loader 15 % of a step is medium",
+)
+DEEPER_CAUSE = Threshold(
+    "confidence of a shortage (CPU quota, cores, storage) above which what a thread does is its symptom",
+    0.7,
+    _OWN,
+)
+CPU_WAIT = Threshold(
+    "share of time the busiest thread could run and had no core that counts",
+    0.10,
+    "Linux PSI: cpu.some over 10 % is the first step of common alerts; " + _OWN,
+)
+PSI_CPU = Threshold("share of time some task of the node waited for a core that counts", 0.2, _OWN)
+PSI_MEMORY = Threshold("share of time some task of the node waited for memory that counts", 0.05, _OWN)
+GIL_THREADS = Threshold("threads below which the GIL is not suspected from outside", 4.0, _OWN)
+GIL_CORES_LOW = Threshold("cores of all threads together from which one lock may bind them", 0.8, _OWN)
+GIL_CORES_HIGH = Threshold(
+    "cores of all threads together up to which one lock may bind them",
+    1.3,
+    "CPython: one thread at a time runs Python code; C code that lets go of the lock adds the rest",
+)
+CHECKPOINT_WRITE = Threshold(
+    "bytes a second written by the process that are more than logs",
+    50e6,
+    "a tenth of gpuprof's disk-bound 500 MB/s; " + _OWN,
+)
+
+# --- clocks, siblings, health, node --------------------------------------------------------------
+CLOCK_PINNED = Threshold(
+    "part of the board's highest SM clock below which a setting counts as pinning it low", 0.9, _OWN
+)
+CLOCK_FLAT_LOW = Threshold(
+    "part of the board's highest SM clock below which a clock that stands still counts as locked",
+    0.75,
+    "workstation boards name a maximum that they boost to 0.8 of under load; " + _OWN,
+)
+CLOCK_FLAT = Threshold("spread of the SM clock, over its highest, of a clock that stands still", 0.01, _OWN)
+CLOCK_FLAT_S = Threshold("seconds at work for which a clock must stand still to count as locked", 3.0, _OWN)
+OWN_CLOCK = Threshold(
+    "part of the clock that the probe's GEMMs held below which a card is worse than it was",
+    0.93,
+    "runs of a probe agree within 2 %, and programs that draw more than a GEMM differ by less; " + _OWN,
+)
+SIBLING_BUSY = Threshold(
+    "gr_active from which a GPU counts as at work, to compare or judge clocks", 0.5, _OWN
+)
+SIBLING_BEHIND = Threshold(
+    "part of its siblings' median SM clock below which a GPU falls behind",
+    0.95,
+    "probes.outliers: silicon spreads by 5 % and more in one node, 2.5 % to either side of the median",
+)
+SIBLING_FAR_BEHIND = Threshold(
+    "part of its siblings' median SM clock below which that is high", 0.9, "gpu-fryer: 10 % below the best"
+)
+MEM_CLOCK_LOW = Threshold(
+    "part of the highest memory clock below which a working card's memory counts as slow",
+    0.9,
+    "workstation boards compute with memory at 0.95 of its highest clock; " + _OWN,
+)
+MEM_TEMP_LIMIT = Threshold(
+    "memory temperature, in degrees Celsius, at its limit", 95.0, "nvidia-smi -q of A100 and H100 boards"
+)
+MEM_TEMP_NEAR = Threshold("memory temperature, in degrees Celsius, close to its limit", 90.0, _OWN)
+PCIE_REPLAYS_MIN = Threshold(
+    "PCIe replays a minute that count", 8.0, "DCGM: DCGM_LIMIT_MAX_PCIREPLAY_RATE, 8 a minute"
+)
+ECC_CORRECTED_MIN = Threshold("corrected memory errors a minute that are more than a mention", 10.0, _OWN)
+SWAP_GROWTH = Threshold("bytes by which swap in use grows within a window that count", 64.0 * 2**20, _OWN)
+NODE_CPU_FULL = Threshold("share of all cores' time in use at which a node has none to spare", 0.9, _OWN)
+CPUS_PER_GPU = Threshold(
+    "CPUs that feeding one GPU takes at least: one launches, one loads, one for the rest", 3.0, _OWN
 )
 
 

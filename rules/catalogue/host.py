@@ -8,6 +8,7 @@ from rules.economics import host_gap_bound, host_gap_effect, saved
 from rules.evidence import HostEvidence
 from rules.finding import Effect, Finding
 from rules.host_cause import HostCause, leading
+from rules.host_stacks import usable
 from rules.observed import mean, reading_note
 from rules.registry import Context, clamp, finding, rule
 from rules.verdict import EvidenceItem
@@ -40,6 +41,13 @@ def sure(ctx: Context, cause: HostCause) -> float:
     return clamp(ctx.verdict.confidence) * cause.confidence
 
 
+def seen_frame(ctx: Context, activities: tuple[str, ...]) -> str | None:
+    """The frame that stack samples of the feeding thread show most for these activities; untrusted text."""
+    stacks = usable(ctx.evidence.host.stacks)
+    group = stacks.leading(activities) if stacks is not None else None
+    return group.frame if group is not None and group.frac >= th.STACK_SHARE.value else None
+
+
 @rule(
     "HOST001",
     "Host gap, cause not visible from outside",
@@ -52,7 +60,7 @@ def unattributed(ctx: Context) -> Finding | None:
     """The GPU waits for the host, and nothing seen outside the process says why.
 
     **What it detects**
-    At least 15 % of the time is lost to the host, and no cause (HOST002 to HOST009) has enough evidence.
+    At least 15 % of the time is lost to the host, and no cause (HOST002 to HOST016) has enough evidence.
 
     **Why it costs**
     While nothing runs on the GPU it is paid for in full; closing the gap h can speed the work up by 1/(1-h).
@@ -61,10 +69,12 @@ def unattributed(ctx: Context) -> Finding | None:
     One look inside the process settles it: the stack of its main thread while the GPU is idle.
 
     **What to do**
-    Sample the stack with py-spy, or record a PyTorch profiler trace of a few steps.
+    Sample the stack: `advisor diagnose --stacks`, or key `s` on the live screen. Or record a PyTorch profiler
+    trace of a few steps.
 
     **Evidence**
-    GPM gr_active (or NVML utilisation), CPU use of the process, its busiest thread and its children.
+    GPM gr_active (or NVML utilisation), CPU use of the process, its busiest thread and its children; stack
+    samples where they were asked for.
 
     **Source**
     - XProf input-pipeline analysis: 5 % waiting is moderate, 20 % is high
@@ -80,8 +90,8 @@ def unattributed(ctx: Context) -> Finding | None:
         share=share(ctx, "host"),
         evidence=(*gap_items(ctx), *cause.evidence),
         actions=(
+            f"`advisor diagnose --stacks --pid {target}` samples its stacks and names what they show.",
             f"`py-spy dump --pid {target}` a few times: the line that keeps returning is the cause.",
-            f"`py-spy record --pid {target} --duration 30 --output stack.svg` for shares of time.",
         ),
         effect=_uncertain_effect(share(ctx, "host")),
     )
@@ -110,13 +120,15 @@ def launch_rate(ctx: Context) -> Finding | None:
 
     **How to tell it apart**
     Decoding data in the main thread (HOST003 with `num_workers=0`) and spinning in a synchronisation
-    (HOST004) also use one whole core. A stack sample tells: launches show framework dispatch, not user code.
+    (HOST004) also use one whole core. A stack sample (`advisor diagnose --stacks`) tells: launches show
+    framework dispatch, not user code.
 
     **What to do**
     Launch less often: CUDA graphs, `torch.compile(mode="reduce-overhead")`, fused optimisers, larger batches.
 
     **Evidence**
-    gr_active and sm_active (GPM), CPU of the busiest thread and of the children (/proc).
+    gr_active and sm_active (GPM), CPU of the busiest thread and of the children (/proc), stack samples where
+    they were asked for.
 
     **Source**
     - CUDA graphs: 8.4 to 5.1 ms a step (1.65x) for an 8B model on an H100; 1.03x for llama.cpp on an RTX 3090
@@ -170,6 +182,7 @@ def input_pipeline(ctx: Context) -> Finding | None:
 
     **How to tell it apart**
     Idle workers with a busy main thread point to HOST002. Workers waiting for the disk point to HOST008.
+    In stack samples the main thread stands in `DataLoader.__next__`, or at a queue that workers fill.
     Training on one cached batch removes the gap if and only if the input is the cause.
 
     **What to do**
@@ -177,7 +190,7 @@ def input_pipeline(ctx: Context) -> Finding | None:
     data prepared ahead (WebDataset, FFCV, tokenised files).
 
     **Evidence**
-    gr_active, children at 0.9 of a core or more, CPU of the busiest thread (/proc).
+    gr_active, children at 0.9 of a core or more, CPU of the busiest thread (/proc), stack samples.
 
     **Source**
     - tf.data, VLDB'21: 20 % of jobs spend more than a third of their compute time on input
@@ -229,31 +242,33 @@ def _usable_cores(host: HostEvidence) -> int | None:
 
 @rule(
     "HOST004",
-    "Synchronisation suspected between host and GPU",
+    "Synchronisation between host and GPU",
     "medium",
     "job",
     term="host_gap",
     causes=("sync",),
 )
 def sync(ctx: Context) -> Finding | None:
-    """The host seems to wait for the GPU, and the GPU then waits for the host, step by step.
+    """The host waits for the GPU, and the GPU then waits for the host, step by step.
 
     **What it detects**
-    A host gap while one thread spins with much time in the kernel, or blocks hundreds of times a second.
+    A host gap while one thread spins with much time in the kernel, or blocks hundreds of times a second; or,
+    in stack samples, a feeding thread that stands in synchronising calls.
 
     **Why it costs**
     After each synchronisation the queue is empty: the GPU idles until the host has launched again.
 
     **How to tell it apart**
-    From outside this is a suspicion: launching (HOST002) looks much alike. A stack sample settles it:
-    `cudaStreamSynchronize`, `.item()`, `.cpu()` or `print` of a tensor on top.
+    From outside this is a suspicion: launching (HOST002) looks much alike. A stack sample
+    (`advisor diagnose --stacks`) settles it: `cudaStreamSynchronize`, `.item()`, `.cpu()` or `print` of a
+    tensor on top. A thread that synchronises once and finds the GPU busy is only waiting its turn.
 
     **What to do**
     Read losses every N steps, keep metrics on the device, copy with `non_blocking=True` from pinned memory,
     avoid `torch.cuda.synchronize()` and data-dependent shapes in the loop.
 
     **Evidence**
-    CPU of the busiest thread and its part in the kernel, voluntary context switches (/proc).
+    CPU of the busiest thread and its part in the kernel, voluntary context switches (/proc), stack samples.
 
     **Source**
     - Nsight Systems `cuda_api_sync` lists the same calls from a trace
@@ -267,11 +282,11 @@ def sync(ctx: Context) -> Finding | None:
     return finding(
         ctx,
         sync,
-        claim=waits(ctx, "synchronisation is suspected, a stack sample settles it"),
+        claim=waits(ctx, _sync_words(ctx)),
         share=share(ctx, "host"),
         evidence=(*gap_items(ctx), *cause.evidence),
         actions=(
-            f"`py-spy dump --native --pid {target}`: look for cudaStreamSynchronize, `.item()`, `.cpu()`.",
+            _sync_look(ctx, target),
             '`torch.cuda.set_sync_debug_mode("warn")` names each synchronising line of PyTorch code.',
             "Log losses every 50 steps, and keep metrics on the device until then.",
         ),
@@ -280,6 +295,20 @@ def sync(ctx: Context) -> Finding | None:
         else Effect(low=1.0, high=bound, bound=bound, basis="no measured ratio: only the bound 1/(1-gap)"),
         confidence=sure(ctx, cause),
     )
+
+
+def _sync_words(ctx: Context) -> str:
+    stacks = usable(ctx.evidence.host.stacks)
+    if stacks is None:
+        return "synchronisation is suspected, a stack sample settles it"
+    return f"its thread is in synchronising calls {pct(stacks.frac('synchronise'))} of the time"
+
+
+def _sync_look(ctx: Context, target: str) -> str:
+    group = seen_frame(ctx, ("synchronise",))
+    if group is not None:
+        return f"Take the synchronising call out of the loop: {group}."
+    return f"`advisor diagnose --stacks --pid {target}` shows whether it is so, and the line that does it."
 
 
 @rule("HOST009", "Little is asked of this GPU", "medium", "fleet", term="host_gap", causes=("no-demand",))

@@ -10,6 +10,7 @@ from probes.ceilings import Ceiling, Ceilings, Reading
 from rules.evidence import Device, Evidence, HostEvidence, SubWindow, Workload
 from rules.finding import TERMS, LadderRow, Price
 from rules.registry import Context
+from rules.stacks import StackGroup, Stacks
 from rules.verdict import SHARES, Class, Verdict
 
 DEVICE = Device(name="NVIDIA Simulated X100 80GB", memory_total_bytes=80 << 30)
@@ -94,4 +95,26 @@ def _ladder(evidence: Evidence, shares: dict[str, float], useful: float, price: 
         basis=price.basis,
         price_source=price.source,
         shares=terms,
+    )
+
+
+def stacks_of(samples: int = 500, others: dict[str, float] | None = None, **shares: float) -> Stacks:
+    """A look at the feeding thread with these shares (`loader_wait=0.4`), and at one other thread."""
+    mine = [(slug.replace("_", "-"), frac, True) for slug, frac in shares.items()]
+    theirs = [(slug, frac, False) for slug, frac in (others or {}).items()]
+    return Stacks(
+        pid=4242,
+        tool="py-spy 0.4.3",
+        samples=samples,
+        seconds=samples / 100,
+        groups=tuple(
+            StackGroup(
+                activity=slug,
+                frac=frac,
+                thread="MainThread" if main else "pool-0",
+                main=main,
+                frame=f"{slug}_function (/work/train.py:7)",
+            )
+            for slug, frac, main in (*mine, *theirs)
+        ),
     )

@@ -8,7 +8,7 @@ import pytest
 
 from rules.finding import Finding
 from rules.registry import Context, all_rules, run_rules
-from tests.rules.contexts import make_context, make_evidence
+from tests.rules.contexts import make_context, make_evidence, stacks_of
 
 WORKERS = {"main_thread_cpu_frac": 0.2, "children": 8, "children_busy": 8}
 PEGGED = {"main_thread_cpu_frac": 0.99, "children_busy": 0, "process_cpu_cores": 1.0}
@@ -52,6 +52,12 @@ SIGNATURES: dict[str, Context] = {
     "HOST008": gap({"children_dstate_frac": 0.7}),
     "HOST010": gap(PEGGED, {"sm_active": 0.7, "gr_active": 0.8}),
     "HOST009": gap({"process_cpu_cores": 0.01}),
+    "HOST011": gap({"stacks": stacks_of(gil=0.4, compute=0.6)}),
+    "HOST012": gap({"stacks": stacks_of(tokenise=0.5, launch=0.1)}),
+    "HOST013": gap({"stacks": stacks_of(serialise=0.5, launch=0.1)}),
+    "HOST014": gap({"stacks": stacks_of(lock=0.7)}),
+    "HOST015": gap({**PEGGED, "main_thread_wait_frac": 0.4, "cpus_allowed": 1}, {"sm_active": 0.1}),
+    "HOST016": gap({"stacks": stacks_of(checkpoint=0.4)}),
     "MEM001": roofed("memory", {"tensor_active": 0.0}, dram_roof_frac=0.8),
     "MEM002": roofed("memory", {"tensor_active": 0.1}, dram_roof_frac=0.8),
     "COMP001": roofed("compute", {"tensor_active": 0.7}, pipe="hmma", pipe_roof_frac=0.9),

@@ -1,0 +1,123 @@
+"""Causes of a host gap as stacks of the process show them: strong evidence, since they look inside.
+
+The share of samples that the feeding thread spends on something is held against the gap: an activity that
+fills the gap explains it. Two things are left to counters. Plain Python between small kernels is launching,
+between large ones it is other work. And a thread that synchronises waits while the GPU is busy as well, so
+that synchronising explains a gap only as far as nothing else does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rules import thresholds as th
+from rules.evidence import Evidence
+from rules.host_items import HostCause, item
+from rules.observed import busy_mean, mean
+from rules.stacks import Stacks, activity_words
+from rules.verdict import EvidenceItem
+
+# What the other end of a queue does when it prepares data.
+_PREPARES = ("decode", "tokenise", "io", "serialise", "compute")
+# Causes that stacks tell directly: where they were looked for and not seen, a suspicion from outside is none.
+TOLD_BY_STACKS: frozenset[str] = frozenset({"sync", "launch-rate", "main-thread", "no-demand", "gil", "lock"})
+
+
+def usable(stacks: Stacks | None) -> Stacks | None:
+    """The look, where it holds enough samples of the feeding thread to be evidence."""
+    if stacks is None or stacks.samples < th.STACK_SAMPLES.value:
+        return None
+    return stacks if any(g.main for g in stacks.groups) else None
+
+
+def stack_causes(evidence: Evidence) -> dict[str, HostCause]:
+    """Cause slug -> what the stacks say for it; empty without a usable look."""
+    stacks = usable(evidence.host.stacks)
+    if stacks is None:
+        return {}
+    found = (_cause(evidence, stacks, slug, find(evidence, stacks)) for slug, find in _ACTIVITIES.items())
+    return {cause.slug: cause for cause in found if cause is not None}
+
+
+def _cause(evidence: Evidence, stacks: Stacks, slug: str, activities: tuple[str, ...]) -> HostCause | None:
+    share = sum(stacks.frac(activity) for activity in activities)
+    group = stacks.leading(activities)
+    if group is None or share < th.STACK_SHARE.value:
+        return None
+    items = [stack_item(stacks, activities)]
+    if group.frame:
+        source = f"{share_words(group.frac)} of samples"
+        items.append(item("frame that shows it", group.frame, "", None, source))
+    return HostCause(slug, 0.5 + 0.45 * min(1.0, share / _gap(evidence)), tuple(items))
+
+
+def _gap(evidence: Evidence) -> float:
+    """The part of time with nothing running, never less than what is worth a finding."""
+    busy = mean(evidence, "gr_active")
+    return max(th.HOST_GAP.value, 1.0 - busy) if busy is not None else 0.5
+
+
+def stack_item(stacks: Stacks, activities: tuple[str, ...]) -> EvidenceItem:
+    """ "feeding thread waits for the data loader: 0.36, >= 0.15, py-spy, 500 samples"."""
+    group = stacks.leading(activities)
+    words = activity_words(group.activity if group else activities[0])
+    share = sum(stacks.frac(activity) for activity in activities)
+    return item(f"feeding thread {words}", share, "frac", th.STACK_SHARE, stack_source(stacks))
+
+
+def stack_source(stacks: Stacks) -> str:
+    """The sampler, and on how many samples it rests."""
+    return f"{stacks.tool}, {stacks.samples} samples"
+
+
+def share_words(frac: float) -> str:
+    """0.36 -> "36 %"."""
+    return f"{100 * frac:.0f} %"
+
+
+def _small_kernels(evidence: Evidence) -> bool:
+    sm = busy_mean(evidence, "sm_active")
+    return sm is not None and sm < th.LAUNCH_SM_ACTIVE.value
+
+
+def _loader(evidence: Evidence, stacks: Stacks) -> tuple[str, ...]:
+    return ("loader-wait", "queue-wait") if _others_prepare(evidence, stacks) else ("loader-wait",)
+
+
+def _locks(evidence: Evidence, stacks: Stacks) -> tuple[str, ...]:
+    return ("lock",) if _others_prepare(evidence, stacks) else ("lock", "queue-wait")
+
+
+def _others_prepare(evidence: Evidence, stacks: Stacks) -> bool:
+    """Whether somebody works for the queue: children, or other threads."""
+    children = (evidence.host.children_cpu_frac or 0.0) >= 0.5 or bool(evidence.host.children_busy)
+    return children or stacks.others(_PREPARES) >= 0.5
+
+
+def _launches(evidence: Evidence, _: Stacks) -> tuple[str, ...]:
+    return ("launch", "compute") if _small_kernels(evidence) else ("launch",)
+
+
+def _python(evidence: Evidence, _: Stacks) -> tuple[str, ...]:
+    return ("decode",) if _small_kernels(evidence) else ("decode", "compute")
+
+
+def _only(*activities: str) -> Callable[[Evidence, Stacks], tuple[str, ...]]:
+    return lambda _evidence, _stacks: activities
+
+
+# In this order where two explain the gap equally well: the cheaper fix first.
+_ACTIVITIES: dict[str, Callable[[Evidence, Stacks], tuple[str, ...]]] = {
+    "input-pipeline": _loader,
+    "checkpoint": _only("checkpoint"),
+    "tokeniser": _only("tokenise"),
+    "serialisation": _only("serialise"),
+    "storage": _only("io"),
+    "gil": _only("gil"),
+    "lock": _locks,
+    "transfer": _only("transfer"),
+    "sync": _only("synchronise"),
+    "launch-rate": _launches,
+    "main-thread": _python,
+    "no-demand": _only("idle"),
+}
