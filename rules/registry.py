@@ -38,7 +38,21 @@ SECTIONS: tuple[str, ...] = (
     "Source",
 )
 
-_CATALOGUE = ("idle", "host", "host_inside", "host_limits", "memory", "compute", "device", "faults", "communication", "clocks", "degraded", "node")
+_CATALOGUE = (
+    "idle",
+    "host",
+    "host_inside",
+    "host_limits",
+    "memory",
+    "compute",
+    "device",
+    "shape",
+    "faults",
+    "clocks",
+    "degraded",
+    "node",
+    "communication",
+)
 _REGISTRY: dict[str, Rule] = {}
 
 

@@ -52,7 +52,7 @@ def sibling(evidence: Evidence, verdict: Verdict, ceilings: Ceilings | None) -> 
         user=work.user if work else None,
         class_=verdict.class_,
         ceilings=ceilings,
-        sm_mhz=_busy_clock(evidence),
+        sm_mhz=busy_clock(evidence),
         temp_c=evidence.temp_c_max,
         power_w=evidence.power_w_p50,
         power_limit_w=evidence.device.power_limit_w,
@@ -64,7 +64,7 @@ def sibling(evidence: Evidence, verdict: Verdict, ceilings: Ceilings | None) -> 
     )
 
 
-def _busy_clock(evidence: Evidence) -> float | None:
+def busy_clock(evidence: Evidence) -> float | None:
     """Median SM clock of the sub-windows in which something ran: at idle a card lowers it."""
     clocks = sorted(
         w.sm_mhz

@@ -174,7 +174,7 @@ DEEPER_CAUSE = Threshold(
 CPU_WAIT = Threshold(
     "share of time the busiest thread could run and had no core that counts",
     0.10,
-    "Linux PSI: cpu.some over 10 % is the first step of common alerts; " + _OWN,
+    _OWN,
 )
 PSI_CPU = Threshold("share of time some task of the node waited for a core that counts", 0.2, _OWN)
 PSI_MEMORY = Threshold("share of time some task of the node waited for memory that counts", 0.05, _OWN)
@@ -235,6 +235,49 @@ SWAP_GROWTH = Threshold("bytes by which swap in use grows within a window that c
 NODE_CPU_FULL = Threshold("share of all cores' time in use at which a node has none to spare", 0.9, _OWN)
 CPUS_PER_GPU = Threshold(
     "CPUs that feeding one GPU takes at least: one launches, one loads, one for the rest", 3.0, _OWN
+)
+
+
+# --- compute, memory, shape of kernels, capacity ------------------------------------------------
+TF32_PAYS = Threshold(
+    "ratio of TF32's GEMM rate to fp32's from which allowing TF32 pays",
+    1.3,
+    "least ratio between neighbouring precisions in the probes' own checks; 1.0 on GeForce and L40",
+)
+FP64_SLOW = Threshold(
+    "ratio of fp64's rate to fp32's below which a card has no fast fp64",
+    0.1,
+    "data sheets: 1/2 on V100, A100 and H100; 1/32 to 1/64 on T4, A10, L4, L40S and GeForce",
+)
+PIPE_IN_USE = Threshold(
+    "part of a pipe's own ceiling from which the pipe counts as in use",
+    0.2,
+    "Nsight Compute HighPipeUtilization: below 20 % a pipe is under-used",
+)
+SOME_ARITHMETIC = Threshold(
+    "busy-time activity of the fp32 or fp16 pipe that says a kernel computes and does not only copy", 0.02, _OWN
+)
+SM_UNEVEN = Threshold(
+    "busy-time sm_active below which SMs without work are worth naming",
+    0.9,
+    "Nsight Compute LaunchConfiguration: a last wave that costs 20 % or more; " + _OWN,
+)
+MEMORY_FULL = Threshold(
+    "part of device memory in use from which the next larger allocation may fail",
+    0.95,
+    "PyTorch profiler plug-in and gpuprof warn from 90 %; servers reserve 90 % on purpose",
+)
+LOW_USE = Threshold("useful share below which a batch is too small", 0.5, "Gao et al., ICSE'24: at most 50 %")
+SMALL_CARD = Threshold(
+    "90th percentile of roofs, SMs and memory below which a quarter of the card would do",
+    0.2,
+    "MIG 2g.20gb of an H100 80GB has 2/7 of the SMs and 2/8 of the memory; a fifth leaves room",
+)
+SUSTAINED_S = Threshold("seconds of data before a smaller card is spoken of", 60.0, _OWN)
+ONE_WAY = Threshold(
+    "ratio of PCIe traffic one way to the other from which it is copies from or to the host",
+    3.0,
+    "a ring all-reduce receives as much as it sends; " + _OWN,
 )
 
 
