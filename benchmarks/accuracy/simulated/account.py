@@ -37,37 +37,33 @@ def _add(counts: dict[str, float], name: str, value: float) -> None:
 def shares(run: Run, counted: Account) -> dict[str, float]:
     """Class -> share of the run, summing to 1.
 
-    With a known fix the host's share is what the fix saves, 1 - (cycle with it) / (cycle without); the rest
-    goes to the classes of what ran. Otherwise each class has the seconds of its own sections.
+    Where the truth is the fix's speed-up, the host's share is what the fix saves, 1 - (cycle with it) /
+    (cycle without), and the rest goes to the class beneath. Otherwise each class has its sections' seconds.
     """
-    sections: dict[str, float] = {label: counted.counts.get(f"{label}_s", 0.0) for label in LABELS}
-    if run.program.label == "idle":
+    workload = run.program.workload
+    if workload.label == "idle":
         return {"idle": 1.0}
-    if run.fixed_s is not None:
+    if workload.truth == "speedup":
+        assert run.fixed_s is not None, run.program.name
         host = max(0.0, 1.0 - run.fixed_s * run.cycles / run.seconds)
-        del sections["host"]
-        running = sum(sections.values())
-        found = {label: (1.0 - host) * value / running for label, value in sections.items()}
-        found["host"] = host
-    else:
-        found = {label: value / run.seconds for label, value in sections.items()}
-    whole = sum(found.values())
-    return {label: value / whole for label, value in found.items() if value > 0.0}
+        return {"host": host, workload.beneath: 1.0 - host}
+    sections = {label: counted.counts.get(f"{label}_s", 0.0) for label in LABELS}
+    whole = sum(sections.values())
+    return {label: seconds / whole for label, seconds in sections.items() if seconds > 0.0}
 
 
 def truth(run: Run, counted: Account, ceilings: Ceilings, recording: str) -> Truth:
     """The recording's truth, labelled synthetic."""
-    program = run.program
-    found = shares(run, counted)
+    workload = run.program.workload
     speedup = None if run.fixed_s is None else run.seconds / (run.fixed_s * run.cycles)
     return Truth(
-        name=program.name,
-        family=program.family,
-        label=program.label,
-        accepted=program.accepted,
-        cause=program.cause,
-        causes=program.causes,
-        shares=found,
+        name=workload.name,
+        family=workload.family,
+        label=workload.label,
+        accepted=workload.accepted,
+        cause=workload.cause,
+        causes=workload.causes,
+        shares=shares(run, counted),
         confirmed=True,
         because="simulated: by construction, from the simulated program's own seconds, bytes and FLOPs",
         recording=recording,
@@ -75,10 +71,10 @@ def truth(run: Run, counted: Account, ceilings: Ceilings, recording: str) -> Tru
         synthetic=True,
         base=counted,
         fixed=_fixed(run, counted.pid),
-        fix=program.fix,
+        fix=workload.fix,
         speedup=speedup,
         of_ceiling=_of_ceiling(run, counted, ceilings),
-        about=program.about,
+        about=workload.about,
     )
 
 
@@ -89,8 +85,9 @@ def _fixed(run: Run, pid: int | None) -> Account | None:
 
 
 def _of_ceiling(run: Run, counted: Account, ceilings: Ceilings) -> float | None:
-    if run.program.bound is None:
+    """Work over wall time, over the ceiling; as a program would count it, also where it is a mix."""
+    if run.program.workload.bound is None:
         return None
-    metric, unit = run.program.bound
+    metric, unit = run.program.workload.bound
     ceiling = ceilings.ceiling(_CEILINGS.get(metric, metric))
     return counted.counts.get(unit, 0.0) / run.seconds / ceiling.value if ceiling else None

@@ -58,8 +58,8 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     copy: useful bytes a second as a share of what a copy reaches on the card. writes: share of them written.
     overfetch: DRAM traffic per useful byte (sectors fetched for less than they hold).
     tensor, fp32, fp64, fp16, integer: share of that pipe's issue cycles, over all SMs. fill: share of SMs
-    with a warp, as a mean over the kernel with its tail. warps: share of the warp slots of such an SM. length_s: of
-    one launch.
+    with a warp, as a mean over the kernel with its tail. warps: share of the warp slots of such an
+    SM. length_s: of one launch.
     """
 
     copy: float = 0.0

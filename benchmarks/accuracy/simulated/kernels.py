@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.accuracy.simulated.card import Card, Kernel, Precision
-from benchmarks.accuracy.simulated.program import Phase
 
 _US = 1e-6
 
@@ -41,13 +40,3 @@ def tiny(length_us: float, fill: float, **more: Any) -> Kernel:
     """A kernel of a few blocks over in microseconds: mostly launch latency."""
     given = {"warps": 0.05, "integer": 0.01, "copy": 0.01, **more}
     return Kernel(length_s=length_us * _US, fill=fill, **given)
-
-
-def vision_step(card: Card, seconds: float, run: float = 0.98) -> tuple[Phase, ...]:
-    """A vision model's training step: convolutions, and between them normalisation through memory."""
-    convolution = product(card, 0.68, copy=0.4, warps=0.22, length_s=120 * _US)
-    between = stream(0.8, length_s=70 * _US)
-    return (
-        Phase(seconds=0.64 * seconds, kernel=convolution, run=run, belongs="compute"),
-        Phase(seconds=0.36 * seconds, kernel=between, run=run, belongs="memory"),
-    )

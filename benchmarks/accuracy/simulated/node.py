@@ -25,7 +25,7 @@ _NEEDS_TWO = (
 
 
 class Node:
-    """Looks at one run's process and host. All randomness comes from `rng`: looks are to be taken in order."""
+    """Looks at one run's process and host. Randomness comes from `rng`: take looks once, in order."""
 
     def __init__(self, run: Run, meter: Meter, key: str, pid: int, rng: random.Random) -> None:
         self._run = run

@@ -1,13 +1,12 @@
-"""Simulated programs: a repeating cycle of phases, the process around it, and the label it was built for."""
+"""Simulated programs: a repeating cycle of phases, the process around it."""
 
 from __future__ import annotations
-
-from typing import Literal
 
 import msgspec
 
 from benchmarks.accuracy.simulated.card import Kernel
-from benchmarks.workloads.spec import Label
+from benchmarks.workloads.catalogue import WORKLOADS
+from benchmarks.workloads.spec import Label, Workload
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,29 +59,24 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """One simulated workload.
+    """The simulated counterpart of the workload of this name, which also says what it is labelled as.
 
-    fixed_s: seconds of a cycle with the known fix, where the host's share follows from that; the rest of the
-    time then belongs to the classes of the running phases. None: shares follow from the phases themselves.
-    bound: as in benchmarks.workloads.spec. memory_gib: held. power_limit_w: where somebody lowered it.
-    silent_s: from when to when no data came. hidden: counters that this recording lacks. process: False
+    fixed_s: seconds of a cycle with the known fix. memory_gib: held. power_limit_w: where somebody lowered
+    it. silent_s: from when to when no data came. hidden: counters that this recording lacks. process: False
     where nobody uses the card.
     """
 
     name: str
-    family: str
-    label: Label
-    cause: str
-    about: str
     cycle: tuple[Phase, ...]
     host: Host = Host()
-    accepted: tuple[Label, ...] = ()
-    causes: tuple[str, ...] = ()
-    fix: str | None = None
     fixed_s: float | None = None
-    bound: tuple[str, Literal["bytes", "flops"]] | None = None
     memory_gib: float = 24.0
     power_limit_w: float | None = None
     silent_s: tuple[float, float] | None = None
     hidden: tuple[str, ...] = ()
     process: bool = True
+
+    @property
+    def workload(self) -> Workload:
+        """Its label, cause and kind of truth. KeyError where the catalogue has none of this name."""
+        return WORKLOADS[self.name]
