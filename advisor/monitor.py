@@ -26,7 +26,7 @@ from advisor.prices import price_for
 from advisor.selection import parse_selection
 from advisor.slices import price_share
 from advisor.snapshot import DeviceView, Mode, Snapshot, State
-from advisor.telemetry.records import DeviceInfo, End, Frame, Gap, Hello, HostSample, Message
+from advisor.telemetry.records import DeviceInfo, End, Frame, Gap, Hello, HostSample, Message, StackLook
 from advisor.tracks import Software, Track
 from probes.ceilings import Ceilings
 from rules.engine import Subject, conclude, judge
@@ -126,6 +126,8 @@ class Monitor:
                 self._set_devices(message.devices)
             case Frame():
                 self._feed_frame(message)
+            case StackLook():
+                self._feed_look(message)
             case Gap():
                 self._feed_gap(message)
             case End():
@@ -171,6 +173,12 @@ class Monitor:
             if sample.key in self.tracks:
                 self.tracks[sample.key].add_sample(sample, self.interval_s)
         self._forget()
+
+    def _feed_look(self, look: StackLook) -> None:
+        track = self.tracks.get(look.key)
+        if track is not None:
+            track.add_inside(look)
+            self._shown_rows.pop(look.key, None)
 
     def _check_clock(self, t_s: float) -> None:
         """Start over when the clock was set: frames would otherwise stand an hour apart, or go backwards."""
@@ -378,6 +386,7 @@ class Monitor:
             ladder=row.result.ladder if row else None,
             history=history,
             ceilings=track.ceilings,
+            inside=track.inside,
         )
 
     def _state(self, track: Track) -> tuple[State, str]:

@@ -14,7 +14,7 @@ import msgspec
 from advisor.monitor import Monitor
 from advisor.snapshot import Snapshot
 from advisor.telemetry.feed import Feed
-from advisor.telemetry.records import DeviceInfo, End, Frame, Gap, Hello, Message
+from advisor.telemetry.records import DeviceInfo, End, Frame, Gap, Hello, Message, StackLook
 
 POLL_S = 0.25
 # A replay at a hundred times real time is not diagnosed a hundred times a second.
@@ -108,6 +108,8 @@ class Tape:
 
     def _note(self, message: Message) -> None:
         """What a recording that begins after this message has to start with."""
+        if isinstance(message, StackLook):
+            return
         self._now_s = message.t_s
         self._gap = message if isinstance(message, Gap) else None
         self._ended = isinstance(message, End)

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from advisor.document import Diagnosis
-from advisor.telemetry.records import DeviceInfo, Hello, HostSample, ProcessSample, Sample
+from advisor.telemetry.records import DeviceInfo, Hello, HostSample, ProcessSample, Sample, StackLook
 from probes.ceilings import Ceilings, Label
 from rules.finding import LadderRow
 from rules.verdict import Verdict
@@ -38,7 +38,8 @@ class HistoryPoint(msgspec.Struct, frozen=True, kw_only=True):
 class DeviceView(msgspec.Struct, frozen=True, kw_only=True):
     """One row: a GPU, or a MIG instance. state: `waiting` (no frame yet), `ok`, `lost`, `silent`.
 
-    ceilings: what its counters are compared with; None for a model nothing is known of.
+    ceilings: what its counters are compared with; None for a model nothing is known of. inside: the latest
+    look inside its process, where somebody asked for one.
     """
 
     info: DeviceInfo
@@ -51,6 +52,7 @@ class DeviceView(msgspec.Struct, frozen=True, kw_only=True):
     ladder: LadderRow | None = None
     history: tuple[HistoryPoint, ...] = ()
     ceilings: Ceilings | None = None
+    inside: StackLook | None = None
 
     @property
     def counters_at_ceiling(self) -> dict[str, float]:

@@ -18,13 +18,14 @@ from advisor.history import HISTORY_POINTS, gap_point, history_point
 from advisor.host_facts import process_facts
 from advisor.slices import mig_label, price_share
 from advisor.snapshot import HistoryPoint
-from advisor.telemetry.records import DeviceInfo, Gap, Gpm, ProcessSample, Sample
+from advisor.telemetry.records import DeviceInfo, Gap, Gpm, ProcessSample, Sample, StackLook
 from advisor.windows import growth, quantile, rate, reason_fracs, settled
 from probes.ceilings import Ceilings
 from rules.classify import is_launching, limits_of, split
 from rules.evidence import Device, Evidence, HostEvidence, SubWindow, Tier, Workload
 from rules.roofs import Limits
 from rules.split import Split
+from rules.stacks import Stacks
 
 # Memory the driver itself keeps on an unused device; less than this is nobody's.
 DRIVER_RESERVE_BYTES = 1 << 30
@@ -45,6 +46,9 @@ class Software(NamedTuple):
 
 
 NO_SOFTWARE = Software(None, None)
+
+# On a screen a look inside a process stands for this long beyond the window: what a program does, it repeats.
+LOOK_HOLDS_S = 600.0
 
 Look = tuple[float, tuple[ProcessSample, ...]]
 
@@ -79,6 +83,7 @@ class Track:
         self.xids: deque[tuple[float, int]] = deque(maxlen=XIDS_KEPT)
         self.sample: Sample | None = None
         self.seen_gpm = False
+        self.inside: StackLook | None = None
         self.last_s: float | None = None
         self._covered_s: float | None = None
         self._recent: deque[ProcessSample] = deque(maxlen=RECENT_LOOKS)
@@ -117,6 +122,12 @@ class Track:
             self._recent.append(main)
         self._launching = main is not None and is_launching(HostEvidence(**process_facts(self._recent)))
 
+    def add_inside(self, seen: StackLook) -> None:
+        """Keep the latest look inside the process; one that failed does not replace one that did not."""
+        worse = not seen.stacks.groups and self.inside is not None and self.inside.stacks.groups
+        if not worse or (self.inside is not None and self.inside.stacks.pid != seen.stacks.pid):
+            self.inside = seen
+
     def add_sample(self, sample: Sample, interval_s: float) -> None:
         """Keep one sample and its sub-windows, split."""
         self.silence = None
@@ -151,6 +162,8 @@ class Track:
         self.windows.drop(lambda piece: piece[0].t_s < before_s)
         self.samples.drop(lambda sample: sample.t_s < before_s)
         self.looks.drop(lambda look: look[0] < before_s)
+        if self.inside is not None and self.inside.t_s < before_s - LOOK_HOLDS_S:
+            self.inside = None
         while self.xids and self.xids[0][0] < before_s:
             self.xids.popleft()
 
@@ -349,7 +362,14 @@ class Track:
         """What the workload's own process did, and the node around it."""
         found = self._main()
         mine = [p for _, look in self.looks for p in look if found is not None and p.pid == found[0].pid]
-        return HostEvidence(**process_facts(mine), **node, gpu_numa_node=self.info.numa_node)
+        inside = self._inside_of(found[0].pid) if found is not None else None
+        facts = process_facts(mine)
+        return HostEvidence(**facts, **node, gpu_numa_node=self.info.numa_node, stacks=inside)
+
+    def _inside_of(self, pid: int) -> Stacks | None:
+        """The look inside this process, if there was one."""
+        seen = self.inside.stacks if self.inside is not None else None
+        return seen if seen is not None and seen.pid == pid else None
 
 
 def main_process(processes: Sequence[ProcessSample]) -> ProcessSample | None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 if TYPE_CHECKING:
     from advisor.document import Diagnosis
     from advisor.telemetry.records import Frame, Hello, Message, ProcessSample
+    from rules.stacks import Stacks
 
 REDACTED = "REDACTED"
 SECRET_KINDS = ("private key", "URL credentials", "authorization header", "named secret", "key or token")
@@ -272,7 +273,19 @@ def redact_message(message: Message) -> Message:
         return _redact_frame(message)
     if isinstance(message, records.Hello):
         return _redact_hello(message)
+    if isinstance(message, records.StackLook):
+        return _replace(message, stacks=_redact_stacks(message.stacks))
     return _replace(message, reason=redact_text(message.reason)[0])
+
+
+def _redact_stacks(stacks: Stacks) -> Stacks:
+    """Names of threads, functions and files are the program's own."""
+    groups = (
+        _replace(group, thread=redact_text(group.thread)[0], frame=redact_text(group.frame)[0])
+        for group in stacks.groups
+    )
+    missing = None if stacks.missing is None else redact_text(stacks.missing)[0]
+    return _replace(stacks, groups=tuple(groups), missing=missing)
 
 
 def _replace(record: _Record, **changes: Any) -> _Record:

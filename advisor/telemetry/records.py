@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from probes.ceilings import Ceilings
+from rules.stacks import Stacks
 
 SCHEMA_VERSION = 1
 
@@ -237,6 +238,17 @@ class Frame(
     ceilings: dict[str, Ceilings] = {}
 
 
+class StackLook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="stacks"):
+    """A look inside the process that uses a device, which somebody asked for; it was over at t_s.
+
+    key: the device. A reader that does not know this message skips it, and loses nothing else.
+    """
+
+    t_s: float
+    key: str
+    stacks: Stacks
+
+
 class Gap(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="gap", omit_defaults=True
 ):
@@ -261,4 +273,4 @@ class End(
     fix: str = ""
 
 
-Message = Hello | Frame | Gap | End
+Message = Hello | Frame | StackLook | Gap | End
