@@ -1,7 +1,7 @@
 """Calibration: from a raw score to the confidence that a verdict is given with.
 
 A verdict of confidence 0.9 is to be right nine times in ten. Whether it is can only be found on recordings of
-labelled workloads from real GPUs. `python -m benchmarks.accuracy fit` prints the tables to put into TABLES,
+labelled workloads from real GPUs. `python -m benchmarks.accuracy --fit` prints the tables to put into TABLES,
 isotonic in the score. Until then TABLES is empty: confidence is the raw score and counts as uncalibrated.
 Simulated recordings are no ground for a table.
 """

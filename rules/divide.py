@@ -6,8 +6,8 @@ kinds. The model, with m and p the DRAM and pipe fractions, t the larger and o t
 - A kernel at one roof shows c of its own fraction at the other one too. A mix of memory kernels (share x)
   and compute kernels (share y) at the same height r then reads m = r(x + cy), p = r(y + cx), so x : y is
   m - cp : p - cm. The smaller part is (o - ct) / ((1 - c)(t + o)), none where o <= ct.
-- A roof fraction cannot pass 1, so kernels that read t together ran at least t of the time: the smaller part
-  is at most 1 - t. A kernel at its roof keeps all of its time, however much it does beside.
+- No kernel passes its roof, so t <= 1 - x(1 - c): the smaller part is at most (1 - t) / (1 - c). A kernel at
+  its roof keeps its time, however much it does beside.
 - From ROOF_HIGH on, no time is put down to latency. Below it, none where both fractions sum to ROOF_SUM and
   two kinds of kernels show; all of it where they sum to ROOF_HIGH or only one kind shows; in between in
   proportion. (One kind of kernel below ROOF_HIGH is what Nsight Compute calls latency-bound.)
@@ -30,11 +30,14 @@ _SECOND_KIND = th.SECONDARY.value
 # Shares that a reading's error can move, in the order of `Parts` and of a split's `moved`.
 MOVABLE: tuple[str, ...] = ("host", "communication", "device", "memory", "compute")
 
-# How far both readings are moved, in their errors, and in which directions.
+# How far both readings and CARRY are moved, in their errors, and in which directions.
 STEPS: tuple[float, ...] = (1.0, 2.0)
-CORNERS: tuple[tuple[float, float], ...] = tuple(
-    (dram * step, pipe * step) for step in STEPS for dram, pipe in ((1, -1), (-1, 1), (1, 1), (-1, -1))
+_DIRECTIONS = ((1, -1, 0), (-1, 1, 0), (1, 1, 0), (-1, -1, 0), (0, 0, 1), (0, 0, -1))
+CORNERS: tuple[tuple[float, float, float], ...] = tuple(
+    (dram * step, pipe * step, carry * step) for step in STEPS for dram, pipe, carry in _DIRECTIONS
 )
+_CARRY_ERROR = th.CARRY_ERROR.value
+_LEAST_CARRY = _CARRY - STEPS[-1] * _CARRY_ERROR
 
 
 class Parts(NamedTuple):
@@ -63,11 +66,11 @@ class Work(NamedTuple):
     pipe_error: float
 
 
-def divide(work: Work, dram: float | None, pipe: float | None) -> Parts:
+def divide(work: Work, dram: float | None, pipe: float | None, carry: float = _CARRY) -> Parts:
     """Parts of busy time at these roof fractions. Sums to 0 where a roof that may decide is out of sight."""
     m, p = dram or 0.0, pipe or 0.0
     top, other = (m, p) if m >= p else (p, m)
-    minor = second_part(top, other)
+    minor = second_part(top, other, carry)
     roofed = 1.0
     if top < _HIGH:
         if work.link:
@@ -83,12 +86,12 @@ def divide(work: Work, dram: float | None, pipe: float | None) -> Parts:
     return Parts(device=1.0 - roofed, memory=smaller, compute=larger)
 
 
-def second_part(top: float, other: float) -> float:
-    """Part of the time at either roof that belongs to the lower one: its surplus, and at most 1 - top."""
-    surplus = other - _CARRY * top
+def second_part(top: float, other: float, carry: float = _CARRY) -> float:
+    """Part of the time at either roof that belongs to the lower one: what its kernels alone explain."""
+    surplus = other - carry * top
     if surplus <= 0.0:
         return 0.0
-    return min(surplus / ((1.0 - _CARRY) * (top + other)), max(0.0, 1.0 - top))
+    return min(surplus / (top + other), max(0.0, 1.0 - top)) / (1.0 - carry)
 
 
 def reached(top: float, other: float, roofed: float) -> float:
@@ -98,16 +101,19 @@ def reached(top: float, other: float, roofed: float) -> float:
 
 
 def moved(work: Work, base: Parts) -> tuple[float, ...] | None:
-    """How the parts change as the readings at the ceilings move by their errors, for each of CORNERS.
+    """How the parts change as the readings at the ceilings and CARRY move by their errors: each of CORNERS.
 
     None where no corner changes anything, which most sub-windows can tell at a glance.
     """
     if _settled(work):
         return None
     changes: list[float] = []
-    for dram, pipe in CORNERS:
+    for dram, pipe, carry in CORNERS:
         found = divide(
-            work, _shifted(work.dram, dram * work.dram_error), _shifted(work.pipe, pipe * work.pipe_error)
+            work,
+            _shifted(work.dram, dram * work.dram_error),
+            _shifted(work.pipe, pipe * work.pipe_error),
+            _CARRY + carry * _CARRY_ERROR,
         )
         changes.extend(map(sub, found, base))
     return tuple(changes) if any(changes) else None
@@ -138,6 +144,6 @@ def _settled(work: Work) -> bool:
     else:
         least, other = p * (1.0 - p_by), m * (1.0 + m_by)
     if least >= _HIGH:
-        return other <= _CARRY * least
+        return other <= _LEAST_CARRY * least
     most = max(m * (1.0 + m_by), p * (1.0 + p_by))
     return most < _HIGH and not work.launching and m * (1 + m_by) + p * (1 + p_by) <= _HIGH

@@ -4,11 +4,15 @@
 
 chance: the standard error of the lead over the window, from the means of NOISE_BLOCKS stretches of it (method
 of batch means): s / sqrt(n), s being the standard deviation of the n means. Neighbouring sub-windows are
-alike, so their number says nothing; whole stretches of seconds are nearly independent.
+alike, so their number says nothing; whole stretches of seconds are nearly independent. Stretches that make up
+for each other (prefill and decode in turns of seconds) tell less than s: their covariances, weighted by
+Bartlett's window, take from s^2. Stretches that are alike do not add to it: a verdict is of the window that
+was watched, in which a long phase is a fact.
 
-ceilings: a reading at the ceiling is off by its label's error, and by the same in every sub-window. So the
-whole window is shared out anew with both readings moved up and down by that error, and the largest loss of
-lead counts. `fragile` says that a loss of twice the error would cost the class its place.
+ceilings: a reading at the ceiling is off by its label's error, and by the same in every sub-window; so is the
+part of the other roof that kernels carry (CARRY). The whole window is shared out anew with both readings, and
+with CARRY, moved up and down by their errors, and the largest loss of lead counts. `fragile` says that twice
+the error would cost the class its place.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from rules.split import Split, Sums
 from rules.verdict import CLASS_OF, GROUPS, Class
 
 _BLOCKS = int(th.NOISE_BLOCKS.value)
+_LAGS = 3  # stretches apart at which turns still make up for each other: a third of the window
 _FIRST_STEP = len(CORNERS) // len(STEPS)
 
 
@@ -127,5 +132,11 @@ def _error_of_mean(gained: Sequence[float], length: Sequence[float]) -> float:
     if n < 2:
         return 0.0
     mean = sum([g for g, _ in used]) / whole
-    squares = sum([(g - mean * s) ** 2 for g, s in used])
-    return math.sqrt(n / (n - 1) * squares) / whole
+    off = [g - mean * s for g, s in used]
+    squares = _covariance(off, 0)
+    made_up = sum([2.0 * (1.0 - lag / (_LAGS + 1)) * _covariance(off, lag) for lag in range(1, _LAGS + 1)])
+    return math.sqrt(n / (n - 1) * max(0.0, squares + min(0.0, made_up))) / whole
+
+
+def _covariance(off: Sequence[float], lag: int) -> float:
+    return sum([a * b for a, b in zip(off, off[lag:], strict=False)])

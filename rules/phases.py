@@ -11,6 +11,7 @@ from rules.verdict import Phase
 # Shorter stretches are merged into the one before: a person reads seconds, not sub-windows. What was merged
 # is called by what took most of it.
 MIN_PHASE_S = 1.0
+_ROUNDING_S = 1e-6
 MAX_PHASES = 64
 
 _QUIET = "quiet"
@@ -52,7 +53,7 @@ def _folded(runs: Sequence[_Run], shortest_s: float) -> list[_Run]:
     stretches: list[list[_Run]] = []
     for run in runs:
         name, start, end = run
-        if stretches and (stretches[-1][0][0] == name or end - start < shortest_s):
+        if stretches and (stretches[-1][0][0] == name or end - start < shortest_s - _ROUNDING_S):
             stretches[-1].append(run)
         else:
             stretches.append([run])

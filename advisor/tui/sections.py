@@ -169,6 +169,8 @@ def verdict_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
     rows += [
         (Span(line, "warn"),) for reason in verdict.unknown_because for line in wrap(safe(reason), width)
     ]
+    for sentence in verdict.settle:
+        rows += _paragraph(f"To settle it: {sentence}", width, "dim")
     rows += [
         _margin_row(margin.name, margin.value, margin.threshold, margin.margin, width)
         for margin in verdict.margins

@@ -41,10 +41,8 @@ def series(*parts: tuple[int, Load], duration_s: float = 0.2) -> tuple[SubWindow
     """(count, counters) parts one after the other."""
     made: list[SubWindow] = []
     for count, counters in parts:
-        made.extend(
-            window(t_s=(len(made) + 1 + i) * duration_s, duration_s=duration_s, **counters)
-            for i in range(count)
-        )
+        ends = range(len(made) + 1, len(made) + 1 + count)
+        made.extend([window(t_s=end * duration_s, duration_s=duration_s, **counters) for end in ends])
     return tuple(made)
 
 

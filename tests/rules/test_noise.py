@@ -1,0 +1,181 @@
+"""Leads inside their noise are not decided, and what would settle them is said."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probes.ceilings import Ceilings
+from rules.confidence import FRAGILE
+from rules.decide import decide, splits_of
+from rules.hysteresis import Steady
+from rules.noise import noise_of
+from rules.ranking import group_shares, lead_of, ranking
+from rules.split import merge, total
+from rules.verdict import Verdict
+from tests.rules.loads import CEILINGS, Load, evidence, series
+from tests.rules.test_classify import windows
+
+COMPUTE: Load = {"tensor_active": 0.76}
+MEMORY: Load = {"dram_active": 0.86}
+
+
+def labelled(label: str, stale: str | None = None) -> Ceilings:
+    """The made-up card, with readings of that label."""
+    changed = [msgspec.structs.replace(r, label=label) for r in CEILINGS.readings]
+    return msgspec.structs.replace(CEILINGS, label=label, readings=tuple(changed), stale=stale)
+
+
+def verdict_of(*parts: tuple[int, Load], ceilings: Ceilings = CEILINGS, **more: Any) -> Verdict:
+    return decide(evidence(series(*parts), **more), ceilings)
+
+
+def random_order(memory: int, compute: int) -> Verdict:
+    loads = [MEMORY] * memory + [COMPUTE] * compute
+    random.Random(1).shuffle(loads)
+    return verdict_of(*[(5, load) for load in loads])
+
+
+def test_shares_too_close_to_tell_apart_are_unknown_and_say_how_long_to_watch() -> None:
+    verdict = random_order(16, 14)
+    assert (verdict.class_, verdict.cause, verdict.confidence) == ("unknown", "within-noise", 0.0)
+    assert verdict.noise is not None
+    lead = verdict.shares["memory"] - verdict.shares["compute"]
+    noise = f"the lead of {lead:.2f} is within the noise of ±{verdict.noise:.2f}"
+    said = f"memory 0.53 against compute 0.47: {noise}"
+    assert verdict.unknown_because[0] == said
+    assert said in verdict.headline
+    assert any("advisor diagnose --duration" in sentence for sentence in verdict.settle)
+    assert verdict.shares["memory"] > verdict.shares["compute"] > 0.4
+
+
+def test_a_steady_mix_is_decided_with_both_shares_shown() -> None:
+    """A server with 45 % decode and 42 % prefill in every second: near, yet no chance."""
+    turns = [(9, MEMORY), (8, COMPUTE), (3, {"gr_active": 0.0})]
+    verdict = verdict_of(*turns * 20)
+    assert (verdict.class_, verdict.secondary) == ("memory", "compute")
+    assert verdict.noise is not None and verdict.noise < 0.05
+    assert verdict.confidence > 0.7
+
+
+def test_a_mean_near_a_threshold_is_settled_by_a_probe() -> None:
+    near: Load = {"dram_active": 0.63 * 0.9}
+    sure = verdict_of((50, near))
+    assert sure.class_ == "memory"
+    unsure = verdict_of((50, near), ceilings=labelled("assumed"))
+    assert (unsure.class_, unsure.cause) == ("unknown", "within-noise")
+    (said,) = unsure.settle
+    assert said == "`advisor probe --device 0` while it is idle, so that ceilings are measured"
+
+
+def test_stale_ceilings_err_like_typical_ones() -> None:
+    near: Load = {"dram_active": 0.64 * 0.9}
+    assert verdict_of((50, near), ceilings=labelled("measured", stale="another driver")).class_ == "memory"
+    nearer: Load = {"dram_active": 0.62 * 0.9}
+    assert verdict_of((50, nearer)).class_ == "memory"
+    stale = verdict_of((50, nearer), ceilings=labelled("measured", stale="another driver"))
+    assert stale.class_ == "unknown"
+    assert "advisor probe" in stale.settle[0]
+
+
+@pytest.mark.parametrize("label", ["measured", "typical", "assumed"])
+@pytest.mark.parametrize("roof", [x / 100 for x in range(40, 100, 2)])
+def test_a_verdict_that_a_plausible_error_turns_is_never_sure(label: str, roof: float) -> None:
+    error = {"measured": 0.02, "typical": 0.05, "assumed": 0.10}[label]
+    verdict = verdict_of((50, {"dram_active": roof * 0.9}), ceilings=labelled(label))
+    turned = (
+        verdict_of((50, {"dram_active": min(1.0, roof * (1 + 2 * error)) * 0.9})),
+        verdict_of((50, {"dram_active": roof * (1 - 2 * error) * 0.9})),
+    )
+    if len({t.class_ for t in turned if t.class_ != "unknown"}) > 1:
+        assert verdict.confidence <= FRAGILE
+
+
+def test_without_gpm_a_narrow_verdict_asks_for_it() -> None:
+    load: Load = {"mem_util_frac": 0.58, "power_w": 430.0, "sm_active": None}
+    verdict = verdict_of((30, load), tier="nvml", missing={"gpm": "compute capability 8.0"})
+    assert verdict.class_ == "unknown"
+    assert "Hopper or newer" in verdict.settle[0] and "compute capability 8.0" in verdict.settle[0]
+
+
+def test_a_host_gap_without_a_cause_asks_for_stacks() -> None:
+    verdict = verdict_of((50, {"gr_active": 0.3}))
+    assert (verdict.class_, verdict.cause) == ("host", "unattributed")
+    assert verdict.settle == ("`advisor diagnose --gpu 0 --stacks` samples what the threads do",)
+    assert verdict_of((50, MEMORY)).settle == ()
+
+
+def test_one_load_has_the_least_noise_there_is() -> None:
+    verdict = verdict_of((50, MEMORY))
+    assert verdict.noise == pytest.approx(0.01)
+    assert verdict.confidence == pytest.approx(0.97)
+
+
+def test_a_phase_longer_than_a_stretch_counts_as_chance() -> None:
+    """Fifty turns say more of the next minute than one."""
+    turns = verdict_of(*[(6, MEMORY), (4, COMPUTE)] * 20)
+    once = verdict_of((120, MEMORY), (80, COMPUTE))
+    assert turns.shares == pytest.approx(once.shares)
+    assert turns.noise is not None and once.noise is not None and turns.noise < once.noise / 5
+
+
+def test_prefill_and_decode_in_turns_of_seconds_are_phases_and_one_verdict() -> None:
+    verdict = verdict_of(*[(15, MEMORY), (5, COMPUTE)] * 15)
+    assert verdict.class_ == "memory"
+    assert [p.class_ for p in verdict.phases] == ["memory", "compute"] * 15
+    lengths = [p.t_end_s - p.t_start_s for p in verdict.phases]
+    assert lengths == pytest.approx([3.0, 1.0] * 15)
+
+
+def test_turns_of_two_seconds_live_are_one_steady_verdict() -> None:
+    """A minute that moves along over prefill and decode: whatever its ends cut, one class is shown."""
+    parts = series(*[(11, MEMORY), (9, COMPUTE)] * 30)
+    steady = Steady()
+    shown = []
+    for second in range(60):
+        seen = parts[second * 5 : second * 5 + 300]
+        verdict = decide(evidence(seen, t_start_s=seen[0].t_s - 0.2), CEILINGS)
+        shown.append(steady.update(verdict, float(second)))
+    assert {v.class_ for v in shown} == {"memory"}
+    assert all(len(v.phases) in range(29, 33) for v in shown)
+
+
+@given(st.lists(windows, min_size=2, max_size=40), st.data())
+def test_merging_neighbours_keeps_what_ceilings_may_move(ws: list[Any], data: st.DataObject) -> None:
+    e = evidence(tuple(ws))
+    before = splits_of(e, CEILINGS)
+    i = data.draw(st.integers(0, len(before) - 2))
+    after = [*before[:i], merge(before[i], before[i + 1]), *before[i + 2 :]]
+    a, b = total(before).moved, total(after).moved
+    assert (a is None) == (b is None)
+    assert a is None or b is None or a == pytest.approx(b, abs=1e-9)
+
+
+@given(st.lists(windows, min_size=1, max_size=40))
+def test_noise_is_finite_and_no_lead_is_negative(ws: list[Any]) -> None:
+    parts = splits_of(evidence(tuple(ws)), CEILINGS)
+    sums = total(parts)
+    groups = group_shares(sums)
+    leader = ranking(groups)[0]
+    noise = noise_of(leader, groups, sums, parts)
+    assert noise.lead >= -1e-12
+    assert math.isfinite(noise.total) and noise.total >= 0.01
+
+
+def test_leads_follow_the_rules_of_the_ranking() -> None:
+    shares: Any = {
+        "idle": 0.0, "host": 0.35, "communication": 0.0, "device": 0.0, "memory": 0.65, "compute": 0.0,
+    }  # fmt: skip
+    assert ranking(shares)[0] == "host"
+    assert lead_of("host", shares) == pytest.approx((0.05, None))
+    assert lead_of("memory", shares).lead == pytest.approx(-0.05)
+    shares["host"], shares["memory"] = 0.25, 0.75
+    assert lead_of("memory", shares) == pytest.approx((0.05, None))
+    shares["host"], shares["memory"] = 0.1, 0.9
+    assert lead_of("memory", shares).lead == pytest.approx(0.2)
