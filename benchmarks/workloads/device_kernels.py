@@ -66,9 +66,23 @@ class DeviceKernels:
         return function
 
     def _stream(self) -> AbstractContextManager[object]:
-        if not self._cuda:
+        """torch's current stream as cupy's; both start with the default one."""
+        handle = self._torch.cuda.current_stream().cuda_stream if self._cuda else 0
+        if handle == 0:
             return nullcontext()
-        stream: AbstractContextManager[object] = self._cupy.cuda.ExternalStream(
-            self._torch.cuda.current_stream().cuda_stream
-        )
-        return stream
+        stream = self._cupy.cuda.Stream
+        if hasattr(stream, "from_external"):  # cupy 14
+            known: AbstractContextManager[object] = stream.from_external(_Stream(handle))
+            return known
+        older: AbstractContextManager[object] = self._cupy.cuda.ExternalStream(handle)
+        return older
+
+
+class _Stream:
+    """A stream by its handle, in CUDA's protocol for sharing one."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self._handle
