@@ -61,7 +61,8 @@ class DeviceWork:
 
     def __call__(self) -> float:
         """Seconds the device was at it."""
-        return min(self._timed(), GAP_FREE * self._alone_s)
+        seconds = self._timed()
+        return seconds if self._bench.device == "cpu" else min(seconds, GAP_FREE * self._alone_s)
 
     def _timed(self) -> float:
         if self._bench.device == "cpu":

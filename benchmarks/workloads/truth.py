@@ -268,7 +268,7 @@ def _roof(
 ) -> Bearing:
     """At 0.6 or more of the ceiling that its bound names; without a bound, by sections or by its fix."""
     words = _speed_words(workload, speedup)
-    if workload.bound is not None:
+    if workload.bound is not None and label == workload.label:
         if fraction is None:
             return Bearing(False, f"of its ceiling: {missing}")
         said = f"{fraction:.2f} of {workload.bound[0]}, {ROOF_HIGH.value:g} wanted"

@@ -1,0 +1,317 @@
+#!/usr/bin/env python3
+"""Record every labelled workload on this node's GPU, with its truth.
+
+    python -m benchmarks.workloads.record --out DIR [--only NAME,NAME] [--seconds 15] [--fix-seconds 5]
+        [--budget 560] [--device 0] [--gpm-interval 0.2] [--probes probes.json] [--resume DIR|TAR.GZ] [--dry]
+
+Each workload runs in a process of its own while the program's own feed and recorder watch it; then its known
+fix runs unwatched, for its speed. Writes DIR/workloads/: NAME.jsonl.gz (the recording), NAME.truth.json, and
+session.json with what was skipped and why; and all of it as DIR/workloads.tar.gz. Stops by itself within the
+budget (seconds). `--resume` takes over what an earlier session recorded on the same card, so that several
+commands make one session.
+
+Ceilings come from --probes (a file by `python -m probes --json -o probes.json`), else from this user's store
+of `advisor probe`. Without either nothing can be held against a ceiling, and such truths stay unconfirmed.
+
+Needs torch, cupy for some workloads, and the project's base dependencies but textual and rich-click. Reads
+only: sets no clocks, power or modes. --dry runs tiny workloads on the CPU and labels everything as synthetic.
+
+Exit codes: 0 something is recorded, 1 nothing is, 2 wrong usage, 3 nothing can be measured here, 130 and 143
+ended by a signal (what was recorded by then is kept and packed).
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import shlex
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+
+from advisor.store import Store, StoreError
+from advisor.telemetry.feed import NoFeedError
+from advisor.telemetry.lines import RecordingError
+from advisor.telemetry.records import DeviceInfo, Hello
+from benchmarks.workloads import filing
+from benchmarks.workloads.catalogue import WORKLOADS
+from benchmarks.workloads.child import Child, ChildError, Where
+from benchmarks.workloads.run import positive
+from benchmarks.workloads.spec import Account, Session, Truth, Workload
+from benchmarks.workloads.truth import truth_of
+from benchmarks.workloads.watch import Watched, WatchError, Watching, node, watch
+from probes.ceilings import Ceilings
+from probes.record import ProbeRun
+
+START_S, FINISH_S = 120.0, 30.0
+# Packing, and the driver's own time.
+RESERVE_S = 10.0
+# What starting and ending a process takes, until the first has shown it.
+FIRST_OVERHEAD_S = 20.0
+NOTHING, USAGE, CANNOT_MEASURE = 1, 2, 3
+
+
+class UsageError(Exception):
+    """The command asks for what cannot be; the message says what."""
+
+
+class CannotMeasureError(Exception):
+    """Nothing can be measured here; the message says why."""
+
+
+class Plan(NamedTuple):
+    """A session's own choices. names: what to record, most wanted first. budget_s: from `begin_s` on."""
+
+    names: tuple[str, ...]
+    seconds: float
+    fix_seconds: float
+    budget_s: float
+    begin_s: float
+
+    def left_s(self) -> float:
+        """Seconds left but for packing."""
+        return self.budget_s - RESERVE_S - (time.monotonic() - self.begin_s)
+
+
+class Recording:
+    """A session at work: what is filed so far, in `folder`, and what was skipped and why."""
+
+    def __init__(self, plan: Plan, session: Session, folder: Path, watching: Watching, where: Where) -> None:
+        self.plan, self.session, self.folder = plan, session, folder
+        self.watching, self.where = watching, where
+        self.done = set(filing.filed(folder))
+        self.skipped = {name: why for name, why in session.skipped.items() if name not in self.done}
+        self._overhead_s = FIRST_OVERHEAD_S
+        self._versions: dict[str, str | None] = {"torch": session.torch, "cupy": session.cupy}
+
+    def run(self) -> None:
+        """Every workload that is not recorded yet and that time is left for."""
+        for name in self.plan.names:
+            if name in self.done:
+                continue
+            workload = WORKLOADS[name]
+            wanted_s = self._wanted_s(workload)
+            if wanted_s > self.plan.left_s():
+                self.skipped[name] = (
+                    f"no time was left of {self.plan.budget_s:.0f} s: it takes about {wanted_s:.0f} s"
+                )
+            else:
+                self._try(workload)
+            self.file()
+
+    def file(self) -> None:
+        """Write session.json as things stand."""
+        filing.write_session(
+            self.folder, msgspec.structs.replace(self.session, skipped=self.skipped, **self._versions)
+        )
+
+    def _wanted_s(self, workload: Workload) -> float:
+        processes = bool(workload.setup) + bool(workload.fixed)
+        fix_s = self.plan.fix_seconds if workload.fixed else 0.0
+        return self.plan.seconds + fix_s + processes * self._overhead_s
+
+    def _try(self, workload: Workload) -> None:
+        begin = time.monotonic()
+        try:
+            truth = self._one(workload)
+        except (ChildError, WatchError, NoFeedError, RecordingError) as error:
+            self.skipped[workload.name] = str(error)
+            filing.remove(self.folder, workload.name)
+            print(f"{workload.name}: skipped, {error}", flush=True)
+            return
+        filing.write_truth(self.folder, truth)
+        self.done.add(workload.name)
+        self.skipped.pop(workload.name, None)
+        self._learn(workload, time.monotonic() - begin)
+
+    def _learn(self, workload: Workload, took_s: float) -> None:
+        """The longest of what processes took beyond their steps so far; the first guess is forgotten."""
+        processes = bool(workload.setup) + bool(workload.fixed)
+        if processes:
+            known_s = 0.0 if self._overhead_s == FIRST_OVERHEAD_S else self._overhead_s
+            stepping_s = self._wanted_s(workload) - processes * self._overhead_s
+            self._overhead_s = max(known_s, (took_s - stepping_s) / processes)
+
+    def _one(self, workload: Workload) -> Truth:
+        path = self.folder / f"{workload.name}{filing.RECORDING}"
+        watched, base = self._base(workload, path)
+        ceilings = watched.hello.ceilings.get(self.watching.key)
+        truth = self._truth(workload, base, self._fixed(workload), ceilings, path.name)
+        _say(truth, watched)
+        return truth
+
+    def _base(self, workload: Workload, path: Path) -> tuple[Watched, Account]:
+        if not workload.process:
+            watched = watch(self.watching.feed(), self.watching, self.plan.seconds, path)
+            return watched, Account(wall_s=self.plan.seconds)
+        with Child(workload.name, "base", self.plan.seconds + START_S, self.where) as child:
+            self._note(child.started(min(START_S, max(1.0, self.plan.left_s()))))
+            watched = watch(self.watching.feed(), self.watching, self.plan.seconds, path)
+            child.enough()
+            return watched, child.finish(FINISH_S)
+
+    def _fixed(self, workload: Workload) -> Account | None:
+        """How the fix ran, unwatched. That it did not is part of the truth, not a reason to skip."""
+        if workload.fixed is None:
+            return None
+        try:
+            with Child(workload.name, "fix", self.plan.fix_seconds, self.where) as child:
+                child.started(min(START_S, max(1.0, self.plan.left_s())))
+                return child.finish(self.plan.fix_seconds + FINISH_S)
+        except ChildError as error:
+            return Account(error=str(error))
+
+    def _note(self, told: dict[str, Any]) -> None:
+        for name in ("torch", "cupy"):
+            self._versions[name] = told.get(name) or self._versions[name]
+
+    def _truth(
+        self, w: Workload, base: Account, fixed: Account | None, ceilings: Ceilings | None, recording: str
+    ) -> Truth:
+        return truth_of(
+            w,
+            base,
+            fixed,
+            ceilings,
+            recording=recording,
+            device=self.session.device,
+            synthetic=self.session.synthetic,
+        )
+
+
+def _say(truth: Truth, watched: Watched) -> None:
+    """One line for whoever waits: what it is by its own account, and what was made of it."""
+    first = watched.diagnosis.verdicts[0] if watched.diagnosis.verdicts else None
+    verdict = f"{first.class_}/{first.cause} at {first.confidence:.2f}" if first else "no verdict"
+    known = "confirmed" if truth.confirmed else "NOT confirmed"
+    print(
+        f"{truth.name}: {truth.label}/{truth.cause}, {known} ({truth.because}); verdict {verdict}", flush=True
+    )
+
+
+def device_of(hello: Hello, index: int) -> DeviceInfo:
+    """The whole GPU of that index. Raises UsageError where there is none, CannotMeasureError under MIG."""
+    gpus = {info.index: info for info in hello.devices if info.parent_key is None}
+    if index not in gpus:
+        raise UsageError(
+            f"there is no GPU {index} here; the driver lists {', '.join(map(str, sorted(gpus)))}"
+        )
+    if gpus[index].mig_enabled:
+        raise CannotMeasureError(f"GPU {index} is divided by MIG; workloads are recorded on whole GPUs")
+    return gpus[index]
+
+
+def chosen(only: str) -> tuple[str, ...]:
+    """Names to record, in the catalogue's order. Raises UsageError for one that is not in it."""
+    asked = [name.strip() for name in only.split(",") if name.strip()]
+    unknown = [name for name in asked if name not in WORKLOADS]
+    if unknown:
+        raise UsageError(f"there is no workload called {', '.join(unknown)}; the runner's --list names them")
+    return tuple(name for name in WORKLOADS if not asked or name in asked)
+
+
+def store_of(probes: Path | None, folder: Path) -> Store:
+    """Ceilings of a file of probes, kept in `folder`; without a file, this user's own. Raises UsageError."""
+    if probes is None:
+        return Store()
+    store = Store(folder)
+    try:
+        run = msgspec.json.decode(probes.read_bytes(), type=ProbeRun)
+        for report in run.reports:
+            store.add(report)
+    except (OSError, msgspec.MsgspecError, StoreError) as error:
+        raise UsageError(f"{probes} holds no probe run: {error}") from error
+    return store
+
+
+def session_of(args: argparse.Namespace, hello: Hello, info: DeviceInfo) -> Session:
+    """What session.json begins with."""
+    return Session(
+        device=info.name,
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        driver=hello.driver_version,
+        torch=None,
+        cupy=None,
+        synthetic=args.dry or hello.synthetic,
+        seconds=args.seconds,
+        command=shlex.join(["python", "-m", "benchmarks.workloads.record", *sys.argv[1:]]),
+    )
+
+
+def record(args: argparse.Namespace) -> int:
+    """Record what `args` ask for. Raises UsageError, CannotMeasureError and filing.FilingError."""
+    begin_s = time.monotonic()
+    plan = Plan(chosen(args.only), args.seconds, args.fix_seconds, args.budget, begin_s)
+    try:
+        hello = node(args.gpm_interval)
+    except NoFeedError as error:
+        raise CannotMeasureError(f"{error}. {error.fix}".strip()) from error
+    info = device_of(hello, args.device)
+    with tempfile.TemporaryDirectory(prefix="probes-") as kept:
+        store = store_of(args.probes, Path(kept) / "ceilings")
+        folder = args.out / "workloads"
+        session = filing.taken_over(args.resume, folder, session_of(args, hello, info))
+        where = Where(device="cpu" if args.dry else "cuda", small=args.dry, gpu=info.uuid)
+        watching = Watching(info.key, args.gpm_interval, store, args.dry)
+        recording = Recording(plan, session, folder, watching, where)
+        try:
+            recording.run()
+        finally:
+            recording.file()
+            packed = filing.pack(folder)
+    print(f"{len(recording.done)} recorded, {len(recording.skipped)} skipped; wrote {packed}")
+    return 0 if recording.done else NOTHING
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.workloads.record",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", default="", help="names with commas between them")
+    parser.add_argument("--seconds", type=positive, default=15.0, help="of each recording")
+    parser.add_argument("--fix-seconds", type=positive, default=5.0, help="for the speed of each fix")
+    parser.add_argument("--budget", type=positive, default=560.0)
+    parser.add_argument("--device", type=int, default=0, help="the driver's index")
+    parser.add_argument("--gpm-interval", type=positive, default=0.2)
+    parser.add_argument("--probes", type=Path)
+    parser.add_argument("--resume", type=Path)
+    parser.add_argument("--dry", action="store_true")
+    return parser.parse_args(argv)
+
+
+def _end(number: int, _: object) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Record, and say in one sentence why not."""
+    args = _arguments(argv)
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, _end)
+    try:
+        return record(args)
+    except (UsageError, filing.FilingError) as error:
+        print(f"record: {error}", file=sys.stderr)
+        return USAGE
+    except CannotMeasureError as error:
+        print(f"record: {error}", file=sys.stderr)
+        return CANNOT_MEASURE
+    except OSError as error:
+        print(f"record: {error}", file=sys.stderr)
+        return NOTHING
+
+
+if __name__ == "__main__":
+    sys.exit(main())
