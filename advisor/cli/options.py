@@ -69,6 +69,16 @@ price_option = click.option(
     metavar="USD_H",
     help="Dollars per hour of one whole GPU, instead of the bundled price.",
 )
+stacks_option = click.option(
+    "--stacks",
+    is_flag=True,
+    help="Also sample the stacks of each GPU's main process with py-spy, from outside, without a pause.",
+)
+native_option = click.option(
+    "--native",
+    is_flag=True,
+    help="With C and CUDA frames; implies --stacks, and pauses the process for milliseconds a sample.",
+)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON that is valid by `advisor schema`."
 )

@@ -12,9 +12,11 @@ from advisor.cli.options import (
     duration_option,
     gpu_option,
     interval_option,
+    native_option,
     price_option,
     report_options,
     select_options,
+    stacks_option,
 )
 
 
@@ -24,6 +26,8 @@ from advisor.cli.options import (
 @duration_option("30s", "How long to look.")
 @interval_option
 @price_option
+@stacks_option
+@native_option
 @report_options
 @select_options
 @click.option(
@@ -38,6 +42,8 @@ def command(
     duration: float,
     interval: float | None,
     price: float | None,
+    stacks: bool,
+    native: bool,
     form: str | None,
     as_json: bool,
     out: str | None,
@@ -54,6 +60,7 @@ def command(
     from advisor.cli.delivery import check_writable, deliver, delivery
     from advisor.cli.failon import judge, parse_fail_on
     from advisor.cli.inputs import load_config_for
+    from advisor.cli.inside import last_looks, looking_inside
     from advisor.cli.ruleset import chosen
     from advisor.cli.session import (
         Look,
@@ -74,9 +81,14 @@ def command(
     gate = parse_fail_on(fail_on or (config.fail_on,))
     look = Look(gpu=gpu, pid=pid, price=price, command=reproduce(sys.argv[1:]))
     feed = live_feed(config)
-    with started(feed) as hello:
+    looks = looking_inside(feed, duration, native, pid) if stacks or native else None
+    with started(looks or feed) as hello:
         monitor = make_monitor(hello, look, config)
-        outcome = collect(feed, monitor, hello, duration, pid=pid)
+        if looks is not None:
+            looks.keys = monitor.options.keys
+        outcome = collect(looks or feed, monitor, hello, duration, pid=pid)
+        if looks is not None:
+            last_looks(looks, monitor, outcome)
     if pid is not None and outcome.frames > 0 and not outcome.keys:
         raise cannot_measure(
             f"process {pid} and its children hold no GPU that can be seen here",
