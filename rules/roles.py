@@ -50,6 +50,10 @@ APART: tuple[tuple[str, str, str], ...] = (
     ("CAP002", "HOST008", "a larger batch asks for more of the input that is missing already"),
     ("CAP002", "HOST009", "a batch cannot grow where nothing waits to join it"),
     ("COMM001", "COMM002", "the link between GPUs, or the one to the host"),
+    ("HOST015", "HOST023", "the cores it may use are full, or all of the node's"),
+    ("HOST015", "HOST024", "a thread is seen to wait for a core, or cores are merely few"),
+    ("HOST023", "HOST024", "the node has no core to spare, or many that it may not use"),
+    ("HOST021", "HOST022", "memory goes to swap, or is short without"),
 )
 
 

@@ -12,6 +12,8 @@ from rules.registry import Context, finding, rule
 from rules.siblings import Sibling, busy_clock
 from rules.verdict import EvidenceItem
 
+# A clock that reads as next to none promises nothing without bound.
+_SLOWEST = 0.1
 # With two GPUs one is slower, and nothing says which of them is unusual.
 _TELLING = 2
 
@@ -23,7 +25,7 @@ def clock_bound(ctx: Context) -> float:
 
 def slower_clock_effect(part: float, ratio: float, compared: str) -> Effect:
     """What the full clock would buy, on the time that follows it."""
-    high = amdahl(part, 1.0 / ratio)
+    high = amdahl(part, 1.0 / max(ratio, _SLOWEST))
     return Effect(
         low=1.0,
         high=high,

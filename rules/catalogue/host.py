@@ -41,6 +41,11 @@ def sure(ctx: Context, cause: HostCause) -> float:
     return clamp(ctx.verdict.confidence) * cause.confidence
 
 
+def no_core_free(host: HostEvidence) -> bool:
+    """Whether all cores of the node are busy, not only those that the process may use."""
+    return host.node_cpu_frac is not None and host.node_cpu_frac >= th.NODE_CPU_FULL.value
+
+
 def seen_frame(ctx: Context, activities: tuple[str, ...]) -> str | None:
     """The frame that stack samples of the feeding thread show most for these activities; untrusted text."""
     stacks = usable(ctx.evidence.host.stacks)

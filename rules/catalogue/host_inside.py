@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rules.catalogue.common import pct, pid, share
-from rules.catalogue.host import gap_caused_by, gap_items, seen_frame, sure, waits
+from rules.catalogue.host import gap_caused_by, gap_items, no_core_free, seen_frame, sure, waits
 from rules.economics import host_gap_bound, host_gap_effect
 from rules.evidence import HostEvidence
 from rules.finding import Effect, Finding
@@ -209,7 +209,8 @@ def cpu_contention(ctx: Context) -> Finding | None:
     A launch that is late by a scheduler's turn of some milliseconds costs as much as hundreds of kernels.
 
     **How to tell it apart**
-    A CPU quota stops all threads at once and is HOST006. With cores free, a slow thread is HOST002 or
+    A CPU quota stops all threads at once and is HOST006. Where the whole node is busy, it is HOST023. With
+    cores free, a slow thread is HOST002 or
     HOST010. Fewer workers make it better here, and worse where the input pipeline is the cause (HOST003).
 
     **What to do**
@@ -222,10 +223,9 @@ def cpu_contention(ctx: Context) -> Finding | None:
     **Source**
     - Linux scheduler statistics: the second figure of schedstat is time spent waiting to run
     """
-    cause = gap_caused_by(ctx, "cpu-contention")
-    if cause is None:
+    cause, host = gap_caused_by(ctx, "cpu-contention"), ctx.evidence.host
+    if cause is None or no_core_free(host):
         return None
-    host = ctx.evidence.host
     waited = pct(host.main_thread_wait_frac or 0.0)
     because = f"its busiest thread waits for a free core {waited} of the time{_cores(host)}"
     actions = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rules import thresholds as th
 from rules.catalogue.common import at_least, item, pct, share
-from rules.catalogue.host import gap_items, waits
-from rules.economics import host_gap_bound
+from rules.catalogue.host import gap_caused_by, gap_items, no_core_free, sure, waits
+from rules.economics import host_gap_bound, host_gap_effect
 from rules.evidence import HostEvidence
 from rules.finding import SEVERITIES, Effect, Finding
 from rules.host_cause import leading
@@ -219,12 +219,10 @@ def node_busy(ctx: Context) -> Finding | None:
     **Source**
     - Linux kernel documentation, scheduler statistics (schedstat), pressure stall information
     """
-    host = ctx.evidence.host
-    used, waited = host.node_cpu_frac, host.main_thread_wait_frac
-    if used is None or waited is None or share(ctx, "host") < th.HOST_GAP.value:
+    cause, host = gap_caused_by(ctx, "cpu-contention"), ctx.evidence.host
+    if cause is None or not no_core_free(host):
         return None
-    if used < th.NODE_CPU_FULL.value or waited < th.CPU_WAIT.value:
-        return None
+    used, waited = host.node_cpu_frac or 0.0, host.main_thread_wait_frac or 0.0
     return finding(
         ctx,
         node_busy,
@@ -244,9 +242,8 @@ def node_busy(ctx: Context) -> Finding | None:
             "`ps -eo pcpu,pid,user,args --sort=-pcpu | head -20` shows who uses the cores.",
             "Give other work of the node a lower share (`nice`, cgroup `cpu.weight`), or another node.",
         ),
-        effect=_unmeasured(ctx),
-        confidence=0.6,
-        recoverable=0.0,
+        effect=host_gap_effect(share(ctx, "host")),
+        confidence=sure(ctx, cause),
     )
 
 
@@ -279,6 +276,8 @@ def few_cpus(ctx: Context) -> Finding | None:
     host = ctx.evidence.host
     allowed, cores = host.cpus_allowed, host.node_cores
     if allowed is None or cores is None or share(ctx, "host") < th.HOST_GAP.value or 2 * allowed > cores:
+        return None
+    if (host.main_thread_wait_frac or 0.0) >= th.CPU_WAIT.value:
         return None
     needed = max(1 + (host.children or 0), int(th.CPUS_PER_GPU.value))
     if allowed >= needed:

@@ -10,6 +10,7 @@ from probes.ceilings import Ceiling, Ceilings, Reading
 from rules.evidence import Device, Evidence, HostEvidence, SubWindow, Workload
 from rules.finding import TERMS, LadderRow, Price
 from rules.registry import Context
+from rules.siblings import sibling
 from rules.stacks import StackGroup, Stacks
 from rules.verdict import SHARES, Class, Verdict
 
@@ -82,6 +83,21 @@ def make_context(
         ceilings=ceilings,
         price=price,
     )
+
+
+PROBED = Ceilings(model="X100", label="measured", sm_mhz=1700.0, power_limit_w=700.0)
+
+
+def beside_siblings(own_mhz: float, *others_mhz: float, **changes: Any) -> Context:
+    """GPU 0 at work at its clock, beside GPUs of the same job at theirs; `changes` are of the others."""
+    evidence = make_evidence({"gr_active": 0.9, "sm_mhz": own_mhz})
+    alone = make_context(evidence)
+    own = sibling(evidence, alone.verdict, None)
+    others = (
+        msgspec.structs.replace(own, **{"key": f"GPU-{i}", "gpu": i, "sm_mhz": mhz, **changes})
+        for i, mhz in enumerate(others_mhz, start=1)
+    )
+    return msgspec.structs.replace(alone, siblings=(own, *others))
 
 
 def _ladder(evidence: Evidence, shares: dict[str, float], useful: float, price: Price) -> LadderRow:

@@ -46,12 +46,12 @@ def test_every_rule_has_a_complete_page(code: str) -> None:
 
 @pytest.mark.parametrize("code", CODES)
 def test_a_page_names_only_codes_that_exist(code: str) -> None:
-    assert set(re.findall(r"\b[A-Z]{3,4}\d{3}\b", page(code))) <= set(CODES)
+    assert set(re.findall(r"\b[A-Z]{2,4}\d{3}\b", page(code))) <= set(CODES)
 
 
 def test_codes_are_sorted_unique_and_well_formed() -> None:
     assert sorted(set(CODES)) == CODES
-    assert all(re.fullmatch(r"[A-Z]{3,4}\d{3}", code) for code in CODES)
+    assert all(re.fullmatch(r"[A-Z]{2,4}\d{3}", code) for code in CODES)
     assert len(CODES) >= 12
 
 
@@ -247,13 +247,17 @@ waiting = st.builds(
 )
 
 
+# What lengthens a gap beside its cause, and facts of the node.
+NEVER_ALONE = ("HOST006", "HOST007", "HOST020", "HOST021", "HOST022", "HOST024")
+
+
 @settings(max_examples=300, deadline=None)
 @given(waiting)
 def test_a_host_gap_has_one_leading_cause_and_no_rule_claims_too_much(ctx: Context) -> None:
     found = run_rules(ctx)
     for each in found:
         check(ctx, get_rule(each.code), each)
-    leading = [f for f in found if f.code.startswith("HOST") and f.code not in ("HOST006", "HOST007")]
+    leading = [f for f in found if f.code.startswith("HOST") and f.code not in NEVER_ALONE]
     assert len(leading) <= 1
     if ctx.verdict.shares["host"] >= 0.15:
         assert any(f.code.startswith("HOST") for f in found)
