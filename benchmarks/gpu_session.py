@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
 """One command on a real NVIDIA GPU, under 10 minutes: the probes beside their peers, `advisor` watching
-labelled loads, and what NVML costs.
+labelled workloads, and what NVML costs.
 
-    python benchmarks/gpu_session.py --out DIR [--part all|probes|loads] [--budget 560] [--seconds 20]
-                                     [--only NAME,NAME] [--dry]
+    python benchmarks/gpu_session.py --out DIR [--part all|probes|loads] [--budget 560] [--seconds 15]
+                                     [--fix-seconds 5] [--only NAME,NAME] [--resume DIR|TAR.GZ] [--dry]
 
-Needs torch and the project's base dependencies, for some probes and peers cupy and triton; no TUI. Reads
-only: sets no clocks, power or modes. Stops by itself within the budget; the probes come first, and loads that
-no longer fit are listed as skipped (`--part loads` makes up for them). Writes DIR/gpu-session.tar.gz:
-probes.json (a ProbeRun of every probe in default mode), peers.json and peers.md (benchmarks/peers/gpu.py),
-recordings (NAME-200ms.jsonl.gz, NAME-1s.jsonl.gz), their diagnoses, summary.json (label, the load's own
-accounting, verdict) and facts.json (GPM without root, cost of each NVML call, smallest valid GPM interval,
-slow-down of a load by being watched).
+Needs torch and the project's base dependencies, for some probes, peers and workloads cupy and triton; no TUI.
+Reads only: sets no clocks, power or modes. Stops by itself within the budget; the probes come first, and
+workloads that no longer fit are listed as skipped: `--part loads --resume` makes up for them. Writes
+DIR/gpu-session.tar.gz: probes.json (a ProbeRun of every probe in default mode), peers.json and peers.md
+(benchmarks/peers/gpu.py), workloads/ (benchmarks/workloads/record.py: recordings, truths, session.json),
+summary.json (slow-down of two workloads by being watched) and facts.json (GPM without root, cost of each NVML
+call, smallest valid GPM interval).
 
---dry runs tiny loads on the CPU. With the simulated NVML library it tests this script; nothing it
+--dry runs tiny workloads on the CPU. With the simulated NVML library it tests this script; nothing it
 writes then is a measurement, and the output says so.
 """
 
@@ -21,29 +21,28 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing as mp
 import statistics
 import subprocess
 import sys
 import tarfile
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from advisor.monitor import Monitor, MonitorOptions
-from advisor.reports.json import encode
-from advisor.telemetry.recording import Recorder
-from advisor.telemetry.sampler import LiveFeed
-from benchmarks import gpu_loads
+from advisor.store import Store
+from advisor.telemetry.feed import NoFeedError
+from advisor.telemetry.records import DeviceInfo
+from benchmarks.workloads.child import Child, ChildError, Where
+from benchmarks.workloads.record import CannotMeasureError, UsageError, device_of
+from benchmarks.workloads.watch import WatchError, Watching, node, watch
 
 ROOT = Path(__file__).resolve().parent.parent
-# What the slow-down test and packing take at the end.
-RESERVE_S = 90.0
+# What packing takes at the end.
+RESERVE_S = 15.0
 CALLS: dict[str, tuple[int, ...]] = {
     "nvmlDeviceGetUtilizationRates": (),
     "nvmlDeviceGetMemoryInfo": (),
@@ -59,83 +58,29 @@ CALLS: dict[str, tuple[int, ...]] = {
 }
 
 
-class Loads:
-    """The child process that runs loads."""
-
-    def __init__(self, device: str, small: bool) -> None:
-        context = mp.get_context("spawn")
-        self._pipe, there = context.Pipe()
-        self._process = context.Process(target=gpu_loads.serve, args=(there, device, small), daemon=True)
-        self._process.start()
-        self.versions: dict[str, str] = self._answer(120)
-
-    def run(self, name: str, seconds: float, during: Callable[[], Any]) -> tuple[dict[str, Any], Any]:
-        """Run a load for `seconds`, calling `during` once it has started: (accounting, its result)."""
-        self._pipe.send((name, seconds))
-        first = self._answer(90)
-        if first != "started":
-            return first, None
-        result = during()
-        return self._answer(seconds + 60), result
-
-    def close(self) -> None:
-        """End the child."""
-        self._pipe.send(None)
-        self._process.join(10)
-
-    def _answer(self, seconds: float) -> Any:
-        return self._pipe.recv() if self._pipe.poll(seconds) else {"error": f"no answer in {seconds:.0f} s"}
-
-
-def watch(path: Path | None, seconds: float, gpm_interval_s: float) -> dict[str, Any]:
-    """Watch for `seconds` as `advisor` does; record to `path`; return the first device's verdict."""
-    feed = LiveFeed(interval_s=1.0, gpm_interval_s=gpm_interval_s)
-    monitor = Monitor(MonitorOptions(command="benchmarks/gpu_session.py"))
-    try:
-        hello = feed.start()
-        monitor.feed(hello)
-        with Recorder(path, overwrite=True) if path else nullcontext() as recorder:
-            if recorder:
-                recorder.write(hello)
-            end = time.monotonic() + seconds
-            while (left := end - time.monotonic()) > 0:
-                for message in feed.poll(min(0.25, left)):
-                    monitor.feed(message)
-                    if recorder:
-                        recorder.write(message)
-    finally:
-        feed.close()
-    document = monitor.diagnosis()
-    if path:
-        path.with_name(path.name.replace(".jsonl.gz", ".diagnosis.json")).write_bytes(encode(document))
-    first = document.verdicts[0]
-    return {
-        "class": first.class_,
-        "cause": first.cause,
-        "confidence": first.confidence,
-        "shares": {k: round(v, 4) for k, v in first.shares.items() if v},
-        "dram_roof_frac": first.dram_roof_frac,
-        "pipe_roof_frac": first.pipe_roof_frac,
-        "findings": [f.code for f in document.findings],
-        "watch_cost_frac": document.provenance.watch_cost_frac,
-    }
-
-
-def slow_down(loads: Loads, seconds: float) -> dict[str, Any]:
-    """Steps per second of the launch-bound load and the copy, with and without watching, alternating."""
+def slow_down(where: Where, watching: Watching, seconds: float) -> dict[str, Any]:
+    """Steps per second of a launch-bound workload and of a copy, with and without watching, alternating."""
     found: dict[str, Any] = {}
-    for name in ("launch_bound", "copy"):
+    for name in ("eager_tiny_kernels", "copy"):
         rates: dict[str, list[float]] = {"alone": [], "watched": []}
+        problems = []
         for _ in range(2):
-            for how, during in (
-                ("alone", lambda: None),
-                ("watched", partial(watch, None, seconds - 1.0, 0.2)),
-            ):
-                accounting, _ = loads.run(name, seconds, during)
-                if "error" not in accounting:
-                    rates[how].append(accounting["steps"] / accounting["wall_s"])
-        found[name] = {**rates, "ratio": _ratio(rates)}
+            for how, is_watched in (("alone", False), ("watched", True)):
+                try:
+                    rates[how].append(_steps_s(name, where, seconds, watching if is_watched else None))
+                except (ChildError, WatchError, NoFeedError) as problem:
+                    problems.append(str(problem))
+        found[name] = {**rates, "ratio": _ratio(rates), "problems": problems}
     return found
+
+
+def _steps_s(name: str, where: Where, seconds: float, watching: Watching | None) -> float:
+    with Child(name, "base", seconds, where) as child:
+        child.started(90)
+        if watching is not None:
+            watch(watching.feed(), watching, seconds - 1.0, None)
+        account = child.finish(seconds + 60)
+    return account.steps / account.wall_s
 
 
 def _ratio(rates: dict[str, list[float]]) -> float | None:
@@ -230,56 +175,46 @@ def probes_and_peers(device: str, work: Path, dry: bool) -> dict[str, Any]:
     return {name: _step(arguments) for name, arguments in steps.items()}
 
 
-def _step(arguments: list[str]) -> dict[str, Any]:
+def _step(arguments: list[str], limit_s: float = 420.0) -> dict[str, Any]:
     """Run a module of this checkout; its exit code, how long it took, and the end of what it said."""
     begin = time.perf_counter()
     command = [sys.executable, "-m", *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=420, cwd=ROOT, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, cwd=ROOT, check=False)
     except subprocess.TimeoutExpired:
-        return {"command": command[1:], "error": "took over 420 s"}
+        return {"command": command[1:], "error": f"took over {limit_s:.0f} s"}
     took_s = time.perf_counter() - begin
     print(done.stdout[-4000:], done.stderr[-2000:], flush=True)
     return {"command": command[1:], "rc": done.returncode, "wall_s": took_s, "stderr": done.stderr[-2000:]}
 
 
-def session(args: argparse.Namespace, work: Path, start: float) -> dict[str, Any]:
-    """Every load, watched twice; then what watching costs. Stops asking for more when the budget is spent."""
-    loads = Loads("cpu" if args.dry else "cuda", args.dry)
-    summary: dict[str, Any] = {
-        "measured": not args.dry,
-        "torch": loads.versions.get("torch"),
-        "loads": {},
-        "skipped": [],
-    }
-    chosen = [n for n in gpu_loads.LOADS if not args.only or n in args.only.split(",")]
-    summary["loads"]["free"] = {
-        "label": "idle",
-        "cause": "free",
-        "200ms": watch(work / "free-200ms.jsonl.gz", args.seconds / 2, 0.2),
-    }
-    for name in chosen:
-        if time.perf_counter() - start > args.budget - 2 * args.seconds - RESERVE_S:
-            summary["skipped"].append(name)
-            continue
-        summary["loads"][name] = one_load(loads, name, args.seconds, work)
-        print(name, json.dumps(summary["loads"][name])[:300], flush=True)
-        (work / "summary.json").write_text(json.dumps(summary, indent=1))
-    summary["slow_down"] = slow_down(loads, min(6.0, args.seconds))
-    loads.close()
+def recorded(args: argparse.Namespace, work: Path, budget_s: float) -> dict[str, Any]:
+    """Every workload that fits, recorded with what the probes of this session or of the store measured."""
+    command = ["benchmarks.workloads.record", "--out", str(work), "--budget", f"{budget_s:.0f}"]
+    command += ["--seconds", str(args.seconds), "--fix-seconds", str(args.fix_seconds)]
+    command += ["--device", str(args.device)]
+    if (work / "probes.json").exists() and not args.dry:
+        command += ["--probes", str(work / "probes.json")]
+    if args.resume or (work / "workloads" / "session.json").exists():
+        command += ["--resume", str(args.resume or work)]
+    command += [*(["--only", args.only] if args.only else []), *(["--dry"] if args.dry else [])]
+    return _step(command, budget_s + 60.0)
+
+
+def session(args: argparse.Namespace, info: DeviceInfo, work: Path, start: float) -> dict[str, Any]:
+    """What watching costs, then every workload that fits into the rest of the budget."""
+    summary: dict[str, Any] = {"measured": not args.dry}
+    where = Where(device="cpu" if args.dry else "cuda", small=args.dry, gpu=info.uuid)
+    watching = Watching(info.key, 0.2, Store(), args.dry)
+    summary["slow_down"] = slow_down(where, watching, min(6.0, args.seconds))
+    left_s = args.budget - (time.perf_counter() - start) - RESERVE_S
+    summary["workloads"] = recorded(args, work, left_s) if left_s > 0 else "no time was left"
     summary["wall_s"] = time.perf_counter() - start
     return summary
 
 
-def one_load(loads: Loads, name: str, seconds: float, work: Path) -> dict[str, Any]:
-    """One load watched with sub-windows of 200 ms, then for half as long with 1 s."""
-    load = gpu_loads.LOADS[name]
-    found: dict[str, Any] = {"label": load.label, "cause": load.cause}
-    for tag, interval, span in (("200ms", 0.2, seconds), ("1s", 1.0, seconds / 2)):
-        path = work / f"{name}-{tag}.jsonl.gz"
-        accounting, verdict = loads.run(name, span + 2.0, partial(watch, path, span, interval))
-        found[tag] = {"accounting": accounting, "verdict": verdict}
-    return found
+def _not_packed_already(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    return None if member.name.endswith("/workloads.tar.gz") else member
 
 
 def main() -> int:
@@ -290,11 +225,23 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--part", choices=("all", "probes", "loads"), default="all")
     parser.add_argument("--budget", type=float, default=560.0)
-    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--fix-seconds", type=float, default=5.0)
     parser.add_argument("--only", default="")
+    parser.add_argument("--resume", type=Path)
     parser.add_argument("--device", type=int, default=0)
     parser.add_argument("--dry", action="store_true")
     args = parser.parse_args()
+    try:
+        info = device_of(node(0.2), args.device)
+    except (NoFeedError, CannotMeasureError, UsageError) as problem:
+        print(f"gpu_session: {problem}", file=sys.stderr)
+        return 2 if isinstance(problem, UsageError) else 3
+    return run(args, info)
+
+
+def run(args: argparse.Namespace, info: DeviceInfo) -> int:
+    """Every part that is asked for, into one archive."""
     start = time.perf_counter()
     work = args.out / "gpu-session"
     work.mkdir(parents=True, exist_ok=True)
@@ -303,9 +250,9 @@ def main() -> int:
         found = probes_and_peers(str(args.device), work, args.dry)
         (work / "probes_and_peers.json").write_text(json.dumps(found, indent=1))
     if args.part != "probes":
-        (work / "summary.json").write_text(json.dumps(session(args, work, start), indent=1))
+        (work / "summary.json").write_text(json.dumps(session(args, info, work, start), indent=1))
     with tarfile.open(args.out / "gpu-session.tar.gz", "w:gz") as tar:
-        tar.add(work, arcname="gpu-session")
+        tar.add(work, arcname="gpu-session", filter=_not_packed_already)
     print("wrote", args.out / "gpu-session.tar.gz")
     return 0
 
