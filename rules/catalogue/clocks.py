@@ -84,13 +84,13 @@ def pinned(ctx: Context) -> Finding | None:
 
 
 def _pinned(evidence: Evidence) -> _Pinned | None:
-    device, most = evidence.device, evidence.device.sm_mhz_max
-    if most is None:
+    limit, most = evidence.device.sm_mhz_limit, evidence.device.sm_mhz_max
+    if most is None or most <= 0.0:
         return None
-    if device.sm_mhz_limit is not None and device.sm_mhz_limit < th.CLOCK_PINNED.value * most:
-        return _Pinned(device.sm_mhz_limit, "its clocks are set so", 1.0)
+    if limit is not None and 0.0 < limit < th.CLOCK_PINNED.value * most:
+        return _Pinned(limit, "its clocks are set so", 1.0)
     now = busy_clock(evidence)
-    if now is None:
+    if now is None or now <= 0.0:
         return None
     named = evidence.throttle_frac.get("app_clocks", 0.0) >= th.SEVERITY_HIGH.value
     if named and now < th.CLOCK_PINNED.value * most:
@@ -180,15 +180,16 @@ def memory_clock_low(ctx: Context) -> Finding | None:
     - NVML: nvmlDeviceGetClockInfo and nvmlDeviceGetMaxClockInfo with NVML_CLOCK_MEM
     """
     device, busy = ctx.evidence.device, mean(ctx.evidence, "gr_active")
-    if not device.mem_mhz or not device.mem_mhz_max or (busy or 0.0) < th.SIBLING_BUSY.value:
+    now, most = device.mem_mhz or 0.0, device.mem_mhz_max or 0.0
+    if now <= 0.0 or most <= 0.0 or (busy or 0.0) < th.SIBLING_BUSY.value:
         return None
-    ratio, part = device.mem_mhz / device.mem_mhz_max, share(ctx, "memory")
+    ratio, part = now / most, share(ctx, "memory")
     if ratio >= th.MEM_CLOCK_LOW.value:
         return None
     return finding(
         ctx,
         memory_clock_low,
-        claim=f"{place(ctx)} runs its memory at {device.mem_mhz:.0f} of {device.mem_mhz_max:.0f} MHz.",
+        claim=f"{place(ctx)} runs its memory at {now:.0f} of {most:.0f} MHz.",
         share=part * (1.0 - ratio),
         evidence=(
             item(

@@ -61,7 +61,7 @@ def below_own_past(ctx: Context) -> Finding | None:
     - advisor, to be validated on labelled workloads
     """
     held, now = _probed_clock(ctx), busy_clock(ctx.evidence)
-    if held is None or now is None or now >= th.OWN_CLOCK.value * held or _explained(ctx):
+    if held is None or now is None or held <= 0.0 or now >= th.OWN_CLOCK.value * held or _explained(ctx):
         return None
     ratio, part = now / held, clock_bound(ctx)
     return finding(
