@@ -76,6 +76,11 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     length_s: float = 1e-3
 
 
+def turns(writes: float) -> float:
+    """How often the memory interface turns between reads and writes: 1 for a copy, 0 where all go one way."""
+    return 2.0 * min(writes, 1.0 - writes)
+
+
 class Card(msgspec.Struct, frozen=True, kw_only=True):
     """One card. copy_frac, read_frac: of the peak bandwidth, by a copy and by a read.
 
@@ -93,7 +98,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     peak_bytes_s: float = 3.35e12
     copy_frac: float = 0.896
     read_frac: float = 0.949
-    turnaround: float = 0.076
+    turnaround: float = 0.038
     engine_hold_s: float = 2e-6
     nvml_hold_s: float = 15e-6
     h2d_bytes_s: float = 54e9
@@ -109,9 +114,9 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
         return self.peak_bytes_s * self.copy_frac
 
     def traffic_bytes_s(self, kernel: Kernel) -> float:
-        """DRAM traffic of a kernel while it runs; no more than a pure read reaches."""
+        """DRAM traffic of a kernel while it runs: no more than its mix of reads and writes allows."""
         wanted = kernel.copy * kernel.overfetch * self.copy_bytes_s
-        best = self.read_frac - (self.read_frac - self.copy_frac) * min(1.0, 2.0 * kernel.writes)
+        best = self.read_frac - (self.read_frac - self.copy_frac) * turns(kernel.writes)
         return min(wanted, best * self.peak_bytes_s)
 
     def useful_bytes_s(self, kernel: Kernel) -> float:
@@ -144,13 +149,12 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     def dram_active(self, kernel: Kernel) -> float:
         """Share of cycles the memory interface is busy: transfers, and turning between reads and writes."""
         share = self.traffic_bytes_s(kernel) / self.peak_bytes_s
-        return share * (1.0 + self.turnaround * kernel.writes)
+        return share * (1.0 + self.turnaround * turns(kernel.writes))
 
     def saturated(self, counter: str) -> float:
         """The most a counter can read, over a window in which its unit does nothing else."""
         if counter == "dram_active":
-            kinds = ((self.read_frac, 0.0), (self.copy_frac, 0.5), (self.copy_frac, 1.0))
-            return max(share * (1.0 + self.turnaround * writes) for share, writes in kinds)
+            return max(self.read_frac, self.copy_frac * (1.0 + self.turnaround))
         return SATURATED.get(counter, 1.0)
 
     def dynamic_w(self, kernel: Kernel, mhz: float) -> float:
@@ -189,7 +193,7 @@ def card_of(seed: int) -> Card:
     return Card(
         copy_frac=copy_frac,
         read_frac=copy_frac * rng.uniform(1.045, 1.06),
-        turnaround=rng.uniform(0.06, 0.08),
+        turnaround=rng.uniform(0.03, 0.04),
         engine_hold_s=rng.uniform(1.5e-6, 2.5e-6),
         nvml_hold_s=rng.uniform(8e-6, 20e-6),
         h2d_bytes_s=54e9 * rng.uniform(0.96, 1.02),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from benchmarks.accuracy.simulated import device_programs, host_programs, probe
 from benchmarks.accuracy.simulated.account import account, truth
 from benchmarks.accuracy.simulated.card import card_of
 from benchmarks.accuracy.simulated.program import Program
-from benchmarks.accuracy.simulated.stream import KEY, START_S, Recording
+from benchmarks.accuracy.simulated.stream import INTERVAL_S, KEY, START_S, Recording
 from benchmarks.accuracy.simulated.timeline import Run, play
 from benchmarks.workloads.spec import Session, Truth
 from probes.ceilings import Ceilings
@@ -46,7 +47,7 @@ def made(name: str, seed: int = 0, seconds: float = 20.0) -> Made:
 
 def _made(program: Program, seed: int, seconds: float, ceilings: Ceilings) -> Made:
     rng = random.Random(f"{seed} {program.name}")
-    run = play(program, card_of(seed), seconds, rng)
+    run = play(program, card_of(seed), math.floor(seconds / INTERVAL_S) * INTERVAL_S, rng)
     pid = rng.randrange(20_000, 90_000)
     counted = account(run, pid if program.process else None)
     return Made(
@@ -59,8 +60,9 @@ def _made(program: Program, seed: int, seconds: float, ceilings: Ceilings) -> Ma
 def make(folder: Path, seed: int = 0, names: Iterable[str] | None = None, seconds: float = 20.0) -> None:
     """Write a corpus: session.json, and for each program its recording and its truth.
 
-    seed: one card, and one variation of each program. names: all when None; ValueError for an unknown one, or
-    for less than SHORTEST_S seconds. Existing files of the same names are written over.
+    seed: one card, and one variation of each program. names: all when None. seconds: of each recording, down
+    to whole ones. ValueError for an unknown name, or for less than SHORTEST_S seconds. Existing
+    files of the same names are written over.
     """
     known = programs(seed)
     wanted = list(known) if names is None else list(names)

@@ -42,9 +42,9 @@ def ceilings(card: Card, key: str, t_s: float) -> Ceilings:
 def _memory(card: Card) -> list[Measurement]:
     kinds = {
         "dram_copy": stream(1.0),
-        "dram_triad": stream(1.0, writes=0.333),
+        "dram_triad": stream(1.2, writes=0.333),
         "dram_read": stream(1.2, writes=0.0),
-        "dram_write": stream(1.0, writes=1.0),
+        "dram_write": stream(1.2, writes=1.0),
     }
     return [
         _taken(card, name, "bytes_s", card.useful_bytes_s(kernel), kernel) for name, kernel in kinds.items()

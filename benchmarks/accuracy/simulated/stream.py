@@ -42,7 +42,7 @@ class Recording:
         self._energy_j = rng.uniform(1e6, 9e7)
         self._bytes = [rng.randrange(1 << 44), rng.randrange(1 << 44)]
         self._temp_c = 31.0 + 0.05 * self._power_w(0.0, min(run.seconds, 5.0)) - rng.uniform(0.0, 3.0)
-        self._edge_s = 0.0
+        self._edge_s = self._counted_s = 0.0
 
     def messages(self) -> Iterator[Message]:
         """The whole stream."""
@@ -96,7 +96,7 @@ class Recording:
         after_s = max(t_s, 0.1)
         power_w = self._power_w(before_s, after_s) * self._rng.uniform(0.99, 1.01)
         util = self._meter.over(max(0.0, after_s - self._util_s), after_s)
-        self._count(before_s, t_s, power_w)
+        self._count(t_s, power_w)
         program, busy = self._run.program, util.nvml > 0.0
         hidden = {f"gpm.{name}": _HIDDEN for name in program.hidden}
         return Sample(
@@ -137,12 +137,14 @@ class Recording:
         activity = self._meter.over(start_s, max(end_s, start_s + 0.05))
         return card.idle_w + held_w + activity.dynamic_w
 
-    def _count(self, before_s: float, t_s: float, power_w: float) -> None:
+    def _count(self, t_s: float, power_w: float) -> None:
+        """Move the counters that go on whether or not somebody looks, and the temperature."""
+        before_s, self._counted_s = self._counted_s, t_s
         elapsed_s = t_s - before_s
-        self._energy_j += power_w * elapsed_s
-        self._temp_c += (31.0 + 0.05 * power_w - self._temp_c) * min(1.0, elapsed_s / 8.0)
         if elapsed_s <= 0.0:
             return
+        self._energy_j += self._power_w(before_s, t_s) * elapsed_s
+        self._temp_c += (31.0 + 0.05 * power_w - self._temp_c) * min(1.0, elapsed_s / 8.0)
         activity = self._meter.over(before_s, t_s)
         self._bytes[0] += round((activity.tx_bytes_s + _BACKGROUND_BYTES_S) * elapsed_s)
         self._bytes[1] += round((activity.rx_bytes_s + _BACKGROUND_BYTES_S) * elapsed_s)
