@@ -47,6 +47,8 @@ _CATALOGUE = (
     "compute",
     "device",
     "shape",
+    "levers",
+    "capacity",
     "faults",
     "clocks",
     "degraded",

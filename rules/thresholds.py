@@ -255,7 +255,7 @@ PIPE_IN_USE = Threshold(
     "Nsight Compute HighPipeUtilization: below 20 % a pipe is under-used",
 )
 SOME_ARITHMETIC = Threshold(
-    "busy-time activity of the fp32 or fp16 pipe that says a kernel computes and does not only copy", 0.02, _OWN
+    "busy-time activity of the fp32 or fp16 pipe that says a kernel does more than copy", 0.02, _OWN
 )
 SM_UNEVEN = Threshold(
     "busy-time sm_active below which SMs without work are worth naming",

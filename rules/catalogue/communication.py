@@ -5,7 +5,7 @@ from __future__ import annotations
 from rules import thresholds as th
 from rules.catalogue.common import at_least, item, pct, place, share
 from rules.finding import Effect, Finding
-from rules.observed import link_mean, reading_note
+from rules.observed import link_mean, mean, reading_note
 from rules.registry import Context, clamp, finding, rule
 from rules.trust import rate_label, words
 from rules.verdict import EvidenceItem
@@ -23,7 +23,8 @@ def interconnect(ctx: Context) -> Finding | None:
 
     **How to tell it apart**
     A collective that waits for a slow rank keeps a kernel resident and moves no bytes: then links are quiet,
-    and the fault is elsewhere. HOST005 is copies while nothing runs.
+    and the fault is elsewhere. HOST005 is copies while nothing runs; COMM002 copies from or to the host
+    beside kernels.
 
     **What to do**
     Overlap communication with compute, accumulate gradients, larger buckets, shard along NVLink rather than
@@ -37,7 +38,7 @@ def interconnect(ctx: Context) -> Finding | None:
     - Gao et al., ICSE'24: exchange between GPUs is in 7.1 % of low-utilisation problems
     """
     part = share(ctx, "communication")
-    if part < th.SECONDARY.value:
+    if part < th.SECONDARY.value or _way(ctx) is not None:
         return None
     high = 1.0 / (1.0 - part) if part < 0.9 else 10.0
     return finding(
@@ -74,3 +75,75 @@ def _link(ctx: Context, link: str, name: str) -> tuple[EvidenceItem, ...]:
         traffic,
         item(f"{name} of its ceiling", frac, threshold=at_least(th.LINK_HIGH), source=words(label)),
     )
+
+
+@rule(
+    "COMM002",
+    "Host copies hold the kernels up",
+    "high",
+    "job",
+    term="communication",
+    causes=("interconnect",),
+)
+def host_copies(ctx: Context) -> Finding | None:
+    """Kernels run, far from every roof, while PCIe is near its ceiling in one direction.
+
+    **What it detects**
+    At least 15 % of the time limited by links, with PCIe nearer its ceiling than NVLink, and three times as
+    much traffic one way as the other.
+
+    **Why it costs**
+    The kernels that run meanwhile wait for data from the host's memory, or move it themselves: offloaded
+    weights and caches, unified memory, pinned buffers read in place.
+
+    **How to tell it apart**
+    Exchange between GPUs over PCIe receives as much as it sends: COMM001. Copies while nothing runs leave a
+    gap: HOST005. A link below its own maximum: DEV004.
+
+    **What to do**
+    Keep on the device what every step needs, prefetch further ahead, quantise what is offloaded, or share
+    the model between GPUs instead of offloading it.
+
+    **Evidence**
+    PCIe traffic of both directions (GPM) against the link's copy rate; NVLink traffic.
+
+    **Source**
+    - nvbandwidth, Azure AI benchmarking guide: pinned copies reach 12.3, 25.5 and 53 GB/s on gen 3, 4 and 5
+    - Gao et al., ICSE'24: host-to-GPU transfer is in 27.9 % of low-utilisation problems
+    """
+    part, way = share(ctx, "communication"), _way(ctx)
+    if part < th.SECONDARY.value or way is None:
+        return None
+    high = 1.0 / (1.0 - part) if part < 0.9 else 10.0
+    return finding(
+        ctx,
+        host_copies,
+        claim=f"{place(ctx)} moves data {way} over PCIe {pct(part)} of the time, near the link's ceiling.",
+        share=part,
+        evidence=(
+            item("time limited by links", part, threshold=at_least(th.SECONDARY)),
+            *_link(ctx, "pcie", "PCIe"),
+            *_link(ctx, "nvlink", "NVLink"),
+        ),
+        actions=(
+            "Keep it on the device: less offloading (`--cpu-offload-gb 0`, ZeRO without offload).",
+            "Prefetch: `non_blocking=True` on a second stream, `cudaMemPrefetchAsync` for unified memory.",
+            "Fewer bytes: quantise what is offloaded, send uint8 and convert on the GPU.",
+        ),
+        effect=Effect(low=1.0, high=high, bound=high, basis="bound: all of it hidden behind compute"),
+    )
+
+
+def _way(ctx: Context) -> str | None:
+    """Which way data moves between host and device, where that is the busiest link and it is one way."""
+    to, back = mean(ctx.evidence, "pcie_rx_bytes_s"), mean(ctx.evidence, "pcie_tx_bytes_s")
+    if to is None or back is None or _of_ceiling(ctx, "pcie") <= _of_ceiling(ctx, "nvlink"):
+        return None
+    if to >= th.ONE_WAY.value * back:
+        return "from the host"
+    return "to the host" if back >= th.ONE_WAY.value * to else None
+
+
+def _of_ceiling(ctx: Context, link: str) -> float:
+    rate, ceiling = link_mean(ctx.evidence, link), ctx.ceilings.ceiling(link) if ctx.ceilings else None
+    return 0.0 if rate is None or ceiling is None or ceiling.value <= 0 else rate / ceiling.value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rules import thresholds as th
 from rules.catalogue.common import at_least, inefficiency, item, pct, place, share
-from rules.catalogue.memory import FP8_LOW
 from rules.economics import amdahl
 from rules.finding import Effect, Finding
 from rules.observed import busy_mean, reading_note
@@ -14,7 +13,7 @@ from rules.trust import label_of, rate_label, words
 from rules.verdict import EvidenceItem
 
 # A plain pipe -> the rate it gives, and the tensor-core rate that could take its place.
-_TENSOR_RATE = {"fp32": ("fp32", "tf32"), "fp64": ("fp64", "fp64_tensor")}
+_TENSOR_RATE = {"fp64": ("fp64", "fp64_tensor")}
 
 
 def _items(ctx: Context) -> tuple[EvidenceItem, ...]:
@@ -41,7 +40,7 @@ def _at_roof(ctx: Context) -> str:
     return "" if roof is None else f", at {roof:.2f} of their roof"
 
 
-def _ratio(ctx: Context, slow: str, fast: str) -> tuple[float, str] | None:
+def ratio_of(ctx: Context, slow: str, fast: str) -> tuple[float, str] | None:
     """How many times `fast` outruns `slow` by this card's ceilings, and the label of the weaker one."""
     below = ctx.ceilings.ceiling(slow) if ctx.ceilings else None
     above = ctx.ceilings.ceiling(fast) if ctx.ceilings else None
@@ -70,19 +69,17 @@ def tensor_cores(ctx: Context) -> Finding | None:
     gain is fewer or cheaper operations.
 
     **How to tell it apart**
-    COMP002 is arithmetic on pipes other than the tensor cores. GPM has no counter for fp8, so which precision
-    keeps the cores busy cannot be read.
+    COMP002, COMP003 and COMP004 are arithmetic on pipes other than the tensor cores. GPM has no counter for
+    fp8, so which precision keeps the cores busy cannot be read.
 
     **What to do**
-    A lower precision (fp8 from compute capability 8.9 on), less recomputation, sizes that are multiples of
-    64, or simply more GPUs.
+    Less recomputation, a lower precision (COMP005), better shapes (COMP007), or simply more GPUs.
 
     **Evidence**
     tensor_active, hmma, imma, dfma, dmma (GPM) over their readings at the ceiling.
 
     **Source**
-    - mamf-finder: an H100 reaches 1403 TFLOP/s in fp8 against 794 in bf16, 1.77x
-    - ML.ENERGY, Qwen3-235B on 8 H100s: fp8 ran at 0.81x of bf16 at batch 8
+    - Nsight Compute Speed of Light: 60 % of a roof is high, 80 % a bottleneck
     """
     part = share(ctx, "compute")
     if part < th.SECONDARY.value or (ctx.verdict.pipe or "tensor_active") not in TENSOR_PIPES:
@@ -96,25 +93,11 @@ def tensor_cores(ctx: Context) -> Finding | None:
         share=part,
         evidence=_items(ctx),
         actions=(
-            "Where accuracy allows, fp8 (Transformer Engine, torchao) on compute capability 8.9 and later.",
-            "Keep matrix sizes multiples of 64, and recompute activations only where memory needs it.",
+            "Fewer operations: recompute activations only where memory needs it (`checkpoint` less often).",
+            "More GPUs, once COMP005 and COMP007 have nothing left to say.",
         ),
-        effect=_fp8_effect(ctx, part),
         recoverable=_recoverable(ctx),
         severity=severity_of(_recoverable(ctx), "medium"),
-    )
-
-
-def _fp8_effect(ctx: Context, part: float) -> Effect | None:
-    ratio = _ratio(ctx, "bf16", "fp8")
-    if ratio is None:
-        return None
-    return Effect(
-        low=amdahl(part, FP8_LOW),
-        high=amdahl(part, ratio[0]),
-        bound=amdahl(part, ratio[0]),
-        basis=f"fp8 over bf16 GEMMs, {ratio[0]:.2f}x ({ratio[1]} ceilings), on the compute-bound share, if "
-        "it runs bf16 now; the low end is fp8 at 0.81x of bf16, as seen on Qwen3-235B at batch 8 (ML.ENERGY)",
     )
 
 
@@ -127,20 +110,22 @@ def _fp8_effect(ctx: Context, part: float) -> Effect | None:
     causes=("fp32-pipe", "fp64-pipe", "fp16-pipe", "integer-pipe"),
 )
 def plain_pipes(ctx: Context) -> Finding | None:
-    """The limit is the fp32, fp64, fp16 or integer pipe, while the tensor cores idle.
+    """The limit is a pipe other than the tensor cores, while those idle.
 
     **What it detects**
-    At least 15 % of the time ran near the roof of a pipe other than the tensor cores, which were idle.
+    At least 15 % of the time ran near the roof of the fp32, fp64, fp16 or integer pipe; the tensor cores
+    were idle.
 
     **Why it costs**
     On data-centre cards the tensor cores do matrix products several times as fast as the other pipes.
 
     **How to tell it apart**
     Only matrix products and convolutions can move to the tensor cores; a kernel of scalar arithmetic cannot.
-    The profiler's kernel names (`sgemm`, `dgemm`) tell.
+    The profiler's kernel names (`sgemm`, `dgemm`) tell. COMP003: fp32 where TF32 is known to be much faster.
+    COMP004: fp64 on a card that has little of it.
 
     **What to do**
-    Allow TF32 (`torch.set_float32_matmul_precision("high")`), or mixed precision (`torch.autocast`).
+    Mixed precision (`torch.autocast`) for matrix work; for fp64, libraries that use the fp64 tensor cores.
 
     **Evidence**
     fp32, fp64, fp16, int and tensor counters (GPM).
@@ -156,6 +141,8 @@ def plain_pipes(ctx: Context) -> Finding | None:
         return None
     if tensor is not None and tensor >= th.TENSOR_IDLE.value:
         return None
+    if _tf32_ratio(ctx) is not None or _fp64_ratio(ctx) is not None:
+        return None
     name = PIPES.get(pipe, pipe)
     return finding(
         ctx,
@@ -164,18 +151,13 @@ def plain_pipes(ctx: Context) -> Finding | None:
         share=part,
         evidence=(
             *_items(ctx),
-            item(
-                "tensor cores while busy",
-                tensor,
-                threshold=f"< {th.TENSOR_IDLE.value:g}",
-                source=reading_note(ctx.evidence, "tensor_active"),
-            ),
+            idle_tensor_cores(ctx),
         ),
         actions=_move(pipe),
         effect=_tensor_effect(ctx, part, pipe),
         confidence=1.0 if tensor is not None else 0.5,
         recoverable=_recoverable(ctx),
-        severity=None if pipe in _TENSOR_RATE else "low",
+        severity=None if pipe in ("fp32", "fp64") else "low",
     )
 
 
@@ -193,7 +175,7 @@ def _move(pipe: str) -> tuple[str, ...]:
 
 def _tensor_effect(ctx: Context, part: float, pipe: str) -> Effect | None:
     rates = _TENSOR_RATE.get(pipe)
-    ratio = _ratio(ctx, *rates) if rates else None
+    ratio = ratio_of(ctx, *rates) if rates else None
     if rates is None or ratio is None:
         return None
     high = amdahl(part, ratio[0])
@@ -203,4 +185,158 @@ def _tensor_effect(ctx: Context, part: float, pipe: str) -> Effect | None:
         bound=high,
         basis=f"{rates[1]} over {rates[0]} GEMMs, {ratio[0]:.1f}x ({ratio[1]} ceilings), on the "
         "compute-bound share, as far as it is matrix work; 1.0x where none of it is",
+    )
+
+
+def idle_tensor_cores(ctx: Context) -> EvidenceItem:
+    """The line that says that the tensor cores had nothing to do."""
+    return item(
+        "tensor cores while busy",
+        busy_mean(ctx.evidence, "tensor_active"),
+        threshold=f"< {th.TENSOR_IDLE.value:g}",
+        source=reading_note(ctx.evidence, "tensor_active"),
+    )
+
+
+def tensor_cores_idle(ctx: Context) -> bool:
+    """Whether the counter was read and says that the tensor cores had nothing to do."""
+    tensor = busy_mean(ctx.evidence, "tensor_active")
+    return tensor is not None and tensor < th.TENSOR_IDLE.value
+
+
+def tf32_pays(ctx: Context) -> tuple[float, str] | None:
+    """How many times TF32 outruns fp32 on this card, and the label of that; None where it does not pay."""
+    ratio = ratio_of(ctx, "fp32", "tf32")
+    return ratio if ratio is not None and ratio[0] >= th.TF32_PAYS.value else None
+
+
+def _bound_by(ctx: Context, pipe: str) -> bool:
+    return share(ctx, "compute") >= th.SECONDARY.value and ctx.verdict.pipe == pipe and tensor_cores_idle(ctx)
+
+
+def _tf32_ratio(ctx: Context) -> tuple[float, str] | None:
+    return tf32_pays(ctx) if _bound_by(ctx, "fp32") else None
+
+
+def _fp64_ratio(ctx: Context) -> tuple[float, str] | None:
+    """How many times fp32 outruns fp64 here, where that is by design and the fp64 pipe is the limit."""
+    ratio = ratio_of(ctx, "fp64", "fp32") if _bound_by(ctx, "fp64") else None
+    return ratio if ratio is not None and ratio[0] * th.FP64_SLOW.value >= 1.0 else None
+
+
+@rule("COMP003", "TF32 is off", "high", "job", term="inefficiency", causes=("fp32-pipe",))
+def tf32_off(ctx: Context) -> Finding | None:
+    """Matrix work runs in fp32 on a card whose tensor cores do it in TF32 several times as fast.
+
+    **What it detects**
+    At least 15 % of the time ran near the fp32 pipe's roof while the tensor cores were idle, on a card whose
+    TF32 rate is at least 1.3 times its fp32 rate.
+
+    **Why it costs**
+    PyTorch computes fp32 matrix products without tensor cores unless TF32 is allowed.
+
+    **How to tell it apart**
+    Kernel names with `sgemm` or `simt` in a profile are matrix work; an own kernel of scalar arithmetic
+    gains nothing. Convolutions use TF32 by default, matrix products do not.
+
+    **What to do**
+    Allow TF32: it keeps fp32's range and 10 bits of mantissa. Check the loss once.
+
+    **Evidence**
+    fp32 and tensor counters (GPM); the card's fp32 and TF32 rates, measured by `advisor probe` or from its
+    data sheet.
+
+    **Source**
+    - PyTorch documentation, CUDA semantics: TF32 is off for matrix products by default
+    - Measured on one H100: TF32 372 to 402 TFLOP/s, fp32 without it 51.9 TFLOP/s
+    """
+    ratio = _tf32_ratio(ctx)
+    if ratio is None:
+        return None
+    part = share(ctx, "compute")
+    high = amdahl(part, ratio[0])
+    return finding(
+        ctx,
+        tf32_off,
+        claim=f"{place(ctx)} is limited by its fp32 pipe {pct(part)} of the time while its tensor cores "
+        f"idle; in TF32 they are {ratio[0]:.1f} times as fast.",
+        share=part,
+        evidence=(*_items(ctx), idle_tensor_cores(ctx), _rates(ratio, "TF32 over fp32, GEMM rates")),
+        actions=(
+            '`torch.backends.cuda.matmul.fp32_precision = "tf32"` (2.9 on), before that '
+            '`torch.set_float32_matmul_precision("high")`.',
+            "`env | grep NVIDIA_TF32_OVERRIDE`: 0 switches TF32 off whatever the program says.",
+            'Or mixed precision: `torch.autocast("cuda", dtype=torch.bfloat16)`.',
+        ),
+        effect=Effect(
+            low=1.0,
+            high=high,
+            bound=high,
+            basis=f"TF32 over fp32 GEMMs, {ratio[0]:.1f}x ({ratio[1]} ceilings), on the compute-bound share "
+            "as far as it is matrix work; 1.0x where none of it is",
+        ),
+        recoverable=part * (1.0 - 1.0 / ratio[0]),
+    )
+
+
+def _rates(ratio: tuple[float, str], what: str) -> EvidenceItem:
+    return item(what, ratio[0], "", source=words(ratio[1]))
+
+
+@rule(
+    "COMP004",
+    "fp64 on a card that has little of it",
+    "high",
+    "job",
+    term="inefficiency",
+    causes=("fp64-pipe",),
+)
+def slow_fp64(ctx: Context) -> Finding | None:
+    """Double precision is the limit on a card that does it at a small part of its fp32 rate.
+
+    **What it detects**
+    At least 15 % of the time ran near the fp64 pipe's roof while the tensor cores were idle, on a card whose
+    fp64 rate is at most a tenth of its fp32 rate.
+
+    **Why it costs**
+    Cards for graphics and inference do 1/32 to 1/64 of their fp32 rate in fp64; V100, A100 and H100 do half.
+
+    **How to tell it apart**
+    COMP002 names the fp64 pipe on cards that are built for it. An fp64 scalar that slipped into an fp32
+    program (a Python float in a NumPy or CuPy array) looks the same and is the cheapest to mend.
+
+    **What to do**
+    fp32 where accuracy allows, fp32 with iterative refinement, or a card with fast fp64.
+
+    **Evidence**
+    fp64 and tensor counters (GPM); the card's fp64 and fp32 rates.
+
+    **Source**
+    - Data sheets: fp64 over fp32 is 1/32 on T4 and A10-class cards, 1/64 on Ada, 1/2 on V100, A100 and H100
+    """
+    ratio = _fp64_ratio(ctx)
+    if ratio is None:
+        return None
+    part = share(ctx, "compute")
+    high = amdahl(part, ratio[0])
+    return finding(
+        ctx,
+        slow_fp64,
+        claim=f"{place(ctx)} is limited by its fp64 pipe {pct(part)} of the time; this card does fp32 "
+        f"{ratio[0]:.0f} times as fast.",
+        share=part,
+        evidence=(*_items(ctx), idle_tensor_cores(ctx), _rates(ratio, "fp32 over fp64, rates")),
+        actions=(
+            "Look for unwanted fp64: `x.dtype`, `numpy` defaults, `torch.set_default_dtype(torch.float32)`.",
+            "Solvers: fp32 factorisation with iterative refinement (`cusolverDnIRSXgesv`).",
+            "Where fp64 is needed, run on V100, A100, H100, H200 or GH200.",
+        ),
+        effect=Effect(
+            low=1.0,
+            high=high,
+            bound=high,
+            basis=f"fp32 over fp64, {ratio[0]:.0f}x ({ratio[1]} ceilings), on the compute-bound share, if "
+            "none of it needs fp64; 1.0x if all of it does",
+        ),
+        recoverable=_recoverable(ctx),
     )

@@ -1,107 +1,20 @@
-"""Rules for a device that is busy below its roofs: latency, clocks held down, the link."""
+"""Rules for a device that is held down: by power, by heat, by its link to the host."""
 
 from __future__ import annotations
 
 from probes.ceilings import pcie_copy_bytes_s
 from rules import thresholds as th
-from rules.catalogue.common import at_least, inefficiency, item, pct, place, room_to_grow, share
+from rules.catalogue.common import at_least, item, pct, place, share
 from rules.classify import cap_costs, power_lowered
-from rules.economics import amdahl
 from rules.evidence import Evidence
 from rules.finding import Effect, Finding
-from rules.observed import busy_mean, link_mean, mean, reading_note
+from rules.observed import link_mean, mean
 from rules.registry import Context, clamp, finding, rule
 
 _THERMAL = ("sw_thermal", "hw_thermal", "hw_slowdown", "hw_power_brake")
+_HEAT = ("sw_thermal", "hw_thermal")
+_BRAKE = ("hw_power_brake",)
 _POWER = ("sw_power_cap",)
-_LEAST_EFFICIENCY = 0.1
-
-
-@rule(
-    "DEV001",
-    "Busy, but far below every roof",
-    "high",
-    "job",
-    term="inefficiency",
-    causes=("latency", "small-grid", "low-occupancy"),
-)
-def low_occupancy(ctx: Context) -> Finding | None:
-    """Kernels run all the time and neither fill the SMs nor keep them busy.
-
-    **What it detects**
-    At least 15 % of the time something ran, yet below 0.6 of the DRAM roof and of every pipe's roof.
-
-    **Why it costs**
-    "100 % utilised" only says that a kernel was resident. The card does a fraction of what is paid for.
-
-    **How to tell it apart**
-    Low `sm_active`: grids smaller than the number of SMs. High `sm_active` with low occupancy: too few warps
-    to hide latency. A thread at a full core that launches small kernels is HOST002 instead.
-
-    **What to do**
-    Larger batches, several streams or processes (MPS) on one GPU, a MIG slice instead of a whole card, fused
-    kernels, fewer registers or less shared memory per block.
-
-    **Evidence**
-    gr_active, sm_active, sm_occupancy and the roofs (GPM).
-
-    **Source**
-    - Nsight Compute SOLBottleneck: below 60 % on both roofs is latency or a small grid; speed-up of a grid up
-      to SMs/blocks
-    - DCGM field guide: SM activity below 0.5 is likely ineffective use
-    """
-    part = share(ctx, "device")
-    if part < th.SECONDARY.value:
-        return None
-    active, occupancy = busy_mean(ctx.evidence, "sm_active"), busy_mean(ctx.evidence, "sm_occupancy")
-    reached = _reached(ctx, active)
-    return finding(
-        ctx,
-        low_occupancy,
-        claim=f"{place(ctx)} is busy {pct(part)} of the time, far from any roof: {_why(active, occupancy)}.",
-        share=part,
-        evidence=(
-            item("busy time below every roof", part, threshold=at_least(th.SECONDARY)),
-            item("SMs active while busy", active, source=reading_note(ctx.evidence, "sm_active")),
-            item("occupancy while busy", occupancy, source=reading_note(ctx.evidence, "sm_occupancy")),
-            item(
-                "larger roof fraction in that time",
-                ctx.verdict.roofs.get("device"),
-                threshold=f"< {th.ROOF_HIGH.value:g}",
-            ),
-        ),
-        actions=(
-            *room_to_grow(ctx.evidence),
-            "Run several processes on this GPU (CUDA MPS), or give the job a MIG slice.",
-            "`ncu --set basic -c 20 COMMAND` shows grid sizes and what limits occupancy.",
-        ),
-        effect=_latency_effect(part, reached),
-        recoverable=min(part * (1.0 - reached), inefficiency(ctx)),
-    )
-
-
-def _reached(ctx: Context, sm_active: float | None) -> float:
-    """What the busy time achieved of what it could: the best roof, or the SMs in use if no roof is known."""
-    best = ctx.verdict.roofs.get("device", sm_active)
-    return max(_LEAST_EFFICIENCY, clamp(1.0 if best is None else best))
-
-
-def _why(active: float | None, occupancy: float | None) -> str:
-    if active is not None and active < th.LAUNCH_SM_ACTIVE.value:
-        return f"its kernels use {pct(active)} of the SMs"
-    if occupancy is not None and occupancy < th.LOW_OCCUPANCY.value:
-        return f"only {pct(occupancy)} of the warp slots are filled, too few to hide latency"
-    return "its kernels wait on latency"
-
-
-def _latency_effect(part: float, reached: float) -> Effect:
-    high = amdahl(part, 1.0 / reached)
-    return Effect(
-        low=1.0,
-        high=high,
-        bound=high,
-        basis=f"bound: the share runs at its roof instead of {reached:.2f} of it; low end not measured",
-    )
 
 
 def _held_down(evidence: Evidence, reasons: tuple[str, ...]) -> float:
@@ -213,8 +126,8 @@ def thermal(ctx: Context) -> Finding | None:
     The work slows down with the clock, and in a job over many GPUs every other GPU waits for this one.
 
     **How to tell it apart**
-    DEV002 is the power cap, a choice. Heat and hardware slow-down are faults of cooling or power supply:
-    compare the temperature with the neighbours'.
+    DEV002 is the power cap, a choice; DEV015 is the power supply's brake. Heat and hardware slow-down are
+    faults of cooling or power supply: compare the temperature with the neighbours'.
 
     **What to do**
     Check fans, dust, airflow and inlet temperature; drain the node when neighbours stay cool at the same
@@ -227,7 +140,7 @@ def thermal(ctx: Context) -> Finding | None:
     - NVML clocks-event reasons: SwThermalSlowdown, HwThermalSlowdown, HwSlowdown, HwPowerBrakeSlowdown
     """
     hot = _held_down(ctx.evidence, _THERMAL)
-    if hot < th.THROTTLE_NOTED.value:
+    if hot < th.THROTTLE_NOTED.value or _braked(ctx.evidence):
         return None
     _, part = _throttle_shares(ctx)
     names = [name for name in _THERMAL if ctx.evidence.throttle_frac.get(name, 0.0) > 0]
@@ -251,6 +164,66 @@ def thermal(ctx: Context) -> Finding | None:
         ),
         effect=_clock_effect(part),
         severity="high" if hot >= th.SEVERITY_HIGH.value else "medium",
+    )
+
+
+def _braked(evidence: Evidence) -> bool:
+    """Whether the power supply's brake slows the card, and not heat."""
+    noted = th.THROTTLE_NOTED.value
+    return _held_down(evidence, _BRAKE) >= noted > _held_down(evidence, _HEAT)
+
+
+@rule(
+    "DEV015",
+    "Power supply brakes the card",
+    "high",
+    "fleet",
+    "window",
+    term="throttle",
+    causes=("hw-slowdown",),
+)
+def power_brake(ctx: Context) -> Finding | None:
+    """The power supply or the rack tells the card to slow down, and the card obeys at once.
+
+    **What it detects**
+    The hardware power brake was asserted for at least 5 % of the time, with no thermal reason beside it.
+
+    **Why it costs**
+    The brake lowers clocks to a half or less at a stroke, for all work, and for every GPU that waits for this
+    one.
+
+    **How to tell it apart**
+    The power cap (DEV002) is the card's own limit, kept by software; heat is DEV003. The brake is a signal
+    from outside: a power supply that failed or is overloaded, a cable, a rack at its budget.
+
+    **What to do**
+    Look at the power supplies in the BMC, at cables and the rack's power budget.
+
+    **Evidence**
+    Clocks-event reasons, SM clock, power (NVML).
+
+    **Source**
+    - NVML clocks-event reasons: HwPowerBrakeSlowdown, an external power brake assertion
+    """
+    if not _braked(ctx.evidence):
+        return None
+    braked, (_, part) = _held_down(ctx.evidence, _BRAKE), _throttle_shares(ctx)
+    return finding(
+        ctx,
+        power_brake,
+        claim=f"{place(ctx)} was braked by its power supply {pct(braked)} of the time.",
+        share=part,
+        evidence=(
+            item("time under the power brake", braked, threshold=at_least(th.THROTTLE_NOTED), source="NVML"),
+            item("SM clock, mean", mean(ctx.evidence, "sm_mhz"), "mhz", source="NVML"),
+            item("power, 90th percentile", ctx.evidence.power_w_p90, "w", source="NVML"),
+        ),
+        actions=(
+            "`sudo ipmitool sdr type 'Power Supply'`, or the BMC's page: is a supply missing or at its limit?",
+            f"`nvidia-smi -q -d PERFORMANCE,POWER -i {ctx.evidence.gpu}` shows the reason while it lasts.",
+        ),
+        effect=_clock_effect(part),
+        severity="high" if braked >= th.SEVERITY_HIGH.value else "medium",
     )
 
 
@@ -290,7 +263,7 @@ def link_degraded(ctx: Context) -> Finding | None:
         ctx,
         link_degraded,
         claim=f"{place(ctx)} talks to its host over PCIe {_link(now)} while {_link(best)} is possible.",
-        share=min(_saved_by_full_link(ctx.evidence), share(ctx, "host") + share(ctx, "communication")),
+        share=min(_saved_by_full_link(ctx.evidence), share(ctx, "host")),
         evidence=(
             item("PCIe link now", _link(now), "", source="NVML, under load"),
             item("PCIe link at most", _link(best), "", source="NVML"),

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from rules import thresholds as th
 from rules.catalogue.common import at_least, item, pct, place, share, watched, who
+from rules.evidence import Evidence
 from rules.finding import Finding
 from rules.registry import Context, finding, rule
+
+_HELD_S = th.IDLE_HELD_MIN_S.value
 
 
 @rule("IDLE001", "GPU is free", "high", "fleet", term="free", causes=("free",))
@@ -59,7 +62,8 @@ def held(ctx: Context) -> Finding | None:
     The whole price is paid, and the memory that is held keeps other jobs away.
 
     **How to tell it apart**
-    A host gap (HOST001 to HOST009) has pauses of milliseconds between kernels; here nothing runs for seconds.
+    IDLE003: pauses that come back, with work in between. A host gap (HOST001 to HOST009) has pauses of
+    milliseconds between kernels; here nothing runs for seconds.
     A server between requests looks the same: its process name usually tells.
 
     **What to do**
@@ -74,7 +78,7 @@ def held(ctx: Context) -> Finding | None:
     - dstack `utilization_policy` and Alibaba PAI stop jobs below 10 % for 60 minutes, as an example to follow
     """
     part = share(ctx, "idle_held")
-    if part < th.SECONDARY.value:
+    if part < th.SECONDARY.value or _pauses(ctx.evidence) > 1:
         return None
     used = ctx.evidence.mem_used_bytes
     memory = "" if used is None else f" and {used / 2**30:.1f} GiB"
@@ -100,3 +104,62 @@ def _release(ctx: Context) -> tuple[str, ...]:
         f"Ask {asked} whether the process is still needed{end}.",
         "In a notebook, shut the kernel down; clearing its output frees nothing.",
     )
+
+
+@rule("IDLE003", "Used now and then", "high", "job", term="idle_held", causes=("idle-held",))
+def at_intervals(ctx: Context) -> Finding | None:
+    """A process works on the GPU in bursts, and holds it through the pauses.
+
+    **What it detects**
+    A process holds the device, at least 15 % of the time nothing ran for five seconds or longer, and that
+    happened twice or more with work in between.
+
+    **Why it costs**
+    The pauses are paid for like the work, and the memory that is held keeps other jobs away.
+
+    **How to tell it apart**
+    IDLE002 is one long silence: nobody came back. Here somebody does: a notebook, an evaluation between
+    epochs, a periodic job, a service with few requests.
+
+    **What to do**
+    Share the GPU among such users (MIG, MPS, time slicing), collect the work into one batch job, or load the
+    model when it is needed.
+
+    **Evidence**
+    GPM gr_active (or NVML utilisation) over time, NVML's list of processes.
+
+    **Source**
+    - Execution-idle study (2026): 19.7 % of the time within GPU jobs nothing runs, 10.7 % of their energy
+    - Gao et al., ICSE'24: interactive use is in 2.1 % of low-utilisation problems
+    """
+    part, count = share(ctx, "idle_held"), _pauses(ctx.evidence)
+    if part < th.SECONDARY.value or count < 2:
+        return None
+    return finding(
+        ctx,
+        at_intervals,
+        claim=f"{who(ctx.evidence)} uses {place(ctx)} in bursts: {count} pauses of "
+        f"{th.IDLE_HELD_MIN_S.value:.0f} s or more, {pct(part)} of the time.",
+        share=part,
+        evidence=(
+            item("time held with nothing running", part, threshold=at_least(th.SECONDARY)),
+            item("pauses", float(count), "count", threshold=">= 2"),
+            item("device memory in use", ctx.evidence.mem_used_bytes, "bytes", source="NVML"),
+        ),
+        actions=(
+            "Interactive work: a MIG slice or a shared GPU (`nvidia-cuda-mps-control -d`), with a limit.",
+            "Collect evaluations and small jobs into one batch; overlap them with training.",
+            "Services: scale to zero, or several models behind one server.",
+        ),
+    )
+
+
+def _pauses(evidence: Evidence) -> int:
+    """Runs of IDLE_HELD_MIN_S or more in which nothing ran although the device was held."""
+    count, run = 0, 0.0
+    for w in evidence.windows:
+        busy = w.gr_active
+        quiet = not w.lost and w.has_process is not False and busy is not None and busy < th.ENGINE_IDLE.value
+        before, run = run, run + w.duration_s if quiet else 0.0
+        count += before < _HELD_S <= run
+    return count

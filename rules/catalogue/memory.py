@@ -22,12 +22,12 @@ from rules.verdict import EvidenceItem
 
 # ML.ENERGY, one H100, Llama-3.1-8B bf16 under vLLM, tokens a second when the batch doubles:
 # 1,070 to 1,954 from 8 to 16, and 7,037 to 9,010 from 128 to 256.
-_BATCH_LOW, _BATCH_HIGH = 1.28, 1.83
+_BATCH_LOW, BATCH_HIGH = 1.28, 1.83
 # ML.ENERGY, Qwen3-235B on 8 H100s: fp8 ran at 0.81 of bf16's throughput at batch 8.
 FP8_LOW = 0.81
 
 
-def _few_rows(ctx: Context) -> bool:
+def has_few_rows(ctx: Context) -> bool:
     """Matrix work that touches the tensor cores and leaves them mostly idle: decode, thin GEMMs."""
     tensor = busy_mean(ctx.evidence, "tensor_active")
     return tensor is not None and th.TENSOR_IDLE.value <= tensor < th.DECODE_TENSOR.value
@@ -84,7 +84,7 @@ def bandwidth(ctx: Context) -> Finding | None:
     - Perlmutter (arXiv 2502.18680): 81 % of jobs are memory-bound
     """
     part = share(ctx, "memory")
-    if part < th.SECONDARY.value or _few_rows(ctx):
+    if part < th.SECONDARY.value or has_few_rows(ctx):
         return None
     return finding(
         ctx,
@@ -144,7 +144,7 @@ def few_rows(ctx: Context) -> Finding | None:
       256)
     """
     part = share(ctx, "memory")
-    if part < th.SECONDARY.value or not _few_rows(ctx):
+    if part < th.SECONDARY.value or not has_few_rows(ctx):
         return None
     used = memory_used_frac(ctx.evidence)
     return finding(
@@ -161,7 +161,7 @@ def few_rows(ctx: Context) -> Finding | None:
         ),
         effect=Effect(
             low=amdahl(part, _BATCH_LOW),
-            high=amdahl(part, _BATCH_HIGH),
+            high=amdahl(part, BATCH_HIGH),
             basis="doubling the batch, on the memory-bound share: 1.28x (128 to 256) to 1.83x (8 to 16) on "
             "an H100 with Llama-3.1-8B (ML.ENERGY); assumes that enough requests are waiting",
         ),
@@ -173,3 +173,133 @@ def few_rows(ctx: Context) -> Finding | None:
 def _at_roof(ctx: Context) -> str:
     roof = ctx.verdict.roofs.get("memory")
     return "" if roof is None else f", at {roof:.2f} of the card's DRAM roof"
+
+
+@rule("MEM003", "Too few bytes in flight for DRAM", "medium", "job", term="inefficiency")
+def few_bytes_in_flight(ctx: Context) -> Finding | None:
+    """DRAM is the limit, below its ceiling, and few warps are there to ask it for more.
+
+    **What it detects**
+    At least 15 % of the time ran at 0.6 to 0.8 of the DRAM roof while less than a quarter of the warp slots
+    were filled.
+
+    **Why it costs**
+    DRAM delivers the bytes that are asked for at the same time, divided by its latency. Too few requests in
+    flight leave bandwidth unused although nothing else is the limit.
+
+    **How to tell it apart**
+    Above 0.8 of the roof MEM001 stands alone: the bandwidth is used. Strided or scattered accesses keep DRAM
+    busy with bytes nobody needs, and then the roof is reached.
+
+    **What to do**
+    Wider loads (16 bytes a thread), several independent loads a thread, more warps per SM, asynchronous
+    copies.
+
+    **Evidence**
+    dram_active and sm_occupancy over gr_active (GPM).
+
+    **Source**
+    - Little's law; an H100's DRAM latency of 288 ns at 3.35 TB/s asks for about 1 MB in flight
+    - DCGM field guide: higher occupancy helps where DRAM is the limit
+    """
+    part, roof = share(ctx, "memory"), ctx.verdict.roofs.get("memory")
+    occupancy = busy_mean(ctx.evidence, "sm_occupancy")
+    if part < th.SECONDARY.value or roof is None or occupancy is None:
+        return None
+    if roof >= th.ROOF_BOUND.value or roof <= 0.0 or occupancy >= th.LOW_OCCUPANCY.value:
+        return None
+    high = amdahl(part, 1.0 / roof)
+    return finding(
+        ctx,
+        few_bytes_in_flight,
+        claim=f"{place(ctx)} reaches {roof:.2f} of its DRAM roof with {pct(occupancy)} of the warp slots "
+        "filled: more bytes in flight would use the rest.",
+        share=_recoverable(ctx),
+        evidence=(
+            *_items(ctx),
+            item(
+                "occupancy while busy",
+                occupancy,
+                threshold=f"< {th.LOW_OCCUPANCY.value:g}",
+                source=reading_note(ctx.evidence, "sm_occupancy"),
+            ),
+        ),
+        actions=(
+            "Own kernels: 16-byte loads (`float4`), four or more independent loads a thread, `cp.async`.",
+            "Triton: larger blocks, more `num_stages`; `ncu --section Occupancy` says what limits the warps.",
+        ),
+        effect=Effect(
+            low=1.0, high=high, bound=high, basis="bound: the memory-bound share runs at its DRAM roof"
+        ),
+        confidence=0.6,
+    )
+
+
+@rule("MEM004", "Element-wise kernels that could be fused", "medium", "job", term="inefficiency")
+def elementwise(ctx: Context) -> Finding | None:
+    """DRAM is the limit, the tensor cores idle, and what is computed on the bytes is next to nothing.
+
+    **What it detects**
+    At least 15 % of the time ran near the DRAM roof while the tensor cores were idle and the fp32 and fp16
+    pipes did some arithmetic, at most a fifth of what they can.
+
+    **Why it costs**
+    Each element-wise kernel reads and writes its tensors once. A chain of them moves the same bytes again and
+    again; fused, they move them once.
+
+    **How to tell it apart**
+    Copies, transposes and gathers do no arithmetic and are left out. Reductions and optimiser steps look the
+    same: of these a fused form exists as well. The profiler shows `elementwise_kernel` many times over.
+
+    **What to do**
+    `torch.compile`, fused optimisers and normalisations, or one own kernel (Triton) for the chain.
+
+    **Evidence**
+    dram_active, tensor_active, fp32 and fp16 (GPM).
+
+    **Source**
+    - torch.compile, 163 models: 1.41x for training and 2.27x for inference, geometric means of whole programs
+    """
+    part, arithmetic = share(ctx, "memory"), _plain_arithmetic(ctx)
+    tensor = busy_mean(ctx.evidence, "tensor_active")
+    if part < th.SECONDARY.value or arithmetic is None or tensor is None:
+        return None
+    if tensor >= th.TENSOR_IDLE.value or not th.SOME_ARITHMETIC.value <= arithmetic < th.PIPE_IN_USE.value:
+        return None
+    high = amdahl(part, 2.0)
+    return finding(
+        ctx,
+        elementwise,
+        claim=f"{place(ctx)} waits for DRAM {pct(part)} of the time in kernels of little arithmetic: a chain "
+        "of element-wise kernels looks like this.",
+        share=part,
+        evidence=(
+            *_items(ctx),
+            item(
+                "fp32 and fp16 pipes while busy, the busier",
+                arithmetic,
+                threshold=f"< {th.PIPE_IN_USE.value:g}",
+                source=reading_note(ctx.evidence, "fp32"),
+            ),
+        ),
+        actions=(
+            "`torch.compile(model)`; for optimisers `torch.optim.AdamW(..., fused=True)`.",
+            "Fused normalisation and activation: `F.rms_norm`, `F.scaled_dot_product_attention`, or Triton.",
+        ),
+        effect=Effect(
+            low=1.0,
+            high=high,
+            bound=None,
+            basis="two element-wise kernels fused into one move half the bytes (2x on the memory-bound "
+            "share); 1.0x where nothing can be fused. torch.compile over 163 models: 1.41x to 2.27x in all",
+        ),
+        recoverable=min(1.0 - 1.0 / high, inefficiency(ctx)),
+        confidence=0.6,
+        severity=severity_of(_recoverable(ctx), "medium"),
+    )
+
+
+def _plain_arithmetic(ctx: Context) -> float | None:
+    """The busier of the fp32 and fp16 pipes; None unless fp32 was read."""
+    fp32, fp16 = busy_mean(ctx.evidence, "fp32"), busy_mean(ctx.evidence, "fp16")
+    return None if fp32 is None else max(fp32, fp16 or 0.0)

@@ -1,0 +1,290 @@
+"""Rules for kernels that keep the device busy and do not fill it: grids, warps, uneven work, latency."""
+
+from __future__ import annotations
+
+from rules import thresholds as th
+from rules.catalogue.common import at_least, inefficiency, item, pct, place, room_to_grow, share
+from rules.economics import amdahl
+from rules.finding import Effect, Finding
+from rules.observed import busy_mean, reading_note
+from rules.registry import Context, clamp, finding, rule
+from rules.verdict import EvidenceItem
+
+_LEAST_EFFICIENCY = 0.1
+
+
+def _kind(ctx: Context) -> str | None:
+    """What keeps the busy time from every roof: a cause's slug, "uneven", "unseen" without SM counters.
+
+    None where there is too little of such time. The verdict's cause goes first, so that both say the same.
+    """
+    if share(ctx, "device") < th.SECONDARY.value:
+        return None
+    active, occupancy = busy_mean(ctx.evidence, "sm_active"), busy_mean(ctx.evidence, "sm_occupancy")
+    if active is None:
+        return "unseen"
+    kind = _named(ctx) or _seen(active, occupancy)
+    if kind == "low-occupancy" and occupancy is None:
+        return "unseen"
+    return "uneven" if kind == "latency" and active < th.SM_UNEVEN.value else kind
+
+
+def _named(ctx: Context) -> str | None:
+    cause = ctx.verdict.cause if ctx.verdict.class_ == "device" else ctx.verdict.secondary_cause
+    return cause if cause in ("small-grid", "low-occupancy", "latency") else None
+
+
+def _seen(active: float, occupancy: float | None) -> str:
+    if active < th.LAUNCH_SM_ACTIVE.value:
+        return "small-grid"
+    if occupancy is not None and occupancy < th.LOW_OCCUPANCY.value:
+        return "low-occupancy"
+    return "latency"
+
+
+def _items(ctx: Context, active: str | None = None, occupancy: str | None = None) -> tuple[EvidenceItem, ...]:
+    """The lines these rules share; `active` and `occupancy` are the thresholds that they met."""
+    return (
+        item("busy time below every roof", share(ctx, "device"), threshold=at_least(th.SECONDARY)),
+        item(
+            "SMs with work while busy",
+            busy_mean(ctx.evidence, "sm_active"),
+            threshold=active,
+            source=reading_note(ctx.evidence, "sm_active"),
+        ),
+        item(
+            "occupancy while busy",
+            busy_mean(ctx.evidence, "sm_occupancy"),
+            threshold=occupancy,
+            source=reading_note(ctx.evidence, "sm_occupancy"),
+        ),
+        item(
+            "larger roof fraction in that time",
+            ctx.verdict.roofs.get("device"),
+            threshold=f"< {th.ROOF_HIGH.value:g}",
+        ),
+    )
+
+
+def _below(limit: th.Threshold) -> str:
+    return f"< {limit.value:g}"
+
+
+def _reached(ctx: Context) -> float:
+    """What the busy time achieved of what it could: the best roof, or the SMs in use if no roof is known."""
+    best = ctx.verdict.roofs.get("device", busy_mean(ctx.evidence, "sm_active"))
+    return max(_LEAST_EFFICIENCY, clamp(1.0 if best is None else best))
+
+
+def _recoverable(ctx: Context, reached: float) -> float:
+    return min(share(ctx, "device") * (1.0 - reached), inefficiency(ctx))
+
+
+def _effect(part: float, reached: float, what: str) -> Effect:
+    high = amdahl(part, 1.0 / reached)
+    return Effect(low=1.0, high=high, bound=high, basis=f"bound: {what}; low end not measured")
+
+
+def _roof_effect(ctx: Context) -> Effect:
+    reached = _reached(ctx)
+    return _effect(
+        share(ctx, "device"), reached, f"the share runs at its roof instead of {reached:.2f} of it"
+    )
+
+
+@rule("DEV001", "Busy, but far below every roof", "high", "job", term="inefficiency", causes=("latency",))
+def latency(ctx: Context) -> Finding | None:
+    """Kernels run, fill the SMs, and yet come near no roof: they wait on latency.
+
+    **What it detects**
+    At least 15 % of the time something ran below 0.6 of the DRAM roof and of every pipe's roof, with work on
+    the SMs and enough warps; or no counter says how the SMs were used.
+
+    **Why it costs**
+    "100 % utilised" only says that a kernel was resident. The card does a fraction of what is paid for.
+
+    **How to tell it apart**
+    DEV007: SMs without work. DEV008: too few warps to hide latency. DEV009: SMs that finish early. What is
+    left is waiting inside kernels: dependent loads, atomics on few addresses, barriers, divergence. A thread
+    at a full core that launches small kernels is HOST002 instead.
+
+    **What to do**
+    Find the kernel and its stall reason with Nsight Compute; for atomics, reduce within a block first.
+
+    **Evidence**
+    gr_active, sm_active, sm_occupancy and the roofs (GPM).
+
+    **Source**
+    - Nsight Compute SOLBottleneck: below 60 % on both roofs is latency or a small grid
+    - Nsight Compute CPIStall: a stall reason over 30 % of the cycles per issue
+    """
+    kind = _kind(ctx)
+    if kind not in ("latency", "unseen"):
+        return None
+    part = share(ctx, "device")
+    why = "its kernels wait on latency" if kind == "latency" else "how it uses its SMs was not seen"
+    return finding(
+        ctx,
+        latency,
+        claim=f"{place(ctx)} is busy {pct(part)} of the time, far from any roof: {why}.",
+        share=part,
+        evidence=_items(ctx),
+        actions=(
+            *room_to_grow(ctx.evidence),
+            "`ncu --section SpeedOfLight --section WarpStateStats -c 20 COMMAND` names the stall reason.",
+            "Reduce atomics within a block before they go to memory; load ahead (`cp.async`, unrolling).",
+        ),
+        effect=_roof_effect(ctx),
+        recoverable=_recoverable(ctx, _reached(ctx)),
+    )
+
+
+@rule("DEV007", "Kernels use few of the SMs", "high", "job", term="inefficiency", causes=("small-grid",))
+def small_grid(ctx: Context) -> Finding | None:
+    """A kernel is resident all the time, and most SMs have nothing to do.
+
+    **What it detects**
+    At least 15 % of the time below every roof, in which fewer than half of the SMs had work: grids smaller
+    than the number of SMs.
+
+    **Why it costs**
+    An SM without a block does nothing; the whole card is paid for.
+
+    **How to tell it apart**
+    Short kernels with pauses between them look alike: then a thread of the process launches at a full core
+    (HOST002). DEV009 is uneven work on more than half of the SMs.
+
+    **What to do**
+    More blocks: a larger batch, split-K or split-KV variants, several streams, or several processes (MPS) on
+    one GPU; a MIG slice where the problem is as small as that.
+
+    **Evidence**
+    sm_active over gr_active (GPM), number of SMs.
+
+    **Source**
+    - Nsight Compute LaunchConfiguration: grid below the number of SMs; speed-up up to (SMs - grid)/SMs of the
+      kernel's time
+    - DCGM field guide: SM activity below 0.5 is likely ineffective use
+    """
+    active = busy_mean(ctx.evidence, "sm_active")
+    if _kind(ctx) != "small-grid" or active is None:
+        return None
+    part, used = share(ctx, "device"), max(_LEAST_EFFICIENCY, active)
+    return finding(
+        ctx,
+        small_grid,
+        claim=f"{place(ctx)} is busy {pct(part)} of the time, far from any roof: its kernels use "
+        f"{pct(active)} of {_sms(ctx)}.",
+        share=part,
+        evidence=_items(ctx, active=_below(th.LAUNCH_SM_ACTIVE)),
+        actions=(
+            *room_to_grow(ctx.evidence),
+            "Run several processes on this GPU (CUDA MPS), or give the job a MIG slice.",
+            "`ncu --section LaunchStats -c 20 COMMAND` shows grid sizes beside the number of SMs.",
+        ),
+        effect=_effect(
+            part, used, f"all SMs work instead of {pct(active)}, (SMs - grid)/SMs of that time saved"
+        ),
+        recoverable=_recoverable(ctx, clamp(active)),
+    )
+
+
+def _sms(ctx: Context) -> str:
+    count = ctx.evidence.device.sm_count or (ctx.ceilings.sm_count if ctx.ceilings else None)
+    return "the SMs" if count is None else f"its {count} SMs"
+
+
+@rule(
+    "DEV008", "Too few warps to hide latency", "high", "job", term="inefficiency", causes=("low-occupancy",)
+)
+def low_occupancy(ctx: Context) -> Finding | None:
+    """The SMs have work, and too few warps of it to have one ready while the others wait.
+
+    **What it detects**
+    At least 15 % of the time below every roof, with work on half of the SMs or more and less than a quarter
+    of the warp slots filled.
+
+    **Why it costs**
+    A warp waits hundreds of cycles for memory. Without others to run meanwhile, the SM waits too.
+
+    **How to tell it apart**
+    DEV007: most SMs have no block at all. Kernels near a roof need no occupancy: large GEMMs run with few
+    warps by design, and are not below every roof.
+
+    **What to do**
+    Fewer registers (`__launch_bounds__`, `-maxrregcount`) or less shared memory per block, larger or more
+    blocks per SM; in Triton fewer stages or another `num_warps`.
+
+    **Evidence**
+    sm_occupancy and sm_active over gr_active (GPM).
+
+    **Source**
+    - Nsight Compute AchievedOccupancy and Occupancy: registers, shared memory or block size limit the warps
+    - DCGM field guide: occupancy matters where latency is to be hidden
+    """
+    occupancy = busy_mean(ctx.evidence, "sm_occupancy")
+    if _kind(ctx) != "low-occupancy" or occupancy is None:
+        return None
+    part = share(ctx, "device")
+    return finding(
+        ctx,
+        low_occupancy,
+        claim=f"{place(ctx)} is busy {pct(part)} of the time, far from any roof: only {pct(occupancy)} of "
+        "the warp slots are filled, too few to hide latency.",
+        share=part,
+        evidence=_items(ctx, occupancy=_below(th.LOW_OCCUPANCY)),
+        actions=(
+            "`ncu --section Occupancy -c 20 COMMAND` says if registers, shared memory or blocks limit it.",
+            "Own kernels: `__launch_bounds__(threads, blocks)` `-maxrregcount`; Triton: another `num_warps`.",
+            *room_to_grow(ctx.evidence),
+        ),
+        effect=_roof_effect(ctx),
+        recoverable=_recoverable(ctx, _reached(ctx)),
+    )
+
+
+@rule("DEV009", "SMs run out of work before kernels end", "medium", "job", term="inefficiency")
+def uneven(ctx: Context) -> Finding | None:
+    """Kernels keep more than half of the SMs at work, and the others wait for the last blocks.
+
+    **What it detects**
+    At least 15 % of the time below every roof, in which 50 to 90 % of the SMs had work on average, with
+    enough warps on those.
+
+    **Why it costs**
+    A kernel ends with its last block. A last wave that fills a few SMs takes as long as a full one.
+
+    **How to tell it apart**
+    200 ms hold many kernels, so the average cannot tell a short last wave from blocks of unequal length, nor
+    from pauses of microseconds between kernels; the profiler's grid sizes can. DEV007: less than half.
+
+    **What to do**
+    Grids that are a multiple of SMs times blocks per SM, smaller tiles, stream-K or persistent kernels,
+    balanced blocks (sort sequences by length, CSR rows by size).
+
+    **Evidence**
+    sm_active over gr_active (GPM).
+
+    **Source**
+    - Nsight Compute LaunchConfiguration (tail effect: a last wave of 20 % or more) and WorkloadImbalance
+    """
+    active = busy_mean(ctx.evidence, "sm_active")
+    if _kind(ctx) != "uneven" or active is None:
+        return None
+    part = share(ctx, "device")
+    return finding(
+        ctx,
+        uneven,
+        claim=f"{place(ctx)} is busy {pct(part)} of the time, far from any roof: on average "
+        f"{pct(1 - active)} of {_sms(ctx)} have no work while kernels run.",
+        share=part,
+        evidence=_items(ctx, active=_below(th.SM_UNEVEN)),
+        actions=(
+            "`ncu --section LaunchStats --section WorkloadDistribution -c 20 COMMAND` shows waves per SM.",
+            "Make the grid a multiple of the SMs, take smaller tiles, or a persistent or stream-K kernel.",
+            "Even out the blocks: sort sequences by length, split long rows.",
+        ),
+        effect=_effect(part, max(_LEAST_EFFICIENCY, active), "every SM works to the end of each kernel"),
+        recoverable=_recoverable(ctx, clamp(active)),
+        confidence=0.7,
+    )
