@@ -53,6 +53,7 @@ APART: tuple[tuple[str, str, str], ...] = (
     ("HOST015", "HOST023", "the cores it may use are full, or all of the node's"),
     ("HOST015", "HOST024", "a thread is seen to wait for a core, or cores are merely few"),
     ("HOST023", "HOST024", "the node has no core to spare, or many that it may not use"),
+    ("DEV003", "DEV015", "heat slows the card, or its power supply"),
     ("HOST021", "HOST022", "memory goes to swap, or is short without"),
 )
 

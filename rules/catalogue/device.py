@@ -214,7 +214,7 @@ def power_brake(ctx: Context) -> Finding | None:
         claim=f"{place(ctx)} was braked by its power supply {pct(braked)} of the time.",
         share=part,
         evidence=(
-            item("time under the power brake", braked, threshold=at_least(th.THROTTLE_NOTED), source="NVML"),
+            item("time under the brake", braked, threshold=at_least(th.THROTTLE_NOTED), source="NVML"),
             item("SM clock, mean", mean(ctx.evidence, "sm_mhz"), "mhz", source="NVML"),
             item("power, 90th percentile", ctx.evidence.power_w_p90, "w", source="NVML"),
         ),

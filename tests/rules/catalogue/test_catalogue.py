@@ -80,6 +80,11 @@ SIGNATURES: dict[str, Context] = {
     "DEV012": make_context(make_evidence(device={"xids": (31,)})),
     "DEV013": make_context(make_evidence(device={"pcie_replays": 40})),
     "DEV014": make_context(make_evidence(device={"ecc_corrected": 3})),
+    "DEV015": make_context(
+        make_evidence(throttle_frac={"hw_power_brake": 0.5, "hw_slowdown": 0.5}),
+        class_="compute",
+        throttle=0.2,
+    ),
     "DEV016": make_context(
         make_evidence({"gr_active": 0.9}, device={"mem_mhz": 1000.0, "mem_mhz_max": 2619.0})
     ),
