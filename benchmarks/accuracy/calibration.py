@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import msgspec
 
@@ -74,7 +74,7 @@ def _bin(low: float, high: float, claims: Sequence[Claim]) -> Bin:
 
 
 class Step(msgspec.Struct, frozen=True):
-    """From this raw confidence on, this share of verdicts was right. n: how many verdicts say so."""
+    """Verdicts whose mean raw confidence is `raw`, and what they deserve. n: how many they are."""
 
     raw: float
     calibrated: float
@@ -87,30 +87,18 @@ def isotonic(claims: Iterable[Claim]) -> tuple[Step, ...]:
     Each pooled block's share is (right + 1) / (n + 2), the rule of succession, so that a handful of right
     verdicts is not taken for certainty; pooling is repeated on these until they rise.
     """
-    blocks = [(c.confidence, int(c.right), 1) for c in sorted(claims, key=lambda c: c.confidence)]
-    pooled: list[tuple[float, int, int]] = []
-    for block in _equal_merged(blocks):
-        pooled.append(block)
+    ordered = sorted(claims, key=lambda c: c.confidence)
+    pooled: list[list[Claim]] = []
+    for _, equal in groupby(ordered, key=lambda c: c.confidence):
+        pooled.append(list(equal))
         while len(pooled) > 1 and _succession(pooled[-2]) >= _succession(pooled[-1]):
-            (raw, right, n), (_, more, m) = pooled[-2:]
-            pooled[-2:] = [(raw, right + more, n + m)]
-    return tuple(Step(raw, round(_succession((raw, right, n)), 3), n) for raw, right, n in pooled)
+            pooled[-2:] = [pooled[-2] + pooled[-1]]
+    return tuple(Step(_mean_raw(block), round(_succession(block), 3), len(block)) for block in pooled)
 
 
-def _equal_merged(blocks: Iterable[tuple[float, int, int]]) -> list[tuple[float, int, int]]:
-    merged: dict[float, tuple[float, int, int]] = {}
-    for raw, right, n in blocks:
-        _, before, m = merged.get(raw, (raw, 0, 0))
-        merged[raw] = (raw, before + right, m + n)
-    return list(merged.values())
+def _succession(block: Sequence[Claim]) -> float:
+    return (sum(c.right for c in block) + 1) / (len(block) + 2)
 
 
-def _succession(block: tuple[float, int, int]) -> float:
-    _, right, n = block
-    return (right + 1) / (n + 2)
-
-
-def calibrated(raw: float, steps: Sequence[Step]) -> float:
-    """What the table says of a raw confidence: the last step at or below it, else the first."""
-    below = [step.calibrated for step in steps if step.raw <= raw]
-    return below[-1] if below else steps[0].calibrated
+def _mean_raw(block: Sequence[Claim]) -> float:
+    return round(math.fsum(c.confidence for c in block) / len(block), 4)

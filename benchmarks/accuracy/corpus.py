@@ -79,7 +79,7 @@ def read_corpus(paths: Sequence[Path], scratch: Path) -> Corpus:
     for number, path in enumerate(paths):
         folder = _opened(path, scratch / str(number), problems)
         if folder is not None:
-            recordings += _read_folder(folder, path.parent.name or path.name, problems, skipped)
+            recordings += _read_folder(folder, source_of(path), problems, skipped)
     kinds = {recorded.synthetic for recorded in recordings}
     if len(kinds) > 1:
         raise CorpusError(
@@ -95,6 +95,12 @@ def real_alone(corpus: Corpus) -> Corpus:
     """The recordings that a GPU produced: what is looked for by default leaves others out without a word."""
     kept = tuple(r for r in corpus.recordings if not r.synthetic)
     return msgspec.structs.replace(corpus, recordings=kept, synthetic=False)
+
+
+def source_of(path: Path) -> str:
+    """What a folder or archive is called: by the folder of its GPU and date, where it lies in one."""
+    usual = path.name in ("workloads", "workloads.tar.gz", CAPTURE)
+    return (path.parent.name if usual else path.name) or str(path)
 
 
 def _opened(path: Path, scratch: Path, problems: list[Problem]) -> Path | None:

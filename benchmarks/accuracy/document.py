@@ -97,7 +97,7 @@ def make(
     return Document(
         synthetic=synthetic,
         claim=SYNTHETIC_CLAIM if synthetic else "",
-        device=", ".join(sorted({r.device for r in replays})),
+        device=", ".join(sorted({r.recorded.session.device for r in replays})),
         dates=tuple(sorted({r.recorded.session.date for r in replays})),
         part=part,
         accuracy_is=ACCURACY_IS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -14,25 +15,17 @@ from advisor.telemetry.replay import ReplayFeed
 from benchmarks.accuracy.ablations import ABLATIONS, TIERS, View, seen_through
 from benchmarks.accuracy.corpus import Problem, Recorded
 from benchmarks.accuracy.rival import Rival, Seen
-from rules.engine import Subject
+from benchmarks.workloads.spec import Truth
 from rules.verdict import Verdict
-
-
-class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """What the product says of one recording. subject: what its rules were given."""
-
-    verdict: Verdict
-    subject: Subject
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     """One recording's verdicts: tier -> verdict, (ablation, tier) -> verdict, rival -> class or None.
 
-    device: name of the card whose verdict it is. synthetic: the header or the truth says so.
+    synthetic: the header, the truth or the session says so.
     """
 
     recorded: Recorded
-    device: str
     synthetic: bool
     verdicts: dict[str, Verdict]
     ablated: dict[str, dict[str, Verdict]] = {}
@@ -42,17 +35,16 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
 class JudgingMonitor(Monitor):
     """The monitor, asked for verdicts alone: no ladder, no findings."""
 
-    def judged(self) -> dict[str, Judged]:
-        """Key of each device -> its verdict, and what it was reached from."""
-        both = {key: self._judge(track, steady=False) for key, track in self._shown().items()}
-        return {key: Judged(verdict=one.verdict, subject=one.subject) for key, one in both.items()}
+    def verdicts(self) -> dict[str, Verdict]:
+        """Key of each device -> its verdict."""
+        return {key: self._judge(track, steady=False).verdict for key, track in self._shown().items()}
 
 
 def replay_all(recorded: Recorded, rivals: Sequence[Rival], *, ablations: bool) -> Replayed | Problem:
     """Everything that is said of one recording; a Problem that names the file where it cannot be read."""
     try:
-        messages = read_messages(recorded)
-        key = subject_key(messages, recorded)
+        messages = read_messages(recorded.path)
+        key = subject_key(messages, recorded.truth)
         return _replay(recorded, messages, key, rivals, ablations)
     except (RecordingError, ValueError) as error:
         return Problem(file=str(recorded.path), reason=str(error))
@@ -61,28 +53,26 @@ def replay_all(recorded: Recorded, rivals: Sequence[Rival], *, ablations: bool) 
 def _replay(
     recorded: Recorded, messages: Sequence[Message], key: str, rivals: Sequence[Rival], ablations: bool
 ) -> Replayed:
-    hello = header(messages)
     ablated = {
-        name: {tier: verdict_of(messages, key, TIERS[tier], view).verdict for tier in tiers}
+        name: {tier: verdict_of(messages, key, TIERS[tier], view) for tier in tiers}
         for name, (_, tiers, view) in (ABLATIONS.items() if ablations else ())
     }
     seen = what_rivals_see(messages, key)
     return Replayed(
         recorded=recorded,
-        device=next(d.name for d in hello.devices if d.key == key),
-        synthetic=recorded.synthetic or hello.synthetic,
-        verdicts={tier: verdict_of(messages, key, view).verdict for tier, view in TIERS.items()},
+        synthetic=recorded.synthetic or header(messages).synthetic,
+        verdicts={tier: verdict_of(messages, key, view) for tier, view in TIERS.items()},
         ablated=ablated,
         rivals={rival.name: rival.classify(seen) for rival in rivals if rival.missing is None},
     )
 
 
-def read_messages(recorded: Recorded) -> list[Message]:
+def read_messages(path: Path) -> list[Message]:
     """The whole stream as fast as it can be read. Raises RecordingError for a file that is not whole.
 
     A verdict on half a recording says nothing of the truth of all of it, so a damaged one is left out.
     """
-    feed = ReplayFeed(recorded.path, speed=0)
+    feed = ReplayFeed(path, speed=0)
     try:
         messages: list[Message] = [feed.start()]
         while not isinstance(messages[-1], End):
@@ -102,24 +92,24 @@ def header(messages: Sequence[Message]) -> Hello:
     return first
 
 
-def subject_key(messages: Sequence[Message], recorded: Recorded) -> str:
+def subject_key(messages: Sequence[Message], truth: Truth) -> str:
     """The device the workload ran on: where its process was seen, else the only or the first one."""
     devices = [d for d in header(messages).devices if not d.mig_enabled]
     if not devices:
         raise ValueError("holds no device")
-    pid = recorded.truth.base.pid
+    pid = truth.base.pid
     looks = [p for m in messages if isinstance(m, Frame) for p in m.processes or ()]
     known = {d.key for d in devices}
     mine = (p.key for p in looks if p.pid == pid and p.key in known)
     return next(mine, devices[0].key)
 
 
-def verdict_of(messages: Sequence[Message], key: str, *views: View) -> Judged:
+def verdict_of(messages: Sequence[Message], key: str, *views: View) -> Verdict:
     """The verdict on one device of the stream as seen through these views."""
     monitor = JudgingMonitor(MonitorOptions(window_s=None, source="replay", config=Config(), env={}))
     for message in seen_through(messages, *views):
         monitor.feed(message)
-    found = monitor.judged().get(key)
+    found = monitor.verdicts().get(key)
     if found is None:
         raise ValueError("the device it is about is not in its stream")
     return found

@@ -75,7 +75,9 @@ PLANTED: dict[str, tuple[str, str, str, dict[str, float], dict[str, float], dict
 }
 
 
-def make(folder: Path, names: tuple[str, ...] = tuple(PLANTED), *, synthetic: bool = True, **more: Any) -> Path:
+def make(
+    folder: Path, names: tuple[str, ...] = tuple(PLANTED), *, synthetic: bool = True, **more: Any
+) -> Path:
     """Write these recordings into the folder. more: fields of every Truth."""
     folder.mkdir(parents=True, exist_ok=True)
     session = Session(

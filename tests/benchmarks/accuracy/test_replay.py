@@ -31,8 +31,8 @@ def stream() -> tuple[Message, ...]:
     return (header, *frames({"dram_active": 0.9}, 6))
 
 
-def recorded(tmp_path: Path, name: str, **more: object) -> Recorded:
-    (found,) = read_corpus([make(tmp_path / "workloads", (name,), **more)], tmp_path / "scratch").recordings
+def recorded(tmp_path: Path, name: str) -> Recorded:
+    (found,) = read_corpus([make(tmp_path / "workloads", (name,))], tmp_path / "scratch").recordings
     return found
 
 
@@ -57,8 +57,8 @@ def test_without_host_processes_are_there_and_say_nothing() -> None:
 
 def test_without_probes_ceilings_are_assumed() -> None:
     key = device().key
-    assert verdict_of(stream(), key).verdict.ceilings_label == "measured"
-    assert verdict_of(stream(), key, without_probes).verdict.ceilings_label == "assumed"
+    assert verdict_of(stream(), key).ceilings_label == "measured"
+    assert verdict_of(stream(), key, without_probes).ceilings_label == "assumed"
 
 
 def test_at_a_second_sub_windows_are_means_of_the_same_time() -> None:
@@ -71,7 +71,7 @@ def test_at_a_second_sub_windows_are_means_of_the_same_time() -> None:
 def test_verdicts_are_the_products_own(tmp_path: Path) -> None:
     one = recorded(tmp_path, "copy")
     monitor = Monitor(MonitorOptions(source="replay", env={}))
-    for message in read_messages(one):
+    for message in read_messages(one.path):
         monitor.feed(message)
     replayed = replay_all(one, (), ablations=False)
     assert isinstance(replayed, Replayed)
@@ -94,7 +94,7 @@ def test_the_device_is_the_one_the_workload_ran_on(tmp_path: Path) -> None:
     one = recorded(tmp_path, "copy")
     first, second = device(0), device(1)
     messages = [hello(first, second), *frames({}, 2, second)]
-    assert subject_key(messages, one) == second.key
-    assert subject_key([hello(first, second), *frames({}, 2, first)], one) == first.key
+    assert subject_key(messages, one.truth) == second.key
+    assert subject_key([hello(first, second), *frames({}, 2, first)], one.truth) == first.key
     with pytest.raises(ValueError, match="no device"):
-        subject_key([Hello(t_s=0.0, advisor_version="0", host=hello().host)], one)
+        subject_key([Hello(t_s=0.0, advisor_version="0", host=hello().host)], one.truth)
