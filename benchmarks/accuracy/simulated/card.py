@@ -3,6 +3,9 @@
 Synthetic throughout. Peak rates are the data sheet's (probes/gpu_specs.csv) or follow from FLOPs a clock and
 SM. What kernels reach and what counters read at saturation is chosen near public figures. No figure here was
 taken from a rule's threshold, and none was read from a GPU.
+
+Guessed, for want of a public figure: how long the engine counts as active past a kernel (`engine_hold_s`,
+`nvml_hold_s`), PCIe traffic of a launch, which counters fp8 moves, and the shape of NVML's memory time.
 """
 
 from __future__ import annotations
