@@ -98,7 +98,7 @@ def _work(w: SubWindow, tier: Tier, found: Roofs, limits: Limits) -> Work:
         dram=found.dram,
         pipe=found.pipe,
         complete=found.complete,
-        launching=w.launching and _kernels_too_small(w),
+        launching=_launch_part(w, tier) if w.launching and _kernels_too_small(w) else None,
         link=link_frac(w, limits) >= th.LINK_HIGH.value and found.top is not None,
         dram_error=dram_error,
         pipe_error=pipe_error,
@@ -123,7 +123,6 @@ def _split_busy(
         _add(seconds, "unknown", busy_s)
     height = reached(top, min(found.dram or 0.0, found.pipe or 0.0), parts.memory + parts.compute)
     useful_s = _useful(seconds, busy_s, height, parts, clock_loss(w, limits))
-    where_s = at_s if parts.host <= 0.0 else {"host": busy_s}
     return Split(
         w.t_s,
         d,
@@ -131,8 +130,8 @@ def _split_busy(
         seen_s=d,
         useful_s=useful_s,
         busy_s=busy_s,
-        at_s=where_s,
-        roof_s={name: part_s * height for name, part_s in where_s.items()},
+        at_s=at_s,
+        roof_s={name: part_s * height for name, part_s in at_s.items()},
         dram_s=None if found.dram is None else busy_s * found.dram,
         pipe_s=None if found.pipe is None else busy_s * found.pipe,
         pipe=found.pipe_name,
@@ -144,11 +143,11 @@ def _useful(seconds: dict[str, float], busy_s: float, height: float, parts: Part
     """Takes the time lost to a held-down clock out of `seconds`; how many of the rest were useful.
 
     Communication is a term of its own in the ladder, so what the device did meanwhile is not counted as
-    useful beside it. Of launch-bound time the host keeps what the device did not use. Only what runs at the
+    useful beside it. Only what runs at the
     SM clock loses by it: compute and latency, not memory.
     """
     if parts.host > 0.0:
-        return busy_s * parts.device
+        return busy_s * height
     worked_s = busy_s * (parts.device + parts.memory + parts.compute)
     lost_s = 0.0
     if loss > 0.0:
@@ -159,6 +158,13 @@ def _useful(seconds: dict[str, float], busy_s: float, height: float, parts: Part
                 lost_s += part_s
         _add(seconds, "throttle", lost_s)
     return min(worked_s * height, worked_s - lost_s)
+
+
+def _launch_part(w: SubWindow, tier: Tier) -> float:
+    """Part of busy time that launches take: by whether the device is seen to idle between kernels."""
+    if tier == "nvml":
+        return th.LAUNCH_PART_NVML.value
+    return th.LAUNCH_PART.value if (w.gr_active or 0.0) < th.LAUNCH_GAP.value else 0.0
 
 
 def _kernels_too_small(w: SubWindow) -> bool:

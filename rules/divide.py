@@ -12,6 +12,10 @@ kinds. The model, with m and p the DRAM and pipe fractions, t the larger and o t
   two kinds of kernels show; all of it where they sum to ROOF_HIGH or only one kind shows; in between in
   proportion. (One kind of kernel below ROOF_HIGH is what Nsight Compute calls latency-bound.)
 
+Launch-bound time (kernels too small while a thread is pegged, and the device idles in between) is the host's
+by LAUNCH_PART of what the roofs leave: a kernel takes that much less from a CUDA graph. The rest is the
+device's; all of it where the device never idles, in which a queue that just keeps up counts as a model error.
+
 What it cannot see: kernels that overlap on the device, or one kind of kernel that uses both about equally,
 read like a mix. So the smaller part is an upper bound, and `rules.noise` looks at how far it moves.
 """
@@ -30,13 +34,14 @@ _SECOND_KIND = th.SECONDARY.value
 # Shares that a reading's error can move, in the order of `Parts` and of a split's `moved`.
 MOVABLE: tuple[str, ...] = ("host", "communication", "device", "memory", "compute")
 
-# How far both readings and CARRY are moved, in their errors, and in which directions.
+# How far both readings, and CARRY with LAUNCH_PART, are moved, in their errors, and in which directions.
 STEPS: tuple[float, ...] = (1.0, 2.0)
 _DIRECTIONS = ((1, -1, 0), (-1, 1, 0), (1, 1, 0), (-1, -1, 0), (0, 0, 1), (0, 0, -1))
 CORNERS: tuple[tuple[float, float, float], ...] = tuple(
-    (dram * step, pipe * step, carry * step) for step in STEPS for dram, pipe, carry in _DIRECTIONS
+    (dram * step, pipe * step, model * step) for step in STEPS for dram, pipe, model in _DIRECTIONS
 )
 _CARRY_ERROR = th.CARRY_ERROR.value
+_LAUNCH_ERROR = th.LAUNCH_PART_ERROR.value
 _LEAST_CARRY = _CARRY - STEPS[-1] * _CARRY_ERROR
 
 
@@ -53,32 +58,37 @@ class Parts(NamedTuple):
 class Work(NamedTuple):
     """What is known of a sub-window's busy time.
 
-    complete: both roofs are in sight. launching: kernels too small while a thread is pegged. link: a link is
-    near its ceiling. dram_error, pipe_error: how far the roof fractions may be off, relative.
+    complete: both roofs are in sight. launching: part of the time that launches take, None where they
+    cannot set the pace. link: a link is near its ceiling.
+    dram_error, pipe_error: how far the roof fractions may be off, relative.
     """
 
     dram: float | None
     pipe: float | None
     complete: bool
-    launching: bool
+    launching: float | None
     link: bool
     dram_error: float
     pipe_error: float
 
 
-def divide(work: Work, dram: float | None, pipe: float | None, carry: float = _CARRY) -> Parts:
-    """Parts of busy time at these roof fractions. Sums to 0 where a roof that may decide is out of sight."""
+def divide(work: Work, dram: float | None, pipe: float | None, model: float = 0.0) -> Parts:
+    """Parts of busy time at these roof fractions. Sums to 0 where a roof that may decide is out of sight.
+
+    model: by how many of their errors CARRY and LAUNCH_PART are off.
+    """
     m, p = dram or 0.0, pipe or 0.0
     top, other = (m, p) if m >= p else (p, m)
-    minor = second_part(top, other, carry)
+    minor = second_part(top, other, _CARRY + model * _CARRY_ERROR)
     roofed = 1.0
     if top < _HIGH:
         if work.link:
             return Parts(communication=1.0)
         if not work.complete:
             return Parts()
-        if work.launching:
-            return Parts(host=1.0 - top, device=top)
+        if work.launching is not None:
+            hosts = (1.0 - top) * min(1.0, max(0.0, work.launching + model * _LAUNCH_ERROR))
+            return Parts(host=hosts, device=1.0 - hosts)
         roofed = _mixed(top + other, minor)
     larger, smaller = roofed * (1.0 - minor), roofed * minor
     if m >= p:
@@ -101,19 +111,19 @@ def reached(top: float, other: float, roofed: float) -> float:
 
 
 def moved(work: Work, base: Parts) -> tuple[float, ...] | None:
-    """How the parts change as the readings at the ceilings and CARRY move by their errors: each of CORNERS.
+    """How the parts change as the readings and the model move by their errors, for each of CORNERS.
 
     None where no corner changes anything, which most sub-windows can tell at a glance.
     """
     if _settled(work):
         return None
     changes: list[float] = []
-    for dram, pipe, carry in CORNERS:
+    for dram, pipe, model in CORNERS:
         found = divide(
             work,
             _shifted(work.dram, dram * work.dram_error),
             _shifted(work.pipe, pipe * work.pipe_error),
-            _CARRY + carry * _CARRY_ERROR,
+            model,
         )
         changes.extend(map(sub, found, base))
     return tuple(changes) if any(changes) else None
@@ -146,4 +156,4 @@ def _settled(work: Work) -> bool:
     if least >= _HIGH:
         return other <= _LEAST_CARRY * least
     most = max(m * (1.0 + m_by), p * (1.0 + p_by))
-    return most < _HIGH and not work.launching and m * (1 + m_by) + p * (1 + p_by) <= _HIGH
+    return most < _HIGH and work.launching is None and m * (1 + m_by) + p * (1 + p_by) <= _HIGH

@@ -25,7 +25,7 @@ import msgspec
 
 from rules import thresholds as th
 from rules.divide import CORNERS, MOVABLE, STEPS
-from rules.ranking import lead_of
+from rules.ranking import lead_of, ranking
 from rules.split import Split, Sums
 from rules.verdict import CLASS_OF, GROUPS, Class
 
@@ -35,13 +35,17 @@ _FIRST_STEP = len(CORNERS) // len(STEPS)
 
 
 class Noise(msgspec.Struct, frozen=True):
-    """A lead beside its noise; all in shares of time. against: the class it leads, None for HOST_FIRST."""
+    """A lead beside its noise; all in shares of time. against: the class it leads, None for HOST_FIRST.
+
+    turned: the class that the largest loss of lead by the ceilings would name, None where it names the same.
+    """
 
     lead: float
     against: Class | None
     chance: float
     ceilings: float
     fragile: bool
+    turned: Class | None = None
 
     @property
     def total(self) -> float:
@@ -57,14 +61,18 @@ class Noise(msgspec.Struct, frozen=True):
 def noise_of(class_: Class, groups: Mapping[Class, float], sums: Sums, splits: Sequence[Split]) -> Noise:
     """The lead of `class_` in these shares, and its noise. `splits` are those that `sums` adds up."""
     lead, against = lead_of(class_, groups)
-    corners = [lead_of(class_, shares).lead for shares in _corners(groups, sums.moved)]
+    moved = _corners(groups, sums.moved)
+    corners = [lead_of(class_, shares).lead for shares in moved]
     near = corners[:_FIRST_STEP]
+    worst = moved[near.index(min(near))] if near else groups
+    named = ranking(worst)[0]
     return Noise(
         lead=lead,
         against=against,
         chance=_chance(_Contrast(class_, against, groups, sums), splits),
         ceilings=max(0.0, lead - min(near, default=lead)),
         fragile=min(corners, default=lead) <= 0.0,
+        turned=named if named != class_ else None,
     )
 
 

@@ -60,6 +60,24 @@ LAUNCH_SM_ACTIVE = Threshold(
     "DCGM field guide: SM_ACTIVE < 0.5 is likely ineffective use",
 )
 LAUNCH_THREAD = Threshold("CPU share of the launching thread that counts as pegged", 0.9, _OWN)
+LAUNCH_GAP = Threshold(
+    "gr_active from which a device hardly waits for launches, whatever the thread does",
+    0.98,
+    "a queue that never runs dry is not what limits; a thread that spins in a wait is pegged too; " + _OWN,
+)
+LAUNCH_PART = Threshold(
+    "part of launch-bound busy time, beside what the roofs show, that launching itself takes",
+    0.5,
+    "Hopper: about 2.5 us a kernel from a stream, 1.3 us from a CUDA graph",
+)
+LAUNCH_PART_NVML = Threshold(
+    "the same where utilisation, which covers the gaps between kernels, stands in for gr_active",
+    0.75,
+    "half of what is left once a gap as long as a kernel is taken out: 1 - 0.5 x 0.5",
+)
+LAUNCH_PART_ERROR = Threshold(
+    "how far that part may be off", 0.25, "nothing to all of it within two errors; " + _OWN
+)
 LAUNCH_OCCUPANCY = Threshold(
     "busy-time sm_occupancy below which kernels are too small to fill the SMs", 0.15, _OWN
 )

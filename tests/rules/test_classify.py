@@ -89,11 +89,18 @@ def test_busy_far_from_both_roofs_is_a_device_inefficiency() -> None:
 
 
 def test_small_kernels_with_a_pegged_thread_are_launch_bound() -> None:
-    small: Load = {"sm_active": 0.1, "sm_occupancy": 0.02}
+    small: Load = {"gr_active": 0.6, "sm_active": 0.06, "sm_occupancy": 0.01}
+    reached = 0.05 / 0.6 / 0.8
     parts = one(window(launching=True, **small))
-    assert parts.seconds["host"] == pytest.approx(0.2 * (1 - 0.05 / 0.8))
-    assert parts.useful_s == pytest.approx(parts.seconds["device"]) == pytest.approx(0.2 * 0.05 / 0.8)
-    assert "device" in one(window(launching=False, **small)).seconds
+    assert parts.seconds["host"] == pytest.approx(0.2 * (0.4 + 0.6 * 0.5 * (1 - reached)))
+    assert parts.useful_s == pytest.approx(0.2 * 0.6 * reached)
+    assert one(window(launching=False, **small)).seconds["host"] == pytest.approx(0.2 * 0.4)
+
+
+def test_a_device_that_never_waits_is_not_launch_bound_however_busy_the_thread() -> None:
+    """A thread that spins until one long, small kernel is over is pegged as well."""
+    small: Load = {"gr_active": 1.0, "sm_active": 0.1, "sm_occupancy": 0.02}
+    assert one(window(launching=True, **small)).seconds == {"host": 0.0, "device": pytest.approx(0.2)}
 
 
 def test_an_unknown_occupancy_is_not_a_low_one() -> None:

@@ -111,6 +111,14 @@ def test_a_host_gap_without_a_cause_asks_for_stacks() -> None:
     assert verdict_of((50, MEMORY)).settle == ()
 
 
+def test_a_pegged_thread_keeps_a_latency_verdict_from_being_sure() -> None:
+    """It may spin until a kernel is over, or launch just fast enough: the counters look alike."""
+    small: Load = {"gr_active": 0.99, "sm_active": 0.02, "sm_occupancy": 0.01}
+    spinning = verdict_of((50, {**small, "launching": True}))
+    assert spinning.class_ == "device" and spinning.confidence <= FRAGILE
+    assert verdict_of((50, small)).confidence > 0.9
+
+
 def test_one_load_has_the_least_noise_there_is() -> None:
     verdict = verdict_of((50, MEMORY))
     assert verdict.noise == pytest.approx(0.01)
