@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from benchmarks.workloads.attention import by_backend
 from benchmarks.workloads.parts import Loop, fitting, generator, held, normal
 from benchmarks.workloads.spec import Bench, Step, Workload
 
@@ -66,30 +66,9 @@ def _attention_prefill(bench: Bench) -> Step:
     def attend() -> Any:
         return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
 
-    return Loop(_by_cudnn(bench, attend), 3, flops=causal_flops(batch, heads, length, _HEAD))
-
-
-def _by_cudnn(bench: Bench, attend: Callable[[], Any]) -> Callable[[], Any]:
-    """The call with cuDNN's attention, or as torch chooses where cuDNN has none for it."""
-
-    def call() -> Any:
-        with _cudnn_attention(bench):
-            return attend()
-
-    try:
-        call()
-        bench.sync()
-    except RuntimeError:
-        return attend
-    return call
-
-
-def _cudnn_attention(bench: Bench) -> AbstractContextManager[object]:
-    if bench.device == "cpu":
-        return nullcontext()
-    attention = bench.torch.nn.attention
-    chosen: AbstractContextManager[object] = attention.sdpa_kernel(attention.SDPBackend.CUDNN_ATTENTION)
-    return chosen
+    return Loop(
+        by_backend(bench, "CUDNN_ATTENTION", attend), 3, flops=causal_flops(batch, heads, length, _HEAD)
+    )
 
 
 class Transformer:

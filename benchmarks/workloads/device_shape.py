@@ -108,7 +108,7 @@ def _follow(bench: Bench, kernel: str, shared: Callable[[DeviceKernels], int]) -
     memory for each hop where few warps are resident.
     """
     kernels = DeviceKernels(bench)
-    hops = bench.of(9600, 2 * _HOPS_GRAIN)
+    hops = bench.of(300 * _HOPS_GRAIN, 2 * _HOPS_GRAIN)
     warps = kernels.sm_count * bench.of(kernels.sm_threads, 2 * _FOLLOW_BLOCK) // _LINE
     nodes = fitting(bench, bench.of(1 << 23, 1 << 10), 2.0 * _FLOAT * _LINE)
     words, asked = lists(bench, nodes), shared(kernels)

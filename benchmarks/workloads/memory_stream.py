@@ -37,10 +37,10 @@ def _triad(bench: Bench) -> Step:
 
 
 def _reduction(bench: Bench) -> Step:
-    """Sum of 4 GiB of fp32, six times. Bytes: 4 an element, the read; FLOPs: one an element."""
-    n = fitting(bench, bench.of(1 << 30, 1 << 12), _FLOAT)
+    """Sum of 2 GiB of fp32, ten times. Bytes: 4 an element, the read; FLOPs: one an element."""
+    n = fitting(bench, bench.of(1 << 29, 1 << 12), _FLOAT)
     x = normal(bench, generator(bench), n)
-    return Loop(x.sum, 6, bytes=float(_FLOAT * n), flops=float(n))
+    return Loop(x.sum, 10, bytes=float(_FLOAT * n), flops=float(n))
 
 
 def _transpose(bench: Bench) -> Step:
