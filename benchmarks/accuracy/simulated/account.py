@@ -24,7 +24,9 @@ def account(run: Run, pid: int | None) -> Account:
             work_s = running * stretch.pace
             middle_s = (stretch.start_s + stretch.end_s) / 2
             _add(counts, "bytes", run.card.useful_bytes_s(phase.kernel) * work_s)
-            _add(counts, "flops", run.card.flops_s(phase.kernel, run.mhz_at(middle_s)) * work_s)
+            _add(
+                counts, "flops", run.card.flops_s(phase.kernel, run.mhz_at(stretch.phase, middle_s)) * work_s
+            )
             _add(counts, "launches", running / phase.kernel.length_s)
     return Account(wall_s=run.seconds, steps=round(run.cycles), counts=counts, pid=pid)
 

@@ -104,21 +104,12 @@ class Node:
 
     def host_sample(self, t_s: float, unix_s: float) -> HostSample:
         """The node at a time of the run."""
-        program, rng = self._run.program, self._rng
-        host = program.host
-        thread = self._meter.over(max(0.0, t_s - 1.0), max(0.1, t_s)).thread if program.process else 0.0
-        used = [
-            thread,
-            *([host.slow or host.child] * min(1, host.children)),
-            *([host.child] * max(0, host.children - 1)),
-        ]
-        cores = [max(0.0, rng.gauss(host.node, 0.015)) for _ in range(CORES)]
-        for place, share in zip(self._cores, used, strict=False):
-            cores[place] += share
+        rng, host = self._rng, self._run.program.host
+        cores = self._core_fracs(t_s)
         return HostSample(
             t_s=unix_s,
             cpu_fracs=tuple(round(min(1.0, share), 3) for share in cores),
-            load_1m=round(sum(used) + host.node * CORES, 2),
+            load_1m=round(sum(cores), 2),
             psi_cpu_frac=_pressure(host.psi_cpu, rng),
             psi_io_frac=_pressure(host.psi_io, rng),
             psi_memory_frac=0.0,
@@ -130,6 +121,21 @@ class Node:
             throttled_frac=0.0,
             missing={"cpu_quota_cores": "no CPU quota is set on this cgroup"},
         )
+
+    def _core_fracs(self, t_s: float) -> list[float]:
+        """Shares of the node's cores: other programs everywhere, and this one's threads where they may run."""
+        host = self._run.program.host
+        cores = [max(0.0, self._rng.gauss(host.node, 0.015)) for _ in range(CORES)]
+        if not self._run.program.process:
+            return cores
+        thread = self._meter.over(max(0.0, t_s - 1.0), max(0.1, t_s)).thread
+        children = [host.child] * host.children
+        if children and host.slow is not None:
+            children[0] = host.slow
+        places = self._cores[: host.cpus_allowed or len(self._cores)]
+        for n, share in enumerate((thread, host.other, *children)):
+            cores[places[n % len(places)]] += share
+        return cores
 
 
 def _ticks(share: float) -> float:

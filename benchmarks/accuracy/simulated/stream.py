@@ -97,7 +97,7 @@ class Recording:
         power_w = self._power_w(before_s, after_s) * self._rng.uniform(0.99, 1.01)
         util = self._meter.over(max(0.0, after_s - self._util_s), after_s)
         self._count(t_s, power_w)
-        program, busy = self._run.program, util.nvml > 0.0
+        program = self._run.program
         hidden = {f"gpm.{name}": _HIDDEN for name in program.hidden}
         return Sample(
             key=KEY,
@@ -108,13 +108,13 @@ class Recording:
             mem_total_bytes=self._run.card.memory_bytes,
             power_w=round(power_w, 3),
             energy_j=round(self._energy_j, 3),
-            sm_mhz=self._clock(t_s, busy),
+            sm_mhz=self._clock(t_s),
             mem_mhz=self._run.card.mem_mhz,
             sm_mhz_app=self._run.card.boost_mhz,
             sm_mhz_customer_max=self._run.card.boost_mhz,
             temp_c=float(round(self._temp_c)),
             mem_temp_c=float(round(self._temp_c + 9.0)),
-            throttle_reasons=self._reasons(busy),
+            throttle_reasons=self._reasons(t_s),
             pcie_gen=5 if program.process else 1,
             pcie_width=16,
             pcie_replays=0,
@@ -152,18 +152,19 @@ class Recording:
         self._bytes[0] += round((activity.tx_bytes_s + _BACKGROUND_BYTES_S) * elapsed_s)
         self._bytes[1] += round((activity.rx_bytes_s + _BACKGROUND_BYTES_S) * elapsed_s)
 
-    def _clock(self, t_s: float, busy: bool) -> float:
-        card = self._run.card
+    def _clock(self, t_s: float) -> float:
+        card, phase = self._run.card, self._run.running_at(t_s)
         if not self._run.program.process:
             return card.idle_mhz
-        if not busy or not self._run.capped:
+        if phase is None or self._run.clocks[phase] == card.boost_mhz:
             return card.boost_mhz
-        return 15.0 * round(self._run.mhz_at(t_s) * self._rng.uniform(0.99, 1.01) / 15.0)
+        return 15.0 * round(self._run.mhz_at(phase, t_s) * self._rng.uniform(0.99, 1.01) / 15.0)
 
-    def _reasons(self, busy: bool) -> tuple[str, ...]:
-        if not busy:
+    def _reasons(self, t_s: float) -> tuple[str, ...]:
+        phase = self._run.running_at(t_s)
+        if phase is None:
             return ("gpu_idle",)
-        return ("sw_power_cap",) if self._run.capped else ()
+        return ("sw_power_cap",) if self._run.clocks[phase] < self._run.card.boost_mhz else ()
 
     def _windows(self, t_s: float) -> Iterator[Gpm]:
         """The windows since the last tick. Samples are taken some milliseconds off the mark."""

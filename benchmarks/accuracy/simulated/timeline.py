@@ -17,6 +17,8 @@ from benchmarks.accuracy.simulated.program import Phase, Program
 _PIECE_S = 0.05
 # Power over a shorter cycle is averaged by the controller that holds the limit.
 _AVERAGED_S = 0.3
+# A clock is read as it is; this far back is now.
+_MOMENT_S = 0.02
 # Under its power limit a card that warms up holds a slightly lower clock at the end than at the start.
 _COOLING = 0.012
 
@@ -33,7 +35,7 @@ class Stretch(NamedTuple):
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One run. phases: as varied for this run. cycles: how many were gone through, with fractions.
 
-    mhz: the clock held at the start while anything runs. fixed_s: of a cycle with the fix, as varied.
+    clocks: that each phase's kernel is held at in the beginning, MHz. fixed_s: of a cycle with the fix.
     """
 
     program: Program
@@ -42,17 +44,18 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     stretches: tuple[Stretch, ...]
     seconds: float
     cycles: float
-    mhz: float
+    clocks: tuple[float, ...]
     fixed_s: float | None
 
-    @property
-    def capped(self) -> bool:
-        """Whether the power limit holds the clock down."""
-        return self.mhz < self.card.boost_mhz
+    def mhz_at(self, phase: int, t_s: float) -> float:
+        """The clock held at a time while the phase's kernel runs."""
+        clock = self.clocks[phase]
+        return clock * (1.0 - _COOLING * t_s / self.seconds) if clock < self.card.boost_mhz else clock
 
-    def mhz_at(self, t_s: float) -> float:
-        """The clock held at a time, while anything runs."""
-        return self.mhz * (1.0 - _COOLING * t_s / self.seconds) if self.capped else self.mhz
+    def running_at(self, t_s: float) -> int | None:
+        """The phase whose kernel ran last in the moment before; None where nothing did."""
+        recent = self.between(max(0.0, t_s - _MOMENT_S), max(t_s, _MOMENT_S))
+        return next((s.phase for s, _ in reversed(list(recent)) if self.phases[s.phase].kernel), None)
 
     def between(self, start_s: float, end_s: float) -> Iterator[tuple[Stretch, float]]:
         """The stretches that overlap a window, and for how long."""
@@ -90,21 +93,28 @@ def play(program: Program, card: Card, seconds: float, rng: random.Random) -> Ru
         stretches=tuple(stretches),
         seconds=seconds,
         cycles=cycles,
-        mhz=_clock_mhz(limited, [phases[n] for n in order]),
+        clocks=_clocks(limited, phases, order),
         fixed_s=None if program.fixed_s is None else program.fixed_s * pace * rng.uniform(0.98, 1.02),
     )
 
 
-def _clock_mhz(card: Card, cycle: Sequence[Phase]) -> float:
-    """The clock that the cycle's power leaves; in a long cycle, what its hungriest phase alone leaves."""
+def _clocks(card: Card, phases: Sequence[Phase], order: Sequence[int]) -> tuple[float, ...]:
+    """The clock of each phase: what the cycle's mean power leaves, or in a long cycle the phase's own."""
+    whole = sum(phases[n].seconds for n in order)
+    running = [0.0] * len(phases)
+    for n in order:
+        running[n] += phases[n].seconds * phases[n].run
     shares: dict[Kernel, float] = {}
-    for phase in cycle:
+    for phase, seconds in zip(phases, running, strict=True):
         if phase.kernel is not None:
-            shares[phase.kernel] = shares.get(phase.kernel, 0.0) + phase.run * phase.seconds
-    whole = sum(phase.seconds for phase in cycle)
+            shares[phase.kernel] = shares.get(phase.kernel, 0.0) + seconds / whole
     if whole < _AVERAGED_S:
-        return card.clock_mhz({kernel: seconds / whole for kernel, seconds in shares.items()})
-    return min((card.clock_mhz({kernel: 1.0}) for kernel in shares), default=card.boost_mhz)
+        return (card.clock_mhz(shares),) * len(phases)
+    own = [
+        {phase.kernel: min(1.0, seconds / _AVERAGED_S)} if phase.kernel else {}
+        for phase, seconds in zip(phases, running, strict=True)
+    ]
+    return tuple(card.clock_mhz(alone) for alone in own)
 
 
 def _distinct(cycle: Iterable[Phase]) -> list[Phase]:
@@ -175,7 +185,9 @@ class Meter:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self._each = [_of_phase(phase, run.card, run.mhz) for phase in run.phases]
+        self._each = [
+            _of_phase(phase, run.card, mhz) for phase, mhz in zip(run.phases, run.clocks, strict=True)
+        ]
 
     def over(self, start_s: float, end_s: float) -> Activity:
         """The means between two times of the run."""

@@ -169,3 +169,13 @@ def test_processes_are_looked_at_every_five_seconds(corpus: Path) -> None:
         m.processes for m in stream_of(corpus, "free") if isinstance(m, Frame) and m.processes is not None
     ]
     assert free == [(), (), ()]
+
+
+def test_a_program_on_one_core_fills_that_one(corpus: Path) -> None:
+    frames = [m for m in stream_of(corpus, "one_core_shared") if isinstance(m, Frame)]
+    busiest = {max(range(104), key=m.host.cpu_fracs.__getitem__) for m in frames if m.host is not None}
+    assert len(busiest) == 1
+    for frame in frames:
+        assert frame.host is not None
+        assert sorted(frame.host.cpu_fracs)[-1] > 0.85
+        assert sorted(frame.host.cpu_fracs)[-2] < 0.2

@@ -98,6 +98,14 @@ def test_a_lowered_limit_lowers_the_clock_and_the_work_but_no_counter() -> None:
     assert all(s.throttle_reasons == ("sw_power_cap",) for s in capped.samples)
 
 
+def test_a_clock_follows_its_phase_where_phases_last() -> None:
+    run = seen("blocking_checkpoint").made.run
+    assert run.clocks[0] < run.card.boost_mhz
+    assert set(run.clocks[1:]) == {run.card.boost_mhz}
+    short = seen("host_compute_60_40").made.run
+    assert len(set(short.clocks)) == 1, "power is averaged over so short a cycle"
+
+
 def test_the_probe_measured_this_very_card() -> None:
     card = card_of(5)
     found = ceilings(card, KEY, 0.0)
