@@ -20,14 +20,15 @@ _PER_STEP = frozenset({"launch-rate", "sync"})
 _PERCENTILE = 0.9
 
 
-def _held(ctx: Context) -> bool:
-    """Whether a process is known to hold the device, on a verdict that was reached."""
-    return ctx.evidence.workload is not None and ctx.verdict.class_ not in ("unknown", "idle")
+def _works(ctx: Context) -> bool:
+    """Whether a process is known to work on the device, by a verdict that was reached."""
+    known = ctx.evidence.workload is not None and ctx.verdict.class_ not in ("unknown", "idle")
+    return known and share(ctx, "free") < th.SECONDARY.value
 
 
 def _used(ctx: Context) -> float | None:
     """Device memory in use as a share of all; None where it is not known or no process works there."""
-    return memory_used_frac(ctx.evidence) if _held(ctx) and share(ctx, "free") < th.SECONDARY.value else None
+    return memory_used_frac(ctx.evidence) if _works(ctx) else None
 
 
 @rule("CAP001", "Device memory is almost full", "medium", "job", "window")
@@ -263,7 +264,7 @@ def shared(ctx: Context) -> Finding | None:
     - NVIDIA MPS documentation: without MPS, processes are time-sliced
     """
     busy, workload = mean(ctx.evidence, "gr_active"), ctx.evidence.workload
-    if _used(ctx) is None or workload is None or workload.others < 1:
+    if not _works(ctx) or workload is None or workload.others < 1:
         return None
     if busy is None or busy < th.LINK_UNDER_LOAD.value:
         return None

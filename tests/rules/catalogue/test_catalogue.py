@@ -8,6 +8,7 @@ import pytest
 
 from rules.finding import Finding
 from rules.registry import Context, all_rules, run_rules
+from tests.rules.catalogue import signatures
 from tests.rules.contexts import PROBED, beside_siblings, make_context, make_evidence, stacks_of
 
 WORKERS = {"main_thread_cpu_frac": 0.2, "children": 8, "children_busy": 8}
@@ -60,9 +61,9 @@ SIGNATURES: dict[str, Context] = {
     "HOST016": gap({"stacks": stacks_of(checkpoint=0.4)}),
     "MEM001": roofed("memory", {"tensor_active": 0.0}, dram_roof_frac=0.8),
     "MEM002": roofed("memory", {"tensor_active": 0.1}, dram_roof_frac=0.8),
-    "COMP001": roofed("compute", {"tensor_active": 0.7}, pipe="hmma", pipe_roof_frac=0.9),
-    "COMP002": roofed("compute", {"tensor_active": 0.0}, pipe="fp32", pipe_roof_frac=0.9),
-    "DEV001": roofed("device", {"sm_active": 0.1}, dram_roof_frac=0.1, pipe_roof_frac=0.05),
+    "COMP001": roofed("compute", {"tensor_active": 0.7}, pipe="imma", pipe_roof_frac=0.9),
+    "COMP002": roofed("compute", {"tensor_active": 0.0}, pipe="int_active", pipe_roof_frac=0.9),
+    "DEV001": roofed("device", {"sm_active": 0.95}, dram_roof_frac=0.1, pipe_roof_frac=0.05),
     "DEV002": make_context(
         make_evidence(device=LOWERED, throttle_frac={"sw_power_cap": 0.9}), class_="compute", throttle=0.2
     ),
@@ -102,9 +103,10 @@ SIGNATURES: dict[str, Context] = {
     "HOST023": gap({**PEGGED, "main_thread_wait_frac": 0.4, "node_cpu_frac": 0.97}, {"sm_active": 0.1}),
     "HOST024": gap({"cpus_allowed": 2, "node_cores": 64}),
     "SW001": make_context(make_evidence(device={"driver_version": "525.60.13"})),
+    **signatures.SIGNATURES,
 }
 # What only adds to a gap comes beside the finding that names the gap's cause.
-BESIDE = {"HOST020": {"HOST002"}, "HOST024": {"HOST001"}}
+BESIDE = {"HOST020": {"HOST002"}, "HOST024": {"HOST001"}, **signatures.BESIDE}
 
 
 def test_every_rule_has_a_signature_here() -> None:
@@ -197,14 +199,14 @@ def test_a_suspicion_is_less_sure_than_a_count() -> None:
 
 
 def test_lower_precision_may_turn_out_slower() -> None:
-    effect = only(SIGNATURES["COMP001"], "COMP001").effect
+    effect = only(SIGNATURES["COMP005"], "COMP005").effect
     assert effect is not None
     assert effect.low < 1.0 < effect.high <= 1.75
-    assert "assumed" in effect.basis
+    assert "measured" in effect.basis
 
 
 def test_tensor_cores_are_promised_only_as_far_as_the_ceilings_say() -> None:
-    effect = only(SIGNATURES["COMP002"], "COMP002").effect
+    effect = only(SIGNATURES["COMP003"], "COMP003").effect
     assert effect is not None
     assert effect.low == 1.0
     assert effect.high == pytest.approx(1 / (0.1 + 0.9 / 8))
@@ -241,16 +243,19 @@ def test_at_the_roof_the_finding_is_information() -> None:
 
 
 @pytest.mark.parametrize(
-    ("counters", "words"),
+    ("counters", "code", "words"),
     [
-        ({"sm_active": 0.1}, "use 10 % of the SMs"),
-        ({"sm_active": 0.9, "sm_occupancy": 0.1}, "10 % of the warp slots"),
-        ({}, "wait on latency"),
+        ({"sm_active": 0.1}, "DEV007", "use 10 % of the SMs"),
+        ({"sm_active": 0.9, "sm_occupancy": 0.1}, "DEV008", "10 % of the warp slots"),
+        ({"sm_active": 0.6}, "DEV009", "on average 40 % of the SMs have no work"),
+        ({"sm_active": 0.95}, "DEV001", "wait on latency"),
+        ({}, "DEV001", "was not seen"),
     ],
 )
-def test_why_a_busy_device_is_slow(counters: dict[str, Any], words: str) -> None:
+def test_why_a_busy_device_is_slow(counters: dict[str, Any], code: str, words: str) -> None:
     ctx = roofed("device", counters, dram_roof_frac=0.3, pipe_roof_frac=0.2)
-    assert words in only(ctx, "DEV001").claim
+    assert words in only(ctx, code).claim
+    assert [c for c in codes(ctx) if c.startswith("DEV")] == [code]
 
 
 def test_room_in_memory_suggests_a_larger_batch() -> None:
