@@ -123,7 +123,7 @@ class Node:
         )
 
     def _core_fracs(self, t_s: float) -> list[float]:
-        """Shares of the node's cores: other programs everywhere, and this one's threads where they may run."""
+        """Shares of cores: other programs everywhere, and this one's threads where they may run."""
         host = self._run.program.host
         cores = [max(0.0, self._rng.gauss(host.node, 0.015)) for _ in range(CORES)]
         if not self._run.program.process:
