@@ -143,7 +143,7 @@ def behind_siblings(ctx: Context) -> Finding | None:
         ctx,
         behind_siblings,
         claim=f"{place(ctx)} runs its clocks at {ratio:.2f} of its siblings' ({now:.0f} against {theirs:.0f}"
-        f" MHz, {len(clocks)} other GPUs of the same job).",
+        f" MHz, {len(clocks)} other GPUs {_of_what(ctx)}).",
         share=part * (1.0 - ratio),
         evidence=(
             item(
@@ -165,6 +165,11 @@ def behind_siblings(ctx: Context) -> Finding | None:
         effect=slower_clock_effect(part, ratio, "its siblings' clock"),
         severity=_behind_severity(ratio),
     )
+
+
+def _of_what(ctx: Context) -> str:
+    workload = ctx.evidence.workload
+    return "of the same job" if workload is not None and workload.job else "with the same program"
 
 
 def _comrades(ctx: Context) -> tuple[Sibling, ...]:

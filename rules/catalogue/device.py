@@ -219,7 +219,7 @@ def power_brake(ctx: Context) -> Finding | None:
             item("power, 90th percentile", ctx.evidence.power_w_p90, "w", source="NVML"),
         ),
         actions=(
-            "`sudo ipmitool sdr type 'Power Supply'`, or the BMC's page: is a supply missing or at its limit?",
+            "`sudo ipmitool sdr type 'Power Supply'`, or the BMC's page: is one missing or at its limit?",
             f"`nvidia-smi -q -d PERFORMANCE,POWER -i {ctx.evidence.gpu}` shows the reason while it lasts.",
         ),
         effect=_clock_effect(part),

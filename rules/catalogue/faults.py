@@ -301,6 +301,7 @@ def corrected_errors(ctx: Context) -> Finding | None:
                 "yes" if often else "no",
                 "",
                 f"{at_least(th.ECC_CORRECTED_MIN)} a minute",
+                "NVML",
             ),
             item("memory rows replaced so far", device.remapped_rows, "count", source="NVML"),
         ),

@@ -182,6 +182,28 @@ def old_abi() -> Scenario:
     return node("memory-bound on an older driver", old, driver_version="550.54.15", cuda_version="12.4")
 
 
+def clocks_pinned() -> Scenario:
+    """Compute-bound with application clocks set to 1200 of 1980 MHz."""
+    load = replace(COMPUTE, sm_mhz=1200, power_w=390, temp_c=48, reasons=("applications_clocks",))
+    return node("application clocks set low", gpu(H100, load, process(62000, **UTIL), sm_mhz_app=1200))
+
+
+def failing() -> Scenario:
+    """One job: a GPU lags, others report XIDs, correct errors, repeat packets, are hot; the last is free."""
+    lag = replace(COMPUTE, sm_mhz=1500, temp_c=79, power_w=590)
+    grows = {"series": [[0, 12], [600, 6012]], "interp": "linear"}
+    odd: list[Part] = [{}, {}, lag.readings(), {"ecc_corrected": grows}, {"pcie_replays": grows}]
+    odd += [{"mem_temp_c": 97}, {}]
+    gpus = [gpu(H100, COMPUTE, _rank(i), **keys) for i, keys in enumerate(odd)]
+    gpus.append(gpu(H100, IDLE, persistence=0))
+    events = [{"t_s": 1.5, "gpu": 1, "type": 8, "data": 48}, {"t_s": 1.6, "gpu": 1, "type": 8, "data": 45}]
+    return node("a node with failing parts", *gpus, events=events, driver_version="525.60.13")
+
+
+def _rank(i: int) -> Part:
+    return process(62000, name="train_llm", offset=i + 1, **UTIL)
+
+
 HOSTILE_NAMES = (
     r"python\xff\xfe\x80",
     r"\x1b[31mred\x1b]0;title\x07",
@@ -219,7 +241,8 @@ SCENARIOS: dict[str, Callable[[], Scenario]] = {
     builder.__name__: builder
     for builder in (
         free, idle_held, host, memory, compute, low_occupancy, launch_bound, throttled, power_capped,
-        pcie_degraded, mixed, no_gpm, lost, mig, hung, crash, old_abi, garbage_names, eight_gpus,
+        pcie_degraded, mixed, no_gpm, lost, mig, hung, crash, old_abi, clocks_pinned, failing,
+        garbage_names, eight_gpus,
     )
 }  # fmt: skip
 
