@@ -90,8 +90,8 @@ def fit(corpus: Corpus, *, synthetic_too: bool, names: Sequence[str] = NAMES) ->
     kept = [r.recorded for r in replays]
     head = [SYNTHETIC_FIT] if synthetic else []
     about = f"{len(kept)} recordings of the tuning part, in {len(TIERS)} tiers each"
-    found = thresholds(scorer_of(kept), names)
-    return "\n".join([*head, about, "", *found, "", *calibration(replays)]) + "\n"
+    found = [*thresholds(scorer_of(kept), names), ""] if names else []
+    return "\n".join([*head, about, "", *found, *calibration(replays)]) + "\n"
 
 
 def tuning_of(corpus: Corpus) -> list[Recorded]:

@@ -97,18 +97,18 @@ def make(
     return folder
 
 
-def write(folder: Path, name: str, *, synthetic: bool = True, **more: Any) -> Truth:
+def write(folder: Path, planted: str, *, synthetic: bool = True, **more: Any) -> Truth:
     """One recording with its truth."""
-    family, label, cause, shares, load, figures = PLANTED[name]
+    family, label, cause, shares, load, figures = PLANTED[planted]
     given: dict[str, Any] = {
-        "name": name,
+        "name": planted,
         "family": family,
         "label": label,
         "cause": cause,
         "shares": shares,
         "confirmed": True,
         "because": "planted",
-        "recording": f"{name}.jsonl.gz",
+        "recording": f"{planted}.jsonl.gz",
         "device": "made-up",
         "synthetic": synthetic,
         "base": Account(wall_s=SECONDS, pid=4242),
@@ -116,7 +116,7 @@ def write(folder: Path, name: str, *, synthetic: bool = True, **more: Any) -> Tr
     }
     truth = Truth(**given)
     write_stream(folder / truth.recording, load, figures, synthetic=synthetic)
-    (folder / f"{name}.truth.json").write_bytes(msgspec.json.encode(truth))
+    (folder / f"{planted}.truth.json").write_bytes(msgspec.json.encode(truth))
     return truth
 
 
