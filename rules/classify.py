@@ -98,7 +98,7 @@ def _work(w: SubWindow, tier: Tier, found: Roofs, limits: Limits) -> Work:
         dram=found.dram,
         pipe=found.pipe,
         complete=found.complete,
-        launching=_launch_part(w, tier) if w.launching and _kernels_too_small(w) else None,
+        launching=_launch_part(w, tier) if w.launching else None,
         link=link_frac(w, limits) >= th.LINK_HIGH.value and found.top is not None,
         dram_error=dram_error,
         pipe_error=pipe_error,
@@ -161,20 +161,27 @@ def _useful(seconds: dict[str, float], busy_s: float, height: float, parts: Part
 
 
 def _launch_part(w: SubWindow, tier: Tier) -> float:
-    """Part of busy time that launches take: by whether the device is seen to idle between kernels."""
+    """Part of busy time that launches take while a thread is pegged.
+
+    None of it where kernels fill the SMs, or where the device is not seen to idle between them.
+    """
     if tier == "nvml":
         return th.LAUNCH_PART_NVML.value
-    return th.LAUNCH_PART.value if (w.gr_active or 0.0) < th.LAUNCH_GAP.value else 0.0
+    waits = (w.gr_active or 0.0) < th.LAUNCH_GAP.value
+    return th.LAUNCH_PART.value if waits and _kernels_too_small(w) else 0.0
 
 
 def _kernels_too_small(w: SubWindow) -> bool:
-    """Short kernels leave SMs idle in between and never fill them: low sm_active, low occupancy."""
-    if not w.gr_active:
+    """Short kernels leave SMs idle in between and never fill them: low sm_active, low occupancy.
+
+    Kernels on the tensor cores hold few warps by design, so their occupancy says nothing.
+    """
+    if not w.gr_active or w.sm_active is None:
         return False
-    if w.sm_active is None:  # nvml tier: the caller has already found both estimated roofs low
-        return True
     if w.sm_active / w.gr_active < th.LAUNCH_SM_ACTIVE.value:
         return True
+    if (w.tensor_active or 0.0) / w.gr_active >= th.TENSOR_IDLE.value:
+        return False
     return w.sm_occupancy is not None and w.sm_occupancy / w.gr_active < th.LAUNCH_OCCUPANCY.value
 
 

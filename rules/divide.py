@@ -14,7 +14,8 @@ kinds. The model, with m and p the DRAM and pipe fractions, t the larger and o t
 
 Launch-bound time (kernels too small while a thread is pegged, and the device idles in between) is the host's
 by LAUNCH_PART of what the roofs leave: a kernel takes that much less from a CUDA graph. The rest is the
-device's; all of it where the device never idles, in which a queue that just keeps up counts as a model error.
+device's. Beside larger kernels, or where the device never idles, a pegged thread may as well spin in a wait:
+then all of it is the device's, and that launches take some counts as an error of the model.
 
 What it cannot see: kernels that overlap on the device, or one kind of kernel that uses both about equally,
 read like a mix. So the smaller part is an upper bound, and `rules.noise` looks at how far it moves.
@@ -58,8 +59,8 @@ class Parts(NamedTuple):
 class Work(NamedTuple):
     """What is known of a sub-window's busy time.
 
-    complete: both roofs are in sight. launching: part of the time that launches take, None where they
-    cannot set the pace. link: a link is near its ceiling.
+    complete: both roofs are in sight. launching: part of the time that launches take, None where no
+    thread is pegged. link: a link is near its ceiling.
     dram_error, pipe_error: how far the roof fractions may be off, relative.
     """
 
@@ -86,14 +87,18 @@ def divide(work: Work, dram: float | None, pipe: float | None, model: float = 0.
             return Parts(communication=1.0)
         if not work.complete:
             return Parts()
-        if work.launching is not None:
-            hosts = (1.0 - top) * min(1.0, max(0.0, work.launching + model * _LAUNCH_ERROR))
-            return Parts(host=hosts, device=1.0 - hosts)
         roofed = _mixed(top + other, minor)
+    hosts = (1.0 - roofed) * (1.0 - top) * _launches(work, model)
     larger, smaller = roofed * (1.0 - minor), roofed * minor
-    if m >= p:
-        return Parts(device=1.0 - roofed, memory=larger, compute=smaller)
-    return Parts(device=1.0 - roofed, memory=smaller, compute=larger)
+    memory, compute = (larger, smaller) if m >= p else (smaller, larger)
+    return Parts(hosts, 0.0, 1.0 - roofed - hosts, memory, compute)
+
+
+def _launches(work: Work, model: float) -> float:
+    """Part of what no roof explains that is the launching thread's."""
+    if work.launching is None:
+        return 0.0
+    return min(1.0, max(0.0, work.launching + model * _LAUNCH_ERROR))
 
 
 def second_part(top: float, other: float, carry: float = _CARRY) -> float:

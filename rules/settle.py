@@ -18,8 +18,8 @@ def within_noise(class_: Class, shares: dict[Class, float], noise: Noise) -> str
     """Why a leading class is not named: "compute 0.48 against memory 0.46: ..."."""
     if noise.turned is not None and noise.ceilings > noise.chance:
         return (
-            f"{class_} has {shares[class_]:.2f}, but {noise.turned} could lead by the error of the ceilings"
-            f" and of the model: the lead of {noise.lead:.2f} is within the noise of ±{noise.total:.2f}"
+            f"{class_} {shares[class_]:.2f} leads, yet {noise.turned} may, within the noise of"
+            f" ±{noise.total:.2f} that the ceilings and the model leave"
         )
     if noise.against is None:
         stands = f"host {shares['host']:.2f} against 0.30, from which it comes before {_other(shares)}"
