@@ -46,7 +46,7 @@ class Child:
 
     def __init__(self, name: str, variant: Variant, seconds: float, where: Where) -> None:
         self.name = name
-        self._folder = tempfile.TemporaryDirectory(prefix="workload-")
+        self._folder = tempfile.TemporaryDirectory(prefix="workload-", ignore_cleanup_errors=True)
         self._account = Path(self._folder.name) / "account.json"
         self._said = Path(self._folder.name) / "stderr"
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -59,7 +59,7 @@ class Child:
                 text=True,
                 errors="replace",
                 cwd=ROOT,
-                env=where.environment(),
+                env={**where.environment(), "TMPDIR": self._folder.name},
                 start_new_session=True,
             )
         self._reader = threading.Thread(target=self._read, daemon=True)

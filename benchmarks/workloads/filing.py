@@ -59,10 +59,10 @@ def pack(folder: Path) -> Path:
     """Everything of the session in one file beside the folder, replaced in one step."""
     packed = folder.with_name(f"{folder.name}.tar.gz")
     part = packed.with_name(f".{packed.name}.part")
+    names = sorted(name + suffix for name in filed(folder) for suffix in (RECORDING, TRUTH))
     with tarfile.open(part, "w:gz") as tar:
-        for path in sorted(folder.iterdir()):
-            if _OURS.fullmatch(path.name) and path.is_file():
-                tar.add(path, arcname=f"{folder.name}/{path.name}")
+        for name in (SESSION, *names):
+            tar.add(folder / name, arcname=f"{folder.name}/{name}")
     part.replace(packed)
     return packed
 

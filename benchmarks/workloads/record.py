@@ -127,6 +127,9 @@ class Recording:
             filing.remove(self.folder, workload.name)
             print(f"{workload.name}: skipped, {error}", flush=True)
             return
+        except BaseException:
+            filing.remove(self.folder, workload.name)
+            raise
         filing.write_truth(self.folder, truth)
         self.done.add(workload.name)
         self.skipped.pop(workload.name, None)
