@@ -19,7 +19,7 @@ from tests.rules.loads import evidence, window
 
 PRICE = Price(usd_h=10.0, basis="user", source="--price")
 fracs = st.sampled_from([0.0, 0.005, 0.05, 0.2, 0.45, 0.6, 0.8, 0.95, 1.0]) | st.floats(0, 1)
-maybe = st.none() | fracs
+maybe = st.one_of(fracs, fracs, fracs, fracs, st.none())
 rates = st.none() | st.floats(0, 6e10)
 COUNTERS: dict[str, st.SearchStrategy[Any]] = {
     "has_process": st.sampled_from([True, True, True, False, None]),
@@ -27,13 +27,37 @@ COUNTERS: dict[str, st.SearchStrategy[Any]] = {
     "sm_mhz": st.none() | st.sampled_from([900.0, 1500.0, 1980.0]),
     "throttle_reasons": st.sampled_from([(), (), ("sw_power_cap",), ("hw_thermal",), ("hw_power_brake",)]),
     "launching": st.booleans(),
-    "lost": st.sampled_from([False] * 9 + [True]),
+    "lost": st.booleans(),
     "mem_util_frac": maybe,
     "power_w": st.none() | st.floats(50, 700),
     **dict.fromkeys(("sm_active", "sm_occupancy", "tensor_active", "hmma", "fp32", "fp16", "fp64"), maybe),
     "dram_active": maybe,
     **dict.fromkeys(("pcie_rx_bytes_s", "pcie_tx_bytes_s", "nvlink_rx_bytes_s", "nvlink_tx_bytes_s"), rates),
 }
+# Loads to start from, of which a few counters are then changed at will.
+KINDS: tuple[dict[str, Any], ...] = (
+    {"gr_active": 0.0, "sm_active": 0.0, "sm_occupancy": 0.0},
+    {"gr_active": 0.0, "sm_active": 0.0, "has_process": False},
+    {"gr_active": 0.4, "sm_active": 0.1, "sm_occupancy": 0.05},
+    {"dram_active": 0.75},
+    {"dram_active": 0.55, "sm_occupancy": 0.1, "tensor_active": 0.0},
+    {"tensor_active": 0.7, "hmma": 0.7},
+    {"tensor_active": 0.52},
+    {"fp32": 0.7, "tensor_active": 0.0},
+    {"fp32": 0.3, "tensor_active": 0.0},
+    {"sm_active": 0.1},
+    {"sm_active": 0.7},
+    {"sm_active": 0.97, "sm_occupancy": 0.1},
+    {"pcie_rx_bytes_s": 4e10, "pcie_tx_bytes_s": 1e9},
+)
+HOSTS: tuple[dict[str, Any], ...] = (
+    {},
+    {"main_thread_cpu_frac": 0.99, "children_busy": 0, "process_cpu_cores": 1.0},
+    {"main_thread_cpu_frac": 0.2, "children": 8, "children_busy": 8},
+    {"process_cpu_cores": 0.01, "main_thread_cpu_frac": 0.0},
+    {"children_dstate_frac": 0.7, "main_thread_cpu_frac": 0.1},
+    {"throttled_frac": 0.4, "main_thread_cpu_frac": 0.99},
+)
 HOST: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(
         ("main_thread_cpu_frac", "main_thread_system_frac", "main_thread_wait_frac", "throttled_frac"), maybe
@@ -54,10 +78,21 @@ def phases(draw: st.DrawFn) -> tuple[SubWindow, ...]:
     length = draw(st.sampled_from([0.2, 1.0, 4.0]))
     made: list[SubWindow] = []
     for _ in range(draw(st.integers(1, 4))):
-        counters = draw(st.fixed_dictionaries(COUNTERS))
+        named = draw(st.sets(st.sampled_from(sorted(COUNTERS)), max_size=3))
+        counters = draw(st.sampled_from(KINDS)) | draw(
+            st.fixed_dictionaries({name: COUNTERS[name] for name in named})
+        )
         count = draw(st.integers(1, 25))
         made += [window((len(made) + i + 1) * length, length, **counters) for i in range(count)]
     return tuple(made)
+
+
+@st.composite
+def hosts(draw: st.DrawFn) -> HostEvidence:
+    """A few figures of the host beside a usual kind of host; the others are unknown."""
+    named = draw(st.sets(st.sampled_from(sorted(HOST)), max_size=3))
+    figures = draw(st.sampled_from(HOSTS)) | draw(st.fixed_dictionaries({name: HOST[name] for name in named}))
+    return HostEvidence(**figures)
 
 
 @st.composite
@@ -69,7 +104,7 @@ def evidences(draw: st.DrawFn) -> Evidence:
     made = evidence(
         draw(phases()),
         tier=draw(st.sampled_from(["counters", "counters", "nvml"])),
-        host=HostEvidence(**draw(st.fixed_dictionaries(HOST))),
+        host=draw(hosts()),
         workload=draw(st.none() | workload),
         mem_used_bytes=draw(st.none() | st.integers(0, 80 << 30)),
         throttle_frac=draw(
