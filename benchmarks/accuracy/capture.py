@@ -25,8 +25,11 @@ from benchmarks.accuracy.capture_truth import Load, ceiling_for, load_of, rate_o
 from benchmarks.accuracy.corpus import Problem, read_json
 from benchmarks.workloads.spec import Account, Session
 from probes.ceilings import Ceilings
+from probes.derive import ceilings_of
+from probes.record import ProbeRun
 from probes.specs import assumed_ceilings, find_spec
 
+PROBES = "probes.json"
 TICK_S = 1.0
 LOOK_S = 2.0
 # A pause between raw samples longer than this leaves a hole rather than one long sub-window.
@@ -65,10 +68,11 @@ class Summary(msgspec.Struct, frozen=True):
     accounting: dict[str, float | str] = {}
 
 
-def convert(
-    raw: Path, folder: Path, archive: Path, problems: list[Problem], probed: Ceilings | None = None
-) -> Path | None:
-    """Write the recordings of an unpacked capture; None with a problem noted where it has none."""
+def convert(raw: Path, folder: Path, archive: Path, problems: list[Problem]) -> Path | None:
+    """Write the recordings of an unpacked capture; None with a problem noted where it has none.
+
+    What `python -m probes --json -o probes.json` measured on the same card counts where it lies beside it.
+    """
     facts = read_json(raw / "facts.json", dict[str, Any], problems)
     summary = read_json(raw / "summary.json", dict[str, Summary], problems)
     if facts is None or summary is None:
@@ -77,9 +81,25 @@ def convert(
     if device is None:
         problems.append(Problem(file=str(archive), reason="was made without NVML: it holds no counters"))
         return None
+    probed = probed_beside(archive, facts, problems)
     folder.mkdir(parents=True, exist_ok=True)
     _convert_loads(raw, folder, facts, device, summary, probed, problems)
     return folder
+
+
+def probed_beside(archive: Path, facts: Raw, problems: list[Problem]) -> Ceilings | None:
+    """What probes measured on the very card of the capture; None where there is no such file."""
+    path = archive.with_name(PROBES)
+    run = read_json(path, ProbeRun, problems) if path.is_file() else None
+    if run is None:
+        return None
+    key = _known(facts, "nvmlDeviceGetUUID")
+    report = next((r for r in run.reports if r.device.key == key), None)
+    if report is None:
+        problems.append(Problem(file=str(path), reason="is of another card than the capture beside it"))
+        return None
+    spec = find_spec(report.device.name, None)
+    return ceilings_of(report, None if spec is None else assumed_ceilings(spec))
 
 
 def _convert_loads(

@@ -66,9 +66,15 @@ class Corpus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def found_folders(results: Path = RESULTS) -> list[Path]:
-    """Folders and archives of recordings, and raw captures, under the results folder."""
-    named = ("*/workloads", "*/workloads.tar.gz", f"*/{CAPTURE}")
-    return sorted(path for pattern in named for path in results.glob(pattern))
+    """Folders and archives of recordings, and raw captures, under the results folder.
+
+    A folder and the archive of it lie side by side after a session: the folder alone counts then.
+    """
+    folders = {path for path in results.glob("*/workloads") if path.is_dir()}
+    archives = {
+        path for path in results.glob("*/workloads.tar.gz") if path.parent / "workloads" not in folders
+    }
+    return sorted(folders | archives | set(results.glob(f"*/{CAPTURE}")))
 
 
 def read_corpus(paths: Sequence[Path], scratch: Path) -> Corpus:

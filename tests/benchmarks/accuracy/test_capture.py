@@ -8,6 +8,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from advisor.telemetry.records import Frame
@@ -18,6 +19,8 @@ from benchmarks.accuracy.parts import split
 from benchmarks.accuracy.replay import Replayed, read_messages, replay_all
 from benchmarks.workloads.spec import Account
 from probes.ceilings import Ceiling, Ceilings
+from probes.record import ProbeRun
+from tests.probes.reports import facts, full
 
 T0 = 1_700_000_000.0
 ROWS = 60
@@ -196,3 +199,19 @@ def test_every_load_belongs_to_a_family_of_the_split() -> None:
     assert {load.family for load in LOADS.values()} <= set(split().families)
     for label in ("compute", "memory", "host", "device", "idle", "nonsense"):
         assert load_of("new", label, "x").family in split().families
+
+
+def test_probes_of_the_same_card_beside_a_capture_are_what_it_is_judged_by(tmp_path: Path) -> None:
+    archive = pack(tmp_path, {"copy": COPIED})
+    mine = full(device=facts(key="GPU-00000000"))
+    beside = archive.with_name("probes.json")
+    beside.write_bytes(msgspec.json.encode(ProbeRun(reports=(mine,))))
+    (recorded,) = read(tmp_path, archive).recordings
+    assert "probed" in recorded.truth.because
+    replayed = replay_all(recorded, (), ablations=False)
+    assert isinstance(replayed, Replayed)
+    assert replayed.verdicts["counters"].ceilings_label == "measured"
+    beside.write_bytes(msgspec.json.encode(ProbeRun(reports=(full(),))))
+    corpus = read(tmp_path, archive)
+    assert "another card" in corpus.problems[0].reason
+    assert "typical" in corpus.recordings[0].truth.because

@@ -121,3 +121,9 @@ def test_a_stream_that_is_not_a_folders_kind_shows(tmp_path: Path) -> None:
     claimed = msgspec.structs.replace(recorded, synthetic=False)
     replayed = replay_all(claimed, (), ablations=False)
     assert getattr(replayed, "synthetic", None) is True
+
+
+def test_a_folder_counts_once_where_its_archive_lies_beside_it(tmp_path: Path) -> None:
+    folder = make(tmp_path / "x100-2026" / "workloads", ("copy",), synthetic=False)
+    packed(folder, folder.with_name("workloads.tar.gz"))
+    assert found_folders(tmp_path) == [folder]
