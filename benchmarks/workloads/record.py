@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import math
 import shlex
 import signal
 import sys
@@ -54,8 +55,8 @@ from probes.record import ProbeRun
 START_S, FINISH_S = 120.0, 30.0
 # Packing, and the driver's own time.
 RESERVE_S = 10.0
-# What starting and ending a process takes, until the first has shown it.
-FIRST_OVERHEAD_S = 20.0
+# What starting and ending a process takes, until some have shown it; and what is added to their mean.
+FIRST_OVERHEAD_S, SPARE_S = 20.0, 5.0
 NOTHING, USAGE, CANNOT_MEASURE = 1, 2, 3
 
 
@@ -89,7 +90,7 @@ class Recording:
         self.watching, self.where = watching, where
         self.done = set(filing.filed(folder))
         self.skipped = {name: why for name, why in session.skipped.items() if name not in self.done}
-        self._overhead_s = FIRST_OVERHEAD_S
+        self._overheads_s: list[float] = []
         self._versions: dict[str, str | None] = {"torch": session.torch, "cupy": session.cupy}
 
     def run(self) -> None:
@@ -114,9 +115,12 @@ class Recording:
         )
 
     def _wanted_s(self, workload: Workload) -> float:
-        processes = bool(workload.setup) + bool(workload.fixed)
-        fix_s = self.plan.fix_seconds if workload.fixed else 0.0
-        return self.plan.seconds + fix_s + processes * self._overhead_s
+        known = self._overheads_s
+        overhead_s = math.fsum(known) / len(known) + SPARE_S if known else FIRST_OVERHEAD_S
+        return self._stepping_s(workload) + _processes(workload) * overhead_s
+
+    def _stepping_s(self, workload: Workload) -> float:
+        return self.plan.seconds + (self.plan.fix_seconds if workload.fixed else 0.0)
 
     def _try(self, workload: Workload) -> None:
         begin = time.monotonic()
@@ -136,12 +140,10 @@ class Recording:
         self._learn(workload, time.monotonic() - begin)
 
     def _learn(self, workload: Workload, took_s: float) -> None:
-        """The longest of what processes took beyond their steps so far; the first guess is forgotten."""
-        processes = bool(workload.setup) + bool(workload.fixed)
-        if processes:
-            known_s = 0.0 if self._overhead_s == FIRST_OVERHEAD_S else self._overhead_s
-            stepping_s = self._wanted_s(workload) - processes * self._overhead_s
-            self._overhead_s = max(known_s, (took_s - stepping_s) / processes)
+        """What each process took beyond its steps."""
+        if _processes(workload):
+            beyond_s = took_s - self._stepping_s(workload)
+            self._overheads_s.append(max(0.0, beyond_s / _processes(workload)))
 
     def _one(self, workload: Workload) -> Truth:
         path = self.folder / f"{workload.name}{filing.RECORDING}"
@@ -188,6 +190,10 @@ class Recording:
             device=self.session.device,
             synthetic=self.session.synthetic,
         )
+
+
+def _processes(workload: Workload) -> int:
+    return bool(workload.setup) + bool(workload.fixed)
 
 
 def _say(truth: Truth, watched: Watched) -> None:
