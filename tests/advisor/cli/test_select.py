@@ -84,9 +84,8 @@ def test_a_clash_is_said_with_both_names(install: Install, capsys: pytest.Captur
 
 
 def test_version_and_help_load_no_rules(
-    install: Install, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install("one-dist", source("ACME001"))
     monkeypatch.setattr(plugins, "load", lambda: pytest.fail("rules were loaded"))
     assert run_cli(["--version"]) == 0
     assert run_cli(["diagnose", "--help"]) == 0
