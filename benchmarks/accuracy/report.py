@@ -34,7 +34,8 @@ def text(doc: Document) -> str:
         *(_titled(f"Calibration, {tier}", _columns(calibration(found))) for tier, found in doc.tiers.items()),
         _titled("Ablations", _columns(ablations(doc))),
         _titled("Rivals: the class alone", _columns(rivals(doc))),
-        _titled("Each workload, counters tier", _columns(workloads(doc, "counters"))),
+        _titled("Each workload", _columns(workloads(doc))),
+        _titled("Right class, another cause", _columns(causes(doc))),
         _failures(doc),
         _left_out(doc),
     )
@@ -157,17 +158,31 @@ def rivals(doc: Document) -> Table:
     return [["", "n", "accuracy", "decided", "no verdict", ""], *ours, *theirs]
 
 
-def workloads(doc: Document, tier: str) -> Table:
-    """One line a recording."""
-    head = ["workload", "part", "truth", "verdict", "confidence", "share error", "cause"]
-    return [head, *(_workload(w, w.tiers[tier]) for w in doc.workloads)]
+def workloads(doc: Document) -> Table:
+    """One line a recording: its truth, and what each tier said, how surely and how far off in shares."""
+    tiers = list(doc.tiers)
+    head = ["workload", "part", "truth", *(cell for tier in tiers for cell in (tier, "sure", "off"))]
+    return [head, *(_workload(w, tiers) for w in doc.workloads)]
 
 
-def _workload(w: WorkloadRow, g: Given) -> list[str]:
+def _workload(w: WorkloadRow, tiers: Sequence[str]) -> list[str]:
     mark = "not counted" if not w.confirmed else w.part or "neither"
-    said = g.class_ + ("" if g.right else "  WRONG" if g.class_ != UNKNOWN else "")
-    cause = g.cause + (f" (is {w.cause})" if g.cause_right is False else "")
-    return [w.name, mark, w.label, said, f"{g.confidence:.2f}", number(g.share_error), cause]
+    return [w.name, mark, w.label, *(cell for tier in tiers for cell in _said(w.tiers[tier]))]
+
+
+def _said(g: Given) -> tuple[str, str, str]:
+    wrong = not g.right and g.class_ != UNKNOWN
+    return g.class_ + (" WRONG" if wrong else ""), f"{g.confidence:.2f}", number(g.share_error)
+
+
+def causes(doc: Document) -> Table:
+    """One line a recording whose class is right and whose cause is not, or is so in one tier alone."""
+    rows = [
+        [w.name, w.cause, *(g.cause if g.cause_right is not None else "–" for g in w.tiers.values())]
+        for w in doc.workloads
+        if w.confirmed and any(g.cause_right is False for g in w.tiers.values())
+    ]
+    return [["workload", "truth", *doc.tiers], *rows]
 
 
 def failures(doc: Document) -> list[str]:
@@ -289,7 +304,8 @@ def as_markdown(doc: Document) -> str:
         *(f"Calibration, `{tier}`:\n\n" + _pipes(calibration(m)) for tier, m in doc.tiers.items()),
         *(["Ablations:\n\n" + _pipes(ablations(doc))] if doc.ablations else []),
         "Rivals, the class alone:\n\n" + _pipes(rivals(doc)),
-        *(f"Each workload, `{tier}`:\n\n" + _pipes(workloads(doc, tier)) for tier in doc.tiers),
+        "Each workload:\n\n" + _pipes(workloads(doc)),
+        *(["Right class, another cause:\n\n" + _pipes(causes(doc))] if len(causes(doc)) > 1 else []),
         "Wrong verdicts:\n\n" + ("\n".join(f"- {markdown(line)}" for line in failures(doc)) or "None."),
     )
     return "\n\n".join(sections) + "\n"
