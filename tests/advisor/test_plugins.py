@@ -175,6 +175,11 @@ def test_a_packages_finding_may_lead_a_term_only_by_its_cause(install: Install) 
     assert {f.code: f.role for f in run_rules(ctx)} == {"IDLE002": "primary", "ACME001": "contributing"}
 
 
+def test_every_family_of_our_own_is_reserved() -> None:
+    own = {rule.code.rstrip("0123456789") for rule in all_rules() if rule.distribution is None}
+    assert own <= plugins.RESERVED
+
+
 def test_all_is_forgotten_again(install: Install) -> None:
     install("one-dist", source("ACME001"))
     plugins.load()
