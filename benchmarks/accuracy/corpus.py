@@ -20,6 +20,7 @@ from benchmarks.workloads.spec import LABELS, Session, Truth
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 SESSION = "session.json"
 CAPTURE = "capture.tar.gz"
+WHOLE = ("workloads", "workloads.tar.gz", "gpu-session.tar.gz")
 TRUTH = ".truth.json"
 
 JSON_LIMIT_BYTES = 4 << 20
@@ -68,13 +69,13 @@ class Corpus(msgspec.Struct, frozen=True, kw_only=True):
 def found_folders(results: Path = RESULTS) -> list[Path]:
     """Folders and archives of recordings, and raw captures, under the results folder.
 
-    A folder and the archive of it lie side by side after a session: the folder alone counts then.
+    Of one session's folder and archives, which hold the same, the first of WHOLE counts.
     """
-    folders = {path for path in results.glob("*/workloads") if path.is_dir()}
-    archives = {
-        path for path in results.glob("*/workloads.tar.gz") if path.parent / "workloads" not in folders
-    }
-    return sorted(folders | archives | set(results.glob(f"*/{CAPTURE}")))
+    found: list[Path] = []
+    for folder in sorted(path for path in results.glob("*") if path.is_dir()):
+        found += [folder / name for name in WHOLE if (folder / name).exists()][:1]
+        found += [folder / CAPTURE] if (folder / CAPTURE).is_file() else []
+    return found
 
 
 def read_corpus(paths: Sequence[Path], scratch: Path) -> Corpus:
@@ -105,7 +106,7 @@ def real_alone(corpus: Corpus) -> Corpus:
 
 def source_of(path: Path) -> str:
     """What a folder or archive is called: by the folder of its GPU and date, where it lies in one."""
-    usual = path.name in ("workloads", "workloads.tar.gz", CAPTURE)
+    usual = path.name in (*WHOLE, CAPTURE)
     return (path.parent.name if usual else path.name) or str(path)
 
 
@@ -118,7 +119,7 @@ def _opened(path: Path, scratch: Path, problems: list[Problem]) -> Path | None:
         return None
     scratch.mkdir(parents=True, exist_ok=True)
     unpack(path, scratch, problems)
-    if (scratch / "summary.json").is_file():
+    if (scratch / "summary.json").is_file() and not (scratch / SESSION).exists():
         from benchmarks.accuracy.capture import convert
 
         return convert(scratch, scratch / "converted", path, problems)

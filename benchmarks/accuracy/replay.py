@@ -63,7 +63,7 @@ def _replay(
         synthetic=recorded.synthetic or header(messages).synthetic,
         verdicts={tier: verdict_of(messages, key, view) for tier, view in TIERS.items()},
         ablated=ablated,
-        rivals={rival.name: rival.classify(seen) for rival in rivals if rival.missing is None},
+        rivals={rival.name: said_by(rival, seen) for rival in rivals if rival.missing is None},
     )
 
 
@@ -113,6 +113,14 @@ def verdict_of(messages: Sequence[Message], key: str, *views: View) -> Verdict:
     if found is None:
         raise ValueError("the device it is about is not in its stream")
     return found
+
+
+def said_by(rival: Rival, seen: Seen) -> str | None:
+    """The class a rival names; none where its own code fails on the recording."""
+    try:
+        return rival.classify(seen)
+    except Exception:
+        return None
 
 
 def what_rivals_see(messages: Sequence[Message], key: str) -> Seen:

@@ -126,4 +126,16 @@ def test_a_stream_that_is_not_a_folders_kind_shows(tmp_path: Path) -> None:
 def test_a_folder_counts_once_where_its_archive_lies_beside_it(tmp_path: Path) -> None:
     folder = make(tmp_path / "x100-2026" / "workloads", ("copy",), synthetic=False)
     packed(folder, folder.with_name("workloads.tar.gz"))
-    assert found_folders(tmp_path) == [folder]
+    packed(folder, folder.with_name("gpu-session.tar.gz"))
+    capture = folder.with_name("capture.tar.gz")
+    capture.touch()
+    assert found_folders(tmp_path) == [folder, capture]
+
+
+def test_a_whole_sessions_archive_is_read_by_its_recordings(tmp_path: Path) -> None:
+    folder = make(tmp_path / "session" / "workloads", ("copy",))
+    for name in ("summary.json", "facts.json", "probes.json"):
+        (folder.parent / name).write_text("{}")
+    archive = packed(folder.parent, tmp_path / "gpu-session.tar.gz")
+    corpus = read(tmp_path, archive)
+    assert names_of(corpus.recordings) == ["copy"] and not corpus.problems
