@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +16,9 @@ from advisor.monitor import Monitor
 from advisor.snapshot import Snapshot
 from advisor.telemetry.feed import Feed
 from advisor.telemetry.records import DeviceInfo, End, Frame, Gap, Hello, Message, StackLook
+from advisor.telemetry.stacks import look, nothing
+from advisor.tracks import main_process
+from rules.stacks import Stacks
 
 POLL_S = 0.25
 # A replay at a hundred times real time is not diagnosed a hundred times a second.
@@ -150,6 +154,7 @@ class MonitorThread:
         self._monitor = monitor
         self._open_recorder = open_recorder
         self._tape = Tape(hello)
+        self._looks: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._paused = False
         self._stop = threading.Event()
         self._changed = threading.Event()
@@ -176,6 +181,25 @@ class MonitorThread:
     def subscribe(self, changed: threading.Event) -> None:
         """Set this event whenever there is a newer picture, or a recording had to end."""
         self._changed = changed
+
+    def look_inside(self, key: str, stop: Callable[[], bool]) -> Stacks:
+        """Sample the stacks of the device's main process, and send the result along in the stream.
+
+        Blocks for seconds; `missing` says why there are none. stop: asked often; True ends it.
+        """
+        seen = self._look(key, lambda: stop() or self._stop.is_set())
+        self._looks.put(StackLook(t_s=time.time(), key=key, stacks=seen))
+        return seen
+
+    def _look(self, key: str, stop: Callable[[], bool]) -> Stacks:
+        view = next((v for v in self._latest.devices if v.info.key == key), None)
+        main = main_process(view.processes) if view is not None else None
+        pid = main.pid if main is not None else 0
+        if self._monitor.options.source not in ("live", "run"):
+            return nothing(pid, "this is a recording: its processes are not here to be looked at")
+        if main is None:
+            return nothing(pid, "no process that uses this GPU can be seen")
+        return look(pid, stop=stop)
 
     def pause(self, on: bool) -> None:
         """Freeze what is shown; sampling and recording go on behind it. A replay stands still."""
@@ -228,9 +252,16 @@ class MonitorThread:
     def _read(self, timeout_s: float) -> list[Message]:
         """What the feed has; a stream that is over is waited on without it, until the pause ends."""
         if self._monitor.end is None:
-            return self._feed.poll(timeout_s)
+            return [*self._feed.poll(timeout_s), *self._looked()]
         self._stop.wait(timeout_s)
-        return []
+        return self._looked()
+
+    def _looked(self) -> list[Message]:
+        """Looks inside processes that are done."""
+        done: list[Message] = []
+        while not self._looks.empty():
+            done.append(self._looks.get())
+        return done
 
     def _patience_s(self) -> float:
         """How long to wait for messages: less when a picture is due, not at all at the stream's end."""

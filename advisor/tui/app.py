@@ -19,12 +19,21 @@ from textual.worker import get_current_worker
 from advisor.snapshot import Snapshot
 from advisor.tui.export import export, free_path, path_within, stamp
 from advisor.tui.glyphs import ASCII, UNICODE, to_ascii
-from advisor.tui.messages import Exported, FetchFailed, RecordingChanged, SnapshotFetched, TaskFailed
-from advisor.tui.screens.base import DataScreen
+from advisor.tui.inside import outcome
+from advisor.tui.messages import (
+    Exported,
+    FetchFailed,
+    LookedInside,
+    RecordingChanged,
+    SnapshotFetched,
+    TaskFailed,
+)
+from advisor.tui.screens.base import DataScreen, OneDeviceScreen
 from advisor.tui.screens.overview import OverviewScreen
 from advisor.tui.source import SnapshotSource
 from advisor.tui.text import safe
 from advisor.tui.themes import DARK, LIGHT, THEME_NAMES, group_colors, theme_name
+from rules.stacks import Stacks
 
 # Drawn at most five times a second, however often the source has news.
 REDRAW_S = 0.2
@@ -62,6 +71,7 @@ class AdvisorApp(App[int]):
         Binding("f", "findings", "Findings"),
         Binding("dollar_sign", "money", "Money", key_display="$"),
         Binding("p", "probes", "Probes"),
+        Binding("s", "stacks", "Stacks", show=False),
         Binding("space", "pause", "Pause", show=False),
         Binding("e", "export", "Export"),
         Binding("r", "record", "Record"),
@@ -78,6 +88,7 @@ class AdvisorApp(App[int]):
         self._newest: Snapshot | None = None
         self.recording: Path | None = None
         self.paused = False
+        self.looking: set[str] = set()
         self._stop = threading.Event()
         self._news = threading.Event()
         self._tasks: queue.SimpleQueue[tuple[str, Task] | None] = queue.SimpleQueue()
@@ -156,6 +167,15 @@ class AdvisorApp(App[int]):
             except Exception as error:  # whatever failed, the screens go on and say so
                 self.post_message(TaskFailed(f"{what}: {error}"))
 
+    @work(thread=True, group="stacks", exit_on_error=False)
+    def look_inside(self, key: str) -> None:
+        """Sample stacks; beside the other tasks, since it takes seconds."""
+        try:
+            seen = self.source.look_inside(key, self._stop.is_set)
+        except Exception as error:  # whatever failed, the screens go on and say so
+            seen = Stacks(pid=0, tool="py-spy", samples=0, seconds=0.0, missing=f"it failed: {error}")
+        self.post_message(LookedInside(key, seen))
+
     def attempt(self, what: str, task: Task) -> None:
         """Do something slow off the UI thread, after what was asked before; a failure becomes a notice."""
         self._tasks.put((what, task))
@@ -199,6 +219,23 @@ class AdvisorApp(App[int]):
             self.tell("Recording to", message.path)
         elif ended is not None:
             self.tell("Recorded", ended)
+        if self.snapshot is not None:
+            self.draw(self.snapshot)
+
+    @on(LookedInside)
+    def tell_looked(self, message: LookedInside) -> None:
+        """What it showed, or why it showed nothing; the device's own screen has it all."""
+        self.looking.discard(message.key)
+        failed = not message.stacks.groups
+        self.notify(
+            self.plain(outcome(message.stacks)),
+            severity="warning" if failed else "information",
+            timeout=FAILURE_S if failed else NOTICE_S,
+            markup=False,
+        )
+        self._redraw()
+
+    def _redraw(self) -> None:
         if self.snapshot is not None:
             self.draw(self.snapshot)
 
@@ -292,10 +329,26 @@ class AdvisorApp(App[int]):
         """The ceilings of the device that the screen is about, or that is selected on the one below it."""
         from advisor.tui.screens.probes import ProbesScreen
 
+        key = self._device_key()
+        self._show_once(ProbesScreen, lambda: ProbesScreen(key))
+
+    def action_stacks(self) -> None:
+        """Look inside the process of the device that the screen is about, or that is selected on it."""
+        key = self._device_key()
+        if not key or key in self.looking:
+            return
+        self.looking.add(key)
+        if not any(isinstance(screen, OneDeviceScreen) and screen.key == key for screen in self.screen_stack):
+            self.open_detail(key)
+        else:
+            self._redraw()
+        # What is said of a look that fails at once belongs on the screen that opens now.
+        self.call_after_refresh(self.look_inside, key)
+
+    def _device_key(self) -> str:
         data = [screen for screen in reversed(self.screen_stack) if isinstance(screen, DataScreen)]
         keys = (screen.device_key for screen in data)
-        key = next((key for key in keys if key is not None), "")
-        self._show_once(ProbesScreen, lambda: ProbesScreen(key))
+        return next((key for key in keys if key is not None), "")
 
     def action_help(self) -> None:
         """Keys and what the glyphs mean."""
@@ -328,6 +381,7 @@ class AdvisorApp(App[int]):
         yield SystemCommand("Findings", "All findings, by dollars an hour", self.action_findings)
         yield SystemCommand("Money", "Where every dollar goes, by GPU", self.action_money)
         yield SystemCommand("Probes", "The selected GPU's ceilings", self.action_probes)
+        yield SystemCommand("Stacks", "Look inside the selected GPU's process", self.action_stacks)
         yield SystemCommand("Pause or resume", "Freeze what is shown", self.action_pause)
         yield SystemCommand("Export", "Write the report as Markdown and JSON", self.action_export)
         yield SystemCommand("Record", "Begin or end a recording", self.action_record)

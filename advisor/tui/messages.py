@@ -7,6 +7,7 @@ from pathlib import Path
 from textual.message import Message
 
 from advisor.snapshot import Snapshot
+from rules.stacks import Stacks
 
 
 class SnapshotFetched(Message):
@@ -39,6 +40,15 @@ class RecordingChanged(Message):
     def __init__(self, path: Path | None) -> None:
         super().__init__()
         self.path = path
+
+
+class LookedInside(Message):
+    """A look inside a device's process is over."""
+
+    def __init__(self, key: str, stacks: Stacks) -> None:
+        super().__init__()
+        self.key = key
+        self.stacks = stacks
 
 
 class TaskFailed(Message):

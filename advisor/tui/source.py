@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from advisor.snapshot import Snapshot
+from rules.stacks import Stacks
 
 
 class SnapshotSource(Protocol):
@@ -24,6 +26,14 @@ class SnapshotSource(Protocol):
 
     def subscribe(self, changed: threading.Event) -> None:
         """Set this event whenever `snapshot` or `recording_problem` gives something new, from now on."""
+        ...
+
+    def look_inside(self, key: str, stop: Callable[[], bool]) -> Stacks:
+        """Sample the stacks of the device's main process; the snapshots that follow hold the result too.
+
+        Takes seconds. `missing` says why there are none. stop: asked often; True ends it. Called off the UI
+        thread.
+        """
         ...
 
     def pause(self, on: bool) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.widgets import Footer
 
 from advisor.snapshot import Snapshot
@@ -16,6 +19,8 @@ from advisor.tui.widgets.scroller import Scroller
 
 class DetailScreen(OneDeviceScreen):
     """Everything about one device."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("s", "app.stacks", "Stacks")]
 
     def compose(self) -> ComposeResult:
         """Header, everything, keys."""
@@ -31,4 +36,5 @@ class DetailScreen(OneDeviceScreen):
         header.show(snapshot)
         view = find_view(snapshot, self.key)
         found = [finding for finding in snapshot.diagnosis.findings if finding.key == self.key]
+        self.query_one(DeviceBody).looking = self.key in self.advisor.looking
         self.query_one(DeviceBody).show(view, by_weight(found))

@@ -27,7 +27,7 @@ class OverviewScreen(DataScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", key_display="/"),
-        Binding("s", "sort", "Sort", show=False),
+        Binding("o", "sort", "Order", show=False),
         Binding("escape", "clear_filter", "Clear filter", show=False),
     ]
 

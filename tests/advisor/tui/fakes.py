@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from advisor.snapshot import DeviceView, HistoryPoint, Snapshot
-from advisor.telemetry.records import Gpm
+from advisor.telemetry.records import Gpm, StackLook
 from rules.finding import Finding
 from rules.headline import headline
+from rules.stacks import Stacks
 from rules.verdict import SHARES, Class, Verdict
 from tests import factories as make
 
@@ -183,6 +185,10 @@ class FakeSource:
         self.paused: list[bool] = []
         self.recordings: list[Path] = []
         self.stopped = 0
+        self.looked: list[str] = []
+        self.inside = Stacks(pid=1, tool="py-spy", samples=0, seconds=0.0, missing="py-spy is not installed")
+        self.look_ends = threading.Event()
+        self.look_ends.set()
         self.closed = 0
         self.error: Exception | None = None
         self.record_error: OSError | None = None
@@ -197,6 +203,18 @@ class FakeSource:
     def subscribe(self, changed: threading.Event) -> None:
         """Note it."""
         self.changed = changed
+
+    def look_inside(self, key: str, stop: Callable[[], bool]) -> Stacks:
+        """Note it, and give what was put in `inside`; from then on the snapshots hold it."""
+        self.looked.append(key)
+        while not self.look_ends.wait(0.01) and not stop():
+            pass
+        look = StackLook(t_s=make.T0_S, key=key, stacks=self.inside)
+        views = (
+            msgspec.structs.replace(v, inside=look) if v.info.key == key else v for v in self.now.devices
+        )
+        self.now = msgspec.structs.replace(self.now, devices=tuple(views))
+        return self.inside
 
     def pause(self, on: bool) -> None:
         """Note it."""

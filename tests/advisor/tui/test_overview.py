@@ -97,14 +97,14 @@ async def test_selection_moves_on_when_its_row_is_gone() -> None:
 
 async def test_sort_cycles_and_keeps_the_selection() -> None:
     async with running(fakes.FakeSource()) as (app, pilot):
-        await pilot.press("j", "j", "j", "s")
+        await pilot.press("j", "j", "j", "o")
         await pilot.pause()
         screen = app.screen
         assert isinstance(screen, OverviewScreen)
         assert screen.table.keys == [make.device_key(gpu) for gpu in range(8)]
         assert "sort: index" in screen_text(app)
         assert selected(screen_lines(app)) == "2"
-        await pilot.press("s", "s")
+        await pilot.press("o", "o")
         await pilot.pause()
         assert screen.table.keys[0] == make.device_key(1)
 
@@ -169,7 +169,7 @@ async def test_no_gpu_is_said() -> None:
     source = fakes.FakeSource(make.make_snapshot(diagnosis=make.make_diagnosis(verdicts=[], findings=[])))
     async with running(source) as (app, pilot):
         assert "no GPU is visible" in screen_text(app)
-        await pilot.press("enter", "down", "s")
+        await pilot.press("enter", "down", "o", "s")
         assert isinstance(app.screen, OverviewScreen)
 
 
