@@ -4,11 +4,14 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 import pytest
 
 from advisor.document import Diagnosis
 from advisor.monitor import Monitor, MonitorOptions
-from advisor.telemetry.records import DeviceInfo, End, Frame, Gap, Message
+from advisor.telemetry.recording import demo_path
+from advisor.telemetry.recording_reader import read_recording
+from advisor.telemetry.records import DeviceInfo, End, Frame, Gap, HostSample, Message
 from tests.advisor.streams import GIB, T0, device, frames, hello, process, sample
 
 COMPUTE = {"tensor_active": 0.75, "hmma": 0.75}
@@ -316,3 +319,96 @@ def test_a_finished_process_still_names_the_workload() -> None:
     m.feed(Frame(seq=11, t_s=T0 + 11, samples=(sample(device(), T0 + 11, MEMORY),), processes=()))
     workload = m.diagnosis().verdicts[0].workload
     assert workload is not None and workload.pid == 4242
+
+
+def evidence_of(m: Monitor, key: str = "GPU-00000000") -> Any:
+    """What rules would read of a device now."""
+    track = m.tracks[key]
+    return track.evidence(m._node(), *m._window())
+
+
+def test_errors_of_the_window_are_counted_and_older_ones_are_not() -> None:
+    ticks: list[Any] = list(frames(COMPUTE, 20, pcie_replays=7, ecc_corrected=3))
+
+    def changed(i: int, **more: Any) -> Any:
+        given = msgspec.structs.replace(ticks[i].samples[0], **more)
+        return msgspec.structs.replace(ticks[i], samples=(given,))
+
+    ticks[2] = changed(2, xids=(13,))
+    ticks[15] = changed(15, xids=(48, 48))
+    ticks[19] = changed(19, pcie_replays=19, ecc_corrected=3)
+    live = evidence_of(monitor(ticks, window_s=10.0)).device
+    whole = evidence_of(monitor(ticks)).device
+    assert (live.xids, whole.xids) == ((48, 48), (13, 48, 48))
+    assert (whole.pcie_replays, whole.ecc_corrected) == (12, 0)
+
+
+def test_a_counter_that_was_reset_or_seen_once_tells_no_growth() -> None:
+    ticks: list[Any] = list(frames(COMPUTE, 4, pcie_replays=7))
+    assert evidence_of(monitor(ticks[:1])).device.pcie_replays is None
+    reset = msgspec.structs.replace(ticks[3].samples[0], pcie_replays=0)
+    ticks[3] = msgspec.structs.replace(ticks[3], samples=(reset,))
+    assert evidence_of(monitor(ticks)).device.pcie_replays is None
+
+
+@pytest.mark.parametrize(
+    ("app", "default", "owner", "limit"),
+    [
+        (1200.0, 1700.0, 1980.0, 1200.0),
+        (1700.0, 1700.0, 1980.0, None),  # a board boosts beyond the clock that it comes with
+        (1980.0, 1700.0, 1980.0, None),
+        (None, None, 1500.0, 1500.0),
+        (1600.0, 1700.0, 1500.0, 1500.0),
+        (None, None, None, None),
+    ],
+)
+def test_settings_limit_the_clock_where_they_are_below_the_boards_own(
+    app: float | None, default: float | None, owner: float | None, limit: float | None
+) -> None:
+    info = device(sm_mhz_app_default=default)
+    ticks = frames(COMPUTE, 3, info, sm_mhz_app=app, sm_mhz_customer_max=owner)
+    assert evidence_of(monitor(ticks, devices=(info,))).device.sm_mhz_limit == limit
+
+
+def test_swap_memory_and_versions_reach_the_rules() -> None:
+    ticks: list[Any] = []
+    for i, tick in enumerate(frames(COMPUTE, 5)):
+        host = HostSample(t_s=tick.t_s, mem_used_bytes=30, mem_total_bytes=40, swap_used_bytes=i * GIB)
+        ticks.append(msgspec.structs.replace(tick, host=host))
+    m = Monitor(MonitorOptions(env={}))
+    m.feed(hello(driver_version="525.60.13", cuda_version="12.0"))
+    for tick in ticks:
+        m.feed(tick)
+    evidence = evidence_of(m)
+    assert (evidence.host.mem_used_frac, evidence.host.swap_growth_bytes) == (0.75, 4 * GIB)
+    assert evidence.host.swap_used_bytes == 4 * GIB
+    assert (evidence.device.driver_version, evidence.device.cuda_version) == ("525.60.13", "12.0")
+    assert {"SW001", "HOST021"} <= {f.code for f in m.diagnosis().findings}
+
+
+def test_rows_see_their_siblings_live_and_in_a_report() -> None:
+    infos = tuple(device(i) for i in range(4))
+    clocks = (1700.0, 1500.0, 1710.0, 1720.0)
+    streams: list[list[Any]] = [
+        list(frames(COMPUTE, 20, info, sm_mhz=mhz)) for info, mhz in zip(infos, clocks, strict=True)
+    ]
+    ticks = [
+        msgspec.structs.replace(
+            parts[0],
+            samples=tuple(sample for part in parts for sample in part.samples),
+            processes=tuple(p for part in parts for p in part.processes or ()) or None,
+        )
+        for parts in zip(*streams, strict=True)
+    ]
+    m = monitor(ticks, devices=infos)
+    for d in (m.diagnosis(), m.snapshot().diagnosis):
+        assert [f.gpu for f in d.findings if f.code == "DEV019"] == [1]
+
+
+def test_a_recording_without_the_newer_fields_is_read_and_accuses_nobody() -> None:
+    m, recording = Monitor(MonitorOptions(env={})), read_recording(demo_path())
+    m.feed(recording.hello)
+    for message in recording:
+        m.feed(message)
+    found = {f.code for f in m.diagnosis().findings}
+    assert not found & {"DEV010", "DEV012", "DEV013", "DEV014", "DEV018", "SW001", "HOST021"}

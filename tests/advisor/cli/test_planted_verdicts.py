@@ -33,6 +33,7 @@ PLANTED = {
     "pcie_degraded": ("host", "transfer", "counters", "DEV004"),
     "no_gpm": ("memory", "dram-bandwidth", "nvml", None),
     "old_abi": ("memory", "dram-bandwidth", "counters", None),
+    "clocks_pinned": ("compute", "tensor-cores", "counters", "DEV010"),
     "garbage_names": ("memory", "dram-bandwidth", "counters", None),
 }
 
@@ -81,6 +82,16 @@ def test_a_lost_gpu_leaves_the_other(nvml_stub: NvmlStub, tmp_path: Path) -> Non
     sums_hold(d)
     assert [(v.class_, v.cause) for v in d.verdicts] == [("compute", "tensor-cores"), ("unknown", "gpu-lost")]
     assert ("DEV005", 1) in {(f.code, f.gpu) for f in d.findings}
+
+
+def test_a_node_with_failing_parts_names_each_on_its_own_gpu(nvml_stub: NvmlStub, tmp_path: Path) -> None:
+    # Growth is seen between two looks at the slow tier, 5 s apart.
+    d = diagnosed(nvml_stub, "failing", tmp_path, duration="6.5s")
+    found = {(f.code, f.gpu) for f in d.findings if f.code.startswith(("DEV01", "DEV02", "SW"))}
+    assert found >= {
+        ("DEV012", 1), ("DEV019", 2), ("DEV014", 3), ("DEV013", 4), ("DEV020", 5), ("DEV011", 7), ("SW001", 0)
+    }  # fmt: skip
+    assert {f.gpu for f in d.findings if f.code in ("DEV012", "DEV019", "SW001")} == {0, 1, 2}
 
 
 def test_mig_instances_and_a_bill_that_sums_to_the_whole_gpu(nvml_stub: NvmlStub, tmp_path: Path) -> None:

@@ -169,6 +169,18 @@ def test_latency_and_call_counts(nvml_stub: NvmlStub, tmp_path: Path) -> None:
     assert calls["nvmlDeviceGetPowerUsage"] == 5 and calls["nvmlDeviceGetTemperature"] == 1
 
 
+def test_clock_settings_follow_one_another(nvml_stub: NvmlStub) -> None:
+    code = """
+    asked = p.nvmlDeviceGetApplicationsClock, p.nvmlDeviceGetDefaultApplicationsClock
+    clocks = [ask(h, 1) for ask in (*asked, p.nvmlDeviceGetMaxCustomerBoostClock)]
+    out([*clocks, *(p.nvmlDeviceGetClock(h, 1, i) for i in range(4))])
+    """
+    plain = {"sm_mhz": 1100, "sm_mhz_max": 1980}
+    assert ask(nvml_stub.env({"gpus": [plain]}), code) == [1980, 1980, 1980, 1100, 1980, 1980, 1980]
+    given = {**plain, "sm_mhz_app": 1200, "sm_mhz_app_default": 1700, "sm_mhz_customer_max": 1900}
+    assert ask(nvml_stub.env({"gpus": [given]}), code) == [1200, 1700, 1900, 1100, 1200, 1700, 1900]
+
+
 def test_xid_event(nvml_stub: NvmlStub) -> None:
     code = """
     s = p.nvmlEventSetCreate()
