@@ -115,6 +115,15 @@ def _findings() -> tuple[Finding, ...]:
             usd_h=1.2,
         ),
         make_finding(
+            "MEM004",
+            gpu=1,
+            title=LINES,
+            claim=f"{SCRIPT} {LINK}",
+            actions=(MARKUP, LINES, "no room for this"),
+            usd_h=9.9,
+            role="contributing",
+        ),
+        make_finding(
             "IDLE002", gpu=2, mig="1g.10gb/7", title=LONG, claim=LONG, effect=None, usd_h=0.98, owner="fleet"
         ),
         make_finding(
