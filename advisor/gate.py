@@ -54,7 +54,7 @@ def _amount(word: str) -> float:
 
 
 def _code(word: str) -> str:
-    from advisor.plugins import rule_of
+    from advisor.plugins import PluginClashError, rule_of
     from rules.registry import UnknownRuleError
 
     try:
@@ -62,3 +62,5 @@ def _code(word: str) -> str:
     except UnknownRuleError as error:
         fix = f"give a severity ({', '.join(SEVERITIES)}), a rule's code, or usd:N"
         raise GateError(str(error), fix) from None
+    except PluginClashError as error:
+        raise GateError(str(error), "uninstall one of the two") from None

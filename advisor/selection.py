@@ -69,11 +69,14 @@ def parse_words(text: str) -> tuple[str, ...]:
 
 
 def _check(word: str) -> None:
-    from advisor.plugins import codes, load
+    from advisor.plugins import PluginClashError, codes, load
 
     if word == ALL or any(code.startswith(word) for code in codes()):
         return
-    load()
+    try:
+        load()
+    except PluginClashError as error:
+        raise SelectionError(str(error), "uninstall one of the two") from None
     known = codes()
     if not any(code.startswith(word) for code in known):
         raise SelectionError(f"no rule's code is {word!r} or begins with it", _near(word, known))

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from advisor import plugins
-from advisor.gate import parse_gate
-from advisor.selection import parse_selection
+from advisor.gate import GateError, parse_gate
+from advisor.selection import SelectionError, parse_selection
 from rules.registry import all_rules, get_rule, page, run_rules, sections
 from tests.factories import make_diagnosis
 from tests.rules.contexts import make_context, make_evidence
@@ -141,6 +141,10 @@ def test_a_code_that_two_claim_is_an_error_that_names_both(install: Install, cod
     ):
         plugins.load()
     assert get_rule("HOST003").distribution is None
+    with pytest.raises(GateError, match="declared by both"):
+        parse_gate(("ACME002",))
+    with pytest.raises(SelectionError, match="declared by both"):
+        parse_selection("ACME002", "")
 
 
 @pytest.mark.parametrize(
