@@ -25,7 +25,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import math
-import shlex
 import signal
 import sys
 import tempfile
@@ -38,6 +37,7 @@ import msgspec
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
+from advisor.reports.redact import redact_command
 from advisor.store import Store, StoreError
 from advisor.telemetry.feed import NoFeedError
 from advisor.telemetry.lines import RecordingError
@@ -251,7 +251,7 @@ def session_of(args: argparse.Namespace, hello: Hello, info: DeviceInfo) -> Sess
         cupy=None,
         synthetic=args.dry or hello.synthetic,
         seconds=args.seconds,
-        command=shlex.join(["python", "-m", "benchmarks.workloads.record", *sys.argv[1:]]),
+        command=redact_command(["python", "-m", "benchmarks.workloads.record", *sys.argv[1:]])[0],
     )
 
 

@@ -24,9 +24,12 @@ from benchmarks.workloads.child import ChildError, Where
 from benchmarks.workloads.spec import Account, Session
 from benchmarks.workloads.watch import DRY_NOTE, Watched, WatchError, Watching, watch
 from probes.ceilings import Ceiling, Ceilings
+from probes.record import ProbeRun
 from tests.conftest import NvmlStub
+from tests.probes.reports import facts, full
 
 KEY, OTHER = "GPU-1", "GPU-2"
+STUB_KEY = "GPU-51a7c0de-0000-4000-8000-000000000000"
 CARD = Ceilings(
     model="made-up card",
     label="measured",
@@ -248,16 +251,21 @@ def test_a_dry_session_end_to_end(nvml_stub: NvmlStub, tmp_path: Path) -> None:
     """Simulated driver, a tiny workload on the CPU: everything it writes says that it is synthetic."""
     env = nvml_stub.env("memory", ADVISOR_STATE_DIR=str(tmp_path / "state"))
     arguments = ("--out", str(tmp_path), "--dry", "--seconds", "1.5", "--only", "copy,cgroup_cpu_limit")
-    done = _record(env, *arguments, "--budget", "34")
+    probed = full(t_s=time.time(), device=facts(key=STUB_KEY))
+    (tmp_path / "probes.json").write_bytes(msgspec.json.encode(ProbeRun(reports=(probed,))))
+    done = _record(env, *arguments, "--budget", "34", "--probes", str(tmp_path / "probes.json"))
     assert done.returncode == 0, done.stderr
     truths = filing.filed(tmp_path / "workloads")
     assert set(truths) == {"copy"}
     assert all(truth.synthetic for truth in truths.values())
     assert truths["copy"].base.steps > 0
-    assert "not probed" in truths["copy"].because
+    rate = truths["copy"].base.counts["bytes"] / truths["copy"].base.wall_s
+    assert truths["copy"].of_ceiling == pytest.approx(rate / 3.0e12)
+    assert not truths["copy"].confirmed
     assert "no time was left" in _read_session(tmp_path / "workloads").skipped["cgroup_cpu_limit"]
     with read_recording(tmp_path / "workloads" / "copy.jsonl.gz") as reader:
         assert reader.hello.synthetic
+        assert list(reader.hello.ceilings) == [STUB_KEY]
         assert any(isinstance(m, Frame) and m.samples for m in reader)
     with tarfile.open(tmp_path / "workloads.tar.gz") as tar:
         assert len(tar.getnames()) == 3
