@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 
-from benchmarks.workloads.memory_pointwise import WORKLOADS, chain, fused_by_kernel
+from benchmarks.workloads.memory_pointwise import WORKLOADS, chain, fused, fused_by_kernel
 from benchmarks.workloads.parts import generator, normal
 from benchmarks.workloads.spec import Bench
 from tests.benchmarks.workloads.bench import counts, finite_after, output, same_for_a_seed, variants
@@ -43,6 +46,21 @@ def test_the_fused_kernel_computes_the_chain(
     y, wanted = torch.full_like(x, 9.0), torch.empty_like(x)
     torch.testing.assert_close(fused_by_kernel(kernel_bench, x, y)(), chain(torch, x, wanted))
     assert launches == [("chain", 4, 256, 0)]
+
+
+def test_without_cupy_torch_compiles_the_chain(plain_bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch, compiled = plain_bench.torch, []
+
+    def compile_(function: Any) -> Any:
+        compiled.append(function)
+        return function
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    x = normal(plain_bench, generator(plain_bench), 4096)
+    on_card = msgspec.structs.replace(plain_bench, device="cuda")
+    got = fused(on_card, x, torch.empty_like(x))()
+    torch.testing.assert_close(got, chain(torch, x, torch.empty_like(x)))
+    assert len(compiled) == 1
 
 
 def test_adam_moves_seven_streams(plain_bench: Bench) -> None:
