@@ -122,7 +122,7 @@ def latency(ctx: Context) -> Finding | None:
     if kind not in ("latency", "unseen"):
         return None
     part = share(ctx, "device")
-    why = "its kernels wait on latency" if kind == "latency" else "how it uses its SMs was not seen"
+    why = "its kernels wait on latency" if kind == "latency" else _unseen(ctx)
     return finding(
         ctx,
         latency,
@@ -137,6 +137,14 @@ def latency(ctx: Context) -> Finding | None:
         effect=_roof_effect(ctx),
         recoverable=_recoverable(ctx, _reached(ctx)),
     )
+
+
+def _unseen(ctx: Context) -> str:
+    """What is unknown of the SMs, and why, as far as that was said."""
+    missing = ctx.evidence.missing
+    known = [missing.get(f"gpm.{name}") for name in ("sm_active", "sm_occupancy")]
+    because = next((why for why in (*known, missing.get("gpm")) if why), "the counter was not read")
+    return f"how it uses its SMs is unknown, because {because}"
 
 
 @rule("DEV007", "Kernels use few of the SMs", "high", "job", term="inefficiency", causes=("small-grid",))

@@ -249,7 +249,7 @@ def test_at_the_roof_the_finding_is_information() -> None:
         ({"sm_active": 0.9, "sm_occupancy": 0.1}, "DEV008", "10 % of the warp slots"),
         ({"sm_active": 0.6}, "DEV009", "on average 40 % of the SMs have no work"),
         ({"sm_active": 0.95}, "DEV001", "wait on latency"),
-        ({}, "DEV001", "was not seen"),
+        ({}, "DEV001", "its SMs is unknown, because the counter was not read"),
     ],
 )
 def test_why_a_busy_device_is_slow(counters: dict[str, Any], code: str, words: str) -> None:

@@ -151,6 +151,11 @@ def test_the_verdicts_cause_says_which_rule_speaks_of_the_device() -> None:
     assert codes(msgspec.structs.replace(ctx, verdict=said)) == {"DEV008"}
 
 
+def test_without_sm_counters_the_reason_is_told() -> None:
+    ctx = low({}, missing={"gpm": "this GPU has no GPM"})
+    assert "is unknown, because this GPU has no GPM." in only(ctx, "DEV001").claim
+
+
 def test_idle_sms_bound_what_a_larger_grid_buys() -> None:
     found = only(low({"sm_active": 0.25}, device={"sm_count": 132}), "DEV007")
     assert "25 % of its 132 SMs" in found.claim
