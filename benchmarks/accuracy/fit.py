@@ -40,6 +40,9 @@ _PASSES = 2
 _AT_ONCE = 2
 SYNTHETIC_FIT = "SYNTHETIC: fitted on recordings that no GPU produced. Nothing of this may be kept."
 
+# Sign test: five verdicts more and none less have a probability of 0.5 ** 5 where nothing has changed.
+CHANCE = "A gain of fewer than 5 verdicts, with none lost, is within chance."
+
 Values = Mapping[str, float]
 # Sets of thresholds -> their outcomes, in order.
 Scorer = Callable[[Sequence[Values]], list[Outcome]]
@@ -179,7 +182,7 @@ def thresholds(scorer: Scorer, names: Sequence[str] = NAMES) -> list[str]:
     if not changed:
         return [*lines, "", "No other value is right more often: the present thresholds stay."]
     words = f"Best found: {after.right} of {after.n} right, share error {after.share_error:.3f}, with"
-    return [*lines, "", words, *changed]
+    return [*lines, "", words, *changed, "", CHANCE]
 
 
 def _curve_lines(found: Curve) -> list[str]:

@@ -46,8 +46,14 @@ def _head(doc: Document) -> str:
     lines = [doc.claim] if doc.synthetic else []
     made = f"{terminal(doc.device) or 'no device'}, recorded {', '.join(map(terminal, doc.dates)) or 'never'}"
     lines.append(f"{len(doc.workloads)} recordings: {made}")
-    lines.append(f"Accuracy: {doc.accuracy_is}.")
+    lines.append(f"Accuracy: {doc.accuracy_is}. {_WORDS}")
     return "\n".join(part for line in lines for part in textwrap.wrap(line, WIDTH))
+
+
+_WORDS = (
+    "In brackets: 95 % interval. decided: of those with a verdict; none: without one; sure wrong: wrong at a "
+    "confidence of 0.9 or more."
+)
 
 
 def headline(doc: Document) -> Table:
@@ -61,17 +67,7 @@ def parts(doc: Document) -> Table:
     return [_HEAD, *(_figures(f"{tier}, {which}", m) for which, tiers in others for tier, m in tiers.items())]
 
 
-_HEAD = [
-    "",
-    "n",
-    "accuracy",
-    "decided",
-    "abstained",
-    "confident mistakes",
-    "share error",
-    "Brier",
-    "cause",
-]
+_HEAD = ["", "n", "accuracy", "decided", "none", "sure wrong", "share error", "Brier", "cause"]
 
 
 def _figures(name: str, m: Metrics) -> list[str]:
@@ -79,7 +75,7 @@ def _figures(name: str, m: Metrics) -> list[str]:
     return [
         name,
         str(m.n),
-        number(m.accuracy),
+        number(m.accuracy) + interval(m.accuracy_interval),
         number(m.accuracy_decided),
         str(m.abstained),
         str(m.confident_mistakes),
@@ -112,7 +108,7 @@ def calibration(m: Metrics) -> Table:
             str(b.n),
             number(b.mean_confidence),
             number(b.right_share),
-            "–" if b.interval is None else f"{b.interval[0]:.2f} to {b.interval[1]:.2f}",
+            interval(b.interval).strip(" ()") or "–",
         ]
         for b in m.calibration
     ]
@@ -135,7 +131,7 @@ def ablations(doc: Document) -> Table:
                     str(m.confident_mistakes),
                 ]
             )
-    return [["", "tier", "accuracy", "change", "no verdict", "wrong at 0.9"], *rows] if rows else []
+    return [["", "tier", "accuracy", "change", "none", "sure wrong"], *rows] if rows else []
 
 
 def rivals(doc: Document) -> Table:
@@ -155,7 +151,7 @@ def rivals(doc: Document) -> Table:
         ]
         for name, r in doc.rivals.items()
     ]
-    return [["", "n", "accuracy", "decided", "no verdict", ""], *ours, *theirs]
+    return [["", "n", "accuracy", "decided", "none", ""], *ours, *theirs]
 
 
 def workloads(doc: Document) -> Table:
@@ -253,6 +249,11 @@ def shares(found: dict[str, float]) -> str:
 def number(value: float | None) -> str:
     """Three digits, or a dash for what there is nothing to take from."""
     return "–" if value is None else f"{value:.3f}"
+
+
+def interval(span: tuple[float, float] | None) -> str:
+    """ " (0.82–0.99)", or nothing."""
+    return "" if span is None else f" ({span[0]:.2f}–{span[1]:.2f})"
 
 
 def change_of(before: float | None, after: float | None) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from benchmarks.accuracy.calibration import Bin, Claim, brier, table
+from benchmarks.accuracy.calibration import Bin, Claim, brier, table, wilson
 from benchmarks.accuracy.parts import Part, part_of
 from benchmarks.workloads.spec import LABELS, Truth
 from rules.verdict import GROUPS, Class, Margin, Verdict
@@ -75,12 +75,14 @@ class ByClass(msgspec.Struct, frozen=True, kw_only=True):
 class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     """Figures over some recordings. None where there is nothing to take them from.
 
+    accuracy_interval: 95 % Wilson interval, as if programs were drawn at random from all there are.
     share_error: mean over workloads of the largest difference of a class's share. cause_accuracy: of
     verdicts with the right class.
     """
 
     n: int
     accuracy: float | None
+    accuracy_interval: tuple[float, float] | None
     accuracy_decided: float | None
     abstained: int
     confident_mistakes: int
@@ -146,6 +148,7 @@ def metrics(rows: Iterable[Row]) -> Metrics:
     return Metrics(
         n=len(counted),
         accuracy=_share([row.right for row in counted]),
+        accuracy_interval=wilson(sum(row.right for row in counted), len(counted)) if counted else None,
         accuracy_decided=_share([row.right for row in decided]),
         abstained=len(counted) - len(decided),
         confident_mistakes=sum(row.confident_mistake for row in counted),

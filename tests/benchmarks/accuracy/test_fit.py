@@ -72,6 +72,8 @@ def test_synthetic_recordings_are_refused_unless_asked_for(tmp_path: Path) -> No
     said = fit.fit(corpus, synthetic_too=True, names=())
     assert said.startswith(fit.SYNTHETIC_FIT) and "3 recordings of the tuning part" in said
     assert main(["--recordings", str(folder), "--fit"]) == 2
+    real = read_corpus([make(tmp_path / "real", synthetic=False)], tmp_path / "scratch")
+    assert "SYNTHETIC" not in fit.fit(real, synthetic_too=False, names=())
 
 
 def test_the_printed_table_is_one_that_the_rules_take(tmp_path: Path) -> None:

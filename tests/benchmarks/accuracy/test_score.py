@@ -129,6 +129,8 @@ def test_figures_hold_together(rows: list[Row]) -> None:
     assert found.confident_mistakes <= found.n - found.abstained
     figures = (found.accuracy, found.accuracy_decided, found.brier, found.share_error, found.cause_accuracy)
     assert all(figure is None or 0.0 <= figure <= 1.0 for figure in figures)
+    if found.accuracy is not None and found.accuracy_interval is not None:
+        assert found.accuracy_interval[0] <= found.accuracy <= found.accuracy_interval[1]
     if found.accuracy is not None and found.accuracy_decided is not None:
         assert found.accuracy <= found.accuracy_decided + 1e-12
     assert sum(c.n for c in found.by_class.values()) == found.n
