@@ -335,12 +335,14 @@ class Track:
     def _clock_limit(self, last: Sample | None) -> float | None:
         """The lowest clock that a setting allows, where one is below the board's maximum.
 
-        A board boosts beyond the application clock that it comes with, so only another one limits it.
+        A board boosts beyond the application clock that it comes with, so only another one limits it; where
+        the default is unknown, nobody can tell.
         """
         most = self.info.sm_mhz_max
         if last is None or most is None:
             return None
-        app = None if last.sm_mhz_app == self.info.sm_mhz_app_default else last.sm_mhz_app
+        default = self.info.sm_mhz_app_default
+        app = last.sm_mhz_app if default is not None and last.sm_mhz_app != default else None
         set_below = [mhz for mhz in (app, last.sm_mhz_customer_max) if mhz is not None and 0.0 < mhz < most]
         return min(set_below, default=None)
 

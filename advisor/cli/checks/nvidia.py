@@ -18,7 +18,14 @@ HELD = (
     "board_limit",
     "reliability",
 )
-AFTER_NVML = ("nvidia.gpus", "nvidia.gpm", "nvidia.permissions", "nvidia.clocks", "nvidia.mig")
+AFTER_NVML = (
+    "nvidia.gpus",
+    "nvidia.gpm",
+    "nvidia.permissions",
+    "nvidia.events",
+    "nvidia.clocks",
+    "nvidia.mig",
+)
 
 
 def nvidia_checks(seen: NvmlLook, root: Path = Path("/")) -> list[Check]:
@@ -32,6 +39,7 @@ def nvidia_checks(seen: NvmlLook, root: Path = Path("/")) -> list[Check]:
         _gpus(devices),
         _gpm(devices),
         _permissions(devices, root),
+        _events(devices),
         _clocks(devices),
         _mig(devices),
     ]
@@ -111,6 +119,18 @@ def _permissions(devices: Sequence[DeviceLook], root: Path) -> Check:
     only_admin = _parameter(root, "RmProfilingAdminOnly") == "1"
     note = "; kernel profilers (Nsight, CUPTI) need root here" if only_admin else ""
     return ok("nvidia.permissions", f"memory, power, utilisation and processes can be read{note}")
+
+
+def _events(devices: Sequence[DeviceLook]) -> Check:
+    whole = [d for d in devices if d.info.parent_key is None]
+    reasons = sorted({d.events_problem for d in whole if d.events_problem is not None})
+    if reasons:
+        return warn(
+            "nvidia.events",
+            f"errors of GPUs (XIDs) are not seen as they happen: {'; '.join(reasons)}",
+            "`sudo dmesg -T | grep -i xid` shows them; findings about them (DEV012) stay silent here.",
+        )
+    return ok("nvidia.events", f"errors (XIDs) of {len(whole)} GPUs are seen as they happen")
 
 
 def _parameter(root: Path, name: str) -> str | None:

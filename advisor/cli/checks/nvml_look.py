@@ -20,10 +20,14 @@ TIMEOUT_S = 10.0
 
 
 class DeviceLook(msgspec.Struct, frozen=True, kw_only=True):
-    """One device. refused: what was asked -> why the driver did not say. clocks: MHz now and at most."""
+    """One device. refused: what was asked -> why the driver did not say. clocks: MHz now and at most.
+
+    events_problem: why its errors (XIDs) cannot be seen as they happen.
+    """
 
     info: DeviceInfo
     gpm_problem: str | None = None
+    events_problem: str | None = None
     refused: dict[str, str] = {}
     processes: int | None = None
     sm_mhz: float | None = None
@@ -104,10 +108,22 @@ def _look_here() -> NvmlLook:
     driver, cuda = driver_versions(nvml)
     _say(_Line(doing="listing devices"))
     devices = []
-    for device in list_devices(nvml):
+    listed = list_devices(nvml)
+    for device in listed:
         _say(_Line(doing=f"looking at GPU {device.info.index}"))
         devices.append(_device(nvml, device))
+    _say(_Line(doing="registering for the GPUs' errors (XID events)"))
+    deaf = _events_problems(nvml, listed)
+    devices = [msgspec.structs.replace(d, events_problem=deaf.get(d.info.key)) for d in devices]
     return NvmlLook(driver=driver, cuda=cuda, devices=tuple(devices), simulated=is_simulated(nvml))
+
+
+def _events_problems(nvml: Any, listed: Any) -> dict[str, str]:
+    from advisor.telemetry.nvml_events import XidEvents
+
+    events = XidEvents(nvml, listed)
+    events.close()
+    return events.missing
 
 
 def _device(nvml: Any, device: Any) -> DeviceLook:

@@ -26,8 +26,8 @@ from tests.advisor.streams import device
 from tests.probes import reports
 
 IDS = [
-    "nvidia.driver", "nvidia.nvml", "nvidia.gpus", "nvidia.gpm", "nvidia.permissions", "nvidia.clocks",
-    "nvidia.mig", "host.cgroup", "host.pid_namespace", "host.psi", "host.clocks", "host.ptrace",
+    "nvidia.driver", "nvidia.nvml", "nvidia.gpus", "nvidia.gpm", "nvidia.permissions", "nvidia.events",
+    "nvidia.clocks", "nvidia.mig", "host.cgroup", "host.pid_namespace", "host.psi", "host.clocks", "host.ptrace",
     "python.pynvml", "python.torch", "python.cupy", "probes.ceilings", "terminal", "config", "storage",
 ]  # fmt: skip
 
@@ -134,6 +134,9 @@ def test_profiling_for_root_alone_is_mentioned(tmp_path: Path) -> None:
 def test_clocks_held_down() -> None:
     held = DeviceLook(info=device(0), clock_reasons=("hw_thermal", "sw_power_cap"))
     busy = DeviceLook(info=device(0), sm_mhz=1700.0, clock_reasons=("sw_power_cap",))
+    deaf = msgspec.structs.replace(busy, events_problem="not supported by this GPU")
+    assert nvidia(deaf)["nvidia.events"].status == "warn"
+    assert nvidia(busy)["nvidia.events"].status == "ok"
     assert nvidia(held)["nvidia.clocks"].status == "warn"
     assert nvidia(busy)["nvidia.clocks"].status == "ok"
 
