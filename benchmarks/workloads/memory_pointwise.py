@@ -90,7 +90,7 @@ def _out_of_place(torch: Any, x: Any) -> Any:
 
 
 def _layer_norm_softmax(bench: Bench) -> Step:
-    """Layer norm, then softmax over 1 GiB of rows of 4096 bf16, four times. Bytes: one read, one write each."""
+    """Layer norm and softmax over rows of 4096 bf16, 1 GiB, four times. Bytes: a read and a write of each."""
     functional = bench.torch.nn.functional
     rows = fitting(bench, bench.of(1 << 17, 64), 4.0 * _HALF * _COLUMNS)
     x = normal(bench, generator(bench), rows, _COLUMNS, dtype="bfloat16")
