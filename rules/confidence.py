@@ -4,8 +4,8 @@
 
 Phi, the normal distribution, gives the probability that a lead with this standard error is above 0. It knows
 nothing of errors that the model itself makes, so a verdict is capped: by its tier and by the label of the
-ceilings it rests on; and by FRAGILE where twice the ceilings' error would cost the class its place. The score
-then passes `rules.calibration`, which is the identity as long as nothing was measured.
+ceilings it rests on; and by FRAGILE of that where twice the ceilings' error would cost the class its place.
+The score then passes `rules.calibration`, which is the identity as long as nothing was measured.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def raw(
     """The score before calibration."""
     sure = _above_zero(noise.lead / noise.total) * (1.0 - math.exp(-observed_s / _DATA_SCALE_S))
     limit = min(cap(class_, tier, label), 1.0 - unknown)
-    return min(sure, limit, FRAGILE) if noise.fragile else min(sure, limit)
+    return min(sure, FRAGILE * limit if noise.fragile else limit)
 
 
 def cap(class_: Class, tier: Tier, label: Label | None) -> float:

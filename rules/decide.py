@@ -13,6 +13,7 @@ from rules.confidence import confidence
 from rules.evidence import Evidence
 from rules.headline import headline
 from rules.host_cause import host_cause
+from rules.host_stacks import usable
 from rules.noise import noise_of
 from rules.observed import busy_mean
 from rules.phases import phases
@@ -37,7 +38,7 @@ def splits_of(evidence: Evidence, ceilings: Ceilings | None) -> list[Split]:
 
 def decide(evidence: Evidence, ceilings: Ceilings | None, splits: Sequence[Split] | None = None) -> Verdict:
     """The verdict on one workload. `splits` may be given by a caller that keeps them as they come."""
-    parts = splits_of(evidence, ceilings) if splits is None else splits
+    parts = _told_by_stacks(evidence, ceilings, splits_of(evidence, ceilings) if splits is None else splits)
     whole = [*parts, *_silence(evidence)]
     sums = total(whole)
     groups = group_shares(sums)
@@ -85,6 +86,20 @@ def decide(evidence: Evidence, ceilings: Ceilings | None, splits: Sequence[Split
         settle=settle(class_, cause, evidence, ceilings, noise),
     )
     return _with_headline(verdict)
+
+
+def _told_by_stacks(evidence: Evidence, ceilings: Ceilings | None, parts: Sequence[Split]) -> Sequence[Split]:
+    """The splits, without launch-bound time where a look inside saw the pegged thread wait for the device."""
+    stacks = usable(evidence.host.stacks)
+    if stacks is None or stacks.frac("synchronise") < th.LAUNCH_WAITS.value:
+        return parts
+    limits = limits_of(evidence, ceilings)
+    return [
+        split(msgspec.structs.replace(w, launching=False), evidence.tier, ceilings, limits)
+        if w.launching
+        else part
+        for w, part in zip(evidence.windows, parts, strict=True)
+    ]
 
 
 def _silence(evidence: Evidence) -> list[Split]:

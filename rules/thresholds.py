@@ -65,6 +65,11 @@ LAUNCH_GAP = Threshold(
     0.98,
     "a queue that never runs dry is not what limits; a thread that spins in a wait is pegged too; " + _OWN,
 )
+LAUNCH_WAITS = Threshold(
+    "share of the feeding thread's stack samples in a wait for the device from which it does not launch",
+    0.5,
+    "more of its time than anything else can take; " + _OWN,
+)
 LAUNCH_PART = Threshold(
     "part of launch-bound busy time, beside what the roofs show, that launching itself takes",
     0.5,

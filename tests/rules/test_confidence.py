@@ -37,7 +37,8 @@ def test_caps_hold_by_tier_label_and_plausible_error() -> None:
     assert score(wide) == cap("memory", "counters", "measured") == 0.97
     assert raw("memory", wide, 60.0, 0.0, "nvml", "measured") == 0.70
     assert raw("memory", wide, 60.0, 0.2, "counters", "measured") == 0.80
-    assert score(noise(0.9, fragile=True)) == FRAGILE < 0.9
+    assert score(noise(0.9, fragile=True)) == pytest.approx(FRAGILE * 0.97)
+    assert FRAGILE < 0.9
 
 
 def test_nothing_decided_is_no_confidence() -> None:

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from probes.ceilings import Ceilings
 from rules.confidence import FRAGILE
 from rules.decide import decide, splits_of
+from rules.evidence import HostEvidence
 from rules.hysteresis import Steady
 from rules.noise import noise_of
 from rules.ranking import group_shares, lead_of, ranking
 from rules.split import merge, total
+from rules.stacks import StackGroup, Stacks
 from rules.verdict import Verdict
 from tests.rules.loads import CEILINGS, Load, evidence, series
 from tests.rules.test_classify import windows
@@ -117,6 +119,22 @@ def test_a_pegged_thread_keeps_a_latency_verdict_from_being_sure() -> None:
     spinning = verdict_of((50, {**small, "launching": True}))
     assert spinning.class_ == "device" and spinning.confidence <= FRAGILE
     assert verdict_of((50, small)).confidence > 0.9
+
+
+def test_a_look_inside_settles_whether_a_pegged_thread_launches() -> None:
+    small: Load = {"gr_active": 0.9, "sm_active": 0.02, "sm_occupancy": 0.01, "launching": True}
+
+    def seen(activity: str, samples: int = 500) -> Verdict:
+        group = StackGroup(activity=activity, frac=0.9, thread="MainThread", main=True, frame="f (a.py:1)")
+        looked = Stacks(pid=1, tool="py-spy", samples=samples, seconds=5.0, groups=(group,))
+        return verdict_of((50, small), host=HostEvidence(stacks=looked))
+
+    waiting = seen("synchronise")
+    assert waiting.class_ == "device"
+    assert waiting.shares["host"] == pytest.approx(0.1)
+    assert waiting.confidence > 0.9
+    assert seen("launch").shares["host"] > 0.5
+    assert seen("synchronise", samples=3).shares["host"] > 0.5, "three samples say nothing"
 
 
 def test_one_load_has_the_least_noise_there_is() -> None:
