@@ -175,14 +175,14 @@ def probes_and_peers(device: str, work: Path, dry: bool) -> dict[str, Any]:
     return {name: _step(arguments) for name, arguments in steps.items()}
 
 
-def _step(arguments: list[str], limit_s: float = 420.0) -> dict[str, Any]:
+def _step(arguments: list[str]) -> dict[str, Any]:
     """Run a module of this checkout; its exit code, how long it took, and the end of what it said."""
     begin = time.perf_counter()
     command = [sys.executable, "-m", *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, cwd=ROOT, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=420, cwd=ROOT, check=False)
     except subprocess.TimeoutExpired:
-        return {"command": command[1:], "error": f"took over {limit_s:.0f} s"}
+        return {"command": command[1:], "error": "took over 420 s"}
     took_s = time.perf_counter() - begin
     print(done.stdout[-4000:], done.stderr[-2000:], flush=True)
     return {"command": command[1:], "rc": done.returncode, "wall_s": took_s, "stderr": done.stderr[-2000:]}
@@ -198,17 +198,28 @@ def recorded(args: argparse.Namespace, work: Path, budget_s: float) -> dict[str,
     if args.resume or (work / "workloads" / "session.json").exists():
         command += ["--resume", str(args.resume or work)]
     command += [*(["--only", args.only] if args.only else []), *(["--dry"] if args.dry else [])]
-    return _step(command, budget_s + 60.0)
+    return _shown(command, budget_s + 60.0)
+
+
+def _shown(arguments: list[str], limit_s: float) -> dict[str, Any]:
+    """Run a module whose lines are shown as they come; its exit code."""
+    command = [sys.executable, "-m", *arguments]
+    try:
+        done = subprocess.run(command, timeout=limit_s, cwd=ROOT, check=False)
+    except subprocess.TimeoutExpired:
+        return {"command": command[1:], "error": f"took over {limit_s:.0f} s"}
+    return {"command": command[1:], "rc": done.returncode}
 
 
 def session(args: argparse.Namespace, info: DeviceInfo, work: Path, start: float) -> dict[str, Any]:
-    """What watching costs, then every workload that fits into the rest of the budget."""
+    """What watching costs (once, not with --resume), then every workload that fits into the budget."""
     summary: dict[str, Any] = {"measured": not args.dry}
     where = Where(device="cpu" if args.dry else "cuda", small=args.dry, gpu=info.uuid)
     watching = Watching(info.key, 0.2, Store(), args.dry)
-    summary["slow_down"] = slow_down(where, watching, min(6.0, args.seconds))
+    if args.resume is None:
+        summary["slow_down"] = slow_down(where, watching, min(6.0, args.seconds))
     left_s = args.budget - (time.perf_counter() - start) - RESERVE_S
-    summary["workloads"] = recorded(args, work, left_s) if left_s > 0 else "no time was left"
+    summary["workloads"] = recorded(args, work, left_s) if left_s > 0 else {"error": "no time was left"}
     summary["wall_s"] = time.perf_counter() - start
     return summary
 
@@ -241,8 +252,9 @@ def main() -> int:
 
 
 def run(args: argparse.Namespace, info: DeviceInfo) -> int:
-    """Every part that is asked for, into one archive."""
-    start = time.perf_counter()
+    """Every part that is asked for, into one archive. Exit code 1 where no workload could be recorded."""
+    start, code = time.perf_counter(), 0
+    args.out, args.resume = args.out.resolve(), args.resume and args.resume.resolve()
     work = args.out / "gpu-session"
     work.mkdir(parents=True, exist_ok=True)
     (work / "facts.json").write_text(json.dumps(facts(args.device), indent=1))
@@ -250,11 +262,13 @@ def run(args: argparse.Namespace, info: DeviceInfo) -> int:
         found = probes_and_peers(str(args.device), work, args.dry)
         (work / "probes_and_peers.json").write_text(json.dumps(found, indent=1))
     if args.part != "probes":
-        (work / "summary.json").write_text(json.dumps(session(args, info, work, start), indent=1))
+        summary = session(args, info, work, start)
+        (work / "summary.json").write_text(json.dumps(summary, indent=1))
+        code = 0 if summary["workloads"].get("rc") == 0 else 1
     with tarfile.open(args.out / "gpu-session.tar.gz", "w:gz") as tar:
         tar.add(work, arcname="gpu-session", filter=_not_packed_already)
     print("wrote", args.out / "gpu-session.tar.gz")
-    return 0
+    return code
 
 
 if __name__ == "__main__":

@@ -99,8 +99,8 @@ def _folder_in(source: Path) -> Path | None:
     """The folder with a session.json that `source` is or has; None for an archive."""
     if not source.is_dir():
         return None
-    below = source / "workloads"
-    return (source if (source / SESSION).exists() or not below.is_dir() else below).resolve()
+    places = (source, source / "workloads", source / "gpu-session" / "workloads")
+    return next((place for place in places if (place / SESSION).exists()), source).resolve()
 
 
 def _session_in(source: Path) -> Session:

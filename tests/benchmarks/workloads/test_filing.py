@@ -62,9 +62,10 @@ def test_packed_is_what_is_recorded(tmp_path: Path) -> None:
     assert names == [f"workloads/{n}" for n in ("session.json", "copy.jsonl.gz", "copy.truth.json")]
 
 
+@pytest.mark.parametrize("place", ["", "workloads", "gpu-session/workloads"])
 @pytest.mark.parametrize("packed", [False, True])
-def test_an_earlier_session_is_taken_over(tmp_path: Path, packed: bool) -> None:
-    old = _filed(tmp_path / "old" / "workloads", "copy", skipped={"sort": "no time"}, cupy="13")
+def test_an_earlier_session_is_taken_over(tmp_path: Path, place: str, packed: bool) -> None:
+    old = _filed(tmp_path / "old" / place, "copy", skipped={"sort": "no time"}, cupy="13")
     source = filing.pack(old) if packed else tmp_path / "old"
     new = filing.taken_over(source, tmp_path / "new" / "workloads", _session(date="2026-11-22", torch=None))
     assert (new.date, new.torch, new.cupy, new.skipped) == ("2026-11-22", "2", "13", {"sort": "no time"})
