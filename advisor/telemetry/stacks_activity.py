@@ -87,8 +87,8 @@ _DIRECT: tuple[_Pattern, ...] = (
 
 # Taking from a queue is a wait on a lock inside; that it is a queue says more.
 _QUEUES: tuple[_Pattern, ...] = (
-    _pattern("queue-wait", r"(^|/)(queue|multiprocessing/(queues|connection))\.py$", r"(get|put|recv\w*|poll|wait)$"),
-    _pattern("queue-wait", r"(^|/)(concurrent/futures/_base|multiprocessing/pool)\.py$", r"(result|next|get)$"),
+    _pattern("queue-wait", r"(^|/)(queue|multiprocessing/(queues|connection))\.py$", r"(get|put|recv|poll)\w*$"),
+    _pattern("queue-wait", r"(^|/)(futures/_base|multiprocessing/pool)\.py$", r"(result|next|get)$"),
 )  # fmt: skip
 
 # Frames that only say how a thread waits or reads; what for is said by the frames around them.

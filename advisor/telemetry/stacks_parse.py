@@ -22,12 +22,13 @@ from advisor.telemetry.stacks_activity import (
 )
 from rules.stacks import StackGroup
 
-LINES_LIMIT = 20_000
+LINES_LIMIT = 10_000
 LINE_LIMIT = 64_000
 THREADS_LIMIT = 256
 GROUPS_LIMIT = 64
 NAME_LIMIT = 48
 FRAME_LIMIT = 160
+FUNCTION_LIMIT, FILE_LIMIT = 200, 400
 # Activities below this share of a thread's samples are no evidence, and are left out.
 SHOWN_FRAC = 0.005
 # A main thread that waits this much for another thread of its own feeds nothing.
@@ -35,7 +36,6 @@ ONLY_WAITS = 0.95
 
 _COUNT = re.compile(r"^(?P<stack>.*\S) (?P<count>\d{1,9})$")
 _THREAD = re.compile(r"^thread \((?P<id>0x[0-9A-Fa-f]{1,16}|\d{1,20})\)(?:: ?(?P<name>.*))?$")
-_FRAME = re.compile(r"^(?P<function>.*?) \((?P<file>.*?)(?::(?P<line>\d{1,9}))?\)$")
 
 SourceLine = Callable[[str, int], str]
 
@@ -74,10 +74,14 @@ def _stack(line: str) -> Stack | None:
 
 
 def _frame(text: str) -> FrameText:
-    found = _FRAME.match(text)
-    if found is None:
-        return FrameText(text, "")
-    return FrameText(found["function"], found["file"], int(found["line"] or 0))
+    """ "function (file:line)"; without the line where there is none. Cut, since patterns search in it."""
+    function, opened, place = text.removesuffix(")").rpartition(" (")
+    if not opened or not text.endswith(")"):
+        return FrameText(text[:FUNCTION_LIMIT], "")
+    file, colon, line = place.rpartition(":")
+    if not colon or not line.isascii() or not line.isdigit() or len(line) > 9:
+        return FrameText(function[:FUNCTION_LIMIT], place[-FILE_LIMIT:])
+    return FrameText(function[:FUNCTION_LIMIT], file[-FILE_LIMIT:], int(line))
 
 
 def by_thread(stacks: Iterable[Stack]) -> dict[Thread, list[Stack]]:
@@ -134,8 +138,8 @@ def _named(stack: Stack, source: SourceLine) -> Named:
 def with_gil(one: Tally, time: ThreadTime | None, others_hold: float) -> Tally:
     """Samples in plain Python at which the thread cannot have run, counted as waiting for the GIL.
 
-    A thread in Python code is on a core, waits for one, or waits for the interpreter's lock; the first
-    two are what the kernel counts. No more is moved than other threads held the lock (`others_hold`, a share).
+    A thread in Python code is on a core, waits for one, or waits for the interpreter's lock; the first two
+    are what the kernel counts. No more is moved than others held the lock (`others_hold`, a share).
     """
     if time is None or not one.samples:
         return one

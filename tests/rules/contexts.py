@@ -114,7 +114,7 @@ def _ladder(evidence: Evidence, shares: dict[str, float], useful: float, price: 
     )
 
 
-def stacks_of(samples: int = 500, others: dict[str, float] | None = None, **shares: float) -> Stacks:
+def stacks_of(samples: int = 500, others: dict[str, float] | None = None, **shares: Any) -> Stacks:
     """A look at the feeding thread with these shares (`loader_wait=0.4`), and at one other thread."""
     mine = [(slug.replace("_", "-"), frac, True) for slug, frac in shares.items()]
     theirs = [(slug, frac, False) for slug, frac in (others or {}).items()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from advisor.tui.app import TuiOptions
+from advisor.tui.app import AdvisorApp, TuiOptions
 from advisor.tui.screens.detail import DetailScreen
 from rules.stacks import StackGroup, Stacks
 from tests.advisor.tui import fakes
@@ -70,10 +70,12 @@ async def test_a_look_that_fails_ends_no_screen() -> None:
 
     async with running(Broken()) as (app, pilot):
         await pilot.press("s")
-        await until(
-            pilot, lambda: any("it failed: boom" in n.message for n in app._notifications), "a notice"
-        )
+        await until(pilot, lambda: "it failed: boom" in said(app), "the notice")
         assert app.looking == set()
+
+
+def said(app: AdvisorApp) -> str:
+    return " ".join(notice.message for notice in app._notifications)
 
 
 async def test_leaving_ends_a_look() -> None:

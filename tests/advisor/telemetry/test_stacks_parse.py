@@ -1,0 +1,135 @@
+"""Folded stacks from a hostile process: bounded, escaped, and shares that add up."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.telemetry import stacks_parse as parsing
+from advisor.telemetry.stacks_activity import FrameText, name_activity
+from advisor.telemetry.stacks_parse import Thread, ThreadTime
+from advisor.telemetry.stacks_source import FILE_LIMIT_BYTES, SourceLines
+from rules.stacks import ACTIVITY_WORDS, CAUSE_OF, StackGroup
+
+hostile = st.text(alphabet=st.sampled_from("aé\x1b[;() :0\u202e\x00\ud800<>m\n"), max_size=60)
+lines = st.builds(
+    "thread ({}): {};{} ({}:{}) {}".format,
+    st.integers(0, 5), hostile, hostile, hostile, st.integers(0, 10**12), st.integers(0, 10**12),
+)  # fmt: skip
+
+
+def no_source(_file: str, _line: int) -> str:
+    return ""
+
+
+def grouped(text: str, pid: int = 1) -> tuple[StackGroup, ...]:
+    threads = parsing.by_thread(parsing.parse(text))
+    return parsing.groups([parsing.tally(t, seen, no_source) for t, seen in threads.items()], pid)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(lines | hostile, max_size=8).map("\n".join))
+def test_any_text_gives_groups_that_hold(text: str) -> None:
+    groups = grouped(text)
+    sums: dict[tuple[str, bool], float] = {}
+    for group in groups:
+        assert 0.0 < group.frac <= 1.0
+        assert group.activity in ACTIVITY_WORDS
+        assert len(group.thread) <= 64 and len(group.frame) <= parsing.FRAME_LIMIT + 4
+        assert (group.thread + group.frame).isprintable()
+        sums[group.thread, group.main] = sums.get((group.thread, group.main), 0.0) + group.frac
+    assert len(groups) <= parsing.GROUPS_LIMIT
+
+
+def test_a_flood_of_lines_threads_and_frames_is_cut() -> None:
+    deep = ";".join(f"f{i} (/a.py:{i})" for i in range(1, 2000))
+    many = "\n".join(f"thread ({i}): t{i};{deep[:200]}f (/a.py:1) 1" for i in range(11_000))
+    assert len(parsing.parse(many)) <= parsing.LINES_LIMIT
+    assert len(parsing.by_thread(parsing.parse(many))) == parsing.THREADS_LIMIT
+    assert len(parsing.parse(f"thread (1): m;{deep} 1")[0].frames) == 60
+    assert parsing.parse("thread (1): m;" + "x" * 100_000 + " 1") == []
+
+
+DATALOADER = "/v/torch/utils/data/dataloader.py"
+USER = "f (/w/a.py:1)"
+WAIT, GET = "Condition.wait (/l/threading.py:3)", "Queue.get (/l/queue.py:1)"
+SCALAR = "at::native::_local_scalar_dense_cuda (libtorch_cuda.so)"
+SAVE = "save (/v/torch/serialization.py:2)"
+CASES = [
+    ("loader-wait", (WAIT, GET, f"_try_get_data ({DATALOADER}:1)")),
+    ("queue-wait", (WAIT, GET, USER)),
+    ("lock", (WAIT, "Event.wait (/l/threading.py:9)", USER)),
+    ("decode", ("load (/v/PIL/Image.py:3)", f"fetch ({DATALOADER}:1)", USER)),
+    ("synchronise", ("cudaStreamSynchronize (libcudart.so.13)", USER)),
+    ("synchronise", ("0x7f00 (libcuda.so.1)", SCALAR, USER)),
+    ("transfer", ("cudaMemcpyAsync (libcudart.so.13)", USER)),
+    ("launch", ("cudaLaunchKernel (libcudart.so.13)", USER)),
+    ("launch", ("Module._call_impl (/v/torch/nn/modules/module.py:9)", USER)),
+    ("tokenise", ("_tokenize (/v/transformers/models/bert/tokenization_bert.py:9)", USER)),
+    ("checkpoint", ("_save (/v/torch/serialization.py:9)", SAVE, USER)),
+    ("serialise", ("load (/v/torch/serialization.py:9)", USER)),
+    ("serialise", ("JSONEncoder.encode (/usr/lib/python3.12/json/encoder.py:9)", USER)),
+    ("io", ("SSLSocket.read (/usr/lib/python3.12/ssl.py:9)", USER)),
+    ("idle", ("EpollSelector.select (/usr/lib/python3.12/selectors.py:9)", USER)),
+    ("compute", (USER,)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("activity", "frames"), CASES)
+def test_the_innermost_known_frame_names_the_activity(activity: str, frames: tuple[str, ...]) -> None:
+    folded = ";".join(reversed(frames))
+    (stack,) = parsing.parse(f"thread (7): MainThread;{folded} 3")
+    assert name_activity(stack.frames).activity == activity
+
+
+@pytest.mark.parametrize(
+    ("line", "activity"),
+    [
+        ("total += loss.item()", "synchronise"),
+        ("x = batch.to(device, non_blocking=True)", "transfer"),
+        ("blob = pickle.dumps(state)", "serialise"),
+        ("ids = tokenizer(text)", "tokenise"),
+        ("loss.backward()", "launch"),
+        ("with self._lock:", "lock"),
+        ("time.sleep(1)", "idle"),
+        ("x += 1", "compute"),
+    ],
+)
+def test_the_source_line_tells_what_has_no_frame(line: str, activity: str) -> None:
+    assert name_activity((FrameText("f", "/w/a.py", 3),), line).activity == activity
+
+
+def test_every_activity_has_words_and_points_to_a_cause() -> None:
+    from rules.headline import CAUSES
+
+    assert set(CAUSE_OF) <= set(ACTIVITY_WORDS)
+    assert set(CAUSE_OF.values()) <= set(CAUSES)
+
+
+def one(**counts: int) -> parsing.Tally:
+    stacks = [parsing.Stack(Thread(1, "MainThread"), (FrameText("f", "/w/a.py", 3),), counts["compute"])]
+    return parsing.tally(Thread(1, "MainThread"), stacks, no_source)
+
+
+def test_time_off_cpu_in_python_is_the_gil_as_far_as_others_hold_it() -> None:
+    waiting = parsing.with_gil(one(compute=100), ThreadTime(0.3, 0.1), others_hold=0.9)
+    assert (waiting.counts["gil"], waiting.counts["compute"]) == (60, 40)
+    assert parsing.with_gil(one(compute=100), ThreadTime(0.3, 0.1), others_hold=0.2).counts["gil"] == 20
+    assert parsing.with_gil(one(compute=100), ThreadTime(0.98, 0.0), others_hold=0.9).counts["gil"] == 0
+    assert parsing.with_gil(one(compute=100), None, others_hold=0.9).counts["gil"] == 0
+
+
+def test_source_lines_are_read_with_care(tmp_path: Path) -> None:
+    mine = SourceLines(os.getpid())
+    good, pipe, big = tmp_path / "a.py", tmp_path / "pipe.py", tmp_path / "big.py"
+    good.write_bytes(b"one\nloss.item() \xff\n")
+    os.mkfifo(pipe)
+    big.write_bytes(b"x" * (FILE_LIMIT_BYTES + 1))
+    assert mine.line(str(good), 2).startswith("loss.item()")
+    assert [mine.line(str(path), 1) for path in (pipe, big, tmp_path, Path("/etc/passwd"))] == [""] * 4
+    assert mine.line(str(good), 99) == mine.line(str(good), 0) == ""
+    assert mine.line("/\x00.py", 1) == ""
