@@ -27,8 +27,9 @@ from tests.probes import reports
 
 IDS = [
     "nvidia.driver", "nvidia.nvml", "nvidia.gpus", "nvidia.gpm", "nvidia.permissions", "nvidia.events",
-    "nvidia.clocks", "nvidia.mig", "host.cgroup", "host.pid_namespace", "host.psi", "host.clocks", "host.ptrace",
-    "python.pynvml", "python.torch", "python.cupy", "probes.ceilings", "terminal", "config", "storage",
+    "nvidia.clocks", "nvidia.mig", "host.cgroup", "host.pid_namespace", "host.psi", "host.clocks",
+    "host.ptrace", "python.pynvml", "python.torch", "python.cupy", "probes.ceilings", "terminal", "config",
+    "storage",
 ]  # fmt: skip
 
 

@@ -27,7 +27,7 @@ PLANTED = {
     "host": ("host", "unattributed", "counters", "HOST001"),
     "memory": ("memory", "dram-bandwidth", "counters", None),
     "compute": ("compute", "tensor-cores", "counters", "COMP001"),
-    "low_occupancy": ("device", "small-grid", "counters", "DEV001"),
+    "low_occupancy": ("device", "small-grid", "counters", "DEV007"),
     "throttled": ("compute", "tensor-cores", "counters", "DEV003"),
     "power_capped": ("compute", "tensor-cores", "counters", "DEV002"),
     "pcie_degraded": ("host", "transfer", "counters", "DEV004"),
