@@ -44,7 +44,7 @@ class StackFeed:
         self._take = take
         self.keys = keys
         self._mine = mine
-        self._asked: dict[int, set[str]] = {}
+        self._asked: set[str] = set()
         self._done: queue.SimpleQueue[StackLook] = queue.SimpleQueue()
         self._slots = threading.Semaphore(AT_ONCE)
         self._stop = threading.Event()
@@ -81,26 +81,26 @@ class StackFeed:
 
     def _begin(self, processes: Sequence[ProcessSample]) -> None:
         """Look at the main process of each device that was not looked at yet, once a process."""
-        seen = {key for keys in self._asked.values() for key in keys}
+        fresh: dict[int, list[str]] = {}
         for key in dict.fromkeys(p.key for p in processes):
-            mine = [p for p in processes if p.key == key and self._mine(p.pid)]
-            main = main_process(mine)
-            if main is None or key in seen or (self.keys is not None and key not in self.keys):
-                continue
-            if main.pid in self._asked:
-                self._asked[main.pid].add(key)
-                continue
-            self._asked[main.pid] = {key}
-            thread = threading.Thread(target=self._look, args=(main.pid,), name="advisor-stacks", daemon=True)
+            wanted = key not in self._asked and (self.keys is None or key in self.keys)
+            main = (
+                main_process([p for p in processes if p.key == key and self._mine(p.pid)]) if wanted else None
+            )
+            if main is not None:
+                self._asked.add(key)
+                fresh.setdefault(main.pid, []).append(key)
+        for pid, keys in fresh.items():
+            thread = threading.Thread(target=self._look, args=(pid, keys), name="advisor-stacks", daemon=True)
             self._threads.append(thread)
             thread.start()
 
-    def _look(self, pid: int) -> None:
+    def _look(self, pid: int, keys: Sequence[str]) -> None:
         with self._slots:
             if self._stop.is_set():
                 return
             seen = self._take(pid, self._stop.is_set)
-        for key in sorted(self._asked[pid]):
+        for key in keys:
             self._done.put(StackLook(t_s=time.time(), key=key, stacks=seen))
 
     def _finished(self) -> list[StackLook]:

@@ -87,7 +87,8 @@ _DIRECT: tuple[_Pattern, ...] = (
 
 # Taking from a queue is a wait on a lock inside; that it is a queue says more.
 _QUEUES: tuple[_Pattern, ...] = (
-    _pattern("queue-wait", r"(^|/)(queue|multiprocessing/(queues|connection))\.py$", r"(get|put|recv|poll)\w*$"),
+    _pattern("queue-wait", r"(^|/)queue\.py$", r"(get|put)\w*$"),
+    _pattern("queue-wait", r"(^|/)multiprocessing/(queues|connection)\.py$", r"(get|put|recv|poll)\w*$"),
     _pattern("queue-wait", r"(^|/)(futures/_base|multiprocessing/pool)\.py$", r"(result|next|get)$"),
 )  # fmt: skip
 

@@ -37,7 +37,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, float], dict[str, Any], str]] =
 def test_what_fills_the_gap_names_it(
     name: str, counters: dict[str, Any], shares: dict[str, float], host: dict[str, Any], slug: str
 ) -> None:
-    found = host_cause(make_evidence(counters, {**host, "stacks": stacks_of(**shares)}))
+    found = host_cause(make_evidence(counters, {**host, "stacks": stacks_of(500, None, **shares)}))
     assert found.slug == slug, found
     assert 0.8 <= found.confidence <= 0.95
     assert found.evidence[0].source == "py-spy 0.4.3, 500 samples"
@@ -76,8 +76,8 @@ def test_a_suspicion_that_stacks_do_not_bear_out_names_nothing() -> None:
     ],
 )
 def test_a_shortage_goes_before_its_symptom(host: dict[str, Any], slug: str) -> None:
-    for shares in ({"loader_wait": 0.9}, {"compute": 0.9}, {"launch": 0.9}):
-        assert host_cause(make_evidence(LARGE, {**host, "stacks": stacks_of(**shares)})).slug == slug
+    for stacks in (stacks_of(loader_wait=0.9), stacks_of(compute=0.9), stacks_of(launch=0.9)):
+        assert host_cause(make_evidence(LARGE, {**host, "stacks": stacks})).slug == slug
 
 
 def test_a_core_shared_with_workers_is_told_without_stacks() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from advisor.cli.checks.check import Check, ok, skip, warn
+from advisor.telemetry.stacks_pyspy import find_tool, tool_name
 
 # The inode the kernel gives the first PID namespace (PROC_PID_INIT_INO, include/linux/proc_ns.h).
 FIRST_PID_NAMESPACE = 0xEFFFFFFC
@@ -97,14 +97,20 @@ def _clocks(root: Path) -> Check:
 
 def _ptrace(root: Path) -> Check:
     scope = _text(root / "proc/sys/kernel/yama/ptrace_scope")
-    tool = "py-spy is installed" if shutil.which("py-spy") else "py-spy is not installed"
+    tool = _sampler()
     if scope in (None, "0") or _may_ptrace(root):
         return ok("host.ptrace", f"processes of this user can be sampled; {tool}")
     return warn(
         "host.ptrace",
-        f"ptrace_scope is {scope}: py-spy cannot attach to a running process without root; {tool}",
+        f"ptrace_scope is {scope}: py-spy cannot look into a running process without root; {tool}",
         "`sudo sysctl kernel.yama.ptrace_scope=0`, or run py-spy with sudo.",
     )
+
+
+def _sampler() -> str:
+    """What `--stacks` would sample with."""
+    tool = find_tool()
+    return f"{tool_name(tool)} is installed" if tool else "py-spy is not installed (`pip install py-spy`)"
 
 
 def _may_ptrace(root: Path) -> bool:
