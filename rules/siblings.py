@@ -65,10 +65,18 @@ def sibling(evidence: Evidence, verdict: Verdict, ceilings: Ceilings | None) -> 
 
 
 def busy_clock(evidence: Evidence) -> float | None:
-    """Median SM clock of the sub-windows in which something ran: at idle a card lowers it."""
-    clocks = sorted(
-        w.sm_mhz
-        for w in evidence.windows
-        if w.sm_mhz is not None and not w.lost and (w.gr_active or 0.0) > 0.0
-    )
+    """Median SM clock of the sub-windows in which something ran, in MHz; at idle a card lowers it.
+
+    Worked out once per evidence: several rules ask for it.
+    """
+    kept = evidence.__dict__
+    if "busy_clock" not in kept:
+        kept["busy_clock"] = _busy_clock(evidence)
+    known: float | None = kept["busy_clock"]
+    return known
+
+
+def _busy_clock(evidence: Evidence) -> float | None:
+    seen = (w for w in evidence.windows if not w.lost and (w.gr_active or 0.0) > 0.0)
+    clocks = sorted(w.sm_mhz for w in seen if w.sm_mhz is not None)
     return clocks[len(clocks) // 2] if clocks else None
