@@ -18,7 +18,11 @@ CAUSES = {"A": ("a", "x"), "B": ("b",), "C": (), "D": ("d",)}
 
 
 def made(
-    code: str, share: float = 0.3, term: str | None = "inefficiency", severity: str = "low", key: str = "GPU-0"
+    code: str,
+    share: float = 0.3,
+    term: str | None = "inefficiency",
+    severity: str = "low",
+    key: str = "GPU-0",
 ) -> Finding:
     record = {"code": code, "title": code, "severity": severity, "gpu": 0, "key": key, "claim": "It is so."}
     return msgspec.convert(record | {"confidence": 0.9, "share": share, "term": term}, Finding)
