@@ -121,6 +121,12 @@ def _iso(t_s: float) -> str:
     return datetime.datetime.fromtimestamp(t_s, datetime.UTC).isoformat(timespec="seconds")
 
 
+def _unseen_inside(e: Evidence) -> dict[str, str]:
+    """Why a look inside the process, where one was asked for, showed less than it could."""
+    stacks = e.host.stacks
+    return {"stacks": stacks.missing} if stacks is not None and stacks.missing else {}
+
+
 def device_provenance(
     info: DeviceInfo, e: Evidence, ceilings: Ceilings | None, samples: Sequence[Sample]
 ) -> DeviceProvenance:
@@ -149,7 +155,7 @@ def device_provenance(
         mem_total_bytes=(last.mem_total_bytes if last else None) or info.memory_total_bytes,
         ecc_enabled=info.ecc_enabled,
         thermally_settled=settled(samples),
-        unknown=e.missing,
+        unknown={**e.missing, **_unseen_inside(e)},
     )
 
 
