@@ -156,6 +156,8 @@ class Recording:
     def _base(self, workload: Workload, path: Path) -> tuple[Watched, Account]:
         if not workload.process:
             watched = watch(self.watching.feed(), self.watching, self.plan.seconds, path)
+            if watched.pids and not self.watching.dry:
+                raise WatchError(f"{len(watched.pids)} of somebody else's processes were on the device")
             return watched, Account(wall_s=self.plan.seconds)
         with Child(workload.name, "base", self.plan.seconds + START_S, self.where) as child:
             self._note(child.started(min(START_S, max(1.0, self.plan.left_s()))))

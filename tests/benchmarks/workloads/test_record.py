@@ -20,6 +20,7 @@ from advisor.store import Store
 from advisor.telemetry.recording import read_recording
 from advisor.telemetry.records import DeviceInfo, End, Frame, Hello, HostInfo, Message, ProcessSample, Sample
 from benchmarks.workloads import filing, record
+from benchmarks.workloads import watch as watching_module
 from benchmarks.workloads.child import ChildError, Where
 from benchmarks.workloads.spec import Account, Session
 from benchmarks.workloads.watch import DRY_NOTE, Watched, WatchError, Watching, watch
@@ -96,9 +97,28 @@ def test_a_real_recording_is_not_called_synthetic(tmp_path: Path) -> None:
 
 
 def test_a_device_that_gave_nothing_is_no_recording(tmp_path: Path) -> None:
-    feed = Script(_frame(OTHER), End(t_s=1.0, reason="over"))
-    with pytest.raises(WatchError, match="no sample"):
+    feed = Script(_frame(OTHER))
+    with pytest.raises(WatchError, match="answered 0 times"):
         watch(feed, _watching(), 0.02, None)
+    assert feed.closed
+
+
+def test_a_lost_device_is_no_recording() -> None:
+    lost = msgspec.structs.replace(_frame(KEY).samples[0], state="lost")
+    with pytest.raises(WatchError, match="answered 0 times"):
+        watch(Script(msgspec.structs.replace(_frame(KEY), samples=(lost,))), _watching(), 0.02, None)
+
+
+def test_a_mostly_silent_device_is_no_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching_module, "INTERVAL_S", 0.01)
+    with pytest.raises(WatchError, match="answered 4 times"):
+        watch(Script(*[_frame(KEY)] * 4), _watching(), 0.1, None)
+
+
+def test_a_feed_that_ends_is_not_waited_for() -> None:
+    feed = Script(_frame(KEY), End(t_s=1.0, reason="gone"))
+    with pytest.raises(WatchError, match="the feed ended: gone"):
+        watch(feed, _watching(), 100.0, None)
     assert feed.closed
 
 
@@ -175,6 +195,16 @@ def test_a_session_files_recordings_truths_and_what_it_skipped(start: Start, tmp
     assert session.skipped == {"triad": "it hung"}
     assert session.torch == "2.x"
     assert not (tmp_path / "triad.jsonl.gz").exists()
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_a_device_that_somebody_uses_is_not_free(start: Start, tmp_path: Path, dry: bool) -> None:
+    """The simulated driver always shows somebody, and then the recording claims nothing anyway."""
+    recording = start("free")
+    recording.watching = _watching(dry)
+    recording.run()
+    assert ("free" in filing.filed(tmp_path)) is dry
+    assert ("free" in _read_session(tmp_path).skipped) is not dry
 
 
 def test_a_fix_that_fails_is_part_of_the_truth(start: Start, tmp_path: Path) -> None:
