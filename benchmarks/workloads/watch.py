@@ -44,8 +44,8 @@ class Watching(NamedTuple):
 
 
 class Watched(NamedTuple):
-    """hello: as recorded. samples: how often the device answered. pids: who used it. diagnosis: what `advisor`
-    made of it."""
+    """hello: as recorded. samples: how often the device answered. pids: who used it. diagnosis: what came of
+    it."""
 
     hello: Hello
     samples: int
