@@ -7,13 +7,16 @@ for the milliseconds that one sample takes; `native` asks for that.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from advisor.telemetry import stacks_parse as parsing
-from advisor.telemetry.procfs import read_text
+from advisor.telemetry.procfs import read_stat, read_text
 from advisor.telemetry.stacks_pyspy import Ran, find_tool, never, record, tool_name
 from advisor.telemetry.stacks_reasons import INSTALL, why_not, why_not_before
 from advisor.telemetry.stacks_source import SourceLines
@@ -72,7 +75,11 @@ def _both(
 ) -> tuple[Ran, Ran | None]:
     """One run over all threads; beside it, where nothing is paused, one of whoever holds the GIL."""
     if native:
-        return record(tool, pid, seconds, _WITH_NATIVE, stop), None
+        stood = _stands_still(pid)
+        ran = record(tool, pid, seconds, _WITH_NATIVE, stop)
+        if not stood and ran.why:
+            _let_go_on(pid)
+        return ran, None
     held: list[Ran] = []
     beside = threading.Thread(
         target=lambda: held.append(record(tool, pid, seconds, (*_PLAIN, "--gil"), stop)),
@@ -85,6 +92,19 @@ def _both(
     finally:
         beside.join()
     return ran, held[0] if held else None
+
+
+def _stands_still(pid: int) -> bool:
+    """Whether the process is stopped or traced."""
+    seen = read_stat(f"/proc/{pid}/stat")
+    return seen is not None and seen.state in ("stopped", "tracing-stop")
+
+
+def _let_go_on(pid: int) -> None:
+    """A sampler that had to be killed may leave its process stopped (ptrace(2), death of the tracer)."""
+    if _stands_still(pid):
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGCONT)
 
 
 def _stacks(pid: int, tool: str, ran: Ran, holders: Ran | None, clock: _Clock, native: bool) -> Stacks:

@@ -92,6 +92,19 @@ def alive(pid: int) -> bool:
         return False
 
 
+def test_a_process_that_a_killed_sampler_left_stopped_goes_on(
+    sleeper: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stacks_pyspy, "START_S", 0.2)
+    monkeypatch.setattr(stacks_pyspy, "LEAVE_S", 0.2)
+    tool = fake(tmp_path, f"trap '' INT; kill -STOP {sleeper}; sleep 60\n")
+    assert look(sleeper, 0.1, native=True, tool=tool).missing
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{sleeper}/stat").read_text().rpartition(")")[2].split()[0] == "T":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_a_flood_is_cut(sleeper: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stacks_pyspy, "OUTPUT_LIMIT_BYTES", 1 << 20)
     monkeypatch.setattr(stacks_pyspy, "LEAVE_S", 0.2)
