@@ -159,7 +159,11 @@ PSI_IO = Threshold("share of time some task of the node waited for I/O that coun
 TRANSFER_EXPLAINS = Threshold(
     "part of the gap that bytes over the link's copy rate must fill to blame transfers", 0.3, _OWN
 )
-REMOTE_NUMA = Threshold("share of allowed CPUs on another NUMA node than the GPU's that counts", 0.5, _OWN)
+REMOTE_NUMA = Threshold(
+    "share of allowed CPUs on another NUMA node than the GPU's from which a process counts as placed far away",
+    0.95,
+    "an unpinned process is allowed the CPUs of all nodes, 7/8 of them remote on a node of eight domains",
+)
 NO_DEMAND_CORES = Threshold("CPU cores below which a process asks for next to nothing", 0.1, _OWN)
 GAP_REGULAR = Threshold(
     "coefficient of variation of gr_active over sub-windows below which gaps are regular", 0.25, _OWN

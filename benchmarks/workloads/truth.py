@@ -81,7 +81,8 @@ def speedup_of(base: Account, fixed: Account | None) -> float | None:
     if fixed is None or fixed.error is not None or base.error is not None:
         return None
     before, after = _rate(base), _rate(fixed)
-    return after / before if before and after else None
+    ratio = after / before if before and after else 0.0
+    return ratio if 0.0 < ratio < math.inf else None
 
 
 def _rate(account: Account) -> float | None:

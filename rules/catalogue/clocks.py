@@ -184,7 +184,7 @@ def memory_clock_low(ctx: Context) -> Finding | None:
     if now <= 0.0 or most <= 0.0 or (busy or 0.0) < th.SIBLING_BUSY.value:
         return None
     ratio, part = now / most, share(ctx, "memory")
-    if ratio >= th.MEM_CLOCK_LOW.value:
+    if not 0.0 < ratio < th.MEM_CLOCK_LOW.value:
         return None
     return finding(
         ctx,

@@ -146,7 +146,8 @@ def remote_numa(ctx: Context) -> Finding | None:
     """The process may run on CPUs of another NUMA node than the one its GPU hangs on.
 
     **What it detects**
-    A host gap while at least half of the CPUs the process may use are on another NUMA node than the GPU.
+    A host gap while nearly all CPUs that the process may use (0.95 or more) are on another NUMA node than
+    the GPU. A process that was never bound may use the CPUs of all nodes, and does not count.
 
     **Why it costs**
     Launches, copies and pinned buffers then cross the socket link.
