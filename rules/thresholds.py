@@ -160,7 +160,7 @@ TRANSFER_EXPLAINS = Threshold(
     "part of the gap that bytes over the link's copy rate must fill to blame transfers", 0.3, _OWN
 )
 REMOTE_NUMA = Threshold(
-    "share of allowed CPUs on another NUMA node than the GPU's from which a process counts as placed far away",
+    "share of allowed CPUs on another NUMA node than the GPU's from which a process counts as far away",
     0.95,
     "an unpinned process is allowed the CPUs of all nodes, 7/8 of them remote on a node of eight domains",
 )
