@@ -125,6 +125,8 @@ def _facts(finding: Finding, diagnosis: Diagnosis, style: Style) -> tuple[str, .
 
 def _expect(finding: Finding, diagnosis: Diagnosis, style: Style) -> str:
     if finding.effect is None:
+        if is_well_spent(finding):
+            return ""
         most = worth(finding, diagnosis)
         return (f"{most}." if finding.usd_h is not None else f"up to {most}.") if most else ""
     row = rows_by_key(diagnosis).get(finding.key)

@@ -73,6 +73,11 @@ def at_least(limit: th.Threshold) -> str:
     return f">= {limit.value:g}"
 
 
+def held_against(value: float | None, limit: th.Threshold) -> str | None:
+    """How a value that decides nothing by itself stands to a threshold; None where it is unknown."""
+    return None if value is None else f"{'>=' if value >= limit.value else '<'} {limit.value:g}"
+
+
 def watched(evidence: Evidence) -> str:
     """How long the device was seen, such as "30 s"."""
     return f"{seconds(evidence):.0f} s"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rules import thresholds as th
-from rules.catalogue.common import at_least, inefficiency, item, pct, place, share
+from rules.catalogue.common import at_least, held_against, inefficiency, item, pct, place, share
 from rules.economics import amdahl
 from rules.finding import Effect, Finding
 from rules.observed import busy_mean, reading_note
@@ -17,13 +17,13 @@ _TENSOR_RATE = {"fp64": ("fp64", "fp64_tensor")}
 
 
 def _items(ctx: Context) -> tuple[EvidenceItem, ...]:
-    name = PIPES.get(ctx.verdict.pipe or "", "compute")
+    name, roof = PIPES.get(ctx.verdict.pipe or "", "compute"), ctx.verdict.roofs.get("compute")
     return (
         item("time limited by arithmetic", share(ctx, "compute"), threshold=at_least(th.SECONDARY)),
         item(
             f"{name} roof fraction in that time",
-            ctx.verdict.roofs.get("compute"),
-            threshold=at_least(th.ROOF_HIGH),
+            roof,
+            threshold=held_against(roof, th.ROOF_HIGH),
             source=words(label_of(ctx.ceilings, ctx.verdict.pipe)),
         ),
     )

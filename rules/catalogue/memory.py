@@ -5,6 +5,7 @@ from __future__ import annotations
 from rules import thresholds as th
 from rules.catalogue.common import (
     at_least,
+    held_against,
     inefficiency,
     item,
     memory_used_frac,
@@ -41,7 +42,7 @@ def _items(ctx: Context) -> tuple[EvidenceItem, ...]:
         item(
             "DRAM roof fraction in that time",
             roof,
-            threshold=at_least(th.ROOF_HIGH),
+            threshold=held_against(roof, th.ROOF_HIGH),
             source=words(label_of(ctx.ceilings, "dram_active")),
         ),
         item("tensor cores while busy", tensor, source=reading_note(ctx.evidence, "tensor_active")),
