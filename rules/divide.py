@@ -28,19 +28,27 @@ from typing import NamedTuple
 
 from rules import thresholds as th
 
-_HIGH, _SUM, _CARRY = th.ROOF_HIGH.value, th.ROOF_SUM.value, th.CARRY.value
+_HIGH, _CARRY = th.ROOF_HIGH.value, th.CARRY.value
+# How far beyond ROOF_HIGH the sum of both fractions leaves no time to latency, relative to it.
+_SPAN = th.ROOF_SUM.value / _HIGH - 1.0
 # Two kinds of kernels are believed in as the smaller one's part rises to this.
 _SECOND_KIND = th.SECONDARY.value
 
 # Shares that a reading's error can move, in the order of `Parts` and of a split's `moved`.
 MOVABLE: tuple[str, ...] = ("host", "communication", "device", "memory", "compute")
 
-# How far both readings, and CARRY with LAUNCH_PART, are moved, in their errors, and in which directions.
+# How far both readings, and CARRY with LAUNCH_PART, are moved, in their errors, and in which directions; then
+# ROOF_HIGH alone. The first NEAR of them, by one error, are what a lead's noise is made of.
 STEPS: tuple[float, ...] = (1.0, 2.0)
 _DIRECTIONS = ((1, -1, 0), (-1, 1, 0), (1, 1, 0), (-1, -1, 0), (0, 0, 1), (0, 0, -1))
-CORNERS: tuple[tuple[float, float, float], ...] = tuple(
-    (dram * step, pipe * step, model * step) for step in STEPS for dram, pipe, model in _DIRECTIONS
+NEAR = len(_DIRECTIONS)
+_HIGH_ERROR = th.ROOF_HIGH_ERROR.value
+CORNERS: tuple[tuple[float, float, float, float], ...] = (
+    *((dram * step, pipe * step, model * step, _HIGH) for step in STEPS for dram, pipe, model in _DIRECTIONS),
+    (0.0, 0.0, 0.0, _HIGH - _HIGH_ERROR),
+    (0.0, 0.0, 0.0, _HIGH + _HIGH_ERROR),
 )
+_LOWEST, _HIGHEST = _HIGH - _HIGH_ERROR, _HIGH + _HIGH_ERROR
 _CARRY_ERROR = th.CARRY_ERROR.value
 _LAUNCH_ERROR = th.LAUNCH_PART_ERROR.value
 _LEAST_CARRY = _CARRY - STEPS[-1] * _CARRY_ERROR
@@ -73,21 +81,23 @@ class Work(NamedTuple):
     pipe_error: float
 
 
-def divide(work: Work, dram: float | None, pipe: float | None, model: float = 0.0) -> Parts:
+def divide(
+    work: Work, dram: float | None, pipe: float | None, model: float = 0.0, high: float = _HIGH
+) -> Parts:
     """Parts of busy time at these roof fractions. Sums to 0 where a roof that may decide is out of sight.
 
-    model: by how many of their errors CARRY and LAUNCH_PART are off.
+    model: by how many of their errors CARRY and LAUNCH_PART are off. high: what counts as at a roof.
     """
     m, p = dram or 0.0, pipe or 0.0
     top, other = (m, p) if m >= p else (p, m)
     minor = second_part(top, other, _CARRY + model * _CARRY_ERROR)
     roofed = 1.0
-    if top < _HIGH:
+    if top < high:
         if work.link:
             return Parts(communication=1.0)
         if not work.complete:
             return Parts()
-        roofed = _mixed(top + other, minor)
+        roofed = _mixed(top + other, minor, high)
     hosts = (1.0 - roofed) * (1.0 - top) * _launches(work, model)
     larger, smaller = roofed * (1.0 - minor), roofed * minor
     memory, compute = (larger, smaller) if m >= p else (smaller, larger)
@@ -123,12 +133,13 @@ def moved(work: Work, base: Parts) -> tuple[float, ...] | None:
     if _settled(work):
         return None
     changes: list[float] = []
-    for dram, pipe, model in CORNERS:
+    for dram, pipe, model, high in CORNERS:
         found = divide(
             work,
             _shifted(work.dram, dram * work.dram_error),
             _shifted(work.pipe, pipe * work.pipe_error),
             model,
+            high,
         )
         changes.extend(map(sub, found, base))
     return tuple(changes) if any(changes) else None
@@ -139,11 +150,11 @@ def added(a: tuple[float, ...] | None, b: tuple[float, ...] | None) -> tuple[flo
     return b if a is None else a if b is None else tuple(map(add, a, b))
 
 
-def _mixed(both: float, minor: float) -> float:
+def _mixed(both: float, minor: float, high: float) -> float:
     """Part of busy time that is at a roof although the mean of neither gets there."""
-    if both <= _HIGH or minor <= 0.0:
+    if both <= high or minor <= 0.0:
         return 0.0
-    return min(1.0, (both - _HIGH) / (_SUM - _HIGH)) * min(1.0, minor / _SECOND_KIND)
+    return min(1.0, (both / high - 1.0) / _SPAN) * min(1.0, minor / _SECOND_KIND)
 
 
 def _shifted(frac: float | None, by: float) -> float | None:
@@ -151,14 +162,15 @@ def _shifted(frac: float | None, by: float) -> float | None:
 
 
 def _settled(work: Work) -> bool:
-    """True where the largest errors leave one kind of kernel, on the same side of ROOF_HIGH."""
+    """True where the largest errors leave one kind of kernel, on the same side of any ROOF_HIGH."""
     m, p = work.dram or 0.0, work.pipe or 0.0
     m_by, p_by = STEPS[-1] * work.dram_error, STEPS[-1] * work.pipe_error
     if m >= p:
         least, other = m * (1.0 - m_by), p * (1.0 + p_by)
     else:
         least, other = p * (1.0 - p_by), m * (1.0 + m_by)
-    if least >= _HIGH:
+    if least >= _HIGH and max(m, p) >= _HIGHEST:
         return other <= _LEAST_CARRY * least
-    most = max(m * (1.0 + m_by), p * (1.0 + p_by))
-    return most < _HIGH and work.launching is None and m * (1 + m_by) + p * (1 + p_by) <= _HIGH
+    if work.launching is not None or max(m * (1.0 + m_by), p * (1.0 + p_by)) >= _HIGH:
+        return False
+    return m + p <= _LOWEST and m * (1 + m_by) + p * (1 + p_by) <= _HIGH

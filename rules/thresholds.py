@@ -28,6 +28,11 @@ IDLE_HELD_MIN_S = Threshold(
     "seconds without any engine activity after which a held GPU is idle-held, not host-bound", 5.0, _OWN
 )
 ROOF_HIGH = Threshold("roof fraction of busy time that names memory or compute", 0.6, _NCU)
+ROOF_HIGH_ERROR = Threshold(
+    "how far that fraction may be off",
+    0.1,
+    "half of the step between Nsight Compute's bands, which are round numbers: 20, 60 and 80 %",
+)
 ROOF_BOUND = Threshold("roof fraction at which the roof is the bottleneck", 0.8, _NCU)
 CARRY = Threshold(
     "part of its own roof fraction that a kernel at one roof shows of the other",
@@ -251,9 +256,15 @@ MEM_CLOCK_LOW = Threshold(
     "workstation boards compute with memory at 0.95 of its highest clock; " + _OWN,
 )
 MEM_TEMP_LIMIT = Threshold(
-    "memory temperature, in degrees Celsius, at its limit", 95.0, "nvidia-smi -q of A100 and H100 boards"
+    "memory temperature, in degrees Celsius, at its limit where the board states none",
+    95.0,
+    "nvidia-smi -q of A100 and H100 boards",
 )
-MEM_TEMP_NEAR = Threshold("memory temperature, in degrees Celsius, close to its limit", 90.0, _OWN)
+MEM_TEMP_MARGIN = Threshold(
+    "degrees Celsius below its limit from which memory counts as close to it",
+    5.0,
+    "more than the degree that readings jitter by, less than a healthy board keeps; " + _OWN,
+)
 PCIE_REPLAYS_MIN = Threshold(
     "PCIe replays a minute that count", 8.0, "DCGM: DCGM_LIMIT_MAX_PCIREPLAY_RATE, 8 a minute"
 )

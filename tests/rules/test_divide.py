@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rules import thresholds as th
-from rules.divide import CORNERS, MOVABLE, Parts, Work, divide, moved, reached, second_part
+from rules.divide import CORNERS, MOVABLE, NEAR, Parts, Work, divide, moved, reached, second_part
 from tests.rules.loads import Load, window
 from tests.rules.test_classify import one
 
@@ -108,9 +108,9 @@ def test_what_says_that_nothing_moves_is_right(
     w = work(dram, pipe, error, launching=launching)
     base = divide(w, dram, pipe)
     if moved(w, base) is None:
-        for d, p, c in CORNERS:
+        for d, p, c, high in CORNERS:
             m, q = min(1.0, dram * (1 + d * error)), min(1.0, pipe * (1 + p * error))
-            assert divide(w, m, q, c) == base
+            assert divide(w, m, q, c, high) == base
 
 
 def test_a_roof_just_past_its_threshold_may_be_latency() -> None:
@@ -124,6 +124,18 @@ def test_a_roof_just_past_its_threshold_may_be_latency() -> None:
     assert min(c["memory"] for c in corners) == -1.0
     assert max(c["device"] for c in corners) == 1.0
     assert moved(work(0.9, 0.05), Parts(memory=1.0)) is None
+
+
+@pytest.mark.parametrize(("dram", "last"), [(0.49, None), (0.55, "memory"), (0.65, "device"), (0.71, None)])
+def test_the_threshold_itself_may_be_off(dram: float, last: str | None) -> None:
+    """Beyond what the readings' errors move: a roof of 0.55 is latency by a round number alone."""
+    w = work(dram, 0.0)
+    change = moved(w, divide(w, w.dram, w.pipe))
+    by_threshold = (change or (0.0,) * (len(CORNERS) * len(MOVABLE)))[-2 * len(MOVABLE) :]
+    gained = {name for i, by in enumerate(by_threshold) if by > 0.0 for name in [MOVABLE[i % len(MOVABLE)]]}
+    assert gained == ({last} if last else set())
+    near = (change or ())[: NEAR * len(MOVABLE)]
+    assert not any(near)
 
 
 def test_a_split_of_a_mix_says_both_and_how_high_both_came() -> None:
