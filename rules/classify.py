@@ -13,7 +13,7 @@ from probes.ceilings import Ceilings
 from rules import thresholds as th
 from rules.divide import MOVABLE, Parts, Work, divide, moved, reached
 from rules.evidence import Device, Evidence, HostEvidence, SubWindow, Tier
-from rules.roofs import Limits, Roofs, link_frac, roof_errors, roofs
+from rules.roofs import Limits, Roofs, link_frac, roof_errors, roofs, sensible
 from rules.split import Split, quiet, unseen
 from rules.trust import reading_errors
 
@@ -24,9 +24,9 @@ CLOCK_REASONS = FAULT_REASONS | {"sw_power_cap"}
 def split(window: SubWindow, tier: Tier, ceilings: Ceilings | None, limits: Limits) -> Split:
     """Divide one sub-window's seconds among SHARES."""
     d = window.duration_s
-    if window.lost or window.gr_active is None:
+    if window.lost or not sensible(window.gr_active):
         return unseen(window.t_s, d)
-    busy = min(1.0, max(0.0, window.gr_active))
+    busy = min(1.0, window.gr_active or 0.0)
     if busy < th.ENGINE_IDLE.value:
         if window.has_process is False:
             return Split(window.t_s, d, {"free": d}, seen_s=d)
@@ -122,7 +122,9 @@ def _split_busy(
     if not at_s:
         _add(seconds, "unknown", busy_s)
     height = reached(top, min(found.dram or 0.0, found.pipe or 0.0), parts.memory + parts.compute)
-    useful_s = _useful(seconds, busy_s, height, parts, clock_loss(w, limits))
+    loss = clock_loss(w, limits)
+    spared_s = _spared(busy_s, height, parts, loss) if parts.host > 0.0 and loss > 0.0 else None
+    useful_s = _useful(seconds, busy_s, height, parts, loss)
     return Split(
         w.t_s,
         d,
@@ -136,7 +138,28 @@ def _split_busy(
         pipe_s=None if found.pipe is None else busy_s * found.pipe,
         pipe=found.pipe_name,
         moved_s=None if change is None else tuple([busy_s * part for part in change]),
+        counted_s=_counted(w, at_s),
+        spared_s=spared_s,
     )
+
+
+def _counted(w: SubWindow, at_s: dict[str, float]) -> dict[str, tuple[float, ...]]:
+    """By class, what `Split.counted_s` says; empty where none of those counters was read."""
+    busy, row, read = min(1.0, w.gr_active or 0.0), [], False
+    for value in (w.sm_active, w.sm_occupancy, w.tensor_active):
+        if value is not None and sensible(value):
+            row += [min(1.0, value / busy), 1.0]
+            read = True
+        else:
+            row += [0.0, 0.0]
+    return {key: tuple([part_s * x for x in row]) for key, part_s in at_s.items()} if read else {}
+
+
+def _spared(busy_s: float, height: float, parts: Parts, loss: float) -> tuple[float, ...]:
+    """Seconds of compute, device and useful time that the clock would cost if nothing were launch-bound."""
+    compute_s, device_s = busy_s * parts.compute * loss, busy_s * (parts.device + parts.host) * loss
+    useful_s = busy_s * height
+    return compute_s, device_s, useful_s - min(useful_s, busy_s - compute_s - device_s)
 
 
 def _useful(seconds: dict[str, float], busy_s: float, height: float, parts: Parts, loss: float) -> float:

@@ -38,7 +38,7 @@ def splits_of(evidence: Evidence, ceilings: Ceilings | None) -> list[Split]:
 
 def decide(evidence: Evidence, ceilings: Ceilings | None, splits: Sequence[Split] | None = None) -> Verdict:
     """The verdict on one workload. `splits` may be given by a caller that keeps them as they come."""
-    parts = _told_by_stacks(evidence, ceilings, splits_of(evidence, ceilings) if splits is None else splits)
+    parts = _told_by_stacks(evidence, splits_of(evidence, ceilings) if splits is None else splits)
     whole = [*parts, *_silence(evidence)]
     sums = total(whole)
     groups = group_shares(sums)
@@ -77,29 +77,24 @@ def decide(evidence: Evidence, ceilings: Ceilings | None, splits: Sequence[Split
         pipe_roof_frac=sums.pipe_roof,
         pipe=sums.pipe,
         roofs=sums.roofs,
+        counters=sums.counters,
         cause_confidence=cause_confidence,
         useful_frac=sums.useful if sums.shares else None,
         ceilings_label=label_of(ceilings),
         unknown_because=(*([close] if close else []), *_unknown_because(evidence, ceilings, sums)),
         phases=phases(parts),
-        noise=None if noise is None else round(noise.total, 4),
+        noise=None if noise is None else round(noise.shown, 4),
         settle=settle(class_, cause, evidence, ceilings, noise),
     )
     return _with_headline(verdict)
 
 
-def _told_by_stacks(evidence: Evidence, ceilings: Ceilings | None, parts: Sequence[Split]) -> Sequence[Split]:
+def _told_by_stacks(evidence: Evidence, parts: Sequence[Split]) -> Sequence[Split]:
     """The splits, without launch-bound time where a look inside saw the pegged thread wait for the device."""
     stacks = usable(evidence.host.stacks)
     if stacks is None or stacks.frac("synchronise") < th.LAUNCH_WAITS.value:
         return parts
-    limits = limits_of(evidence, ceilings)
-    return [
-        split(msgspec.structs.replace(w, launching=False), evidence.tier, ceilings, limits)
-        if w.launching
-        else part
-        for w, part in zip(evidence.windows, parts, strict=True)
-    ]
+    return [part.waiting for part in parts]
 
 
 def _silence(evidence: Evidence) -> list[Split]:
@@ -168,7 +163,7 @@ def _plain_cause(class_: Class, evidence: Evidence, sums: Sums) -> str:
     if class_ == "compute":
         return _compute_cause(sums)
     if class_ == "device":
-        return _device_cause(evidence)
+        return _device_cause(sums)
     if class_ == "communication":
         return "interconnect"
     return _unknown_cause(evidence, sums)
@@ -180,9 +175,10 @@ def _compute_cause(sums: Sums) -> str:
     return "tensor-cores" if sums.pipe in TENSOR_PIPES else _PIPE_CAUSES.get(sums.pipe, "compute-throughput")
 
 
-def _device_cause(evidence: Evidence) -> str:
-    active = busy_mean(evidence, "sm_active")
-    occupancy = busy_mean(evidence, "sm_occupancy")
+def _device_cause(sums: Sums) -> str:
+    """By what the SMs did in the time below every roof, not while other kernels ran."""
+    means = sums.counters.get("device", {})
+    active, occupancy = means.get("sm_active"), means.get("sm_occupancy")
     if active is not None and active < th.LAUNCH_SM_ACTIVE.value:
         return "small-grid"
     if occupancy is not None and occupancy < th.LOW_OCCUPANCY.value:

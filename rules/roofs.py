@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from probes.ceilings import Ceilings
@@ -65,6 +67,11 @@ class Limits(msgspec.Struct, frozen=True):
     errors: dict[str, float] = {}
 
 
+def sensible(value: float | None) -> bool:
+    """Whether a counter can be believed at all: a number, neither below 0 nor without end."""
+    return value is not None and 0.0 <= value < math.inf
+
+
 def roofs(window: SubWindow, tier: Tier, ceilings: Ceilings | None, limits: Limits) -> Roofs:
     """Roof fractions by the counters, or estimated from NVML's coarse figures where there is no GPM."""
     busy = min(1.0, window.gr_active or 0.0)
@@ -96,12 +103,12 @@ def _counted(w: SubWindow, busy: float, ceilings: Ceilings | None) -> Roofs:
 def _hidden(w: SubWindow, busy: float, ceilings: Ceilings) -> float:
     """The least roof fraction of a decisive pipe whose reading at the ceiling is unknown: it is 1 at most."""
     hidden = (getattr(w, counter) for counter in _DECISIVE if ceilings.reading(counter) is None)
-    return max((min(1.0, value / busy) for value in hidden if value is not None), default=0.0)
+    return max((min(1.0, v / busy) for v in hidden if v is not None and sensible(v)), default=0.0)
 
 
 def _of_ceiling(value: float | None, busy: float, counter: str, ceilings: Ceilings) -> float | None:
     reading = ceilings.reading(counter)
-    if value is None or reading is None or reading.frac <= 0.0:
+    if value is None or not sensible(value) or reading is None or reading.frac <= 0.0:
         return None
     return min(1.0, value / busy / reading.frac)
 

@@ -7,16 +7,23 @@ depends on how long it lasts, so a split remembers the quiet time at its two end
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
+from operator import add
+from typing import TypeVar
 
 import msgspec
 
 from rules import thresholds as th
-from rules.divide import added
+from rules.divide import MOVABLE, added
 from rules.verdict import CLASS_OF, SHARES
 
 _HELD_S = th.IDLE_HELD_MIN_S.value
+# Counters whose means are kept by class: what one class's kernels are like, whatever runs beside them.
+COUNTED: tuple[str, ...] = ("sm_active", "sm_occupancy", "tensor_active")
+_HOST, _DEVICE = MOVABLE.index("host"), MOVABLE.index("device")
+_ROUNDING = 1e-12
+T = TypeVar("T")
 
 
 class Split(msgspec.Struct, frozen=True, dict=True):
@@ -25,10 +32,14 @@ class Split(msgspec.Struct, frozen=True, dict=True):
     seen_s: seconds with data. useful_s: seconds of memory, compute and device time weighted by the larger
     roof fraction: the device did what it can. dram_s, pipe_s: busy seconds weighted by that roof fraction.
     at_s, roof_s: busy seconds by the class they went to, and the same weighted by the larger roof fraction.
+    counted_s: class -> for each of COUNTED in turn, its busy seconds weighted by the counter while busy, and
+    those in which the counter was read.
     quiet_s: nothing ran although a process holds the device; head_quiet_s, tail_quiet_s: at either end.
     held_s: quiet runs inside that lasted long enough to be idle-held, the ends left out.
     moved_s: by how many seconds the shares in `rules.divide.MOVABLE` change as the readings at the ceilings
     move by their errors, for each of `rules.divide.CORNERS`; None where nothing changes.
+    spared_s: what a held-down clock would have cost, had launches not been the limit: seconds of compute, of
+    device and of useful time. None where nothing.
     """
 
     t_s: float
@@ -47,6 +58,8 @@ class Split(msgspec.Struct, frozen=True, dict=True):
     tail_quiet_s: float = 0.0
     held_s: float = 0.0
     moved_s: tuple[float, ...] | None = None
+    counted_s: dict[str, tuple[float, ...]] = {}
+    spared_s: tuple[float, ...] | None = None
 
     @property
     def quiet(self) -> bool:
@@ -61,6 +74,33 @@ class Split(msgspec.Struct, frozen=True, dict=True):
             class_ = CLASS_OF.get(share, "unknown")
             scores[class_] = scores.get(class_, 0.0) + seconds
         return max(scores, key=scores.__getitem__)
+
+    @cached_property
+    def waiting(self) -> Split:
+        """The same time, if the pegged thread waits for the device: what went to launches is the device's.
+
+        Only launches take busy time for the host, so that is all of `at_s["host"]` and of its changes.
+        """
+        launch_s, moved_s = self.at_s.get("host", 0.0), _all_waiting(self.moved_s)
+        if launch_s <= 0.0 and moved_s is self.moved_s:
+            return self
+        compute_s, device_s, useful_s = self.spared_s or (0.0, 0.0, 0.0)
+        gained = {
+            "host": -launch_s,
+            "device": launch_s - device_s,
+            "compute": -compute_s,
+            "throttle": compute_s + device_s,
+        }
+        return msgspec.structs.replace(
+            self,
+            seconds={k: max(0.0, v) for k, v in _sum(self.seconds, gained).items()},
+            useful_s=self.useful_s - useful_s,
+            at_s=_renamed(self.at_s, add),
+            roof_s=_renamed(self.roof_s, add),
+            counted_s=_renamed(self.counted_s, _columns),
+            moved_s=moved_s,
+            spared_s=None,
+        )
 
 
 def unseen(t_s: float, duration_s: float) -> Split:
@@ -101,6 +141,8 @@ def merge(a: Split, b: Split) -> Split:
         tail_quiet_s=a.tail_quiet_s + b.duration_s if b.quiet else b.tail_quiet_s,
         held_s=a.held_s + b.held_s + (between if between >= _HELD_S else 0.0),
         moved_s=added(a.moved_s, b.moved_s),
+        counted_s=_counted(a.counted_s, b.counted_s),
+        spared_s=added(a.spared_s, b.spared_s),
     )
 
 
@@ -109,6 +151,7 @@ class Sums(msgspec.Struct, frozen=True):
 
     observed_s: seconds with data. roofs: class -> mean height of the roof reached over its own time.
     moved: by how much shares change with the readings at the ceilings, as `Split.moved_s`.
+    counters: class -> counter -> its mean over that class's own time, for each of COUNTED that was read.
     """
 
     observed_s: float
@@ -119,6 +162,7 @@ class Sums(msgspec.Struct, frozen=True):
     pipe: str | None
     roofs: dict[str, float] = {}
     moved: tuple[float, ...] | None = None
+    counters: dict[str, dict[str, float]] = {}
 
 
 def total(splits: Sequence[Split]) -> Sums:
@@ -142,6 +186,7 @@ def total(splits: Sequence[Split]) -> Sums:
         _main_pipe(splits),
         _class_roofs(splits),
         _moved(splits, length),
+        _class_counters(splits),
     )
 
 
@@ -185,6 +230,19 @@ def _class_roofs(splits: Sequence[Split]) -> dict[str, float]:
     return {key: min(1.0, roof_s[key] / seconds) for key, seconds in at_s.items() if seconds > 0.0}
 
 
+def _class_counters(splits: Sequence[Split]) -> dict[str, dict[str, float]]:
+    rows: dict[str, list[tuple[float, ...]]] = {}
+    for part in splits:
+        for key, row in part.counted_s.items():
+            rows.setdefault(key, []).append(row)
+    return {key: _means([sum(column) for column in zip(*of, strict=True)]) for key, of in rows.items()}
+
+
+def _means(sums: Sequence[float]) -> dict[str, float]:
+    pairs = zip(COUNTED, sums[::2], sums[1::2], strict=True)
+    return {name: min(1.0, counted_s / read_s) for name, counted_s, read_s in pairs if read_s > 0.0}
+
+
 def _mean(pairs: Sequence[tuple[float | None, float]]) -> float | None:
     known = [(value, weight) for value, weight in pairs if value is not None]
     weight = sum([w for _, w in known])
@@ -201,6 +259,39 @@ def _main_pipe(splits: Sequence[Split]) -> str | None:
 
 def _sum(a: dict[str, float], b: dict[str, float]) -> dict[str, float]:
     return {key: a.get(key, 0.0) + b.get(key, 0.0) for key in {**a, **b}}
+
+
+def _counted(
+    a: dict[str, tuple[float, ...]], b: dict[str, tuple[float, ...]]
+) -> dict[str, tuple[float, ...]]:
+    return {
+        key: _columns(a[key], b[key]) if key in a and key in b else (a.get(key) or b[key])
+        for key in {**a, **b}
+    }
+
+
+def _columns(a: tuple[float, ...], b: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(map(add, a, b))
+
+
+def _renamed(of: dict[str, T], added_up: Callable[[T, T], T]) -> dict[str, T]:
+    """The same by class, with the host's part of busy time counted as the device's."""
+    kept = {key: value for key, value in of.items() if key != "host"}
+    if "host" in of:
+        kept["device"] = added_up(kept["device"], of["host"]) if "device" in kept else of["host"]
+    return kept
+
+
+def _all_waiting(moved_s: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    """Changes of the shares, the host's counted as the device's; the same object where it has none."""
+    width = len(MOVABLE)
+    if moved_s is None or not any(moved_s[_HOST::width]):
+        return moved_s
+    found = list(moved_s)
+    for i in range(0, len(found), width):
+        found[i + _DEVICE] += found[i + _HOST]
+        found[i + _HOST] = 0.0
+    return tuple(found) if any(abs(by) > _ROUNDING for by in found) else None
 
 
 def _added(a: float | None, b: float | None) -> float | None:

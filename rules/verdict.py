@@ -72,6 +72,8 @@ class Verdict(
     shares: SHARES key -> share of the window; sums to 1 within 1e-9.
     dram_roof_frac, pipe_roof_frac: busy-time means of the roof fractions; None when unknown.
     roofs: class -> mean of the larger roof fraction over that class's own busy time.
+    counters: class -> counter (sm_active, sm_occupancy, tensor_active) -> its mean over that class's own busy
+        time; without those that were not read.
     ceilings_label: how what the counters are compared with came about; "stale" for measurements that may no
         longer hold.
     cause_confidence: how sure the cause is, given the class, where it was inferred (host causes).
@@ -106,6 +108,11 @@ class Verdict(
     phases: tuple[Phase, ...] = ()
     noise: float | None = None
     settle: tuple[str, ...] = ()
+    counters: dict[str, dict[str, float]] = {}
+
+    def class_mean(self, class_: str, counter: str) -> float | None:
+        """A counter's mean over the busy time that went to a class; None where it was not read."""
+        return self.counters.get(class_, {}).get(counter)
 
 
 class Phase(
