@@ -14,6 +14,11 @@ WORDS: dict[Class, str] = {
     "unknown": "of unknown limit",
 }
 
+# Classes as they are named beside another that may as well be the one.
+EITHER: dict[Class, str] = {**WORDS, "device": "latency-bound"}
+
+WITHIN_NOISE = "within-noise"  # cause of an unknown verdict that leaves two candidates
+
 # A cause inferred with less than this is named as likely, not as a fact.
 SURE_CAUSE = 0.7
 
@@ -70,10 +75,12 @@ def row_name(gpu: int, mig: str | None) -> str:
 
 
 def headline(verdict: Verdict) -> str:
-    """One sentence: which device, what limits it, why, and for how much of the time."""
+    """One sentence: which device, what limits it (or may), why, and for how much of the time."""
     device = f"{row_name(verdict.gpu, verdict.mig)} ({short_name(verdict.device_name)})"
     words = WORDS[verdict.class_]
     if verdict.class_ == "unknown":
+        if verdict.cause == WITHIN_NOISE and verdict.unknown_because:
+            return f"{device} is {_because(verdict)}."
         return f"{device}: what limits it is unknown, because {_because(verdict)}."
     sure = verdict.cause_confidence
     likely = "probably " if sure is not None and sure < SURE_CAUSE else ""

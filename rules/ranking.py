@@ -45,16 +45,37 @@ def ranking(groups: Mapping[Class, float]) -> list[Class]:
     return ranked
 
 
+def leads_of(class_: Class, groups: Mapping[Class, float]) -> tuple[Lead, ...]:
+    """Every distance that `class_` must keep by the rules of `ranking`.
+
+    From each other class and, where roofs are in play, from HOST_FIRST, which then is the first. A host gap
+    in front of roofs needs one of two: HOST_FIRST, or the largest share of all.
+    """
+    rivals: list[Class | None] = [c for c in groups if c != class_]
+    if before_roofs(class_, groups) or (class_ in ROOFED and groups[class_] >= groups["idle"]):
+        rivals.insert(0, None)
+    return tuple([Lead(lead_over(class_, against, groups), against) for against in rivals])
+
+
+def lead_over(class_: Class, against: Class | None, groups: Mapping[Class, float]) -> float:
+    """Share of `class_` over that of another; with None how far the host gap is on its side of HOST_FIRST."""
+    if against is not None:
+        return groups[class_] - groups[against]
+    over = groups["host"] - th.HOST_FIRST.value
+    return over if class_ == "host" else -over
+
+
+def before_roofs(class_: Class, groups: Mapping[Class, float]) -> bool:
+    """True where `class_` is a host gap that HOST_FIRST may put before a larger share."""
+    return class_ == "host" and max((c for c in groups if c != "host"), key=lambda c: groups[c]) in ROOFED
+
+
 def lead_of(class_: Class, groups: Mapping[Class, float]) -> Lead:
     """How far `class_` is from losing its place, by the rules of `ranking`."""
-    mine, first = groups[class_], th.HOST_FIRST.value
-    rival = max((c for c in groups if c != class_), key=lambda c: groups[c])
-    over = Lead(mine - groups[rival], rival)
-    if class_ == "host" and rival in ROOFED:
-        return max(over, Lead(mine - first, None), key=_first)
-    if class_ in ROOFED and mine >= groups["idle"]:
-        return min(over, Lead(first - groups["host"], None), key=_first)
-    return over
+    leads = leads_of(class_, groups)
+    if before_roofs(class_, groups):
+        return max(leads[0], min(leads[1:], key=_first), key=_first)
+    return min(leads, key=_first)
 
 
 def _first(lead: Lead) -> float:

@@ -6,7 +6,9 @@ import math
 
 from probes.ceilings import Ceilings
 from rules.evidence import Evidence
+from rules.headline import EITHER
 from rules.noise import Noise
+from rules.thresholds import HOST_FIRST, NOISE_FLOOR
 from rules.trust import label_of
 from rules.verdict import Class
 
@@ -15,17 +17,24 @@ _STEP_S = 10
 
 
 def within_noise(class_: Class, shares: dict[Class, float], noise: Noise) -> str:
-    """Why a leading class is not named: "compute 0.48 against memory 0.46: ..."."""
-    if noise.turned is not None and noise.ceilings > noise.chance:
-        return (
-            f"{class_} {shares[class_]:.2f} leads, yet {noise.turned} may, within the noise of"
-            f" ±{noise.total:.2f} that the ceilings and the model leave"
-        )
+    """Both candidates, and why neither is named: "compute-bound or memory-bound, 0.48/0.46 ..."."""
+    of_ceilings = noise.turned is not None and noise.ceilings > noise.chance
+    rival = _rival(class_, shares, noise.turned if of_ceilings else noise.against)
+    both = f"{EITHER[class_]} or {EITHER[rival]}, {shares[class_]:.2f}/{shares[rival]:.2f} of the time"
+    if of_ceilings:
+        return f"{both}: within the ±{noise.shown:.2f} that the ceilings and the model leave"
     if noise.against is None:
-        stands = f"host {shares['host']:.2f} against 0.30, from which it comes before {_other(shares)}"
+        stands = f"the host's {shares['host']:.2f} against {HOST_FIRST.value:.2f}, from which it comes first,"
     else:
-        stands = f"{class_} {shares[class_]:.2f} against {noise.against} {shares[noise.against]:.2f}"
-    return f"{stands}: the lead of {noise.lead:.2f} is within the noise of ±{noise.total:.2f}"
+        stands = f"the lead of {noise.lead:.2f}"
+    return f"{both}: {stands} is within the noise of ±{noise.shown:.2f}"
+
+
+def _rival(class_: Class, shares: dict[Class, float], against: Class | None) -> Class:
+    """The other candidate; where the host gap's threshold decides, the host or what it comes before."""
+    if against is not None:
+        return against
+    return "host" if class_ != "host" else max((c for c in shares if c != "host"), key=lambda c: shares[c])
 
 
 def settle(
@@ -56,14 +65,18 @@ def _of_noise(evidence: Evidence, ceilings: Ceilings | None, noise: Noise) -> tu
 
 
 def _longer(evidence: Evidence, noise: Noise) -> tuple[str, ...]:
-    """How long to watch until the error by chance falls to half the lead: it falls with the root of time."""
+    """How long to watch until the error by chance falls to half the lead: it falls with the root of time.
+
+    A lead as small as what any counter may be off by stays open however long it is watched.
+    """
+    if abs(noise.lead) <= NOISE_FLOOR.value:
+        return ("both matter about as much: a fix for either helps",)
     watched_s = evidence.t_end_s - evidence.t_start_s
-    lead = max(abs(noise.lead), 1e-3)
-    needed_s = watched_s * (2.0 * noise.chance / lead) ** 2
+    needed_s = watched_s * (2.0 * noise.chance / abs(noise.lead)) ** 2
     seconds = max(2 * _STEP_S, math.ceil(max(needed_s, watched_s) / _STEP_S) * _STEP_S)
     if seconds > _LONGEST_S:
         command = f"`advisor diagnose --duration {_LONGEST_S}s`"
-        return (f"both take about as much time: a fix for either helps; {command} would tell more",)
+        return (f"both matter about as much: a fix for either helps; {command} would tell more",)
     return (f"watch for {seconds} s (`advisor diagnose --duration {seconds}s`)",)
 
 
@@ -84,8 +97,3 @@ def _counters(evidence: Evidence) -> tuple[str, ...]:
 
 def _device(evidence: Evidence) -> str:
     return evidence.key if evidence.mig else str(evidence.gpu)
-
-
-def _other(shares: dict[Class, float]) -> str:
-    other = max((c for c in shares if c != "host"), key=lambda c: shares[c])
-    return f"{other} {shares[other]:.2f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from rules.decide import decide, splits_of
 from rules.evidence import HostEvidence
 from rules.hysteresis import Steady
 from rules.noise import noise_of
-from rules.ranking import group_shares, lead_of, ranking
+from rules.ranking import group_shares, lead_of, leads_of, ranking
 from rules.split import merge, total
 from rules.stacks import StackGroup, Stacks
 from rules.verdict import Verdict
@@ -50,9 +51,9 @@ def test_shares_too_close_to_tell_apart_are_unknown_and_say_how_long_to_watch() 
     assert verdict.noise is not None
     lead = verdict.shares["memory"] - verdict.shares["compute"]
     noise = f"the lead of {lead:.2f} is within the noise of ±{verdict.noise:.2f}"
-    said = f"memory 0.53 against compute 0.47: {noise}"
+    said = f"memory-bound or compute-bound, 0.53/0.47 of the time: {noise}"
     assert verdict.unknown_because[0] == said
-    assert said in verdict.headline
+    assert verdict.headline == f"GPU 0 (H100 80GB HBM3) is {said}."
     assert any("advisor diagnose --duration" in sentence for sentence in verdict.settle)
     assert verdict.shares["memory"] > verdict.shares["compute"] > 0.4
 
@@ -143,12 +144,65 @@ def test_one_load_has_the_least_noise_there_is() -> None:
     assert verdict.confidence == pytest.approx(0.97)
 
 
-def test_a_phase_longer_than_a_stretch_counts_as_chance() -> None:
-    """Fifty turns say more of the next minute than one."""
-    turns = verdict_of(*[(6, MEMORY), (4, COMPUTE)] * 20)
-    once = verdict_of((120, MEMORY), (80, COMPUTE))
+def noise_in(verdict: Verdict) -> float:
+    assert verdict.noise is not None
+    return verdict.noise
+
+
+@pytest.mark.parametrize("first", range(160, 241, 8))
+def test_a_long_phase_is_a_fact_of_the_window(first: int) -> None:
+    """Its end counts as one change, whichever part is the longer one; nothing jumps as the lead grows."""
+    verdict = verdict_of((first, MEMORY), (300 - first, COMPUTE))
+    assert 0.1 < noise_in(verdict) < 0.17
+    decided = first / 300 >= 0.6
+    assert verdict.class_ == "memory" if decided else verdict.class_ in ("memory", "unknown")
+    assert all(s.startswith("watch for ") or "both matter" in s for s in verdict.settle)
+
+
+def test_longer_phases_make_less_sure_and_wider_leads_surer() -> None:
+    sure = [verdict_of((n, MEMORY), (300 - n, COMPUTE)).confidence for n in (180, 210, 240)]
+    assert 0.5 < sure[0] <= sure[1] <= sure[2]
+    turns = verdict_of(*[(6, MEMORY), (4, COMPUTE)] * 30)
+    once = verdict_of((180, MEMORY), (120, COMPUTE))
     assert turns.shares == pytest.approx(once.shares)
-    assert turns.noise is not None and once.noise is not None and turns.noise < once.noise / 5
+    assert noise_in(turns) < noise_in(once) / 5
+
+
+def test_phases_in_turn_that_fill_stretches_are_decided() -> None:
+    """The window is 60 % memory, and that is what counts, whatever the length of the turns."""
+    verdict = verdict_of(*[(36, MEMORY), (24, COMPUTE)] * 5)
+    assert (verdict.class_, verdict.secondary) == ("memory", "compute")
+
+
+def test_a_trend_is_no_chance_and_the_same_stretches_in_any_order_are() -> None:
+    """Memory's part of a stretch falls from 15 twentieths to 6, step by step; then the same out of order."""
+
+    def falling(levels: list[int]) -> Verdict:
+        return verdict_of(*[turn for n in levels for turn in ((n, MEMORY), (20 - n, COMPUTE))])
+
+    levels = list(range(15, 5, -1))
+    trend = falling(levels)
+    mixed = [falling(random.Random(seed).sample(levels, 10)) for seed in range(10)]
+    assert mixed[0].shares == pytest.approx(trend.shares)
+    assert noise_in(trend) < 0.035 < 0.06 < sum(map(noise_in, mixed)) / 10
+
+
+@pytest.mark.parametrize("label", ["measured", "assumed"])
+@pytest.mark.parametrize("fp32", [0.3, 0.35, 0.4, 0.45, 0.5])
+def test_noise_is_never_told_as_more_than_the_whole(fp32: float, label: str) -> None:
+    verdict = verdict_of((50, {"fp32": fp32, "dram_active": 0.1}), ceilings=labelled(label))
+    assert noise_in(verdict) <= 1.0
+    told = re.findall(r"±([0-9.]+)", verdict.headline)
+    assert all(float(figure.rstrip(".")) <= 1.0 for figure in told)
+    if verdict.class_ == "unknown":
+        assert told and "compute-bound" in verdict.headline and "latency-bound" in verdict.headline
+
+
+def test_near_the_host_gaps_threshold_both_candidates_are_named() -> None:
+    verdict = verdict_of(*[(18, COMPUTE), (7, {"gr_active": 0.0})] * 12)
+    assert (verdict.class_, verdict.cause) == ("unknown", "within-noise")
+    assert "is compute-bound or host-bound, 0.72/0.28 of the time" in verdict.headline
+    assert "0.28 against 0.30" in verdict.headline
 
 
 def test_prefill_and_decode_in_turns_of_seconds_are_phases_and_one_verdict() -> None:
@@ -205,3 +259,19 @@ def test_leads_follow_the_rules_of_the_ranking() -> None:
     assert lead_of("memory", shares) == pytest.approx((0.05, None))
     shares["host"], shares["memory"] = 0.1, 0.9
     assert lead_of("memory", shares).lead == pytest.approx(0.2)
+
+
+shares_of = st.lists(st.floats(0.0, 1.0), min_size=6, max_size=6).filter(lambda xs: sum(xs) > 0.1)
+
+
+@given(shares_of)
+def test_only_the_first_of_the_ranking_keeps_all_its_leads(xs: list[float]) -> None:
+    classes: Any = ("idle", "host", "communication", "device", "memory", "compute")
+    shares: Any = {c: x / sum(xs) for c, x in zip(classes, xs, strict=True)}
+    first = ranking(shares)[0]
+    assert lead_of(first, shares).lead >= 0.0
+    for class_ in classes:
+        found = lead_of(class_, shares)
+        assert found in leads_of(class_, shares)
+        if found.lead > 0.0 and shares["idle"] < max(shares["device"], shares["memory"], shares["compute"]):
+            assert class_ == first
