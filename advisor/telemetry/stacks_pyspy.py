@@ -24,6 +24,7 @@ START_S = 15.0
 LEAVE_S = 2.0
 VERSION_S = 3.0
 _LOOK_S = 0.05
+_STEP_S = 0.01
 
 
 class Ran(NamedTuple):
@@ -93,12 +94,31 @@ def _watch(
     why = "stopped"
     try:
         while not (why := _enough(files, until_s, stop)):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_LOOK_S)
+            if _ended(process, _LOOK_S):
                 return ""
     finally:
         _end(process)
     return why
+
+
+def _ended(process: subprocess.Popen[bytes], within_s: float) -> bool:
+    """Whether it ends in this time. It is not reaped: its number stays its own, and its group's."""
+    until_s = time.monotonic() + within_s
+    while not _is_over(process):
+        if time.monotonic() >= until_s:
+            return False
+        time.sleep(min(_STEP_S, within_s))
+    return True
+
+
+def _is_over(process: subprocess.Popen[bytes]) -> bool:
+    if process.returncode is not None:
+        return True
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # reaped by somebody else: waiting for it gives its end
+        process.wait()
+        return True
 
 
 def _enough(files: Sequence[Path], until_s: float, stop: Callable[[], bool]) -> str:
@@ -117,18 +137,22 @@ def _size(path: Path) -> int:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask it to leave, so that it lets go of a process it holds; then make it. Its helpers go with it."""
-    if process.poll() is None:
-        _signal(process.pid, signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(LEAVE_S)
-    _signal(process.pid, signal.SIGKILL)
+    """Ask it to leave, so that it lets go of a process it holds; then make it. Its helpers go with it.
+
+    Signals go to its group before it is reaped: after that the number may be another group's.
+    """
+    if not _is_over(process):
+        _signal(process, signal.SIGINT)
+        _ended(process, LEAVE_S)
+    _signal(process, signal.SIGKILL)
     process.wait()
 
 
-def _signal(group: int, number: int) -> None:
+def _signal(process: subprocess.Popen[bytes], number: int) -> None:
+    if process.returncode is not None:
+        return
     with contextlib.suppress(OSError):
-        os.killpg(group, number)
+        os.killpg(process.pid, number)
 
 
 def _head(path: Path, limit_bytes: int) -> str:

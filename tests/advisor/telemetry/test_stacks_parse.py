@@ -133,3 +133,62 @@ def test_source_lines_are_read_with_care(tmp_path: Path) -> None:
     assert [mine.line(str(path), 1) for path in (pipe, big, tmp_path, Path("/etc/passwd"))] == [""] * 4
     assert mine.line(str(good), 99) == mine.line(str(good), 0) == ""
     assert mine.line("/\x00.py", 1) == ""
+
+
+@pytest.fixture
+def jail(tmp_path: Path) -> Path:
+    """The root of process 7, whose working directory is /work in it."""
+    (tmp_path / "proc" / "7").mkdir(parents=True)
+    (tmp_path / "jail" / "work").mkdir(parents=True)
+    (tmp_path / "proc" / "7" / "root").symlink_to(tmp_path / "jail")
+    (tmp_path / "proc" / "7" / "cwd").symlink_to(tmp_path / "jail" / "work")
+    (tmp_path / "jail" / "work" / "a.py").write_text("inside")
+    return tmp_path / "jail"
+
+
+def test_links_lead_to_what_they_lead_to_in_the_process(jail: Path) -> None:
+    (jail.parent / "a.py").write_text("outside")
+    (jail / "link.py").symlink_to("/work/a.py")
+    (jail / "scratch").symlink_to("/work/../../../work")
+    (jail / "up.py").symlink_to(f"../../..{jail.parent}/a.py")
+    (jail / "out.py").symlink_to(jail.parent / "a.py")
+    (jail / "work" / "back.py").symlink_to("../link.py")
+    (jail / "circle.py").symlink_to("circle.py")
+    (jail / "grows").symlink_to("grows/" * 100)
+    seen = SourceLines(7, jail.parent / "proc")
+    inside = ("/work/a.py", "a.py", "./a.py", "/link.py", "/scratch/a.py", "back.py", "/../work/a.py")
+    assert {name: seen.line(name, 1) for name in inside} == dict.fromkeys(inside, "inside")
+    outside = ("/up.py", "/out.py", "../../a.py", "/circle.py", "/grows/a.py", "/a/" * 300 + "a.py")
+    assert {name: seen.line(name, 1) for name in outside} == dict.fromkeys(outside, "")
+
+
+def test_a_device_or_pipe_behind_a_link_is_never_opened(jail: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(jail / "pipe.py")
+    (jail / "pipe").symlink_to("/pipe.py")
+    (jail / "to_pipe.py").symlink_to("pipe")
+    (jail / "device.py").symlink_to("/dev/null")
+    opened: list[str] = []
+    real = os.open
+
+    def spy(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if not flags & os.O_PATH:
+            opened.append(str(Path(path).resolve()))
+        return real(path, flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", spy)
+    files = ("/pipe.py", "/to_pipe.py", "/device.py")
+    assert [SourceLines(7, jail.parent / "proc").line(file, 1) for file in files] == [""] * 3
+    (jail.parent / "proc" / "8").mkdir()
+    (jail.parent / "proc" / "8" / "root").symlink_to("/")
+    assert SourceLines(8, jail.parent / "proc").line(str(jail / "device.py"), 1) == ""
+    assert opened == []
+    assert SourceLines(7, jail.parent / "proc").line("/work/a.py", 1) == "inside"
+    assert opened == [str(jail / "work" / "a.py")]
+
+
+def test_no_descriptor_stays_open(jail: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    seen = SourceLines(7, jail.parent / "proc")
+    for file in ("/work/a.py", "/none.py", "/work/a.py/b.py"):
+        seen.line(file, 1)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -150,3 +151,37 @@ def test_each_refusal_says_what_would_allow_it(
     assert "another user" in why_not(7, said, proc)
     assert "has ended" in why_not(8, said, proc)
     assert "no Python process" in why_not(7, "Error: Failed to find python version from target process", proc)
+
+
+@pytest.mark.parametrize(
+    "body", ["sleep 60 >/dev/null 2>&1 & exit 0\n", "trap '' INT; sleep 60 & wait; sleep 60\n"]
+)
+def test_the_group_is_signalled_while_its_number_is_its_own(
+    sleeper: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str
+) -> None:
+    monkeypatch.setattr(stacks_pyspy, "START_S", 0.2)
+    monkeypatch.setattr(stacks_pyspy, "LEAVE_S", 0.1)
+    signalled: list[tuple[int, int]] = []
+    real = os.killpg
+
+    def unreaped(group: int, number: int) -> None:
+        os.waitid(os.P_PID, group, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        signalled.append((group, number))
+        real(group, number)
+
+    monkeypatch.setattr(os, "killpg", unreaped)
+    ran = stacks_pyspy.record(fake(tmp_path, body), sleeper, 0.1, (), stacks_pyspy.never)
+    assert [number for _, number in signalled][-1] == signal.SIGKILL
+    assert ran.code is not None
+    for group, _ in signalled:
+        with pytest.raises(ChildProcessError):
+            os.waitid(os.P_PID, group, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+
+
+def test_a_group_whose_leader_somebody_else_reaped_gets_no_signal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    child = subprocess.Popen(["true"], start_new_session=True)
+    os.waitid(os.P_PID, child.pid, os.WEXITED)
+    monkeypatch.setattr(os, "killpg", lambda *_: pytest.fail("a recycled group"))
+    stacks_pyspy._end(child)
