@@ -14,12 +14,17 @@ def _median(values: Iterable[float | int | None]) -> float | None:
     return statistics.median(known) if known else None
 
 
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return statistics.fmean(known) if known else None
+
+
 def _whole(value: float | None) -> int | None:
     return None if value is None else round(value)
 
 
 def process_facts(looks: Sequence[ProcessSample]) -> dict[str, Any]:
-    """Medians over the looks at one process."""
+    """Medians over the looks at one process; of what it writes the mean."""
     states = [p.state for p in looks if p.state is not None]
     stuck = [p.children_dstate / p.children for p in looks if p.children and p.children_dstate is not None]
     cpu = _median(p.cpu_frac for p in looks)
@@ -38,7 +43,8 @@ def process_facts(looks: Sequence[ProcessSample]) -> dict[str, Any]:
         "process_dstate_frac": sum(s == "disk-sleep" for s in states) / len(states) if states else None,
         "voluntary_switches_s": _median(p.voluntary_switches_s for p in looks),
         "io_read_bytes_s": _median(p.io_read_bytes_s for p in looks),
-        "io_write_bytes_s": _median(p.io_write_bytes_s for p in looks),
+        # Checkpoints are written in bursts that a median would not see.
+        "io_write_bytes_s": _mean(p.io_write_bytes_s for p in looks),
         "throttled_frac": _median(p.throttled_frac for p in looks),
         "cpu_quota_cores": _median(p.cpu_quota_cores for p in looks),
         "cpus_allowed": _whole(_median(p.cpus_allowed for p in looks)),
@@ -68,3 +74,24 @@ def node_facts(host: Iterable[HostSample], info: HostInfo) -> dict[str, Any]:
 def _memory_frac(host: HostSample) -> float | None:
     used, total = host.mem_used_bytes, host.mem_total_bytes
     return None if used is None or not total else used / total
+
+
+MPS_SERVER = "nvidia-cuda-mps-server"
+
+
+def main_process(processes: Sequence[ProcessSample]) -> ProcessSample | None:
+    """The process that holds the most of the device's memory; the busiest of those that hold the same.
+
+    The server of MPS is one only where no other process is there.
+    """
+    return max(without_mps(processes), key=lambda p: (p.mem_used_bytes or 0, p.cpu_frac or 0.0), default=None)
+
+
+def without_mps(processes: Sequence[ProcessSample]) -> Sequence[ProcessSample]:
+    """The processes that work on a device; all of them where nothing but the server of MPS is there."""
+    return [p for p in processes if not is_mps(p)] or processes
+
+
+def is_mps(process: ProcessSample) -> bool:
+    """Whether a process is the server of MPS, through which others run side by side."""
+    return process.name == MPS_SERVER

@@ -7,11 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 
+from advisor.host_facts import main_process
 from advisor.telemetry.feed import Feed
 from advisor.telemetry.records import Frame, Hello, Message, ProcessSample, StackLook
 from advisor.telemetry.stacks import SECONDS, look
 from advisor.telemetry.stacks_pyspy import START_S
-from advisor.tracks import main_process
 from rules.stacks import Stacks
 
 # A node has up to eight busy ranks; each look costs two samplers of a few percent of a core.

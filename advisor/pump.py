@@ -12,12 +12,12 @@ from typing import Protocol
 
 import msgspec
 
+from advisor.host_facts import main_process
 from advisor.monitor import Monitor
 from advisor.snapshot import Snapshot
 from advisor.telemetry.feed import Feed
 from advisor.telemetry.records import DeviceInfo, End, Frame, Gap, Hello, Message, StackLook
 from advisor.telemetry.stacks import look, nothing
-from advisor.tracks import main_process
 from rules.stacks import Stacks
 
 POLL_S = 0.25

@@ -15,7 +15,7 @@ import msgspec
 
 from advisor.compaction import Piece, Series, keep_first, merge_pieces
 from advisor.history import HISTORY_POINTS, gap_point, history_point
-from advisor.host_facts import process_facts
+from advisor.host_facts import is_mps, main_process, process_facts, without_mps
 from advisor.slices import mig_label, price_share
 from advisor.snapshot import HistoryPoint
 from advisor.telemetry.records import DeviceInfo, Gap, Gpm, ProcessSample, Sample, StackLook
@@ -263,6 +263,8 @@ class Track:
             t_end_s=end_s,
             price_share=share if share is not None else 0.0,
             workload=self._workload(),
+            server=self._server(),
+            mps=any(is_mps(p) for p in self._look()),
             windows=tuple(w for w, _ in self.windows),
             host=self._host_evidence(node),
             mem_used_bytes=last.mem_used_bytes if last else None,
@@ -325,6 +327,7 @@ class Track:
             sm_mhz_limit=self._clock_limit(last),
             mem_mhz=quantile((s.mem_mhz for s in samples), 0.5),
             mem_mhz_max=self.info.mem_mhz_max,
+            mem_temp_limit_c=self.info.mem_temp_limit_c,
             mem_temp_c_max=max((s.mem_temp_c for s in samples if s.mem_temp_c is not None), default=None),
             xids=tuple(xid for _, xid in self.xids),
             ecc_corrected=growth(s.ecc_corrected for s in samples),
@@ -346,12 +349,16 @@ class Track:
         set_below = [mhz for mhz in (app, last.sm_mhz_customer_max) if mhz is not None and 0.0 < mhz < most]
         return min(set_below, default=None)
 
-    def _main(self) -> tuple[ProcessSample, int] | None:
-        """The main process of the newest look that saw any, and how many others it saw."""
+    def _look(self) -> tuple[ProcessSample, ...]:
+        """The newest look that saw any process."""
         newest_first = [self.processes, *(look for _, look in reversed(list(self.looks)))]
-        seen = next((look for look in newest_first if look), ())
+        return tuple(next((look for look in newest_first if look), ()))
+
+    def _main(self) -> tuple[ProcessSample, int] | None:
+        """The main process of the newest look that saw any, and how many others it saw beside MPS."""
+        seen = self._look()
         main = main_process(seen)
-        return None if main is None else (main, len(seen) - 1)
+        return None if main is None else (main, len(without_mps(seen)) - 1)
 
     def _workload(self) -> Workload | None:
         found = self._main()
@@ -359,6 +366,10 @@ class Track:
             return None
         main, others = found
         return Workload(pid=main.pid, name=main.name, user=main.user, job=main.job, others=others)
+
+    def _server(self) -> str | None:
+        found = self._main()
+        return found[0].server if found is not None else None
 
     def _host_evidence(self, node: Mapping[str, Any]) -> HostEvidence:
         """What the workload's own process did, and the node around it."""
@@ -372,8 +383,3 @@ class Track:
         """The look inside this process, if there was one."""
         seen = self.inside.stacks if self.inside is not None else None
         return seen if seen is not None and seen.pid == pid else None
-
-
-def main_process(processes: Sequence[ProcessSample]) -> ProcessSample | None:
-    """The process that holds the most of the device's memory; the busiest of those that hold the same."""
-    return max(processes, key=lambda p: (p.mem_used_bytes or 0, p.cpu_frac or 0.0), default=None)

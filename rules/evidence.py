@@ -126,7 +126,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Facts of the device that rules compare against. Missing facts are None.
 
     sm_mhz_limit: the highest SM clock that settings (application or locked clocks) allow, where that is less
-    than sm_mhz_max. mem_mhz: the median over the window. xids: error numbers the driver reported in the
+    than sm_mhz_max. mem_mhz: the median over the window. mem_temp_limit_c: the memory's highest operating
+    temperature. xids: error numbers the driver reported in the
     window. ecc_corrected, pcie_replays: counted in the window. remapped_rows: rows of memory replaced by
     spare ones since the card was made. settled: the core's temperature no longer rises; None where a window
     cannot tell.
@@ -153,6 +154,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     mem_mhz: float | None = None
     mem_mhz_max: float | None = None
     mem_temp_c_max: float | None = None
+    mem_temp_limit_c: float | None = None
     xids: tuple[int, ...] = ()
     ecc_corrected: int | None = None
     pcie_replays: int | None = None
@@ -167,6 +169,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     price_share: the part of the GPU's price this row stands for (1.0, or a MIG slice's share).
     gap_s: time inside the window with no data (driver silent, worker restarted).
     throttle_frac: reason name -> share of observed time.
+    server: the program that the workload serves requests with, as far as command lines tell (its own, its
+    parents'). mps: an MPS server is among the processes on the device.
     """
 
     key: str
@@ -178,6 +182,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     mig: str | None = None
     price_share: float = 1.0
     workload: Workload | None = None
+    server: str | None = None
+    mps: bool = False
     windows: tuple[SubWindow, ...] = ()
     host: HostEvidence = HostEvidence()
     mem_used_bytes: int | None = None

@@ -8,6 +8,7 @@ where somebody took that look, rules.host_stacks reads it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 
 from probes.ceilings import pcie_copy_bytes_s
@@ -25,15 +26,25 @@ SERVERS: tuple[str, ...] = (
     "sglang",
     "trtllm-serve",
     "tritonserver",
-    "text-generation",
+    "text-generation-server",
+    "text-generation-launcher",
+    "text-embeddings-router",
     "tgi",
     "ollama",
+    "ollama_llama_server",
     "llama-server",
     "lmdeploy",
-    "dynamo",
+    "dynamo-run",
+    "dynamo.vllm",
+    "dynamo.sglang",
+    "dynamo.trtllm",
+    "dynamo.frontend",
     "infinity_emb",
     "torchserve",
 )
+# A name stands alone, or before a module, a kind of process or an extension of its own ("vllm.entrypoints",
+# "sglang::scheduler"); as a part of another word it is another program.
+_SERVER = re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, SERVERS))})(?![\w-])", re.IGNORECASE)
 
 
 def host_cause(evidence: Evidence) -> HostCause:
@@ -319,10 +330,16 @@ _DETECTORS: tuple[Callable[[Evidence], HostCause | None], ...] = (
 )
 
 
+def server_in(name: str) -> str | None:
+    """The program of SERVERS that a process's name or command names, as a word of its own."""
+    found = _SERVER.search(name)
+    return found.group().lower() if found else None
+
+
 def is_server(evidence: Evidence) -> bool:
-    """True when the workload's name is that of a program that serves requests."""
-    name = evidence.workload.name.lower() if evidence.workload else ""
-    return any(server in name for server in SERVERS)
+    """True when the workload serves requests, as far as its name and the command lines around it tell."""
+    name = evidence.workload.name if evidence.workload else ""
+    return evidence.server is not None or server_in(name) is not None
 
 
 def _is_regular(evidence: Evidence) -> bool:

@@ -52,10 +52,10 @@ ISSUES: tuple[Issue, ...] = (
     Issue(
         slug="nccl-peer-hang",
         first="560.28.03",
-        below="570.86",
+        below="561",
         what="NCCL is reported to hang at times with direct copies between GPUs",
         symptom="collectives that never end, with every GPU busy",
-        action="Update to the 570 branch or newer; until then `NCCL_P2P_DISABLE=1` avoids it, at a price.",
+        action="Update to a branch after 560; until then `NCCL_P2P_DISABLE=1` avoids it, at a price.",
         source="https://github.com/dmlc/xgboost/issues/11242",
         severity="low",
         several=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from probes.ceilings import Ceilings
+from rules import thresholds as th
 from rules.evidence import Evidence
 from rules.observed import busy_mean, mean
 from rules.verdict import Class, Verdict
@@ -15,7 +16,7 @@ class Sibling(msgspec.Struct, frozen=True, kw_only=True):
 
     job: the workload's job ("slurm:123", "pod:<uid>", "container:<id>"), else None; user and workload: its
     user and name, untrusted. class_, dram_roof_frac and pipe_roof_frac are its verdict's. sm_mhz: the median
-    over sub-windows in which something ran. temp_c: the highest. busy_frac: mean of gr_active; dram_active
+    over sub-windows at work (see busy_clock). temp_c: the highest. busy_frac: mean of gr_active; dram_active
     and tensor_active: while busy. ceilings: what it is compared with, its own where it was probed.
     """
 
@@ -65,9 +66,10 @@ def sibling(evidence: Evidence, verdict: Verdict, ceilings: Ceilings | None) -> 
 
 
 def busy_clock(evidence: Evidence) -> float | None:
-    """Median SM clock of the sub-windows in which something ran, in MHz; at idle a card lowers it.
+    """Median SM clock of the sub-windows at work for SIBLING_BUSY of their length or more, in MHz.
 
-    Worked out once per evidence: several rules ask for it.
+    None where these make up less than CLOCK_FLAT_S: a card with little to do lowers its clock, and raises it
+    over the first moments of work. Worked out once per evidence: several rules ask for it.
     """
     kept = evidence.__dict__
     if "busy_clock" not in kept:
@@ -77,6 +79,26 @@ def busy_clock(evidence: Evidence) -> float | None:
 
 
 def _busy_clock(evidence: Evidence) -> float | None:
-    seen = (w for w in evidence.windows if not w.lost and (w.gr_active or 0.0) > 0.0)
-    clocks = sorted(w.sm_mhz for w in seen if w.sm_mhz is not None)
-    return clocks[len(clocks) // 2] if clocks else None
+    at_work = [w for w in evidence.windows if not w.lost and (w.gr_active or 0.0) >= th.SIBLING_BUSY.value]
+    known = [w for w in at_work if w.sm_mhz is not None]
+    if not known or sum(w.duration_s for w in known) < th.CLOCK_FLAT_S.value:
+        return None
+    clocks = sorted(w.sm_mhz or 0.0 for w in known)
+    return clocks[len(clocks) // 2]
+
+
+def comrades(siblings: tuple[Sibling, ...], key: str) -> tuple[Sibling, ...]:
+    """Other whole GPUs of the same model that the job of `key` runs on as well."""
+    own = next((s for s in siblings if s.key == key), None)
+    if own is None or own.mig is not None or own.workload is None:
+        return ()
+    return tuple(s for s in siblings if s.key != own.key and _together(own, s))
+
+
+def _together(own: Sibling, other: Sibling) -> bool:
+    """Same model and same job; without a job, the same program of the same user."""
+    if (own.device_name, own.mig) != (other.device_name, other.mig):
+        return False
+    if own.job is not None or other.job is not None:
+        return own.job == other.job
+    return (own.user, own.workload) == (other.user, other.workload)

@@ -48,6 +48,14 @@ def short_command(argv: Sequence[str]) -> str | None:
     return terminal(redact_text(" ".join(words))[0])[:COMMAND_LIMIT]
 
 
+def what_runs(argv: Sequence[str], comm: str) -> str:
+    """The program, script or module that runs, or the code given to an interpreter; never shown as it is."""
+    if not argv or not argv[0].strip():
+        return comm
+    position, kind = _python_target(argv) if _PYTHON.fullmatch(_program(argv)) else (0, "program")
+    return argv[position] if kind == "code" else _target(argv)
+
+
 def _target(argv: Sequence[str]) -> str:
     """What is run, as one word."""
     program = _program(argv)

@@ -18,6 +18,7 @@ from advisor.telemetry.records import DeviceInfo
 MIG_SLICES = 7
 MEMORY_INFO_V2 = 0x02000028
 _CLOCK_SM, _CLOCK_MEM = 1, 2
+_THRESHOLD_MEM_MAX = 2
 
 # CUDA programming guide, arithmetic throughput per multiprocessor: FP32 lanes an SM has.
 _CORES_PER_SM = {
@@ -45,6 +46,13 @@ def percent(value: int, what: str) -> float:
     if not 0 <= value <= 100:
         raise ValueError(f"the driver's {what} makes no sense ({value} %)")
     return value / 100.0
+
+
+def _celsius(value: int) -> float:
+    """Raises ValueError for what is no board's limit: drivers fill in 0 where they have none."""
+    if not 0 < value < 200:
+        raise ValueError(f"the driver's memory temperature limit makes no sense ({value} °C)")
+    return float(value)
 
 
 def _milli(value: int) -> tuple[float]:
@@ -83,6 +91,12 @@ _FACTS = (
         convert=lambda v: (float(v),),
     ),
     _simple("mem_mhz_max", "nvmlDeviceGetMaxClockInfo", _CLOCK_MEM, convert=lambda v: (float(v),)),
+    _simple(
+        "mem_temp_limit_c",
+        "nvmlDeviceGetTemperatureThreshold",
+        _THRESHOLD_MEM_MAX,
+        convert=lambda v: (_celsius(v),),
+    ),
     _simple("pcie_gen_max", "nvmlDeviceGetMaxPcieLinkGeneration"),
     _simple("pcie_width_max", "nvmlDeviceGetMaxPcieLinkWidth"),
     _simple("ecc_enabled", "nvmlDeviceGetEccMode", convert=lambda v: (bool(v[0]),)),
@@ -277,6 +291,7 @@ def _instance_info(nvml: Nvml, handle: Any, gpu: DeviceInfo) -> DeviceInfo | Non
         sm_mhz_max=gpu.sm_mhz_max,
         sm_mhz_app_default=gpu.sm_mhz_app_default,
         mem_mhz_max=gpu.mem_mhz_max,
+        mem_temp_limit_c=gpu.mem_temp_limit_c,
         pcie_gen_max=gpu.pcie_gen_max,
         pcie_width_max=gpu.pcie_width_max,
         numa_node=gpu.numa_node,

@@ -23,12 +23,14 @@ from advisor.telemetry.proctable import (
 )
 from advisor.telemetry.records import ProcessSample
 from advisor.telemetry.users import UserNames
+from rules.host_cause import server_in
 
 NO_WAITS = "no count of its waits for a CPU between two looks"
 FIRST_LOOK = "first look: a rate needs two"
 TOO_SOON = "less than 0.1 s since the previous look"
 OTHER_NAMESPACE = "not visible from this PID namespace (the driver reports the host's process ids)"
 GONE = "the process has ended, or /proc hides it (mounted with hidepid)"
+NO_SERVER = "no program known to serve requests in its command line or a parent's"
 NO_STATUS = "/proc/<pid>/status cannot be read"
 NO_AFFINITY = "which CPUs are near this device is not known"
 NO_IO = "no permission to read /proc/<pid>/io (another user's process)"
@@ -195,6 +197,7 @@ class ProcessReader:
         command = commands.short_command(argv)
         return {
             "name": self._name(stat, argv, table),
+            "server": noted(missing, "server", self._server(stat, argv, table), NO_SERVER),
             "command": noted(missing, "command", command, "no command line (a zombie, or cleared by itself)"),
             "user": noted(missing, "user", user, NO_STATUS),
             "job": noted(missing, "job", self._job(stat, cgroup_text), "no Slurm job, pod or container seen"),
@@ -210,6 +213,17 @@ class ProcessReader:
             stat = parent
             name = commands.process_name(_argv(self._proc / str(stat.pid)), stat.comm)
         return name
+
+    def _server(self, stat: Stat, argv: list[str], table: Table) -> str | None:
+        """The server that it is a process of: servers give their workers names that say nothing."""
+        found = server_in(commands.what_runs(argv, stat.comm))
+        for _ in range(8):
+            parent = table.stats.get(stat.parent)
+            if found is not None or parent is None:
+                break
+            stat = parent
+            found = server_in(commands.what_runs(_argv(self._proc / str(stat.pid)), stat.comm))
+        return found
 
     def _job(self, stat: Stat, cgroup_text: str) -> str | None:
         """A process's job does not change, and its environment is read once."""

@@ -69,6 +69,7 @@ class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     sm_mhz_max: float | None = None
     sm_mhz_app_default: float | None = None
     mem_mhz_max: float | None = None
+    mem_temp_limit_c: float | None = None
     pcie_gen_max: int | None = None
     pcie_width_max: int | None = None
     numa_node: int | None = None
@@ -125,7 +126,8 @@ class ProcessSample(
     """One process on one device. CPU figures are shares of one core since the previous look.
 
     key: the device. name: program or script name, untrusted. command: only as far as a job or cause
-    needs it, redacted. job: "slurm:<id>", "pod:<uid>", "container:<id>".
+    needs it, redacted. server: a program known to serve requests in its command line or a parent's.
+    job: "slurm:<id>", "pod:<uid>", "container:<id>".
     state: psutil's name ("running", "sleeping", "disk-sleep", ...).
     children_cpu_frac: cores that all its descendants use together (7.5 = seven and a half).
     busiest_thread_wait_frac: time in which that thread could have run and no CPU was free for it.
@@ -137,6 +139,7 @@ class ProcessSample(
     pid: int
     name: str
     command: str | None = None
+    server: str | None = None
     user: str | None = None
     job: str | None = None
     mem_used_bytes: int | None = None

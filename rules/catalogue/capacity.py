@@ -18,6 +18,8 @@ from rules.verdict import EvidenceItem
 # Host causes that a larger batch helps: each step does more work for the same launches and synchronisations.
 _PER_STEP = frozenset({"launch-rate", "sync"})
 _PERCENTILE = 0.9
+# NVIDIA MIG User Guide, supported GPUs, by compute capability: A100 and A30, Hopper, data-centre Blackwell.
+_WITH_MIG = frozenset({"8.0", "9.0", "10.0", "10.3"})
 
 
 def _works(ctx: Context) -> bool:
@@ -44,7 +46,7 @@ def memory_full(ctx: Context) -> Finding | None:
     **How to tell it apart**
     PyTorch keeps freed memory in its own cache, and JAX and servers reserve most of it at the start: then the
     driver shows a full card that has room. `torch.cuda.memory_summary()` tells what is allocated. Programs
-    known to serve requests are left out.
+    known to serve requests, by the command lines of the process or its parents, are left out.
 
     **What to do**
     Look at the allocator first; then smaller batches, activation checkpointing, bf16, or sharding.
@@ -157,8 +159,8 @@ def smaller_card(ctx: Context) -> Finding | None:
     """Nine tenths of the time, and by every measure, the work fits a smaller card or a MIG slice.
 
     **What it detects**
-    Over a minute or longer, the 90th percentiles of both roofs, of the SMs in use and the memory in use are
-    all at most a fifth of the card.
+    Over a minute or longer, on a card that can be divided (MIG), the 90th percentiles of both roofs, of the
+    SMs in use and the memory in use are all at most a fifth of the card.
 
     **Why it costs**
     The rest of the card is paid for and can serve nobody else.
@@ -168,7 +170,7 @@ def smaller_card(ctx: Context) -> Finding | None:
     phases: look at `advisor record` over a day before moving it.
 
     **What to do**
-    A MIG slice (`2g`) where the card has them, a smaller model of GPU, or another process beside this one.
+    A MIG slice of the size that is needed, a smaller model of GPU, or another process beside this one.
 
     **Evidence**
     dram_active, the pipes, sm_active (GPM) as parts of the whole card, device memory (NVML).
@@ -178,7 +180,7 @@ def smaller_card(ctx: Context) -> Finding | None:
     - Alibaba PAI 2020 trace (affinode.io): 97.9 % of tasks use less GPU than they ask for
     """
     used, useful = _used(ctx), ctx.ladder.shares.get("useful", 0.0)
-    if used is None or ctx.evidence.mig is not None or seconds(ctx.evidence) < th.SUSTAINED_S.value:
+    if used is None or not _divisible(ctx.evidence) or seconds(ctx.evidence) < th.SUSTAINED_S.value:
         return None
     parts = _parts(ctx)
     worst = max((*parts.values(), used), default=1.0)
@@ -204,13 +206,24 @@ def smaller_card(ctx: Context) -> Finding | None:
             _memory(used, limit),
         ),
         actions=(
-            f"`sudo nvidia-smi -i {ctx.evidence.gpu} -mig 1 && sudo nvidia-smi mig -i {ctx.evidence.gpu} "
-            "-cgi 2g.20gb -C` while nothing runs there (profiles: `nvidia-smi mig -lgip`).",
+            f"`nvidia-smi mig -i {ctx.evidence.gpu} -lgip` lists this card's MIG profiles (after "
+            f"`sudo nvidia-smi -i {ctx.evidence.gpu} -mig 1`, while nothing runs there): take the smallest "
+            f"that holds {_gib(ctx.evidence)}.",
             "Or move it to a smaller GPU, or let a second job share this one (CUDA MPS).",
         ),
         confidence=0.6,
         severity="low",
     )
+
+
+def _divisible(evidence: Evidence) -> bool:
+    """Whether this is a whole card that has MIG; where its architecture is unknown, it is not said to."""
+    whole = evidence.mig is None
+    return whole and evidence.device.compute_capability in _WITH_MIG
+
+
+def _gib(evidence: Evidence) -> str:
+    return f"{(evidence.mem_used_bytes or 0) / 2**30:.0f} GiB"
 
 
 def _parts(ctx: Context) -> dict[str, float]:
@@ -242,15 +255,15 @@ def shared(ctx: Context) -> Finding | None:
     """More than one process works on this GPU, and without MPS they take turns.
 
     **What it detects**
-    Two processes or more hold the device while it works.
+    Two processes or more hold the device while it works, and no MPS server among them.
 
     **Why it costs**
     Each gets a part of the time and of the memory; what one is told of its speed depends on the others.
 
     **How to tell it apart**
     Workers of one program that opened a CUDA context each look the same (`import torch` in a DataLoader
-    worker that touches the GPU). Under MPS they run side by side. Counters are of the whole device: what each
-    process contributes cannot be told.
+    worker that touches the GPU). Under MPS they run side by side and this rule is silent. Counters are of the
+    whole device: what each process contributes cannot be told.
 
     **What to do**
     If it is meant: MPS, or MIG slices that cannot slow each other down. If not: one job a GPU by the
@@ -264,7 +277,7 @@ def shared(ctx: Context) -> Finding | None:
     - NVIDIA MPS documentation: without MPS, processes are time-sliced
     """
     busy, workload = mean(ctx.evidence, "gr_active"), ctx.evidence.workload
-    if not _works(ctx) or workload is None or workload.others < 1:
+    if not _works(ctx) or workload is None or workload.others < 1 or ctx.evidence.mps:
         return None
     if busy is None or busy < th.LINK_UNDER_LOAD.value:
         return None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from rules import thresholds as th
 from rules.catalogue.common import at_least, item, pct, place, share
 from rules.catalogue.degraded import clock_bound, slower_clock_effect
-from rules.evidence import Evidence, SubWindow
+from rules.evidence import Device, Evidence, SubWindow
 from rules.finding import Finding
 from rules.observed import mean
 from rules.registry import Context, finding, rule
@@ -258,7 +258,8 @@ def memory_hot(ctx: Context) -> Finding | None:
     """The memory stacks of the card are at, or close to, the temperature at which they slow it down.
 
     **What it detects**
-    Memory at 90 °C or more; from 95 °C on, which data-centre boards give as the memory's limit, it is high.
+    Memory within 5 °C of the limit that the board itself states, or where it states none of 95 °C, which
+    data-centre boards give; from the limit on it is high.
 
     **Why it costs**
     At the limit the card lowers its clocks, and heat raises the rate of memory errors long before.
@@ -272,23 +273,27 @@ def memory_hot(ctx: Context) -> Finding | None:
     card is hot.
 
     **Evidence**
-    Memory temperature (NVML field 82).
+    Memory temperature (NVML field 82) and its highest operating temperature (NVML temperature thresholds).
 
     **Source**
+    - NVML: nvmlDeviceGetTemperatureThreshold with NVML_TEMPERATURE_THRESHOLD_MEM_MAX
     - `nvidia-smi -q` of A100 and H100 boards: Memory Max Operating Temp 95 C
     """
-    hottest = ctx.evidence.device.mem_temp_c_max
-    if hottest is None or hottest < th.MEM_TEMP_NEAR.value:
+    device = ctx.evidence.device
+    hottest, limit = device.mem_temp_c_max, device.mem_temp_limit_c or th.MEM_TEMP_LIMIT.value
+    near = limit - th.MEM_TEMP_MARGIN.value
+    if hottest is None or hottest < near:
         return None
-    over = hottest >= th.MEM_TEMP_LIMIT.value
+    over = hottest >= limit
     return finding(
         ctx,
         memory_hot,
         claim=f"{place(ctx)} had its memory at {hottest:.0f} °C, "
-        + ("at its limit." if over else f"close to its limit of {th.MEM_TEMP_LIMIT.value:.0f} °C."),
+        + ("at its limit." if over else f"close to its limit of {limit:.0f} °C."),
         share=0.0,
         evidence=(
-            item("highest memory temperature", hottest, "c", at_least(th.MEM_TEMP_NEAR), "NVML"),
+            item("highest memory temperature", hottest, "c", f">= {near:g}", "NVML"),
+            item("its limit", limit, "c", source=_limit_source(device)),
             item("highest core temperature", ctx.evidence.temp_c_max, "c", source="NVML"),
             item(
                 "time slowed by heat",
@@ -303,3 +308,7 @@ def memory_hot(ctx: Context) -> Finding | None:
         ),
         severity="high" if over else "medium",
     )
+
+
+def _limit_source(device: Device) -> str:
+    return "usual for data-centre boards" if device.mem_temp_limit_c is None else "NVML, of this board"

@@ -7,13 +7,15 @@ from rules.catalogue.common import at_least, held_against, inefficiency, item, p
 from rules.economics import amdahl
 from rules.finding import Effect, Finding
 from rules.observed import busy_mean, reading_note
-from rules.registry import Context, clamp, finding, rule, severity_of
+from rules.registry import Context, Rule, clamp, finding, rule, severity_of
 from rules.roofs import PIPES, TENSOR_PIPES
 from rules.trust import label_of, rate_label, words
 from rules.verdict import EvidenceItem
 
 # A plain pipe -> the rate it gives, and the tensor-core rate that could take its place.
 _TENSOR_RATE = {"fp64": ("fp64", "fp64_tensor")}
+# What tensor_active is made of, each with a counter of its own.
+_KINDS = ("hmma", "imma", "dfma", "dmma")
 
 
 def _items(ctx: Context) -> tuple[EvidenceItem, ...]:
@@ -38,6 +40,23 @@ def _recoverable(ctx: Context) -> float:
 def _at_roof(ctx: Context) -> str:
     roof = ctx.verdict.roofs.get("compute")
     return "" if roof is None else f", at {roof:.2f} of their roof"
+
+
+def tensor_kind(ctx: Context) -> str | None:
+    """The counter of the kind of tensor work that fills `tensor_active`: hmma, imma, dfma or dmma.
+
+    None where none was read, or none makes up half of it: then nothing says which precision runs.
+    """
+    every = busy_mean(ctx.evidence, "tensor_active")
+    seen = {kind: busy_mean(ctx.evidence, kind) or 0.0 for kind in _KINDS}
+    busiest = max(_KINDS, key=lambda kind: seen[kind])
+    if seen[busiest] > 0.0 and seen[busiest] >= 0.5 * (every or 0.0):
+        return busiest
+    return ctx.verdict.pipe if ctx.verdict.pipe in _KINDS and not any(seen.values()) else None
+
+
+def _tensor_words(ctx: Context) -> str:
+    return PIPES[tensor_kind(ctx) or "tensor_active"]
 
 
 def ratio_of(ctx: Context, slow: str, fast: str) -> tuple[float, str] | None:
@@ -69,8 +88,8 @@ def tensor_cores(ctx: Context) -> Finding | None:
     gain is fewer or cheaper operations.
 
     **How to tell it apart**
-    COMP002, COMP003 and COMP004 are arithmetic on pipes other than the tensor cores. GPM has no counter for
-    fp8, so which precision keeps the cores busy cannot be read.
+    COMP002, COMP003 and COMP004 are arithmetic on pipes other than the tensor cores. GPM counts half, integer
+    and fp64 tensor work apart, and the claim names what most of it is; fp8 has no counter.
 
     **What to do**
     Less recomputation, a lower precision (COMP005), better shapes (COMP007), or simply more GPUs.
@@ -87,7 +106,7 @@ def tensor_cores(ctx: Context) -> Finding | None:
     return finding(
         ctx,
         tensor_cores,
-        claim=f"{place(ctx)} is limited by its tensor cores {pct(part)} of the time{_at_roof(ctx)}."
+        claim=f"{place(ctx)} is limited by its {_tensor_words(ctx)} {pct(part)} of the time{_at_roof(ctx)}."
         if ctx.verdict.pipe
         else f"{place(ctx)} is limited by arithmetic {pct(part)} of the time, as far as its power tells.",
         share=part,
@@ -224,23 +243,68 @@ def _fp64_ratio(ctx: Context) -> tuple[float, str] | None:
     return ratio if ratio is not None and ratio[0] * th.FP64_SLOW.value >= 1.0 else None
 
 
-@rule("COMP003", "TF32 is off", "high", "job", term="inefficiency", causes=("fp32-pipe",))
+def _moved(
+    ctx: Context,
+    found: Rule,
+    ratio: tuple[float, str],
+    what: str,
+    *,
+    claim: str,
+    limit: str,
+    actions: tuple[str, ...],
+    confidence: float = 1.0,
+) -> Finding:
+    """What both rules of a faster rate say: `what` is so many times as fast, on the share bound by a pipe."""
+    part = share(ctx, "compute")
+    high = amdahl(part, ratio[0])
+    return finding(
+        ctx,
+        found,
+        claim=claim,
+        share=part,
+        evidence=(
+            *_items(ctx),
+            idle_tensor_cores(ctx),
+            item(f"{what}, rates", ratio[0], "", source=words(ratio[1])),
+        ),
+        actions=actions,
+        effect=Effect(
+            low=1.0,
+            high=high,
+            bound=high,
+            basis=f"{what}, {ratio[0]:.1f}x ({ratio[1]} ceilings), on the compute-bound share, {limit}",
+        ),
+        recoverable=min(part * (1.0 - 1.0 / ratio[0]), inefficiency(ctx)),
+        confidence=confidence,
+    )
+
+
+@rule(
+    "COMP003",
+    "fp32 pipe is the limit; TF32 may help",
+    "medium",
+    "job",
+    term="inefficiency",
+    causes=("fp32-pipe",),
+)
 def tf32_off(ctx: Context) -> Finding | None:
-    """Matrix work runs in fp32 on a card whose tensor cores do it in TF32 several times as fast.
+    """The fp32 pipe is the limit on a card whose tensor cores do matrix work in TF32 several times as fast.
 
     **What it detects**
     At least 15 % of the time ran near the fp32 pipe's roof while the tensor cores were idle, on a card whose
     TF32 rate is at least 1.3 times its fp32 rate.
 
     **Why it costs**
-    PyTorch computes fp32 matrix products without tensor cores unless TF32 is allowed.
+    PyTorch computes fp32 matrix products without tensor cores unless TF32 is allowed. The dollars named are
+    the ladder's at most: the distance to the roof that this work has now.
 
     **How to tell it apart**
-    Kernel names with `sgemm` or `simt` in a profile are matrix work; an own kernel of scalar arithmetic
-    gains nothing. Convolutions use TF32 by default, matrix products do not.
+    No counter tells matrix work in fp32 from other fp32 arithmetic (particles, stencils, own kernels), which
+    gains nothing, so this is said with little confidence. Kernel names with `sgemm` or `simt` in a profile
+    are matrix work. Convolutions use TF32 by default, matrix products do not.
 
     **What to do**
-    Allow TF32: it keeps fp32's range and 10 bits of mantissa. Check the loss once.
+    For matrix work allow TF32: it keeps fp32's range and 10 bits of mantissa. Check the loss once.
 
     **Evidence**
     fp32 and tensor counters (GPM); the card's fp32 and TF32 rates, measured by `advisor probe` or from its
@@ -253,34 +317,22 @@ def tf32_off(ctx: Context) -> Finding | None:
     ratio = _tf32_ratio(ctx)
     if ratio is None:
         return None
-    part = share(ctx, "compute")
-    high = amdahl(part, ratio[0])
-    return finding(
+    return _moved(
         ctx,
         tf32_off,
-        claim=f"{place(ctx)} is limited by its fp32 pipe {pct(part)} of the time while its tensor cores "
-        f"idle; in TF32 they are {ratio[0]:.1f} times as fast.",
-        share=part,
-        evidence=(*_items(ctx), idle_tensor_cores(ctx), _rates(ratio, "TF32 over fp32, GEMM rates")),
+        ratio,
+        "TF32 over fp32 GEMMs",
+        claim=f"{place(ctx)} is limited by its fp32 pipe {pct(share(ctx, 'compute'))} of the time while its "
+        f"tensor cores idle; what of it is matrix work runs {ratio[0]:.1f} times as fast in TF32.",
+        limit="as far as it is matrix work; 1.0x where none of it is",
         actions=(
             '`torch.backends.cuda.matmul.fp32_precision = "tf32"` (2.9 on), before that '
             '`torch.set_float32_matmul_precision("high")`.',
             "`env | grep NVIDIA_TF32_OVERRIDE`: 0 switches TF32 off whatever the program says.",
             'Or mixed precision: `torch.autocast("cuda", dtype=torch.bfloat16)`.',
         ),
-        effect=Effect(
-            low=1.0,
-            high=high,
-            bound=high,
-            basis=f"TF32 over fp32 GEMMs, {ratio[0]:.1f}x ({ratio[1]} ceilings), on the compute-bound share "
-            "as far as it is matrix work; 1.0x where none of it is",
-        ),
-        recoverable=part * (1.0 - 1.0 / ratio[0]),
+        confidence=0.5,
     )
-
-
-def _rates(ratio: tuple[float, str], what: str) -> EvidenceItem:
-    return item(what, ratio[0], "", source=words(ratio[1]))
 
 
 @rule(
@@ -317,26 +369,17 @@ def slow_fp64(ctx: Context) -> Finding | None:
     ratio = _fp64_ratio(ctx)
     if ratio is None:
         return None
-    part = share(ctx, "compute")
-    high = amdahl(part, ratio[0])
-    return finding(
+    return _moved(
         ctx,
         slow_fp64,
-        claim=f"{place(ctx)} is limited by its fp64 pipe {pct(part)} of the time; this card does fp32 "
-        f"{ratio[0]:.0f} times as fast.",
-        share=part,
-        evidence=(*_items(ctx), idle_tensor_cores(ctx), _rates(ratio, "fp32 over fp64, rates")),
+        ratio,
+        "fp32 over fp64",
+        claim=f"{place(ctx)} is limited by its fp64 pipe {pct(share(ctx, 'compute'))} of the time; this card "
+        f"does fp32 {ratio[0]:.0f} times as fast.",
+        limit="if none of it needs fp64; 1.0x if all of it does",
         actions=(
             "Look for unwanted fp64: `x.dtype`, `numpy` defaults, `torch.set_default_dtype(torch.float32)`.",
             "Solvers: fp32 factorisation with iterative refinement (`cusolverDnIRSXgesv`).",
             "Where fp64 is needed, run on V100, A100, H100, H200 or GH200.",
         ),
-        effect=Effect(
-            low=1.0,
-            high=high,
-            bound=high,
-            basis=f"fp32 over fp64, {ratio[0]:.0f}x ({ratio[1]} ceilings), on the compute-bound share, if "
-            "none of it needs fp64; 1.0x if all of it does",
-        ),
-        recoverable=_recoverable(ctx),
     )

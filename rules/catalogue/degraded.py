@@ -9,7 +9,7 @@ from rules.catalogue.common import item, place, share
 from rules.economics import amdahl
 from rules.finding import Effect, Finding, Severity
 from rules.registry import Context, finding, rule
-from rules.siblings import Sibling, busy_clock
+from rules.siblings import Sibling, busy_clock, comrades
 from rules.verdict import EvidenceItem
 
 # A clock that reads as next to none promises nothing without bound.
@@ -39,8 +39,9 @@ def below_own_past(ctx: Context) -> Finding | None:
     """The card no longer holds the clock at which it once ran its probe's GEMMs, and no reason is given.
 
     **What it detects**
-    While the GPU works, its median SM clock is below 0.93 of the lowest clock at which the probe's GEMMs were
-    held on this very card, at the same power limit, and no other finding about clocks explains it.
+    While the GPU works (half of the time or more, for three seconds), its median SM clock is below 0.93 of
+    the lowest clock at which the probe's GEMMs were held on this very card, at the same power limit, and no
+    other finding about clocks explains it.
 
     **Why it costs**
     Compute-bound work slows down with the clock, and the loss grows unseen: utilisation stays at 100 %.
@@ -175,22 +176,13 @@ def _of_what(ctx: Context) -> str:
 def _comrades(ctx: Context) -> tuple[Sibling, ...]:
     """Other whole GPUs of the model that work on the same job."""
     own = next((s for s in ctx.siblings if s.key == ctx.evidence.key), None)
-    if own is None or own.mig is not None or own.workload is None or not _at_work(own):
+    if own is None or not _at_work(own):
         return ()
-    return tuple(s for s in ctx.siblings if s.key != own.key and _together(own, s) and _at_work(s))
+    return tuple(s for s in comrades(ctx.siblings, own.key) if _at_work(s))
 
 
 def _at_work(one: Sibling) -> bool:
     return (one.busy_frac or 0.0) >= th.SIBLING_BUSY.value
-
-
-def _together(own: Sibling, other: Sibling) -> bool:
-    """Same model and same job; without a job, the same program of the same user."""
-    if (own.device_name, own.mig) != (other.device_name, other.mig):
-        return False
-    if own.job is not None or other.job is not None:
-        return own.job == other.job
-    return (own.user, own.workload) == (other.user, other.workload)
 
 
 def _behind_severity(ratio: float) -> Severity:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rules import thresholds as th
 from rules.catalogue.common import at_least, inefficiency, item, pct, place, share
-from rules.catalogue.compute import idle_tensor_cores, ratio_of, tensor_cores_idle, tf32_pays
+from rules.catalogue.compute import idle_tensor_cores, ratio_of, tensor_cores_idle, tensor_kind, tf32_pays
 from rules.catalogue.memory import FP8_LOW
 from rules.economics import amdahl
 from rules.finding import Effect, Finding
@@ -12,9 +12,6 @@ from rules.observed import busy_mean, reading_note
 from rules.registry import Context, finding, rule
 from rules.roofs import TENSOR_PIPES
 from rules.trust import label_of, words
-
-# Pipes that 16-bit matrix work shows on; imma, dfma and dmma name another precision.
-_HALF = frozenset({"tensor_active", "hmma"})
 
 
 def _limited_by(ctx: Context, pipes: frozenset[str]) -> bool:
@@ -27,21 +24,22 @@ def lower_precision(ctx: Context) -> Finding | None:
     """The tensor cores are the limit, and this card does fp8 faster than bf16.
 
     **What it detects**
-    At least 15 % of the time ran near the roof of the 16-bit tensor pipe, on a card whose fp8 rate is above
-    its bf16 rate.
+    At least 15 % of the time ran near the tensor cores' roof with 16-bit products on them (`hmma` makes up
+    half of the tensor activity or more), on a card whose fp8 rate is above its bf16 rate.
 
     **Why it costs**
     The same layers take less time in fp8, and their weights half the bytes.
 
     **How to tell it apart**
-    GPM has no counter for fp8: work that is in fp8 already looks the same. At small batches the casts and
+    Integer and fp64 tensor work (`imma`, `dfma`, `dmma`) is left out. GPM has no counter for fp8: work that
+    is in fp8 already may look the same. At small batches the casts and
     scales cost more than they save, and the result is slower.
 
     **What to do**
     fp8 for the large linear layers, with the accuracy checked on your own evaluation.
 
     **Evidence**
-    tensor_active or hmma near its ceiling (GPM); fp8 and bf16 GEMM rates, measured by `advisor probe` or from
+    tensor_active near its ceiling, hmma (GPM); fp8 and bf16 GEMM rates, measured by `advisor probe` or from
     the data sheet.
 
     **Source**
@@ -49,7 +47,9 @@ def lower_precision(ctx: Context) -> Finding | None:
     - ML.ENERGY, Qwen3-235B on 8 H100s: fp8 ran at 0.81x of bf16 at batch 8, 1.08x at batch 128
     """
     ratio = ratio_of(ctx, "bf16", "fp8")
-    if ratio is None or not _limited_by(ctx, _HALF) or tensor_cores_idle(ctx):
+    if ratio is None or not _limited_by(ctx, TENSOR_PIPES) or tensor_cores_idle(ctx):
+        return None
+    if tensor_kind(ctx) != "hmma":
         return None
     part = share(ctx, "compute")
     high = amdahl(part, ratio[0])

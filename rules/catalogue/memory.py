@@ -16,6 +16,7 @@ from rules.catalogue.common import (
 )
 from rules.economics import amdahl
 from rules.finding import Effect, Finding
+from rules.host_cause import is_server
 from rules.observed import busy_mean, reading_note
 from rules.registry import Context, clamp, finding, rule, severity_of
 from rules.trust import label_of, words
@@ -30,13 +31,13 @@ FP8_LOW = 0.81
 
 def has_few_rows(ctx: Context) -> bool:
     """Matrix work that touches the tensor cores and leaves them mostly idle: decode, thin GEMMs."""
-    tensor = busy_mean(ctx.evidence, "tensor_active")
+    tensor = ctx.verdict.class_mean("memory", "tensor_active")
     return tensor is not None and th.TENSOR_IDLE.value <= tensor < th.DECODE_TENSOR.value
 
 
 def _items(ctx: Context) -> tuple[EvidenceItem, ...]:
     roof = ctx.verdict.roofs.get("memory")
-    tensor = busy_mean(ctx.evidence, "tensor_active")
+    tensor = ctx.verdict.class_mean("memory", "tensor_active")
     return (
         item("time limited by DRAM bandwidth", share(ctx, "memory"), threshold=at_least(th.SECONDARY)),
         item(
@@ -45,7 +46,7 @@ def _items(ctx: Context) -> tuple[EvidenceItem, ...]:
             threshold=held_against(roof, th.ROOF_HIGH),
             source=words(label_of(ctx.ceilings, "dram_active")),
         ),
-        item("tensor cores while busy", tensor, source=reading_note(ctx.evidence, "tensor_active")),
+        item("tensor cores in that time", tensor, source=reading_note(ctx.evidence, "tensor_active")),
     )
 
 
@@ -112,30 +113,33 @@ def bandwidth(ctx: Context) -> Finding | None:
 
 @rule(
     "MEM002",
-    "Matrix work with too few rows (decode)",
+    "DRAM is the limit of matrix work",
     "medium",
     "job",
     term="inefficiency",
     causes=("dram-bandwidth",),
 )
 def few_rows(ctx: Context) -> Finding | None:
-    """Weights are read from DRAM for too few rows: the tensor cores wait for them.
+    """Tensor cores are in use, and wait for DRAM: a server decodes few rows, or other kernels take the time.
 
     **What it detects**
     At least 15 % of the time ran near the DRAM roof while the tensor cores were in use for less than 30 % of
-    the busy time: LLM decode at a small batch, or thin matrix products.
+    the busy time. In a program that serves requests this is decode at a small batch. In any other it may be
+    that, thin matrix products, or a training step whose normalisations, activations and optimiser move more
+    bytes than its matrix products; nothing counted tells these apart, and the confidence is 0.5 at most.
 
     **Why it costs**
-    Reading the weights costs the same for one row as for dozens, so each request pays for bandwidth that
-    others could share.
+    Near the DRAM roof only fewer bytes for the same work help. Reading weights costs the same for one row as
+    for dozens, so in decode each request pays for bandwidth that others could share.
 
     **How to tell it apart**
-    Without any tensor activity it is MEM001 (element-wise kernels). The server's own count of running
-    requests confirms a small batch.
+    Without any tensor activity it is MEM001 (element-wise kernels). A server's own count of running requests
+    confirms a small batch; in training a profile shows whether GEMMs or element-wise kernels take the time.
 
     **What to do**
-    Let more requests run at once (`--max-num-seqs`, fewer replicas), quantise weights, use speculative
-    decoding.
+    Serving: let more requests run at once (`--max-num-seqs`, fewer replicas), quantise weights, use
+    speculative decoding. Otherwise: fuse what surrounds the matrix products, channels-last for convolutions,
+    a larger batch for thin products.
 
     **Evidence**
     dram_active and tensor_active (GPM), device memory in use.
@@ -147,28 +151,53 @@ def few_rows(ctx: Context) -> Finding | None:
     part = share(ctx, "memory")
     if part < th.SECONDARY.value or not has_few_rows(ctx):
         return None
+    serves = is_server(ctx.evidence)
     used = memory_used_frac(ctx.evidence)
+    looks = (
+        "decode at a small batch looks like this."
+        if serves
+        else "matrix products with few rows, or other kernels between them."
+    )
     return finding(
         ctx,
         few_rows,
         claim=f"{place(ctx)} waits for DRAM {pct(part)} of the time{_at_roof(ctx)}, its tensor cores little "
-        "used: matrix work with few rows (decode, small batch) looks like this.",
+        f"used: {looks}",
         share=part,
         evidence=(*_items(ctx), item("device memory in use, of all", used, source="NVML")),
-        actions=(
-            "Serve more requests at once: raise `--max-num-seqs`, or merge the traffic of two replicas.",
-            "Quantise the weights (fp8, int4): the step reads half the bytes or fewer.",
-            "Try speculative decoding while the batch is small.",
-        ),
-        effect=Effect(
-            low=amdahl(part, _BATCH_LOW),
-            high=amdahl(part, BATCH_HIGH),
-            basis="doubling the batch, on the memory-bound share: 1.28x (128 to 256) to 1.83x (8 to 16) on "
-            "an H100 with Llama-3.1-8B (ML.ENERGY); assumes that enough requests are waiting",
-        ),
+        actions=_SERVING if serves else (*_TRAINING, *room_to_grow(ctx.evidence)),
+        effect=_larger_batch(part) if serves else _half_the_bytes(part),
         recoverable=_recoverable(ctx),
+        confidence=1.0 if serves else 0.5,
         severity=severity_of(_recoverable(ctx), "medium"),
     )
+
+
+_SERVING = (
+    "Serve more requests at once: raise `--max-num-seqs`, or merge the traffic of two replicas.",
+    "Quantise the weights (fp8, int4): the step reads half the bytes or fewer.",
+    "Try speculative decoding while the batch is small.",
+)
+_TRAINING = (
+    "A profile of one step (`torch.profiler`) tells whether matrix products or what is between them wait.",
+    "Fuse what is between them: `torch.compile(model)`, fused optimisers and normalisations.",
+    "Convolutions: `model.to(memory_format=torch.channels_last)`; thin products: a larger batch.",
+)
+
+
+def _larger_batch(part: float) -> Effect:
+    return Effect(
+        low=amdahl(part, _BATCH_LOW),
+        high=amdahl(part, BATCH_HIGH),
+        basis="doubling the batch, on the memory-bound share: 1.28x (128 to 256) to 1.83x (8 to 16) on "
+        "an H100 with Llama-3.1-8B (ML.ENERGY); assumes that enough requests are waiting",
+    )
+
+
+def _half_the_bytes(part: float) -> Effect:
+    high = amdahl(part, 2.0)
+    basis = "half the bytes on the memory-bound share at best (2x there); 1.0x where they are all needed"
+    return Effect(low=1.0, high=high, bound=high, basis=basis)
 
 
 def _at_roof(ctx: Context) -> str:
@@ -204,7 +233,7 @@ def few_bytes_in_flight(ctx: Context) -> Finding | None:
     - DCGM field guide: higher occupancy helps where DRAM is the limit
     """
     part, roof = share(ctx, "memory"), ctx.verdict.roofs.get("memory")
-    occupancy = busy_mean(ctx.evidence, "sm_occupancy")
+    occupancy = ctx.verdict.class_mean("memory", "sm_occupancy")
     if part < th.SECONDARY.value or roof is None or occupancy is None:
         return None
     if roof >= th.ROOF_BOUND.value or roof <= 0.0 or occupancy >= th.LOW_OCCUPANCY.value:
@@ -219,7 +248,7 @@ def few_bytes_in_flight(ctx: Context) -> Finding | None:
         evidence=(
             *_items(ctx),
             item(
-                "occupancy while busy",
+                "occupancy in that time",
                 occupancy,
                 threshold=f"< {th.LOW_OCCUPANCY.value:g}",
                 source=reading_note(ctx.evidence, "sm_occupancy"),
@@ -262,7 +291,7 @@ def elementwise(ctx: Context) -> Finding | None:
     - torch.compile, 163 models: 1.41x for training and 2.27x for inference, geometric means of whole programs
     """
     part, arithmetic = share(ctx, "memory"), _plain_arithmetic(ctx)
-    tensor = busy_mean(ctx.evidence, "tensor_active")
+    tensor = ctx.verdict.class_mean("memory", "tensor_active")
     if part < th.SECONDARY.value or arithmetic is None or tensor is None:
         return None
     if tensor >= th.TENSOR_IDLE.value or not th.SOME_ARITHMETIC.value <= arithmetic < th.PIPE_IN_USE.value:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from rules.evidence import Evidence, SubWindow, Workload
-from rules.host_cause import host_cause, host_causes, is_server
+from rules.host_cause import host_cause, host_causes, is_server, server_in
 from tests.rules.contexts import make_evidence
 
 PEGGED = {"main_thread_cpu_frac": 0.99, "children": 0, "children_busy": 0, "process_cpu_cores": 1.0}
@@ -110,6 +110,31 @@ def test_a_server_that_sleeps_more_surely_lacks_requests() -> None:
     server = make_evidence({}, asleep, workload=Workload(pid=1, name="VLLM::EngineCore"))
     assert is_server(server)
     assert host_cause(server).confidence > host_cause(make_evidence({}, asleep)).confidence
+
+
+@pytest.mark.parametrize(
+    ("name", "server"),
+    [
+        ("vllm", "vllm"),
+        ("vllm.entrypoints.openai.api_server", "vllm"),
+        ("sglang::scheduler_TP0", "sglang"),
+        ("/opt/bin/text-generation-server", "text-generation-server"),
+        ("dynamo.vllm", "dynamo.vllm"),
+        ("Ollama", "ollama"),
+        ("postgis", None),
+        ("torch_dynamo_bench.py", None),
+        ("torch-dynamo.py", None),
+        ("dynamo.py", None),
+        ("tgif.py", None),
+        ("train_with_vllm.py", None),
+        ("torchserved", None),
+    ],
+)
+def test_a_server_is_known_by_a_whole_word(name: str, server: str | None) -> None:
+    assert server_in(name) == server
+    evidence = make_evidence(workload=Workload(pid=1, name=name))
+    assert is_server(evidence) is (server is not None)
+    assert is_server(msgspec.structs.replace(evidence, server="vllm"))
 
 
 def test_causes_are_ranked_and_never_certain() -> None:

@@ -195,6 +195,10 @@ class FakeNvml:
                 return SimpleNamespace(device=Handle(gpu), eventType=8, eventData=gpu.xids.pop(0), **place)
         raise NvmlError(api.TIMEOUT)
 
+    def _nvmlDeviceGetTemperatureThreshold(self, handle: Handle, which: int) -> int:  # noqa: N802
+        assert which == 2, "NVML_TEMPERATURE_THRESHOLD_MEM_MAX"
+        return 105
+
     def _nvmlDeviceGetMaxPcieLinkGeneration(self, handle: Handle) -> int:  # noqa: N802
         return 5
 

@@ -41,6 +41,7 @@ def test_facts_of_a_gpu(tmp_path: Path) -> None:
         sm_mhz_max=1980.0,
         sm_mhz_app_default=1700.0,
         mem_mhz_max=2619.0,
+        mem_temp_limit_c=105.0,
         pcie_gen_max=5,
         pcie_width_max=16,
         numa_node=1,
@@ -64,6 +65,16 @@ def test_missing_facts_say_why() -> None:
     (info,) = infos(FakeNvml(faults={"nvmlDeviceGetEnforcedPowerLimit": api.NOT_SUPPORTED}))
     assert info.power_limit_w is None
     assert info.missing == {"power_limit_w": "not supported by this GPU"}
+
+
+def test_a_limit_of_no_degrees_is_none() -> None:
+    class Nothing(FakeNvml):
+        def _nvmlDeviceGetTemperatureThreshold(self, handle: object, which: int) -> int:  # noqa: N802
+            return 0
+
+    (info,) = infos(Nothing())
+    assert info.mem_temp_limit_c is None
+    assert "makes no sense (0 °C)" in info.missing["mem_temp_limit_c"]
 
 
 def test_a_driver_without_the_second_memory_call() -> None:

@@ -449,3 +449,19 @@ def test_a_real_process_that_waits_with_a_child_that_works() -> None:
     assert between(least.cpu_s, sample.cpu_frac, most.cpu_s)
     assert between(least.children_cpu_s, sample.children_cpu_frac, most.children_cpu_s)
     assert between(least.switches, sample.voluntary_switches_s, most.switches)
+
+
+@pytest.mark.parametrize(
+    ("parent", "own", "server"),
+    [
+        ("python3\0/usr/local/bin/vllm\0serve\0m\0", "python3\0-c\0from multiprocessing.spawn", "vllm"),
+        ("bash\0", "python3\0-m\0sglang.launch_server\0", "sglang"),
+        ("bash\0", "python3\0-c\0from vllm import LLM\0", "vllm"),
+        ("python\0train.py\0--rollout\0vllm\0", "python\0train.py\0--rollout\0vllm\0", None),
+    ],
+)
+def test_a_server_is_found_in_command_lines(proc: Proc, parent: str, own: str, server: str | None) -> None:
+    proc.process(40, cmdline=parent)
+    proc.process(42, cmdline=own, parent=40)
+    (sample,) = proc.reader().look([entry()])
+    assert sample.server == server

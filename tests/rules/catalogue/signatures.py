@@ -75,6 +75,7 @@ def bursts(*seconds: float) -> Evidence:
 
 
 SMALL = {"gr_active": 0.3, "sm_active": 0.1, "tensor_active": 0.05, "fp32": 0.05, "dram_active": 0.05}
+MIG = {"compute_capability": "9.0"}
 ASLEEP = {"process_cpu_cores": 0.02}
 TWO = Workload(pid=4242, name="train.py", user="alice", others=1)
 COPIES = {"gr_active": 1.0, "pcie_rx_bytes_s": 45e9, "pcie_tx_bytes_s": 1e9, "nvlink_rx_bytes_s": 1e9}
@@ -95,7 +96,7 @@ SIGNATURES: dict[str, Context] = {
     "DEV009": low({"sm_active": 0.7, "sm_occupancy": 0.5}),
     "CAP001": make_context(make_evidence(mem_used_bytes=78 * GIB), class_="compute"),
     "CAP002": low({"sm_active": 0.1}, mem_used_bytes=8 * GIB),
-    "CAP003": make_context(long(SMALL, 4, host=ASLEEP), host=0.7, ceilings=card()),
+    "CAP003": make_context(long(SMALL, 4, host=ASLEEP, device=MIG), host=0.7, ceilings=card()),
     "CAP004": make_context(make_evidence({"gr_active": 0.8}, workload=TWO), class_="compute"),
     "COMM002": make_context(
         make_evidence(COPIES), class_="communication", communication=0.5, ceilings=card()

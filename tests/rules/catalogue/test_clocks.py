@@ -10,9 +10,10 @@ import pytest
 from rules.evidence import Device
 from rules.finding import Finding
 from rules.registry import Context, run_rules
-from tests.rules.contexts import make_context, make_evidence
+from tests.rules.contexts import PROBED, make_context, make_evidence
 
 TOP = {"sm_mhz_max": 1980.0}
+LIMIT = {"power_limit_w": 700.0}
 
 
 def found(ctx: Context, code: str) -> Finding | None:
@@ -111,6 +112,33 @@ def test_heat_that_has_not_settled_is_told_of_work_that_follows_the_clock() -> N
 def test_memory_heat_by_degree(celsius: float | None, severity: str | None) -> None:
     made = found(make_context(make_evidence(device={"mem_temp_c_max": celsius})), "DEV020")
     assert (made.severity if made else None) == severity
+
+
+@pytest.mark.parametrize(
+    ("limit", "celsius", "severity"), [(105.0, 99.0, None), (105.0, 100.0, "medium"), (85.0, 86.0, "high")]
+)
+def test_the_boards_own_memory_limit_counts(limit: float, celsius: float, severity: str | None) -> None:
+    device = {"mem_temp_c_max": celsius, "mem_temp_limit_c": limit}
+    made = found(make_context(make_evidence(device=device)), "DEV020")
+    assert (made.severity if made else None) == severity
+    assert made is None or made.evidence[1].source == "NVML, of this board"
+
+
+@pytest.mark.parametrize(("busy", "seconds", "says"), [(0.9, 10, True), (0.03, 10, False), (0.9, 2, False)])
+def test_a_clock_is_read_of_a_card_at_work_for_a_while(busy: float, seconds: int, says: bool) -> None:
+    ctx = working(TOP, 345.0)
+    idle = make_evidence({"gr_active": 0.0, "sm_mhz": 345.0}).windows
+    at_work = make_evidence({"gr_active": busy, "sm_mhz": 345.0}).windows[: 5 * seconds]
+    windows = (*at_work, *idle[len(at_work) :])
+    evidence = msgspec.structs.replace(ctx.evidence, windows=windows, throttle_frac={"app_clocks": 0.9})
+    assert (found(make_context(evidence, class_="compute", compute=0.9), "DEV010") is not None) is says
+    probed = make_context(
+        msgspec.structs.replace(evidence, throttle_frac={}, device=make_evidence(device=LIMIT).device),
+        class_="compute",
+        compute=0.9,
+        ceilings=PROBED,
+    )
+    assert (found(probed, "DEV018") is not None) is says
 
 
 def test_nothing_is_said_of_a_card_that_tells_nothing() -> None:

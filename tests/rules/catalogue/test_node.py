@@ -56,7 +56,11 @@ def test_only_gpus_at_the_same_work_are_compared(ctx: Context) -> None:
 def test_the_clock_under_load_is_that_of_busy_sub_windows() -> None:
     idle = make_evidence({"gr_active": 0.0, "sm_mhz": 345.0})
     assert busy_clock(idle) is None
-    assert busy_clock(make_evidence({"gr_active": 0.4, "sm_mhz": 1500.0})) == 1500.0
+    assert busy_clock(make_evidence({"gr_active": 0.4, "sm_mhz": 1500.0})) is None
+    at_work = make_evidence({"gr_active": 0.6, "sm_mhz": 1500.0})
+    assert busy_clock(at_work) == 1500.0
+    short = msgspec.structs.replace(at_work, windows=(*at_work.windows[:14], *idle.windows))
+    assert busy_clock(short) is None
 
 
 def test_a_card_that_no_longer_holds_its_own_clock() -> None:
@@ -149,6 +153,7 @@ def test_few_cpus_count_where_the_node_has_more(host: dict[str, Any], says: bool
         ("535.104.05", "NVIDIA A100", 1, []),
         ("560.35.03", "NVIDIA H100", 8, ["nccl-peer-hang"]),
         ("560.35.03", "NVIDIA H100", 1, []),
+        ("565.57.01", "NVIDIA H100", 8, []),
         ("580.105.08", "NVIDIA B200", 8, ["b200-uptime"]),
         ("580.105.08", "NVIDIA H100", 8, []),
         ("not a number", "NVIDIA B200", 8, []),

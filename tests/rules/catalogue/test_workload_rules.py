@@ -10,10 +10,22 @@ import pytest
 from rules.evidence import SubWindow, Workload
 from rules.finding import Finding
 from rules.registry import Context, run_rules
-from tests.rules.catalogue.signatures import COPIES, GIB, SIGNATURES, SMALL, at_roof, bursts, card, long, low
+from tests.rules.catalogue.signatures import (
+    COPIES,
+    GIB,
+    MIG,
+    SIGNATURES,
+    SMALL,
+    at_roof,
+    bursts,
+    card,
+    long,
+    low,
+)
 from tests.rules.contexts import make_context, make_evidence
 
-SERVER = Workload(pid=4242, name="vllm serve", user="alice")
+SERVER = Workload(pid=4242, name="vllm", user="alice")
+TRAINING = Workload(pid=4242, name="train_resnet.py", user="alice")
 
 
 def codes(ctx: Context) -> set[str]:
@@ -83,7 +95,18 @@ def test_tf32_is_named_only_where_the_card_has_faster_tensor_cores() -> None:
     assert found.effect is not None
     assert found.effect.low == 1.0
     assert found.effect.high == pytest.approx(1 / (0.1 + 0.9 / 8))
-    assert found.usd_h == pytest.approx(10 * 0.9 * 7 / 8)
+
+
+def test_what_tf32_may_buy_is_no_more_than_the_ladder_has_and_half_believed() -> None:
+    ctx = fp32_at_roof()
+    found = only(ctx, "COMP003")
+    assert found.usd_h == pytest.approx(10 * ctx.ladder.shares["inefficiency"])
+    assert (found.confidence, found.severity, found.role) == (0.5, "medium", "primary")
+    assert "TF32 is off" not in found.title
+    far = at_roof(
+        "compute", {"tensor_active": 0.0, "fp32": 0.7}, 0.05, pipe="fp32", ceilings=card(tf32=66e12)
+    )
+    assert only(far, "COMP003").usd_h == pytest.approx(10 * 0.9 * (1 - 50 / 66))
 
 
 @pytest.mark.parametrize(("rate", "code"), [(0.8e12, "COMP004"), (5e12, "COMP004"), (25e12, "COMP002")])
@@ -99,8 +122,37 @@ def test_a_lower_precision_contributes_and_may_be_slower() -> None:
     assert found.effect is not None
     assert found.effect.low < 1.0 < found.effect.high <= 1.75
     assert "COMP005" not in codes(at_roof("compute", {"tensor_active": 0.7}, pipe="imma"))
+    assert "COMP005" not in codes(at_roof("compute", {"tensor_active": 0.7}, pipe="tensor_active"))
     none = card(fp8=700e12)
     assert "COMP005" not in codes(at_roof("compute", {"tensor_active": 0.7}, pipe="hmma", ceilings=none))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "words", "fires"),
+    [
+        ({"hmma": 0.8}, "tensor cores (fp16/bf16)", True),
+        ({"hmma": 0.1, "imma": 0.7}, "tensor cores (integer)", False),
+        ({"dmma": 0.8}, "tensor cores (fp64)", False),
+        ({"hmma": 0.2, "imma": 0.2, "dfma": 0.0, "dmma": 0.0}, "tensor cores", False),
+    ],
+)
+def test_what_fills_the_tensor_cores_is_named_and_only_16_bits_can_be_halved(
+    kinds: dict[str, float], words: str, fires: bool
+) -> None:
+    ctx = at_roof("compute", {"tensor_active": 0.85} | kinds, pipe="tensor_active")
+    assert ("COMP005" in codes(ctx)) is fires
+    assert f"is limited by its {words} 90 %" in only(ctx, "COMP001").claim
+
+
+def test_memory_bound_matrix_work_is_called_decode_in_a_server_alone() -> None:
+    counters = {"tensor_active": 0.22, "dram_active": 0.65}
+    training, serving = (at_roof("memory", counters, workload=w) for w in (TRAINING, SERVER))
+    one, other = only(training, "MEM002"), only(serving, "MEM002")
+    assert (one.confidence, other.confidence) == (0.5, 0.9)
+    assert "--max-num-seqs" not in "".join(one.actions) and "--max-num-seqs" in other.actions[0]
+    assert "decode" not in one.claim + one.title and "decode" in other.claim
+    idle = at_roof("memory", {"tensor_active": 0.0, "dram_active": 0.65}, workload=SERVER)
+    assert "MEM002" not in codes(idle)
 
 
 def test_the_fp32_pipe_must_be_in_use_before_tensor_cores_are_missed() -> None:
@@ -171,6 +223,14 @@ def test_memory_is_full_from_19_twentieths_and_servers_fill_it_on_purpose() -> N
     assert only(full(0.96), "CAP001").severity == "low"
     assert only(full(0.995), "CAP001").severity == "medium"
     assert codes(full(0.96, workload=SERVER)) == set()
+    assert codes(full(0.96, server="vllm")) == set()
+
+
+def test_processes_under_mps_do_not_take_turns() -> None:
+    ctx = SIGNATURES["CAP004"]
+    under = msgspec.structs.replace(ctx.evidence, mps=True)
+    assert "CAP004" in codes(ctx)
+    assert "CAP004" not in codes(msgspec.structs.replace(ctx, evidence=under))
 
 
 @pytest.mark.parametrize(
@@ -200,17 +260,28 @@ def test_a_batch_grows_only_against_what_each_step_costs(host: dict[str, Any], f
 def test_a_smaller_card_must_do_by_every_measure(
     change: dict[str, float], used_gib: int, fires: bool
 ) -> None:
-    e = long(SMALL | change, used_gib, host={"process_cpu_cores": 0.02})
+    e = long(SMALL | change, used_gib, host={"process_cpu_cores": 0.02}, device=MIG)
     ctx = make_context(e, host=0.7, ceilings=card())
     assert ("CAP003" in codes(ctx)) is fires
 
 
 def test_a_short_look_or_a_slice_says_nothing_of_the_size_of_card() -> None:
-    e = long(SMALL, 4, host={"process_cpu_cores": 0.02})
+    e = long(SMALL, 4, host={"process_cpu_cores": 0.02}, device=MIG)
     short = msgspec.structs.replace(e, windows=e.windows[:59])
     sliced = msgspec.structs.replace(e, mig="1g.10gb/7")
     for changed in (short, sliced):
         assert "CAP003" not in codes(make_context(changed, host=0.7, ceilings=card()))
+
+
+@pytest.mark.parametrize(
+    ("capability", "fires"), [("9.0", True), ("8.0", True), ("10.0", True), ("8.9", False), (None, False)]
+)
+def test_only_a_card_that_can_be_divided_is_divided(capability: str | None, fires: bool) -> None:
+    e = long(SMALL, 4, host={"process_cpu_cores": 0.02}, device={"compute_capability": capability})
+    ctx = make_context(e, host=0.7, ceilings=card())
+    assert ("CAP003" in codes(ctx)) is fires
+    if fires:
+        assert "-lgip" in only(ctx, "CAP003").actions[0] and "20gb" not in only(ctx, "CAP003").actions[0]
 
 
 @pytest.mark.parametrize(
