@@ -2,8 +2,9 @@
 
 A verdict of confidence 0.9 is to be right nine times in ten. Whether it is can only be found on recordings of
 labelled workloads from real GPUs. `python -m benchmarks.accuracy --fit` prints the tables to put into TABLES,
-isotonic in the score. Until then TABLES is empty: confidence is the raw score and counts as uncalibrated.
-Simulated recordings are no ground for a table.
+isotonic in the score. Until then TABLES is empty: confidence is the raw score, counts as uncalibrated, and
+stays below 0.9 for all that is inferred (`rules.confidence.UNCALIBRATED`). Simulated recordings are no ground
+for a table.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
 
 TABLES: dict[Tier, Table] = {}
+# For trials alone: the raw score as it is, in place of a table.
+IDENTITY = Table(knots=((0.0, 0.0), (1.0, 1.0)), source="none: the raw score", n=0, date="", device="")
 
 
 def calibrated(raw: float, tier: Tier, tables: Mapping[Tier, Table] = TABLES) -> float:

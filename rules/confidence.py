@@ -4,8 +4,10 @@
 
 Phi, the normal distribution, gives the probability that a lead with this standard error is above 0. It knows
 nothing of errors that the model itself makes, so a verdict is capped: by its tier and by the label of the
-ceilings it rests on; and by FRAGILE of that where twice the ceilings' error would cost the class its place.
-The score then passes `rules.calibration`, which is the identity as long as nothing was measured.
+ceilings it rests on; and by FRAGILE of that where twice the ceilings' error, or the error of the threshold
+between a roof and latency, would cost the class its place. The score then passes `rules.calibration`. Where
+that has no table for the tier, nobody has counted how often such scores are right: then nothing that is
+inferred is given as sure (0.9). That nothing runs is measured.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import math
 
 from probes.ceilings import Label
-from rules.calibration import calibrated
+from rules.calibration import TABLES, calibrated
 from rules.evidence import Tier
 from rules.noise import Noise
 from rules.ranking import ROOFED
@@ -25,7 +27,10 @@ _CAP_COUNTERS = 0.97
 _CAP_NVML = 0.70
 _CAP_IDLE = 0.99
 
-# A verdict that a plausible error of the ceilings would turn is never one of those that count as sure (0.9).
+# The most without a calibration table: below what counts as sure.
+UNCALIBRATED = 0.89
+# A verdict that a plausible error of the ceilings or of a threshold would turn is never one of those that
+# count as sure (0.9).
 FRAGILE = 0.85
 # Seconds of data after which a short window stops adding doubt.
 _DATA_SCALE_S = 2.0
@@ -44,6 +49,8 @@ def confidence(
     if class_ == "unknown" or noise is None:
         return 0.0
     score = calibrated(raw(class_, noise, observed_s, unknown, tier, label), tier)
+    if class_ != "idle" and tier not in TABLES:
+        score = min(score, UNCALIBRATED)
     return round(min(score, FRAGILE) if noise.fragile else score, 3)
 
 

@@ -12,6 +12,7 @@ from rules.evidence import Evidence
 from rules.finding import SEVERITIES, Finding, LadderRow, Price
 from rules.hysteresis import Steady
 from rules.ladder import ladder_row
+from rules.peers import beside
 from rules.registry import Context, run_rules
 from rules.roles import grouped
 from rules.siblings import Sibling
@@ -52,6 +53,7 @@ def judge(subject: Subject, steady: Steady | None = None) -> Verdict:
 
 def conclude(subject: Subject, verdict: Verdict, siblings: tuple[Sibling, ...] = ()) -> Result:
     """Ladder and findings of a row whose verdict is known, beside the other rows of its node."""
+    verdict = beside(verdict, siblings)
     row = ladder_row(subject.evidence, verdict, subject.price)
     context = Context(
         evidence=subject.evidence,

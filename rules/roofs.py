@@ -27,7 +27,8 @@ _DECISIVE = ("tensor_active", "fp32")
 _POWER_CAP = "sw_power_cap"
 # A clock below this part of the reference is one that was read at rest.
 _SLOWEST = 0.3
-TENSOR_PIPES = frozenset({"tensor_active", "hmma", "imma", "dfma", "dmma"})
+_TENSOR_KINDS = ("hmma", "imma", "dfma", "dmma")
+TENSOR_PIPES = frozenset({"tensor_active", *_TENSOR_KINDS})
 
 
 class Roofs(msgspec.Struct, frozen=True, gc=False):
@@ -90,6 +91,7 @@ def _counted(w: SubWindow, busy: float, ceilings: Ceilings | None) -> Roofs:
         frac = _of_ceiling(getattr(w, counter), busy, counter, ceilings)
         if frac is not None and (best is None or frac > best):
             best, name = frac, counter
+    name = _carried_by(w) if name == "tensor_active" else name
     dram = _of_ceiling(w.dram_active, busy, "dram_active", ceilings)
     if _hidden(w, busy, ceilings) > max(dram or 0.0, best or 0.0):
         return Roofs(None, None, None, False)
@@ -98,6 +100,16 @@ def _counted(w: SubWindow, busy: float, ceilings: Ceilings | None) -> Roofs:
         getattr(w, counter) is not None and ceilings.reading(counter) is not None for counter in _DECISIVE
     )
     return Roofs(dram, best, name, seen)
+
+
+def _carried_by(w: SubWindow) -> str:
+    """The kind of tensor work that most of `tensor_active` is, where the counters of kinds say so."""
+    name, most = "tensor_active", 0.5 * (w.tensor_active or 0.0)
+    for kind in _TENSOR_KINDS:
+        value: float | None = getattr(w, kind)
+        if value is not None and value > most:
+            name, most = kind, value
+    return name
 
 
 def _hidden(w: SubWindow, busy: float, ceilings: Ceilings) -> float:
@@ -158,7 +170,13 @@ def roof_errors(w: SubWindow, tier: Tier, found: Roofs, limits: Limits) -> tuple
     if tier == "nvml":
         rounded = th.NVML_ROUNDING.value / max(th.NVML_ROUNDING.value, w.gr_active or 0.0)
         return assumed + rounded, assumed + rounded
-    return limits.errors.get("dram_active", assumed), limits.errors.get(found.pipe_name or "", assumed)
+    errors, pipe = limits.errors, found.pipe_name or ""
+    return errors.get("dram_active", assumed), errors.get(pipe, errors.get(basis(pipe), assumed))
+
+
+def basis(pipe: str) -> str:
+    """The counter whose reading at the ceiling stands for a kind of tensor work that has none of its own."""
+    return "tensor_active" if pipe in TENSOR_PIPES else pipe
 
 
 def link_frac(w: SubWindow, limits: Limits) -> float:

@@ -7,7 +7,7 @@ from operator import attrgetter
 from probes.ceilings import Ceiling, Ceilings, Label
 from rules import thresholds as th
 from rules.evidence import Evidence
-from rules.roofs import PIPES
+from rules.roofs import PIPES, basis
 from rules.verdict import Class
 
 _LABELS: tuple[Label, ...] = ("measured", "typical", "assumed")
@@ -98,5 +98,7 @@ def _beyond(evidence: Evidence, counter: str, at_ceiling: float) -> float | None
 def _label(ceilings: Ceilings | None, counter: str | None) -> Label | None:
     if ceilings is None:
         return None
-    reading = ceilings.reading(counter) if counter is not None else None
+    if counter is None:
+        return ceilings.label
+    reading = ceilings.reading(counter) or ceilings.reading(basis(counter))
     return ceilings.label if reading is None else reading.label

@@ -6,11 +6,41 @@ from rules import thresholds as th
 from rules.catalogue.common import at_least, inefficiency, item, pct, place, room_to_grow, share
 from rules.economics import amdahl
 from rules.finding import Effect, Finding
-from rules.observed import busy_mean, reading_note
+from rules.observed import reading_note
+from rules.peers import LIKE_A_WAIT, may_wait
 from rules.registry import Context, clamp, finding, rule
 from rules.verdict import EvidenceItem
 
 _LEAST_EFFICIENCY = 0.1
+
+
+# Samples of SMs cannot tell a small kernel from one that waits for other GPUs; names of kernels can.
+_TELL_A_WAIT = (
+    "`nsys profile -t cuda,nvtx COMMAND` on two ranks: long `ncclDevKernel` rows wait for other ranks.",
+    "Compare how long each rank computes between collectives: the slowest one keeps the others waiting.",
+)
+
+
+def _active(ctx: Context) -> float | None:
+    """Part of the SMs with work in the time below every roof."""
+    return ctx.verdict.class_mean("device", "sm_active")
+
+
+def _occupancy(ctx: Context) -> float | None:
+    """Part of the warp slots filled in that time."""
+    return ctx.verdict.class_mean("device", "sm_occupancy")
+
+
+def _waits_for_peers(ctx: Context) -> bool:
+    return may_wait(ctx.verdict, ctx.siblings)
+
+
+def _or_waits(ctx: Context) -> str:
+    return ", or wait for the job's other GPUs in a collective" if _waits_for_peers(ctx) else ""
+
+
+def _sure(ctx: Context) -> float:
+    return LIKE_A_WAIT if _waits_for_peers(ctx) else 1.0
 
 
 def _kind(ctx: Context) -> str | None:
@@ -20,7 +50,7 @@ def _kind(ctx: Context) -> str | None:
     """
     if share(ctx, "device") < th.SECONDARY.value:
         return None
-    active, occupancy = busy_mean(ctx.evidence, "sm_active"), busy_mean(ctx.evidence, "sm_occupancy")
+    active, occupancy = _active(ctx), _occupancy(ctx)
     if active is None:
         return "unseen"
     kind = _named(ctx) or _seen(active, occupancy)
@@ -47,14 +77,14 @@ def _items(ctx: Context, active: str | None = None, occupancy: str | None = None
     return (
         item("busy time below every roof", share(ctx, "device"), threshold=at_least(th.SECONDARY)),
         item(
-            "SMs with work while busy",
-            busy_mean(ctx.evidence, "sm_active"),
+            "SMs with work in that time",
+            _active(ctx),
             threshold=active,
             source=reading_note(ctx.evidence, "sm_active"),
         ),
         item(
-            "occupancy while busy",
-            busy_mean(ctx.evidence, "sm_occupancy"),
+            "occupancy in that time",
+            _occupancy(ctx),
             threshold=occupancy,
             source=reading_note(ctx.evidence, "sm_occupancy"),
         ),
@@ -72,7 +102,7 @@ def _below(limit: th.Threshold) -> str:
 
 def _reached(ctx: Context) -> float:
     """What the busy time achieved of what it could: the best roof, or the SMs in use if no roof is known."""
-    best = ctx.verdict.roofs.get("device", busy_mean(ctx.evidence, "sm_active"))
+    best = ctx.verdict.roofs.get("device", _active(ctx))
     return max(_LEAST_EFFICIENCY, clamp(1.0 if best is None else best))
 
 
@@ -160,21 +190,23 @@ def small_grid(ctx: Context) -> Finding | None:
 
     **How to tell it apart**
     Short kernels with pauses between them look alike: then a thread of the process launches at a full core
-    (HOST002). DEV009 is uneven work on more than half of the SMs.
+    (HOST002). DEV009 is uneven work on more than half of the SMs. A collective (NCCL) that waits for other
+    ranks holds few SMs as well: where the job runs on several GPUs and no tensor core works meanwhile, the
+    finding says so, is less sure, and advises neither MPS nor a slice.
 
     **What to do**
     More blocks: a larger batch, split-K or split-KV variants, several streams, or several processes (MPS) on
     one GPU; a MIG slice where the problem is as small as that.
 
     **Evidence**
-    sm_active over gr_active (GPM), number of SMs.
+    sm_active over gr_active (GPM) in that time, number of SMs; the node's other GPUs and their jobs.
 
     **Source**
     - Nsight Compute LaunchConfiguration: grid below the number of SMs; speed-up up to (SMs - grid)/SMs of the
       kernel's time
     - DCGM field guide: SM activity below 0.5 is likely ineffective use
     """
-    active = busy_mean(ctx.evidence, "sm_active")
+    active = _active(ctx)
     if _kind(ctx) != "small-grid" or active is None:
         return None
     part, used = share(ctx, "device"), max(_LEAST_EFFICIENCY, active)
@@ -182,18 +214,23 @@ def small_grid(ctx: Context) -> Finding | None:
         ctx,
         small_grid,
         claim=f"{place(ctx)} is busy {pct(part)} of the time, far from any roof: its kernels use "
-        f"{pct(active)} of {_sms(ctx)}.",
+        f"{pct(active)} of {_sms(ctx)}{_or_waits(ctx)}.",
         share=part,
         evidence=_items(ctx, active=_below(th.LAUNCH_SM_ACTIVE)),
-        actions=(
-            *room_to_grow(ctx.evidence),
-            "Run several processes on this GPU (CUDA MPS), or give the job a MIG slice.",
-            "`ncu --section LaunchStats -c 20 COMMAND` shows grid sizes beside the number of SMs.",
-        ),
+        actions=_TELL_A_WAIT if _waits_for_peers(ctx) else _larger_grids(ctx),
+        confidence=_sure(ctx),
         effect=_effect(
             part, used, f"all SMs work instead of {pct(active)}, (SMs - grid)/SMs of that time saved"
         ),
         recoverable=_recoverable(ctx, clamp(active)),
+    )
+
+
+def _larger_grids(ctx: Context) -> tuple[str, ...]:
+    return (
+        *room_to_grow(ctx.evidence),
+        "Run several processes on this GPU (CUDA MPS), or give the job a MIG slice.",
+        "`ncu --section LaunchStats -c 20 COMMAND` shows grid sizes beside the number of SMs.",
     )
 
 
@@ -217,7 +254,7 @@ def low_occupancy(ctx: Context) -> Finding | None:
 
     **How to tell it apart**
     DEV007: most SMs have no block at all. Kernels near a roof need no occupancy: large GEMMs run with few
-    warps by design, and are not below every roof.
+    warps by design, and are not below every roof. Waits in collectives fill few warp slots too: see DEV007.
 
     **What to do**
     Fewer registers (`__launch_bounds__`, `-maxrregcount`) or less shared memory per block, larger or more
@@ -230,7 +267,7 @@ def low_occupancy(ctx: Context) -> Finding | None:
     - Nsight Compute AchievedOccupancy and Occupancy: registers, shared memory or block size limit the warps
     - DCGM field guide: occupancy matters where latency is to be hidden
     """
-    occupancy = busy_mean(ctx.evidence, "sm_occupancy")
+    occupancy = _occupancy(ctx)
     if _kind(ctx) != "low-occupancy" or occupancy is None:
         return None
     part = share(ctx, "device")
@@ -238,16 +275,26 @@ def low_occupancy(ctx: Context) -> Finding | None:
         ctx,
         low_occupancy,
         claim=f"{place(ctx)} is busy {pct(part)} of the time, far from any roof: only {pct(occupancy)} of "
-        "the warp slots are filled, too few to hide latency.",
+        f"the warp slots are filled: {_too_few(ctx)}.",
         share=part,
         evidence=_items(ctx, occupancy=_below(th.LOW_OCCUPANCY)),
-        actions=(
-            "`ncu --section Occupancy -c 20 COMMAND` says if registers, shared memory or blocks limit it.",
-            "Own kernels: `__launch_bounds__(threads, blocks)` `-maxrregcount`; Triton: another `num_warps`.",
-            *room_to_grow(ctx.evidence),
-        ),
+        actions=_TELL_A_WAIT if _waits_for_peers(ctx) else _more_warps(ctx),
+        confidence=_sure(ctx),
         effect=_roof_effect(ctx),
         recoverable=_recoverable(ctx, _reached(ctx)),
+    )
+
+
+def _too_few(ctx: Context) -> str:
+    said = "too few to hide latency"
+    return f"{said}, or it waits for the job's other GPUs in a collective" if _waits_for_peers(ctx) else said
+
+
+def _more_warps(ctx: Context) -> tuple[str, ...]:
+    return (
+        "`ncu --section Occupancy -c 20 COMMAND` says if registers, shared memory or blocks limit it.",
+        "Own kernels: `__launch_bounds__(threads, blocks)` `-maxrregcount`; Triton: another `num_warps`.",
+        *room_to_grow(ctx.evidence),
     )
 
 
@@ -264,7 +311,8 @@ def uneven(ctx: Context) -> Finding | None:
 
     **How to tell it apart**
     200 ms hold many kernels, so the average cannot tell a short last wave from blocks of unequal length, nor
-    from pauses of microseconds between kernels; the profiler's grid sizes can. DEV007: less than half.
+    from pauses of microseconds between kernels, nor from waits in collectives (DEV007); the profiler's grid
+    sizes and kernel names can. DEV007: less than half.
 
     **What to do**
     Grids that are a multiple of SMs times blocks per SM, smaller tiles, stream-K or persistent kernels,
@@ -276,7 +324,7 @@ def uneven(ctx: Context) -> Finding | None:
     **Source**
     - Nsight Compute LaunchConfiguration (tail effect: a last wave of 20 % or more) and WorkloadImbalance
     """
-    active = busy_mean(ctx.evidence, "sm_active")
+    active = _active(ctx)
     if _kind(ctx) != "uneven" or active is None:
         return None
     part = share(ctx, "device")

@@ -9,8 +9,10 @@ import msgspec
 from probes.ceilings import Ceiling, Ceilings, Reading
 from rules.evidence import Device, Evidence, HostEvidence, SubWindow, Workload
 from rules.finding import TERMS, LadderRow, Price
+from rules.observed import busy_mean
 from rules.registry import Context
 from rules.siblings import sibling
+from rules.split import COUNTED
 from rules.stacks import StackGroup, Stacks
 from rules.verdict import SHARES, Class, Verdict
 
@@ -75,6 +77,7 @@ def make_context(
         confidence=0.9,
         tier="counters",
         shares=all_shares,
+        counters={class_: counters_of(evidence) for class_ in ("memory", "compute", "device")},
     )
     return Context(
         evidence=evidence,
@@ -83,6 +86,12 @@ def make_context(
         ceilings=ceilings,
         price=price,
     )
+
+
+def counters_of(evidence: Evidence) -> dict[str, float]:
+    """What equal sub-windows say of every class that ran in them."""
+    means = {name: busy_mean(evidence, name) for name in COUNTED}
+    return {name: value for name, value in means.items() if value is not None}
 
 
 PROBED = Ceilings(model="X100", label="measured", sm_mhz=1700.0, power_limit_w=700.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rules.calibration import TABLES, Table, calibrated, provenance
-from rules.confidence import FRAGILE, cap, confidence, raw
+from rules.confidence import FRAGILE, UNCALIBRATED, cap, confidence, raw
 from rules.evidence import Tier
 from rules.noise import Noise
 from rules.verdict import Class
@@ -39,6 +39,23 @@ def test_caps_hold_by_tier_label_and_plausible_error() -> None:
     assert raw("memory", wide, 60.0, 0.2, "counters", "measured") == 0.80
     assert score(noise(0.9, fragile=True)) == pytest.approx(FRAGILE * 0.97)
     assert FRAGILE < 0.9
+
+
+def told(class_: Class, tier: Tier = "counters", **more: bool) -> float:
+    found = noise(0.9, **more)
+    return confidence(class_, noise=found, observed_s=60.0, unknown=0.0, tier=tier, label="measured")
+
+
+def test_without_a_table_nothing_inferred_is_given_as_sure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That nothing runs is measured; what limits the work is a conclusion that nobody has counted."""
+    inferred: tuple[Class, ...] = ("compute", "memory", "device", "communication", "host")
+    assert [told(class_) for class_ in inferred] == [UNCALIBRATED] * 5
+    assert told("idle") == 0.99
+    assert told("memory", "nvml") == 0.70
+    assert told("memory", fragile=True) < UNCALIBRATED
+    monkeypatch.setitem(TABLES, "counters", table((0.5, 0.5), (0.97, 0.95)))
+    assert told("memory") == 0.95
+    assert told("host", "trace") == UNCALIBRATED, "another tier's table counts nothing here"
 
 
 def test_nothing_decided_is_no_confidence() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.ceilings import Ceiling, Ceilings, Label, Reading
+from rules.calibration import IDENTITY, TABLES
 from rules.classify import CLOCK_REASONS, FAULT_REASONS, limits_of, split
 from rules.confidence import cap
 from rules.decide import decide
@@ -40,7 +41,8 @@ def sources(load: Load, ceilings: Ceilings) -> dict[str, str]:
     return {item.metric: item.source for item in verdict.evidence if "roof" in item.metric}
 
 
-def test_stale_measurements_count_as_typical_ones_at_most() -> None:
+def test_stale_measurements_count_as_typical_ones_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TABLES, "counters", IDENTITY)
     fresh, stale = (decide(evidence(series((200, MEMORY))), c).confidence for c in (CEILINGS, STALE))
     assert fresh == pytest.approx(cap("memory", "counters", "measured"), abs=0.02)
     assert stale <= cap("memory", "counters", "typical") < fresh

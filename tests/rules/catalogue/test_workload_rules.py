@@ -40,7 +40,13 @@ def without(code: str, counter: str) -> Context:
     """A rule's signature in which a counter was not read."""
     ctx = SIGNATURES[code]
     windows = tuple(msgspec.structs.replace(w, **{counter: None}) for w in ctx.evidence.windows)
-    return msgspec.structs.replace(ctx, evidence=msgspec.structs.replace(ctx.evidence, windows=windows))
+    evidence = msgspec.structs.replace(ctx.evidence, windows=windows)
+    left = {
+        class_: {k: v for k, v in of.items() if k != counter} for class_, of in ctx.verdict.counters.items()
+    }
+    return msgspec.structs.replace(
+        ctx, evidence=evidence, verdict=msgspec.structs.replace(ctx.verdict, counters=left)
+    )
 
 
 @pytest.mark.parametrize(
