@@ -48,6 +48,8 @@ APART: tuple[tuple[str, str, str], ...] = (
     ("HOST009", "HOST015", "little is asked, or more than the cores can do"),
     ("HOST009", "HOST016", "little is asked, or a checkpoint holds it up"),
     ("IDLE002", "IDLE003", "held idle to the end, or used again and again"),
+    ("IDLE002", "HOST016", "nobody uses it, or a checkpoint holds it up"),
+    ("IDLE003", "HOST016", "pauses of the user's, or those in which a checkpoint is saved"),
     ("IDLE001", "CAP*", "capacity is a matter of the process that holds the device"),
     ("CAP001", "CAP002", "memory is full, or it has room"),
     ("CAP001", "CAP003", "memory is full, or a part of it would do"),

@@ -43,6 +43,17 @@ def inefficiency(ctx: Context) -> float:
     return ctx.ladder.shares.get("inefficiency", 0.0)
 
 
+def pauses(evidence: Evidence) -> int:
+    """Runs of IDLE_HELD_MIN_S or more in which nothing ran although the device was held."""
+    count, run, least = 0, 0.0, th.IDLE_HELD_MIN_S.value
+    for w in evidence.windows:
+        busy = w.gr_active
+        quiet = not w.lost and w.has_process is not False and busy is not None and busy < th.ENGINE_IDLE.value
+        before, run = run, run + w.duration_s if quiet else 0.0
+        count += before < least <= run
+    return count
+
+
 def memory_used_frac(evidence: Evidence) -> float | None:
     """Device memory in use as a share of all of it."""
     used, total = evidence.mem_used_bytes, evidence.device.memory_total_bytes

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from rules.catalogue.common import pct, pid, share
+import msgspec
+
+from rules import thresholds as th
+from rules.catalogue.common import at_least, item, pauses, pct, pid, place, share
 from rules.catalogue.host import gap_caused_by, gap_items, no_core_free, seen_frame, sure, waits
 from rules.economics import host_gap_bound, host_gap_effect
 from rules.evidence import HostEvidence
 from rules.finding import Effect, Finding
-from rules.host_cause import HostCause
+from rules.host_cause import HostCause, leading
 from rules.host_stacks import usable
 from rules.registry import Context, Rule, finding, rule
 
@@ -249,15 +252,16 @@ def checkpoint(ctx: Context) -> Finding | None:
     """The program saves its state, and the GPU waits until it is written.
 
     **What it detects**
-    A host gap while the process writes at least 50 MB/s in bursts; or, in stack samples, a feeding thread
-    that saves at least 15 % of its time.
+    A host gap, or pauses of five seconds and more between work, while the process writes at least 50 MB/s in
+    bursts; or, in stack samples, a feeding thread that saves at least 15 % of its time.
 
     **Why it costs**
     Copying, packing and writing of gigabytes take seconds to minutes; every GPU of the job waits for them.
 
     **How to tell it apart**
     Reading from a slow disk is HOST008 and shows no writing. A log is small. The gap comes at the interval at
-    which the program saves.
+    which the program saves. Pauses without writing are IDLE003; where these are most of what the host costs,
+    this finding explains the ladder's idle term in its place.
 
     **What to do**
     Save asynchronously (`torch.distributed.checkpoint.async_save`), save less often, save shards from every
@@ -270,7 +274,7 @@ def checkpoint(ctx: Context) -> Finding | None:
     - Gao et al., ICSE'24: checkpointing is 16.4 % of low-utilisation issues
     - Same, BERT on 8 V100: 4.92x with a larger batch, 7.48x with asynchronous checkpoints as well (1.52x)
     """
-    cause = gap_caused_by(ctx, "checkpoint")
+    cause = checkpointing(ctx)
     if cause is None:
         return None
     actions = (
@@ -278,9 +282,37 @@ def checkpoint(ctx: Context) -> Finding | None:
         "Save beside the training: `torch.distributed.checkpoint.async_save(state, checkpoint_id=PATH)`.",
         "Save less often, or to local NVMe first and copy from there.",
     )
-    return _made(
-        ctx, checkpoint, cause, "a checkpoint is being saved", actions, _async_save(share(ctx, "host"))
+    held, because = share(ctx, "idle_held"), "a checkpoint is being saved"
+    if held <= share(ctx, "host"):
+        return _made(ctx, checkpoint, cause, because, actions, _async_save(share(ctx, "host")))
+    made = finding(
+        ctx,
+        checkpoint,
+        claim=f"{place(ctx)} stands still {pct(held)} of the time, for "
+        f"{th.IDLE_HELD_MIN_S.value:.0f} s or more at once; {because}.",
+        share=held,
+        evidence=(
+            item("time held with nothing running", held, threshold=at_least(th.SECONDARY)),
+            item("pauses", float(pauses(ctx.evidence)), "count", threshold=">= 1"),
+            *cause.evidence,
+        ),
+        actions=actions,
+        effect=_async_save(held),
+        confidence=sure(ctx, cause),
     )
+    return msgspec.structs.replace(made, term="idle_held")
+
+
+def checkpointing(ctx: Context) -> HostCause | None:
+    """The cause "checkpoint", where it explains a gap or the pauses of a GPU that works in between."""
+    cause = leading(ctx.evidence, ctx.host_causes)
+    if cause.slug != "checkpoint":
+        return None
+    works = 1.0 - sum(share(ctx, name) for name in ("free", "idle_held", "unknown"))
+    paused = share(ctx, "idle_held") >= th.SECONDARY.value and pauses(ctx.evidence) > 0
+    if share(ctx, "host") >= th.HOST_GAP.value or (paused and works >= th.SECONDARY.value):
+        return cause
+    return None
 
 
 def _async_save(gap: float) -> Effect | None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from rules import thresholds as th
-from rules.catalogue.common import at_least, item, pct, place, share, watched, who
-from rules.evidence import Evidence
+from rules.catalogue.common import at_least, item, pauses, pct, pid, place, share, watched, who
+from rules.catalogue.host_inside import checkpointing
 from rules.finding import Finding
+from rules.host_cause import leading
+from rules.host_stacks import TOLD_BY_STACKS, usable
 from rules.registry import Context, finding, rule
+from rules.verdict import EvidenceItem
 
-_HELD_S = th.IDLE_HELD_MIN_S.value
+# More than half: then the median look was taken in a pause.
+_MOSTLY = 0.55
 
 
 @rule("IDLE001", "GPU is free", "high", "fleet", term="free", causes=("free",))
@@ -64,7 +68,8 @@ def held(ctx: Context) -> Finding | None:
     **How to tell it apart**
     IDLE003: pauses that come back, with work in between. A host gap (HOST001 to HOST009) has pauses of
     milliseconds between kernels; here nothing runs for seconds.
-    A server between requests looks the same: its process name usually tells.
+    A server between requests looks the same: its process name usually tells. A process that saves much
+    before or after it works is HOST016.
 
     **What to do**
     End notebooks and debuggers that are done, release memory with `torch.cuda.empty_cache()` after the last
@@ -78,7 +83,7 @@ def held(ctx: Context) -> Finding | None:
     - dstack `utilization_policy` and Alibaba PAI stop jobs below 10 % for 60 minutes, as an example to follow
     """
     part = share(ctx, "idle_held")
-    if part < th.SECONDARY.value or _pauses(ctx.evidence) > 1:
+    if part < th.SECONDARY.value or pauses(ctx.evidence) > 1 or checkpointing(ctx) is not None:
         return None
     used = ctx.evidence.mem_used_bytes
     memory = "" if used is None else f" and {used / 2**30:.1f} GiB"
@@ -119,47 +124,68 @@ def at_intervals(ctx: Context) -> Finding | None:
 
     **How to tell it apart**
     IDLE002 is one long silence: nobody came back. Here somebody does: a notebook, an evaluation between
-    epochs, a periodic job, a service with few requests.
+    epochs, a periodic job, a service with few requests. Where the process writes much meanwhile, its
+    checkpoints stop the GPU (HOST016); where a thread or a worker of it is busy in the pauses, the finding
+    says so and advises a look inside.
 
     **What to do**
     Share the GPU among such users (MIG, MPS, time slicing), collect the work into one batch job, or load the
     model when it is needed.
 
     **Evidence**
-    GPM gr_active (or NVML utilisation) over time, NVML's list of processes.
+    GPM gr_active (or NVML utilisation) over time, NVML's list of processes, the busiest thread and the
+    children of the process (/proc), stack samples.
 
     **Source**
     - Execution-idle study (2026): 19.7 % of the time within GPU jobs nothing runs, 10.7 % of their energy
     - Gao et al., ICSE'24: interactive use is in 2.1 % of low-utilisation problems
     """
-    part, count = share(ctx, "idle_held"), _pauses(ctx.evidence)
-    if part < th.SECONDARY.value or count < 2:
+    part, count = share(ctx, "idle_held"), pauses(ctx.evidence)
+    if part < th.SECONDARY.value or count < 2 or checkpointing(ctx) is not None:
         return None
+    busy = _busy_host(ctx)
     return finding(
         ctx,
         at_intervals,
         claim=f"{who(ctx.evidence)} uses {place(ctx)} in bursts: {count} pauses of "
-        f"{th.IDLE_HELD_MIN_S.value:.0f} s or more, {pct(part)} of the time.",
+        f"{th.IDLE_HELD_MIN_S.value:.0f} s or more, {pct(part)} of the time"
+        + (", in which its host works." if busy else "."),
         share=part,
         evidence=(
             item("time held with nothing running", part, threshold=at_least(th.SECONDARY)),
             item("pauses", float(count), "count", threshold=">= 2"),
             item("device memory in use", ctx.evidence.mem_used_bytes, "bytes", source="NVML"),
+            *busy,
         ),
-        actions=(
-            "Interactive work: a MIG slice or a shared GPU (`nvidia-cuda-mps-control -d`), with a limit.",
-            "Collect evaluations and small jobs into one batch; overlap them with training.",
-            "Services: scale to zero, or several models behind one server.",
-        ),
+        actions=_look_inside(ctx) if busy else _SHARING,
+        confidence=0.5 if busy else 1.0,
     )
 
 
-def _pauses(evidence: Evidence) -> int:
-    """Runs of IDLE_HELD_MIN_S or more in which nothing ran although the device was held."""
-    count, run = 0, 0.0
-    for w in evidence.windows:
-        busy = w.gr_active
-        quiet = not w.lost and w.has_process is not False and busy is not None and busy < th.ENGINE_IDLE.value
-        before, run = run, run + w.duration_s if quiet else 0.0
-        count += before < _HELD_S <= run
-    return count
+_SHARING = (
+    "Interactive work: a MIG slice or a shared GPU (`nvidia-cuda-mps-control -d`), with a limit.",
+    "Collect evaluations and small jobs into one batch; overlap them with training.",
+    "Services: scale to zero, or several models behind one server.",
+)
+
+
+def _look_inside(ctx: Context) -> tuple[str, ...]:
+    return (
+        f"`advisor diagnose --stacks --pid {pid(ctx.evidence)}` names what the process does in the pauses.",
+        "Do it beside the GPU's work: in another process or thread, ahead of time, or less often.",
+    )
+
+
+def _busy_host(ctx: Context) -> tuple[EvidenceItem, ...]:
+    """What shows that the process itself works in the pauses: they are of its own making then.
+
+    A median over looks tells of the pauses only where these are most of the time.
+    """
+    host, most = ctx.evidence.host, share(ctx, "idle_held") >= _MOSTLY
+    thread, children = host.thread_demand_frac, host.children_busy
+    if most and thread is not None and thread >= th.LAUNCH_THREAD.value:
+        return (item("busiest thread's CPU", thread, "cores", at_least(th.LAUNCH_THREAD), "/proc, 5 s"),)
+    if most and children:
+        return (item("children at 0.9 of a core or more", float(children), "count", ">= 1", "/proc, 5 s"),)
+    cause = leading(ctx.evidence, ctx.host_causes)
+    return cause.evidence if cause.slug in TOLD_BY_STACKS and usable(host.stacks) is not None else ()

@@ -57,6 +57,7 @@ HOSTS: tuple[dict[str, Any], ...] = (
     {"process_cpu_cores": 0.01, "main_thread_cpu_frac": 0.0},
     {"children_dstate_frac": 0.7, "main_thread_cpu_frac": 0.1},
     {"throttled_frac": 0.4, "main_thread_cpu_frac": 0.99},
+    {"io_write_bytes_s": 4e8, "main_thread_cpu_frac": 0.6},
 )
 HOST: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(
@@ -69,6 +70,7 @@ HOST: dict[str, st.SearchStrategy[Any]] = {
     "children": st.none() | st.integers(0, 8),
     "children_busy": st.none() | st.integers(0, 8),
     "voluntary_switches_s": st.none() | st.floats(0, 5000),
+    "io_write_bytes_s": st.sampled_from([None, 0.0, 4e8]),
 }
 
 
@@ -137,6 +139,9 @@ def test_findings_never_contradict_each_other(e: Evidence, known: bool) -> None:
     assert len({f.term for f in leading}) == len(leading)
     assert {f.term for f in leading} == {f.term for f in made.findings if f.term is not None}
     assert sum(f.share for f in leading) <= 1.0 + 1e-9
+    for f in leading:
+        limit = made.ladder.shares[f.term or ""]
+        assert (f.usd_h or 0.0) <= limit * (PRICE.usd_h or 0.0) + 1e-6, f.code
     for one, other in combinations(made.findings, 2):
         assert apart(one.code, other.code) is None, f"{one.code} beside {other.code}"
     for f in made.findings:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from rules.evidence import SubWindow, Workload
+from rules.evidence import HostEvidence, SubWindow, Workload
 from rules.finding import Finding
 from rules.registry import Context, run_rules
 from tests.rules.catalogue.signatures import (
@@ -325,3 +325,49 @@ def test_a_pause_ends_where_the_device_was_not_held() -> None:
     held = SubWindow(t_s=0.0, duration_s=6.0, has_process=True, gr_active=0.0)
     e = make_evidence(windows=(held, free, held), t_end_s=22.0)
     assert codes(make_context(e, class_="idle", idle_held=0.5, free=0.45)) == {"IDLE001", "IDLE003"}
+
+
+SAVES = HostEvidence(io_write_bytes_s=160e6, main_thread_cpu_frac=0.6)
+
+
+@pytest.mark.parametrize("pattern", [(8, 12, 8, 12), (8, 22)])
+def test_pauses_in_which_much_is_written_are_checkpoints(pattern: tuple[float, ...]) -> None:
+    saves = msgspec.structs.replace(bursts(*pattern), host=SAVES)
+    ctx = make_context(saves, class_="idle", idle_held=0.4, compute=0.6)
+    found = only(ctx, "HOST016")
+    assert not codes(ctx) & {"IDLE002", "IDLE003"}
+    assert (found.term, found.role, found.share) == ("idle_held", "primary", 0.4)
+    assert "stands still 40 % of the time" in found.claim
+    assert "async_save" in "".join(found.actions) and "MIG" not in "".join(found.actions)
+
+
+def test_pauses_without_writing_or_without_work_are_no_checkpoints() -> None:
+    quiet = make_context(bursts(8, 12, 8, 12), class_="idle", idle_held=0.4, compute=0.6)
+    assert "HOST016" not in codes(quiet)
+    done = msgspec.structs.replace(bursts(30, 0.5), host=SAVES)
+    assert codes(make_context(done, class_="idle", idle_held=0.98)) == {"IDLE002"}
+
+
+def test_a_gap_of_the_host_beside_pauses_takes_the_term_of_the_larger() -> None:
+    saves = msgspec.structs.replace(bursts(8, 12, 8, 12), host=SAVES)
+    found = only(make_context(saves, class_="host", host=0.4, idle_held=0.2, compute=0.4), "HOST016")
+    assert (found.term, found.share) == ("host_gap", 0.4)
+
+
+@pytest.mark.parametrize(
+    ("host", "held", "works"),
+    [
+        ({"main_thread_cpu_frac": 0.99}, 0.66, True),
+        ({"main_thread_cpu_frac": 0.99}, 0.4, False),
+        ({"main_thread_cpu_frac": 0.2, "children": 8, "children_busy": 8}, 0.66, True),
+        ({"main_thread_cpu_frac": 0.05, "children": 0, "children_busy": 0}, 0.66, False),
+    ],
+)
+def test_pauses_of_a_busy_process_are_of_its_own_making(
+    host: dict[str, Any], held: float, works: bool
+) -> None:
+    e = msgspec.structs.replace(bursts(10, 5, 10, 5), host=HostEvidence(**host))
+    found = only(make_context(e, class_="idle", idle_held=held, compute=1 - held), "IDLE003")
+    assert ("in which its host works" in found.claim) is works
+    assert ("--stacks" in found.actions[0]) is works
+    assert found.confidence == (0.5 if works else 0.9)
