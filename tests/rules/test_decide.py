@@ -6,7 +6,6 @@ import pytest
 
 from rules.decide import decide
 from rules.evidence import HostEvidence
-from rules.hysteresis import HOLD_S, Steady
 from rules.verdict import Verdict
 from tests.rules.loads import CEILINGS, Load, evidence, series
 
@@ -130,49 +129,3 @@ def test_assumed_ceilings_cap_confidence() -> None:
     sure = decide(evidence(series((50, COMPUTE))), CEILINGS).confidence
     less = decide(evidence(series((50, COMPUTE))), assumed).confidence
     assert less < sure
-
-
-def mix(memory: int, compute: int) -> Verdict:
-    """Ten seconds in which both take turns within every second."""
-    return verdict_of(*[(memory, MEMORY), (compute, COMPUTE)] * 10)
-
-
-def test_a_live_verdict_waits_before_it_changes_and_faults_do_not() -> None:
-    steady = Steady()
-    first, other = mix(3, 2), mix(2, 3)
-    lost = verdict_of((50, COMPUTE), lost_reason="GPU is lost")
-    assert steady.update(first, 0.0).class_ == "memory"
-    held = steady.update(other, 1.0)
-    assert (held.class_, held.secondary, held.margins) == ("memory", "compute", ())
-    assert "DRAM bandwidth limits it" in held.headline and "tensor cores limit it" in held.headline
-    assert steady.update(other, 1.0 + HOLD_S).class_ == "compute"
-    assert steady.update(lost, 1.1 + HOLD_S).class_ == "unknown"
-
-
-def test_a_lead_about_as_large_as_its_noise_does_not_flicker() -> None:
-    steady = Steady()
-    named, close = mix(3, 2), verdict_of((25, MEMORY), (25, COMPUTE))
-    assert (close.class_, close.cause) == ("unknown", "within-noise")
-    shown = [steady.update(close if i % 2 else named, float(i)).class_ for i in range(20)]
-    assert set(shown) == {"memory"}
-    assert steady.update(close, 21.0).confidence <= 0.5
-    assert steady.update(close, 21.0 + HOLD_S).class_ == "unknown"
-    assert steady.update(named, 22.0 + HOLD_S).class_ == "memory", "what stands out again is said at once"
-
-
-def test_two_rivals_in_turn_do_not_wait_for_each_other() -> None:
-    """A change must hold as one class: seeing now one, now another, is no reason to change."""
-    steady = Steady()
-    steady.update(mix(3, 2), 0.0)
-    host = verdict_of(*[(3, {"gr_active": 0.0}), (2, MEMORY)] * 10)
-    slow = verdict_of((50, {"gr_active": 0.68, "dram_active": 0.6}))
-    compute = mix(2, 3)
-    assert {host.class_, slow.class_} == {"host"} and compute.class_ == "compute"
-    shown = [steady.update(slow if i % 2 else compute, i * 2.0).class_ for i in range(1, 10)]
-    assert set(shown) == {"memory"}
-
-
-def test_a_clear_change_shows_at_once() -> None:
-    steady = Steady()
-    assert steady.update(verdict_of((50, MEMORY)), 0.0).class_ == "memory"
-    assert steady.update(verdict_of((50, COMPUTE)), 0.5).class_ == "compute"
