@@ -62,6 +62,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     beneath: class of the device's own work in a host-bound workload.
     bound: what confirms the label, a metric of probes: ("dram_copy", "bytes") says that bytes over wall time
         is to be at least 0.6 of that ceiling; ("bf16", "flops") the same of FLOPs; None where time decides.
+    sections: what confirms the single sections of a mix: each of these, over its own section's seconds (bytes
+        over `memory_s`, FLOPs over `compute_s`), is to be at least 0.6 of its ceiling.
     fix: what the known fix is, in words; None where there is none but different hardware or less work.
     process: False where nothing runs on the GPU (free).
     about: one sentence, why this is its bottleneck.
@@ -80,6 +82,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     causes: tuple[str, ...] = ()
     beneath: Label = "device"
     bound: tuple[str, Literal["bytes", "flops"]] | None = None
+    sections: tuple[tuple[str, Literal["bytes", "flops"]], ...] = ()
     process: bool = True
 
 
@@ -102,7 +105,8 @@ class Truth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     shares: class -> share of the recorded time; sums to 1. confirmed: the accounting bears the label out;
     because: by which figures, or why not. of_ceiling: the figure over its ceiling, where `bound` names one.
-    speedup: steps per second with the fix over without. recording: file name of the stream beside this file.
+    speedup: work per second with the fix over without (FLOPs or bytes where both count them, else steps). The
+    run without was watched and that with the fix was not, so that it is too large by what watching costs. recording: file name of the stream beside this file.
     synthetic: no GPU produced the recording.
     """
 
@@ -129,7 +133,8 @@ class Truth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Session(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One recording session, filed as session.json: where, when and with what its recordings were made.
 
-    skipped: workload -> why it was not recorded. command: what made them.
+    gpus: UUIDs of the cards, all of one model, that they were made on. skipped: workload -> why it was not
+    recorded. command: what made them.
     """
 
     device: str
@@ -140,4 +145,5 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     synthetic: bool
     seconds: float
     command: str
+    gpus: tuple[str, ...] = ()
     skipped: dict[str, str] = {}

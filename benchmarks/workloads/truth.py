@@ -16,6 +16,8 @@ from rules.thresholds import HOST_FIRST, HOST_GAP, ROOF_HIGH
 FIX_WORKS = 1.2
 # Sections have to cover this part of the time before they say how it divides.
 COVERED = 0.8
+# A rate above its ceiling by more than probes and programs differ: the count or the ceiling is wrong.
+ABOVE = 1.1
 
 # Names under which probes keep a metric, in the order in which they are looked for.
 _ALSO = {
@@ -49,11 +51,12 @@ def truth_of(
     Of a mix by sections whose larger share is another accepted class, that class becomes the label; a host
     share of HOST_FIRST or more keeps naming the class, as it does in a verdict.
     """
-    speedup = speedup_of(base, fixed)
+    speedup = speedup_of(workload, base, fixed)
     shares = shares_of(workload, base, speedup)
     label = _label(workload, shares)
     fraction, missing = of_ceiling(workload, base, ceilings)
-    bearing = _bearing(workload, label, base, shares, speedup, fraction, missing, ceilings)
+    impossible = _impossible(workload, base, fraction, ceilings)
+    bearing = impossible or _bearing(workload, label, base, shares, speedup, fraction, missing, ceilings)
     return Truth(
         name=workload.name,
         family=workload.family,
@@ -76,18 +79,32 @@ def truth_of(
     )
 
 
-def speedup_of(base: Account, fixed: Account | None) -> float | None:
-    """Steps per second with the fix over without; None where either is unknown."""
+def speedup_of(workload: Workload, base: Account, fixed: Account | None) -> float | None:
+    """How much more work a second is done with the fix than without; None where either is unknown.
+
+    Work is FLOPs where both count them: a program that sizes its steps by the time they take does not do the
+    same in each of two runs. In a host-bound program it is then the bytes, which its fix leaves as they are;
+    elsewhere moving fewer bytes may be what the fix is for. Else it is steps.
+    """
     if fixed is None or fixed.error is not None or base.error is not None:
         return None
-    before, after = _rate(base), _rate(fixed)
+    before, after = _rates(workload, base, fixed)
     ratio = after / before if before and after else 0.0
     return ratio if 0.0 < ratio < math.inf else None
 
 
-def _rate(account: Account) -> float | None:
-    wall_s = _seconds(account.wall_s)
-    return account.steps / wall_s if wall_s > 0 and account.steps > 0 else None
+def _rates(workload: Workload, base: Account, fixed: Account) -> tuple[float | None, float | None]:
+    """Work a second without and with the fix, both by the same count."""
+    for name in ("flops", "bytes") if workload.label == "host" else ("flops",):
+        before, after = (_a_second(run, run.counts.get(name, 0.0)) for run in (base, fixed))
+        if before and after:
+            return before, after
+    return _a_second(base, base.steps), _a_second(fixed, fixed.steps)
+
+
+def _a_second(account: Account, amount: float) -> float | None:
+    wall_s, amount = _seconds(account.wall_s), _seconds(amount)
+    return amount / wall_s if wall_s and amount and account.steps > 0 else None
 
 
 def _seconds(value: float) -> float:
@@ -193,6 +210,8 @@ def _bearing(
         return Bearing(False, "the program finished no step")
     if label == "idle":
         return _idle(base)
+    if slack := _slack_section(workload, base, ceilings):
+        return Bearing(False, slack)
     if label == "host":
         return _host(workload, base, shares, speedup)
     if shares[label] < max(shares.values()) or shares["host"] >= HOST_FIRST.value:
@@ -200,6 +219,44 @@ def _bearing(
     if label == "device":
         return _device(workload, base, speedup, ceilings)
     return _roof(workload, label, base, shares, speedup, fraction, missing)
+
+
+def _impossible(
+    workload: Workload, base: Account, fraction: float | None, ceilings: Ceilings | None
+) -> Bearing | None:
+    """Not confirmed where a rate is more than the card can do; None where none is."""
+    fractions = _section_fractions(workload, base, ceilings)
+    if workload.bound is not None:
+        fractions[workload.bound[0]] = fraction
+    above = {name: frac for name, frac in fractions.items() if frac is not None and frac > ABOVE}
+    if not above:
+        return None
+    words = ", ".join(f"{frac:.2f} of {name}" for name, frac in above.items())
+    return Bearing(False, f"{words}: the count or the ceiling is wrong")
+
+
+def _section_fractions(
+    workload: Workload, base: Account, ceilings: Ceilings | None
+) -> dict[str, float | None]:
+    """Metric -> rate in its own section over its ceiling, of each section that is held against one; None where
+    either is unknown."""
+    found: dict[str, float | None] = {}
+    for metric, unit in workload.sections:
+        rate, ceiling = _amount_rate(workload, base, unit), _measured(ceilings, metric, unit)
+        found[metric] = rate / ceiling if rate is not None and ceiling is not None else None
+    return found
+
+
+def _slack_section(workload: Workload, base: Account, ceilings: Ceilings | None) -> str | None:
+    """Which section did not do what names its class, or is not known to have; None where all did."""
+    for metric, frac in _section_fractions(workload, base, ceilings).items():
+        if frac is None:
+            return (
+                f"how near its section is to {metric} is unknown: the card was not probed, or nothing counted"
+            )
+        if frac < ROOF_HIGH.value:
+            return f"its section ran at {frac:.2f} of {metric}, {ROOF_HIGH.value:g} wanted"
+    return None
 
 
 def _idle(base: Account) -> Bearing:
@@ -211,7 +268,8 @@ def _idle(base: Account) -> Bearing:
 
 
 def _host(workload: Workload, base: Account, shares: dict[str, float], speedup: float | None) -> Bearing:
-    """Time that the program itself saw the device without work, or a fix that wins what the share promises.
+    """A fix that wins what the share promises; without a fix to run, time that the program itself saw the
+    device without work.
 
     A fix that takes half of the gap away is 1/(1 - 0.5 h) times as fast. Where the share comes from the fix's
     own speed-up, the fix has to be FIX_WORKS times as fast.
@@ -223,12 +281,15 @@ def _host(workload: Workload, base: Account, shares: dict[str, float], speedup: 
         return Bearing(False, f"the host's share is unknown, because {words}")
     if host < min(HOST_FIRST.value, largest):
         return Bearing(False, f"the host has {host:.2f} of the time, which does not name the class; {words}")
-    if blocked >= HOST_GAP.value:
-        return Bearing(True, f"for {blocked:.2f} of the time the program was on the host; {words}")
+    if workload.fixed is None:
+        return Bearing(
+            blocked >= HOST_GAP.value, f"for {blocked:.2f} of the time it was on the host; {words}"
+        )
     wanted = FIX_WORKS if workload.truth == "speedup" else 1.0 / (1.0 - 0.5 * host)
+    counted = f"for {blocked:.2f} of the time it was on the host; " if blocked else ""
     if speedup is None:
-        return Bearing(False, f"no time on the host was counted, and {words}")
-    return Bearing(speedup >= wanted, f"{words}; {wanted:.2f} times were wanted")
+        return Bearing(False, f"{counted}{words}")
+    return Bearing(speedup >= wanted, f"{counted}{words}; {wanted:.2f} times were wanted")
 
 
 def _device(workload: Workload, base: Account, speedup: float | None, ceilings: Ceilings | None) -> Bearing:

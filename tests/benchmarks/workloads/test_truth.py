@@ -141,6 +141,68 @@ def test_a_host_share_of_three_tenths_keeps_the_class() -> None:
     assert (less.label, less.accepted) == ("memory", ("host",))
 
 
+LATE = _workload(label="host", truth="sections", fixed=lambda _: dict)
+
+
+@pytest.mark.parametrize(("steps", "confirmed"), [(5, False), (14, False), (15, True)])
+def test_a_fix_that_wins_too_little_confirms_no_host_label(steps: int, confirmed: bool) -> None:
+    """However long the program saw the device without work: 6 of 10 s on the host promise 1.43 times."""
+    truth = _truth(LATE, _account(host_s=6.0, compute_s=4.0), _account(steps))
+    assert truth.confirmed is confirmed
+    assert f"{steps / 10:.2f} times as fast; 1.43 times were wanted" in truth.because
+
+
+def test_a_fix_that_failed_confirms_no_host_label() -> None:
+    for fixed in (None, Account(error="no pool")):
+        truth = _truth(LATE, _account(host_s=6.0, compute_s=4.0), fixed)
+        assert not truth.confirmed
+        assert "its fix did not run" in truth.because
+
+
+@pytest.mark.parametrize(("host_s", "confirmed"), [(3.1, True), (0.0, False)])
+def test_where_no_fix_is_known_the_sections_alone_confirm(host_s: float, confirmed: bool) -> None:
+    alone = _workload(label="host", truth="sections")
+    assert _truth(alone, _account(host_s=host_s, compute_s=9.9 - host_s)).confirmed is confirmed
+
+
+def test_speeds_are_of_the_same_work() -> None:
+    """A step of the fix that does half of the work is not twice as fast; bytes are the fix's own elsewhere."""
+    assert _truth(LATE, _account(flops=100.0), _account(20, flops=100.0)).speedup == 1.0
+    assert _truth(LATE, _account(bytes=100.0), _account(20, bytes=150.0)).speedup == 1.5
+    assert _truth(LATE, _account(flops=100.0), _account(20, bytes=150.0)).speedup == 2.0
+    fused = _workload(fixed=lambda _: dict)
+    assert _truth(fused, _account(bytes=300.0), _account(20, bytes=100.0)).speedup == 2.0
+
+
+@pytest.mark.parametrize(("moved", "confirmed"), [(1100.0, True), (1110.0, False), (3000.0, False)])
+def test_nothing_is_faster_than_its_ceiling(moved: float, confirmed: bool) -> None:
+    truth = _truth(_workload(bound=("dram_copy", "bytes")), _account(bytes=moved))
+    assert truth.confirmed is confirmed
+    assert ("the count or the ceiling is wrong" in truth.because) is not confirmed
+
+
+@pytest.mark.parametrize(
+    ("moved", "words"),
+    [
+        (550.0, "divided"),
+        (300.0, "its section ran at 0.50 of dram_copy, 0.6 wanted"),
+        (700.0, "1.17 of dram_copy: the count or the ceiling is wrong"),
+        (0.0, "how near its section is to dram_copy is unknown"),
+    ],
+)
+def test_a_section_of_a_mix_is_held_against_its_own_ceiling(moved: float, words: str) -> None:
+    mix = _workload(label="host", truth="sections", sections=(("dram_copy", "bytes"),))
+    truth = _truth(mix, _account(host_s=4.0, memory_s=6.0, bytes=moved))
+    assert truth.confirmed is (words == "divided")
+    assert truth.confirmed or words in truth.because
+
+
+def test_every_section_of_the_mixes_has_its_ceiling() -> None:
+    mixes = [w for w in WORKLOADS.values() if w.family == "mixes" and w.truth == "sections"]
+    assert len(mixes) == 3
+    assert all(workload.sections for workload in mixes)
+
+
 def test_too_small_a_host_share_is_not_confirmed() -> None:
     truth = _truth(_workload(label="host", truth="sections"), _account(host_s=2.0, compute_s=8.0))
     assert not truth.confirmed
