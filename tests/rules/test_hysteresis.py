@@ -104,6 +104,13 @@ def test_a_class_that_still_shows_now_and_then_gives_way() -> None:
     assert "memory" not in shown[30:]
 
 
+def test_what_is_long_over_gives_way_to_whatever_is_reached() -> None:
+    """The class seen most is not seen again, so none outlasts it."""
+    kinds = [*["compute"] * 11, *["host", "close"] * 12]
+    shown = shown_of(showing("memory"), kinds, step_s=0.25)
+    assert set(shown[:24]) == {"memory"} and shown[24] != "memory"
+
+
 def test_a_clear_change_shows_at_once_and_not_one_after_the_other() -> None:
     steady = Steady()
     assert steady.update(verdict_of((50, MEMORY)), 0.0).class_ == "memory"
