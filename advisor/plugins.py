@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
 
 import msgspec
 
@@ -34,6 +35,8 @@ _CODE = re.compile(r"[A-Z]{2,8}[0-9]{1,4}")
 RESERVED = frozenset({"HOST", "MEM", "COMP", "DEV", "COMM", "IDLE", "CAP", "SW", "SERV", "TRACE", "ALL"})
 
 _failures: dict[str, str] = {}
+# What packages declared, by code, before it was guarded: a second entry point may name it again.
+_declared: dict[str, Rule] = {}
 
 
 class PluginClashError(Exception):
@@ -57,7 +60,7 @@ def load() -> Loaded:
         made, wrong = _load_one(entry)
         codes += made
         problems += wrong
-    return Loaded(tuple(codes), tuple(problems))
+    return Loaded(tuple(codes), tuple(dict.fromkeys(problems)))
 
 
 def forget() -> None:
@@ -66,6 +69,7 @@ def forget() -> None:
         if rule.distribution is not None:
             drop(rule.code)
     _failures.clear()
+    _declared.clear()
     load.cache_clear()
 
 
@@ -95,7 +99,7 @@ def _load_one(entry: EntryPoint) -> tuple[list[str], list[str]]:
     """Codes that one entry point registered, and what is wrong with it."""
     before, name = {rule.code: rule for rule in all_rules()}, _name(entry)
     try:
-        _register(entry)
+        found = _register(entry)
     except RuleClashError as error:
         _drop_new(before)
         raise PluginClashError(_clash(error.code, name, before)) from error
@@ -103,20 +107,33 @@ def _load_one(entry: EntryPoint) -> tuple[list[str], list[str]]:
         _drop_new(before)
         return [], [f"rules of {name} ({entry.value}) cannot be loaded: {type(error).__name__}: {error}"]
     made = [rule for rule in all_rules() if rule.code not in before]
+    if not made and _is_known(found):
+        return [], []
     if not made:
         return [], [f"{name}: the entry point {entry.name!r} ({entry.value}) registers no rule"]
     return _kept(made, name)
 
 
-def _register(entry: EntryPoint) -> None:
-    """Load the entry point; call it where it is a function that registers rules."""
-    found = entry.load()
+def _register(entry: EntryPoint) -> object:
+    """Load the entry point; call it where it is a function that registers rules. What it names."""
+    found: object = entry.load()
     if isinstance(found, Rule):
-        if found.code not in codes():
+        there = next((rule for rule in all_rules() if rule.code == found.code), None)
+        if there is None:
             put(found)
-        return
-    if callable(found):
+        elif found is not there and found is not _declared.get(found.code):
+            raise RuleClashError(found.code)
+    elif callable(found):
         found()
+    return found
+
+
+def _is_known(found: object) -> bool:
+    """Whether an earlier entry point brought this rule, or rules of this module."""
+    if isinstance(found, Rule):
+        return found is _declared.get(found.code)
+    module = found.__name__ if isinstance(found, ModuleType) else None
+    return any(rule.check.__module__ == module for rule in _declared.values())
 
 
 def _kept(made: list[Rule], name: str) -> tuple[list[str], list[str]]:
@@ -128,6 +145,7 @@ def _kept(made: list[Rule], name: str) -> tuple[list[str], list[str]]:
             drop(rule.code)
             problems.append(f"rule {rule.code!r} of {name} is left out: {wrong}")
         else:
+            _declared[rule.code] = rule
             put(msgspec.structs.replace(rule, check=_guarded(rule, name), distribution=name))
             good.append(rule.code)
     return good, problems

@@ -97,6 +97,51 @@ def test_an_entry_point_names_a_module_a_rule_or_a_function(install: Install, en
     assert plugins.load().codes == ("ACME001",)
 
 
+TWO = source("ACME001") + source("ACME002").replace("def check", "def second").replace(
+    "ctx, check", "ctx, second"
+)
+
+
+@pytest.mark.parametrize("entry", ["one_dist:second", "one_dist"])
+def test_two_entry_points_into_one_module_load_it_without_a_word(install: Install, entry: str) -> None:
+    install("one-dist", TWO, f"one_dist:check\nother = {entry}")
+    assert plugins.load() == plugins.Loaded(("ACME001", "ACME002"), ())
+
+
+def test_a_rule_named_twice_is_told_of_once_where_something_is_wrong_with_it(install: Install) -> None:
+    install("one-dist", source("acme1"), "one_dist:check\nother = one_dist:check")
+    found = plugins.load()
+    assert (found.codes, len(found.problems)) == ((), 1), found.problems
+
+
+MADE = """
+from rules.registry import Rule
+
+def check(ctx):
+    return None
+
+made = Rule(code={code!r}, title="A", severity="low", owner="job", basis="fact", check=check, doc="A page.")
+"""
+
+
+@pytest.mark.parametrize(("code", "other"), [("ACME001", "one-dist"), ("HOST001", "advisor")])
+def test_a_rule_made_by_hand_with_a_code_that_is_taken_is_an_error(
+    install: Install, code: str, other: str
+) -> None:
+    install("one-dist", source("ACME001"))
+    install("two-dist", MADE.format(code=code), "two_dist:made")
+    with pytest.raises(plugins.PluginClashError, match=f"{code} is declared by both {other} and two-dist"):
+        plugins.load()
+    assert get_rule("HOST001").distribution is None
+
+
+def test_advisors_own_rule_is_not_a_packages(install: Install) -> None:
+    install("one-dist", "from rules.catalogue.host_inside import gil", "one_dist:gil")
+    found = plugins.load()
+    assert found.codes == ()
+    assert "registers no rule" in found.problems[0]
+
+
 def test_a_selection_loads_the_packages_only_when_it_needs_them(install: Install) -> None:
     install("one-dist", source("ACME001"))
     parse_selection("HOST", "MEM001")
