@@ -277,7 +277,7 @@ class NvmlReader:
         return self.devices
 
     def close(self) -> None:
-        """Free every GPM sample, and the event set."""
+        """Free every GPM sample, and the event sets."""
         self._events.close()
         for reader in self._readers:
             reader.close()

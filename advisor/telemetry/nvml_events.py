@@ -1,22 +1,25 @@
-"""XIDs as the driver reports them: one event set for all GPUs, polled without waiting at every tick.
+"""XIDs as the driver reports them: an event set for each GPU, polled without waiting at every tick.
 
 An XID is the driver's number for an error of a GPU, the same that the kernel log shows, without the right to
 read that log. Only errors reported after the set was made are seen. `nvmlEventSetWait` with a timeout of 0
-looks whether an event is ready and takes nothing from the GPU.
+looks whether an event is ready and takes nothing from the GPU. A set with a lost GPU in it answers nothing
+but that one is lost; so no two GPUs share a set.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from advisor.telemetry import nvml_api as api
 from advisor.telemetry.nvml_api import Nvml, NvmlError
 from advisor.telemetry.nvml_devices import Device
-from advisor.telemetry.nvml_errors import PERMANENT, describe
+from advisor.telemetry.nvml_errors import LOST, PERMANENT, describe
 
 XID_EVENT = 0x8
-# A burst of faults repeats itself; what is left is taken at the next tick.
+# Of one GPU: a burst of faults repeats itself; what is left is taken at the next tick.
 EVENTS_A_TICK = 32
 _NO_INSTANCE = 0xFFFFFFFF
 _UNKNOWN_GPU = "an XID was reported of a GPU that cannot be told"
@@ -28,67 +31,80 @@ class XidEvents:
     def __init__(self, nvml: Nvml, devices: Iterable[Device]) -> None:
         self._nvml = nvml
         self._devices = tuple(devices)
-        self._set: Any = None
+        self._sets: dict[str, Any] = {}
+        self._lost: set[str] = set()
         self.missing: dict[str, str] = {}
-        self._open()
+        for device in self._devices:
+            if device.info.parent_key is None and device.handle is not None:
+                self._open(device)
 
     def poll(self) -> dict[str, tuple[int, ...]]:
         """XIDs since the last poll, by device. One that names no MIG instance concerns all of its GPU's."""
         found: dict[str, tuple[int, ...]] = {}
-        for _ in range(EVENTS_A_TICK):
-            event = self._next()
-            if event is None:
-                break
-            for key in self._concerned(event):
-                found[key] = (*found.get(key, ()), int(event.eventData))
+        for gpu in tuple(self._sets):
+            for event in self._events(gpu):
+                for key in self._concerned(event):
+                    found[key] = (*found.get(key, ()), int(event.eventData))
         return found
 
     def close(self) -> None:
-        """Free the set, where the driver still answers."""
-        if self._set is None:
-            return
-        given, self._set = self._set, None
+        """Free the sets, where the driver still answers."""
+        for gpu in tuple(self._sets):
+            self._free(gpu)
+
+    def _open(self, gpu: Device) -> None:
+        key = gpu.info.key
         try:
+            self._sets[key] = self._nvml.call("nvmlEventSetCreate")
+            self._nvml.call("nvmlDeviceRegisterEvents", gpu.handle, XID_EVENT, self._sets[key])
+        except NvmlError as error:
+            self._give_up(key, error.code)
+
+    def _events(self, gpu: str) -> Iterator[Any]:
+        """What is ready, as far as one tick goes."""
+        for _ in range(EVENTS_A_TICK):
+            event = self._next(gpu)
+            if event is None:
+                return
+            yield event
+
+    def _next(self, gpu: str) -> Any | None:
+        try:
+            event = self._nvml.call("nvmlEventSetWait", self._sets[gpu], 0)
+        except NvmlError as error:
+            self._failed(gpu, error.code)
+            return None
+        self._answers(gpu)
+        return event
+
+    def _failed(self, gpu: str, code: int) -> None:
+        if code in PERMANENT:
+            self._give_up(gpu, code)
+        elif code in LOST:  # asked again: a reset may bring it back
+            self._lost.add(gpu)
+            self._miss(gpu, code)
+        elif code == api.TIMEOUT:
+            self._answers(gpu)
+
+    def _answers(self, gpu: str) -> None:
+        if gpu in self._lost:
+            self._lost.discard(gpu)
+            for key in self._family(gpu):
+                self.missing.pop(key, None)
+
+    def _give_up(self, gpu: str, code: int) -> None:
+        self._free(gpu)
+        self._miss(gpu, code)
+
+    def _miss(self, gpu: str, code: int) -> None:
+        self.missing.update(dict.fromkeys(self._family(gpu), describe(code)))
+
+    def _free(self, gpu: str) -> None:
+        given = self._sets.pop(gpu, None)
+        if given is None:
+            return
+        with contextlib.suppress(NvmlError):
             self._nvml.call("nvmlEventSetFree", given)
-        except NvmlError:
-            return
-
-    def _open(self) -> None:
-        gpus = [d for d in self._devices if d.info.parent_key is None and d.handle is not None]
-        if not gpus:
-            return
-        try:
-            self._set = self._nvml.call("nvmlEventSetCreate")
-        except NvmlError as error:
-            self._give_up(describe(error.code))
-            return
-        refused = [self._refusal(gpu) for gpu in gpus]
-        for gpu, reason in zip(gpus, refused, strict=True):
-            if reason is not None:
-                self.missing.update(dict.fromkeys(self._family(gpu.info.key), reason))
-        if all(reason is not None for reason in refused):
-            self.close()
-
-    def _refusal(self, gpu: Device) -> str | None:
-        try:
-            self._nvml.call("nvmlDeviceRegisterEvents", gpu.handle, XID_EVENT, self._set)
-        except NvmlError as error:
-            return describe(error.code)
-        return None
-
-    def _next(self) -> Any | None:
-        if self._set is None:
-            return None
-        try:
-            return self._nvml.call("nvmlEventSetWait", self._set, 0)
-        except NvmlError as error:
-            if error.code in PERMANENT:
-                self._give_up(describe(error.code))
-            return None
-
-    def _give_up(self, reason: str) -> None:
-        self.close()
-        self.missing = {device.info.key: reason for device in self._devices}
 
     def _concerned(self, event: Any) -> list[str]:
         """Keys of the rows that an event is about. A GPU that is gone no longer tells its UUID."""

@@ -7,7 +7,6 @@ import stat
 from pathlib import Path
 from typing import Self
 
-
 FILE_LIMIT_BYTES = 2 << 20
 LINE_LIMIT = 400
 FILES_LIMIT = 64

@@ -8,7 +8,8 @@ import pytest
 
 from advisor.telemetry import nvml_api as api
 from advisor.telemetry.nvml import NvmlReader
-from advisor.telemetry.nvml_events import EVENTS_A_TICK, _same
+from advisor.telemetry.nvml_devices import list_devices
+from advisor.telemetry.nvml_events import EVENTS_A_TICK, XidEvents, _same
 from advisor.telemetry.records import Sample
 from tests.advisor.telemetry.fake_nvml import FakeNvml, Fault, Gpu, Mig
 
@@ -87,6 +88,17 @@ def test_one_gpu_without_events_does_not_hide_those_of_another() -> None:
     seen = tick(reader)
     assert "xids" in seen["GPU-deaf"].missing
     assert seen["GPU-well"].xids == (48,)
+
+
+def test_a_gpu_that_answers_again_after_a_reset_is_heard_again() -> None:
+    lost = [api.GPU_IS_LOST, api.RESET_REQUIRED, api.TIMEOUT]
+    nvml = FakeNvml(Gpu(migs=[Mig("MIG-a", gi=9)]), faults={"nvmlEventSetWait": lambda: lost.pop(0)})
+    events = XidEvents(nvml, list_devices(nvml))
+    said = []
+    for _ in range(3):
+        assert events.poll() == {}
+        said.append(sorted(events.missing))
+    assert said == [[Gpu().uuid, "MIG-a"]] * 2 + [[]]
 
 
 def test_handles_are_the_same_where_they_point_to_the_same_device() -> None:

@@ -194,3 +194,44 @@ def test_xid_event(nvml_stub: NvmlStub) -> None:
         79,
         "E10",
     ]
+
+
+LOSS = {
+    "gpus": [{"uuid": "GPU-a", "lost_at_s": 0.5}, {"uuid": "GPU-b"}],
+    "events": [{"t_s": 0.6, "gpu": gpu, "type": 8, "data": xid} for gpu, xid in ((0, 79), (1, 31))],
+}
+
+
+def test_a_lost_gpu_hides_the_events_of_others_in_its_set(nvml_stub: NvmlStub) -> None:
+    code = """
+    g = p.nvmlDeviceGetHandleByIndex(1)
+    both, alone = p.nvmlEventSetCreate(), p.nvmlEventSetCreate()
+    for handle, given in ((h, both), (g, both), (g, alone)):
+        p.nvmlDeviceRegisterEvents(handle, 8, given)
+    time.sleep(0.8)
+    wait = lambda given: p.nvmlEventSetWait(given, 0).eventData
+    out([code(wait, given) for given in (both, both, both, alone, alone)])
+    """
+    assert ask(nvml_stub.env(LOSS), code) == [79, "E15", "E15", 31, "E10"]
+
+
+def test_xids_of_the_other_gpus_are_seen_after_one_is_lost(nvml_stub: NvmlStub) -> None:
+    code = """
+    from pathlib import Path
+    from advisor.telemetry.nvml_api import PyNvml
+    from advisor.telemetry.nvml_devices import list_devices
+    from advisor.telemetry.nvml_events import XidEvents
+    p.nvmlInit()
+    events = XidEvents(PyNvml(), list_devices(PyNvml(), Path("/none")))
+    seen, before = {}, dict(events.missing)
+    time.sleep(0.8)
+    for _ in range(3):
+        seen |= events.poll()
+    events.close()
+    out([seen, before, events.missing])
+    """
+    assert ask(nvml_stub.env(LOSS), code, "") == [
+        {"GPU-a": [79], "GPU-b": [31]},
+        {},
+        {"GPU-a": "it fell off the bus (GPU is lost)"},
+    ]

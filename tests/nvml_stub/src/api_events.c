@@ -59,17 +59,36 @@ static bool next_event(EventSet *set, double t, EventData *data)
     return wanted || next_event(set, t, data);
 }
 
+static Gpu *lost_one(const EventSet *set, double t)
+{
+    for (size_t i = 0; i < node.gpu_count; i++) {
+        if (set->types[i] != 0 && gpu_is_lost(&node.gpus[i], t)) {
+            return &node.gpus[i];
+        }
+    }
+    return NULL;
+}
+
+/* A GPU that is gone tells its own last events; those of all others in the set are hidden behind it. */
+static Return look(EventSet *set, double t, EventData *data)
+{
+    Gpu *lost = lost_one(set, t);
+    bool found = next_event(set, t, data);
+    if (lost != NULL && !(found && data->device == lost)) {
+        return lost->lost_code;
+    }
+    return found ? R_SUCCESS : R_TIMEOUT;
+}
+
 API Return nvmlEventSetWait_v2(EventSet *set, EventData *data, unsigned int timeout_ms)
 {
     BEGIN();
     NEED(set != NULL && data != NULL);
     double until = monotonic_s() + timeout_ms / 1e3;
+    Return seen;
     memset(data, 0, sizeof *data);
-    while (!next_event(set, scenario_now(), data)) {
-        if (monotonic_s() >= until) {
-            return call_end(R_TIMEOUT);
-        }
+    while ((seen = look(set, scenario_now(), data)) == R_TIMEOUT && monotonic_s() < until) {
         call_wait(POLL_S);
     }
-    return call_end(R_SUCCESS);
+    return call_end(seen);
 }

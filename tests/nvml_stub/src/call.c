@@ -213,18 +213,21 @@ Return call_begin(Call *call, Function *function)
     return references == 0 ? call_end(R_UNINITIALIZED) : enter(call, function);
 }
 
+bool gpu_is_lost(Gpu *gpu, double t)
+{
+    gpu->lost = gpu->lost || gpu->calls > gpu->lost_after_calls || t >= gpu->lost_at_s;
+    return gpu->lost;
+}
+
 Return call_attach(Call *call, Gpu *gpu)
 {
     call->gpu = gpu;
     gpu->calls++;
-    if (gpu->calls > gpu->lost_after_calls || call->t >= gpu->lost_at_s) {
-        gpu->lost = true;
-    }
     Return struck = strike(call->function, gpu, call->t);
     if (!gpu_present(gpu, call->t)) {
         return call_end(R_GPU_IS_LOST);
     }
-    if (gpu->lost) {
+    if (gpu_is_lost(gpu, call->t)) {
         return call_end(gpu->lost_code);
     }
     return struck == R_SUCCESS ? R_SUCCESS : call_end(struck);

@@ -25,6 +25,9 @@ typedef struct {
 Return call_begin(Call *call, Function *function);
 Return call_begin_device(Call *call, Function *function, Device handle);
 
+/* Whether it is lost by now; once lost it stays so. */
+bool gpu_is_lost(Gpu *gpu, double t);
+
 /* After call_begin: the call is about this GPU. Frees the lock where it fails. */
 Return call_attach(Call *call, Gpu *gpu);
 
