@@ -8,10 +8,11 @@ from rules.economics import amdahl
 from rules.finding import Effect, Finding
 from rules.observed import reading_note
 from rules.peers import LIKE_A_WAIT, may_wait
-from rules.registry import Context, clamp, finding, rule
+from rules.registry import Context, Rule, clamp, finding, rule
 from rules.verdict import EvidenceItem
 
-_LEAST_EFFICIENCY = 0.1
+# A bound stays a number where next to nothing of the device was in use.
+_LEAST_EFFICIENCY = 0.01
 
 
 # Samples of SMs cannot tell a small kernel from one that waits for other GPUs; names of kernels can.
@@ -122,6 +123,32 @@ def _roof_effect(ctx: Context) -> Effect:
     )
 
 
+def _slow(
+    ctx: Context,
+    found: Rule,
+    why: str,
+    *,
+    evidence: tuple[EvidenceItem, ...],
+    actions: tuple[str, ...],
+    effect: Effect,
+    reached: float,
+    confidence: float = 1.0,
+) -> Finding:
+    """What these rules say: so much of the time below every roof, `reached` of what it could be, and why."""
+    part = share(ctx, "device")
+    return finding(
+        ctx,
+        found,
+        claim=f"{place(ctx)} is busy {pct(part)} of the time, far from any roof: {why}.",
+        share=part,
+        evidence=evidence,
+        actions=actions,
+        effect=effect,
+        recoverable=_recoverable(ctx, reached),
+        confidence=confidence,
+    )
+
+
 @rule("DEV001", "Busy, but far below every roof", "high", "job", term="inefficiency", causes=("latency",))
 def latency(ctx: Context) -> Finding | None:
     """Kernels run, fill the SMs, and yet come near no roof: they wait on latency.
@@ -151,13 +178,10 @@ def latency(ctx: Context) -> Finding | None:
     kind = _kind(ctx)
     if kind not in ("latency", "unseen"):
         return None
-    part = share(ctx, "device")
-    why = "its kernels wait on latency" if kind == "latency" else _unseen(ctx)
-    return finding(
+    return _slow(
         ctx,
         latency,
-        claim=f"{place(ctx)} is busy {pct(part)} of the time, far from any roof: {why}.",
-        share=part,
+        "its kernels wait on latency" if kind == "latency" else _unseen(ctx),
         evidence=_items(ctx),
         actions=(
             *room_to_grow(ctx.evidence),
@@ -165,7 +189,7 @@ def latency(ctx: Context) -> Finding | None:
             "Reduce atomics within a block before they go to memory; load ahead (`cp.async`, unrolling).",
         ),
         effect=_roof_effect(ctx),
-        recoverable=_recoverable(ctx, _reached(ctx)),
+        reached=_reached(ctx),
     )
 
 
@@ -209,20 +233,16 @@ def small_grid(ctx: Context) -> Finding | None:
     active = _active(ctx)
     if _kind(ctx) != "small-grid" or active is None:
         return None
-    part, used = share(ctx, "device"), max(_LEAST_EFFICIENCY, active)
-    return finding(
+    saved = f"all SMs work instead of {pct(active)}, (SMs - grid)/SMs of that time saved"
+    return _slow(
         ctx,
         small_grid,
-        claim=f"{place(ctx)} is busy {pct(part)} of the time, far from any roof: its kernels use "
-        f"{pct(active)} of {_sms(ctx)}{_or_waits(ctx)}.",
-        share=part,
+        f"its kernels use {pct(active)} of {_sms(ctx)}{_or_waits(ctx)}",
         evidence=_items(ctx, active=_below(th.LAUNCH_SM_ACTIVE)),
         actions=_TELL_A_WAIT if _waits_for_peers(ctx) else _larger_grids(ctx),
+        effect=_effect(share(ctx, "device"), max(_LEAST_EFFICIENCY, active), saved),
+        reached=clamp(active),
         confidence=_sure(ctx),
-        effect=_effect(
-            part, used, f"all SMs work instead of {pct(active)}, (SMs - grid)/SMs of that time saved"
-        ),
-        recoverable=_recoverable(ctx, clamp(active)),
     )
 
 
@@ -270,18 +290,15 @@ def low_occupancy(ctx: Context) -> Finding | None:
     occupancy = _occupancy(ctx)
     if _kind(ctx) != "low-occupancy" or occupancy is None:
         return None
-    part = share(ctx, "device")
-    return finding(
+    return _slow(
         ctx,
         low_occupancy,
-        claim=f"{place(ctx)} is busy {pct(part)} of the time, far from any roof: only {pct(occupancy)} of "
-        f"the warp slots are filled: {_too_few(ctx)}.",
-        share=part,
+        f"only {pct(occupancy)} of the warp slots are filled, {_too_few(ctx)}",
         evidence=_items(ctx, occupancy=_below(th.LOW_OCCUPANCY)),
         actions=_TELL_A_WAIT if _waits_for_peers(ctx) else _more_warps(ctx),
-        confidence=_sure(ctx),
         effect=_roof_effect(ctx),
-        recoverable=_recoverable(ctx, _reached(ctx)),
+        reached=_reached(ctx),
+        confidence=_sure(ctx),
     )
 
 
@@ -327,20 +344,18 @@ def uneven(ctx: Context) -> Finding | None:
     active = _active(ctx)
     if _kind(ctx) != "uneven" or active is None:
         return None
-    part = share(ctx, "device")
-    return finding(
+    whole = "every SM works to the end of each kernel"
+    return _slow(
         ctx,
         uneven,
-        claim=f"{place(ctx)} is busy {pct(part)} of the time, far from any roof: on average "
-        f"{pct(1 - active)} of {_sms(ctx)} have no work while kernels run.",
-        share=part,
+        f"on average {pct(1 - active)} of {_sms(ctx)} have no work while kernels run",
         evidence=_items(ctx, active=_below(th.SM_UNEVEN)),
         actions=(
             "`ncu --section LaunchStats --section WorkloadDistribution -c 20 COMMAND` shows waves per SM.",
             "Make the grid a multiple of the SMs, take smaller tiles, or a persistent or stream-K kernel.",
             "Even out the blocks: sort sequences by length, split long rows.",
         ),
-        effect=_effect(part, max(_LEAST_EFFICIENCY, active), "every SM works to the end of each kernel"),
-        recoverable=_recoverable(ctx, clamp(active)),
+        effect=_effect(share(ctx, "device"), max(_LEAST_EFFICIENCY, active), whole),
+        reached=clamp(active),
         confidence=0.7,
     )
