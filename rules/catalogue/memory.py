@@ -16,9 +16,9 @@ from rules.catalogue.common import (
 )
 from rules.economics import amdahl
 from rules.finding import Effect, Finding
-from rules.host_cause import is_server
 from rules.observed import busy_mean, reading_note
 from rules.registry import Context, clamp, finding, rule, severity_of
+from rules.servers import is_server
 from rules.trust import label_of, words
 from rules.verdict import EvidenceItem
 
@@ -48,6 +48,14 @@ def _items(ctx: Context) -> tuple[EvidenceItem, ...]:
         ),
         item("tensor cores in that time", tensor, source=reading_note(ctx.evidence, "tensor_active")),
     )
+
+
+def _items_and(
+    ctx: Context, metric: str, value: float, limit: th.Threshold, counter: str
+) -> tuple[EvidenceItem, ...]:
+    """The lines that all these rules show, and one of a counter that stayed below its limit."""
+    note = reading_note(ctx.evidence, counter)
+    return (*_items(ctx), item(metric, value, threshold=f"< {limit.value:g}", source=note))
 
 
 def _recoverable(ctx: Context) -> float:
@@ -245,15 +253,7 @@ def few_bytes_in_flight(ctx: Context) -> Finding | None:
         claim=f"{place(ctx)} reaches {roof:.2f} of its DRAM roof with {pct(occupancy)} of the warp slots "
         "filled: more bytes in flight would use the rest.",
         share=_recoverable(ctx),
-        evidence=(
-            *_items(ctx),
-            item(
-                "occupancy in that time",
-                occupancy,
-                threshold=f"< {th.LOW_OCCUPANCY.value:g}",
-                source=reading_note(ctx.evidence, "sm_occupancy"),
-            ),
-        ),
+        evidence=_items_and(ctx, "occupancy in that time", occupancy, th.LOW_OCCUPANCY, "sm_occupancy"),
         actions=(
             "Own kernels: 16-byte loads (`float4`), four or more independent loads a thread, `cp.async`.",
             "Triton: larger blocks, more `num_stages`; `ncu --section Occupancy` says what limits the warps.",
@@ -303,14 +303,8 @@ def elementwise(ctx: Context) -> Finding | None:
         claim=f"{place(ctx)} waits for DRAM {pct(part)} of the time in kernels of little arithmetic: a chain "
         "of element-wise kernels looks like this.",
         share=part,
-        evidence=(
-            *_items(ctx),
-            item(
-                "fp32 and fp16 pipes while busy, the busier",
-                arithmetic,
-                threshold=f"< {th.PIPE_IN_USE.value:g}",
-                source=reading_note(ctx.evidence, "fp32"),
-            ),
+        evidence=_items_and(
+            ctx, "fp32 and fp16 pipes while busy, the busier", arithmetic, th.PIPE_IN_USE, "fp32"
         ),
         actions=(
             "`torch.compile(model)`; for optimisers `torch.optim.AdamW(..., fused=True)`.",
