@@ -8,7 +8,6 @@ where somebody took that look, rules.host_stacks reads it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 
 from probes.ceilings import pcie_copy_bytes_s
@@ -18,33 +17,8 @@ from rules.host_items import HostCause as HostCause
 from rules.host_items import item as _item
 from rules.host_stacks import TOLD_BY_STACKS, stack_causes, usable
 from rules.observed import busy_mean, link_mean, mean, reading_note, variation
+from rules.servers import is_server
 from rules.verdict import EvidenceItem
-
-# Programs that serve requests: their GPU waits when nobody asks.
-SERVERS: tuple[str, ...] = (
-    "vllm",
-    "sglang",
-    "trtllm-serve",
-    "tritonserver",
-    "text-generation-server",
-    "text-generation-launcher",
-    "text-embeddings-router",
-    "tgi",
-    "ollama",
-    "ollama_llama_server",
-    "llama-server",
-    "lmdeploy",
-    "dynamo-run",
-    "dynamo.vllm",
-    "dynamo.sglang",
-    "dynamo.trtllm",
-    "dynamo.frontend",
-    "infinity_emb",
-    "torchserve",
-)
-# A name stands alone, or before a module, a kind of process or an extension of its own ("vllm.entrypoints",
-# "sglang::scheduler"); as a part of another word it is another program.
-_SERVER = re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, SERVERS))})(?![\w-])", re.IGNORECASE)
 
 
 def host_cause(evidence: Evidence) -> HostCause:
@@ -68,6 +42,8 @@ def host_causes(evidence: Evidence) -> tuple[HostCause, ...]:
     return tuple(sorted([*both, *told], key=lambda cause: -cause.confidence))
 
 
+# CPU of threads and children: a median of looks, each over the seconds since the one before.
+_PROC = "/proc, median"
 # What a thread is seen doing is the symptom where one of these slows it: no cores, or a disk below its input.
 _DEEPER = ("cpu-throttled", "cpu-contention", "storage")
 _SYMPTOMS = frozenset({"input-pipeline", "main-thread", "launch-rate", "tokeniser", "serialisation", "lock"})
@@ -95,6 +71,17 @@ def _beneath(inside: HostCause, outside: Iterable[HostCause]) -> HostCause:
     if inside.slug not in _SYMPTOMS or deeper < th.DEEPER_CAUSE.value:
         return inside
     return inside._replace(confidence=min(inside.confidence, deeper - 0.05))
+
+
+def told_beside(evidence: Evidence, ranked: tuple[HostCause, ...]) -> HostCause | None:
+    """What a look inside shows the thread doing where a shortage named the gap: a part of it all the same."""
+    if not ranked or ranked[0].slug not in _DEEPER:
+        return None
+    inside = stack_causes(evidence)
+    if ranked[0].slug in inside:
+        return None
+    told = (cause for cause in ranked if cause.slug in inside and cause.slug in _SYMPTOMS)
+    return next((cause for cause in told if cause.confidence >= th.CAUSE_MIN.value), None)
 
 
 def _cpu_throttled(evidence: Evidence) -> HostCause | None:
@@ -295,7 +282,7 @@ def _gil(evidence: Evidence) -> HostCause | None:
     switches = (host.voluntary_switches_s or 0.0) >= 0.2 * th.SWITCHES_S.value
     items = (
         _item("cores used by all its threads together", own, "cores", th.GIL_CORES_HIGH, "/proc", "<="),
-        _item("busiest thread's CPU", busiest, "cores", None, "/proc, 5 s"),
+        _item("busiest thread's CPU", busiest, "cores", None, _PROC),
         _item("threads", float(host.threads), "count", th.GIL_THREADS, "/proc/PID/status"),
     )
     return HostCause("gil", 0.55 if switches else 0.45, items)
@@ -330,18 +317,6 @@ _DETECTORS: tuple[Callable[[Evidence], HostCause | None], ...] = (
 )
 
 
-def server_in(name: str) -> str | None:
-    """The program of SERVERS that a process's name or command names, as a word of its own."""
-    found = _SERVER.search(name)
-    return found.group().lower() if found else None
-
-
-def is_server(evidence: Evidence) -> bool:
-    """True when the workload serves requests, as far as its name and the command lines around it tell."""
-    name = evidence.workload.name if evidence.workload else ""
-    return evidence.server is not None or server_in(name) is not None
-
-
 def _is_regular(evidence: Evidence) -> bool:
     spread = variation(evidence, "gr_active")
     return spread is not None and spread < th.GAP_REGULAR.value
@@ -350,7 +325,7 @@ def _is_regular(evidence: Evidence) -> bool:
 def _thread_item(host: HostEvidence, limit: th.Threshold, *, above: bool) -> EvidenceItem:
     waited = (host.main_thread_wait_frac or 0.0) >= 0.02
     metric = "busiest thread's CPU" + (", with its waits for a free core" if waited else "")
-    return _item(metric, host.thread_demand_frac or 0.0, "cores", limit, "/proc, 5 s", ">=" if above else "<")
+    return _item(metric, host.thread_demand_frac or 0.0, "cores", limit, _PROC, ">=" if above else "<")
 
 
 def _workers(host: HostEvidence) -> tuple[EvidenceItem, ...]:
@@ -364,7 +339,7 @@ def _workers(host: HostEvidence) -> tuple[EvidenceItem, ...]:
                 value=f"{host.children_busy}{of}",
                 unit="count",
                 threshold=">= 1",
-                source="/proc, 5 s",
+                source=_PROC,
             )
         )
     if host.children_cpu_frac is not None:

@@ -4,6 +4,9 @@ The share of samples that the feeding thread spends on something is held against
 fills the gap explains it. Two things are left to counters. Plain Python between small kernels is launching,
 between large ones it is other work. And a thread that synchronises waits while the GPU is busy as well, so
 that synchronising explains a gap only as far as nothing else does.
+
+Stacks do not show whether a thread runs, so the kernel's counts hold a veto: what needs a core is believed
+only as far as some thread used one or waited for one, and a wait for storage only where storage was used.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rules import thresholds as th
-from rules.evidence import Evidence
+from rules.evidence import Evidence, HostEvidence
 from rules.host_items import HostCause, item
 from rules.observed import busy_mean, mean
 from rules.stacks import Stacks, activity_words
@@ -19,6 +22,10 @@ from rules.verdict import EvidenceItem
 
 # What the other end of a queue does when it prepares data.
 _PREPARES = ("decode", "tokenise", "io", "serialise", "compute")
+# Causes in which a thread works: without CPU time there is none.
+_NEED_A_CORE: frozenset[str] = frozenset({"main-thread", "launch-rate", "tokeniser", "serialisation"})
+# What one knows of a thread that stands in a call of compiled code: that it waits, not for what.
+_BLOCKED_SURE = 0.6
 # Causes that stacks tell directly: where they were looked for and not seen, a suspicion from outside is none.
 TOLD_BY_STACKS: frozenset[str] = frozenset({"sync", "launch-rate", "main-thread", "no-demand", "gil", "lock"})
 
@@ -40,15 +47,24 @@ def stack_causes(evidence: Evidence) -> dict[str, HostCause]:
 
 
 def _cause(evidence: Evidence, stacks: Stacks, slug: str, activities: tuple[str, ...]) -> HostCause | None:
-    share = sum(stacks.frac(activity) for activity in activities)
-    group = stacks.leading(activities)
+    seen = sum(stacks.frac(activity) for activity in activities)
+    group, share = stacks.leading(activities), min(seen, _most(evidence.host, slug))
     if group is None or share < th.STACK_SHARE.value:
         return None
     items = [stack_item(stacks, activities)]
     if group.frame:
         source = f"{share_words(group.frac)} of samples"
         items.append(item("frame that shows it", group.frame, "", None, source))
-    return HostCause(slug, 0.5 + 0.45 * min(1.0, share / _gap(evidence)), tuple(items))
+    sure = 0.5 + 0.45 * min(1.0, share / _gap(evidence))
+    if group.activity == "blocked":
+        sure = min(sure, _BLOCKED_SURE)
+    return HostCause(slug, sure, tuple(items))
+
+
+def _most(host: HostEvidence, slug: str) -> float:
+    """The largest share of time that this cause can have: no thread works longer than the busiest."""
+    demand = host.thread_demand_frac
+    return demand if slug in _NEED_A_CORE and demand is not None else 1.0
 
 
 def _gap(evidence: Evidence) -> float:
@@ -85,13 +101,37 @@ def _loader(evidence: Evidence, stacks: Stacks) -> tuple[str, ...]:
 
 
 def _locks(evidence: Evidence, stacks: Stacks) -> tuple[str, ...]:
-    return ("lock",) if _others_prepare(evidence, stacks) else ("lock", "queue-wait")
+    waits = ("lock", "child", "blocked") if _others_work(evidence, stacks) else ("lock", "child")
+    return waits if _others_prepare(evidence, stacks) else (*waits, "queue-wait")
 
 
 def _others_prepare(evidence: Evidence, stacks: Stacks) -> bool:
     """Whether somebody works for the queue: children, or other threads."""
     children = (evidence.host.children_cpu_frac or 0.0) >= 0.5 or bool(evidence.host.children_busy)
     return children or stacks.others(_PREPARES) >= 0.5
+
+
+def _others_work(evidence: Evidence, stacks: Stacks) -> bool:
+    """Whether anybody is there to be waited for: without, a thread that stands still waits for demand."""
+    return _others_prepare(evidence, stacks) or (evidence.host.process_cpu_cores or 0.0) >= 0.5
+
+
+def _storage(evidence: Evidence, _: Stacks) -> tuple[str, ...]:
+    return ("io", "remote") if _storage_used(evidence.host) else ("remote",)
+
+
+def _storage_used(host: HostEvidence) -> bool:
+    """Whether the kernel counted anything of storage meanwhile: bytes, waits in state D, pressure."""
+    waits = ((host.process_dstate_frac, th.DISK_WAIT), (host.children_dstate_frac, th.DISK_WAIT))
+    moved = ((host.io_read_bytes_s, th.IO_SEEN), (host.io_write_bytes_s, th.IO_SEEN))
+    looks = (*waits, *moved, (host.psi_io_frac, th.PSI_IO))
+    return any(value is not None and value >= limit.value for value, limit in looks)
+
+
+def _asleep(evidence: Evidence, stacks: Stacks) -> tuple[str, ...]:
+    """Sleeping, and reading what never came: a pipe, a terminal, a peer."""
+    waits = ("idle", "network") if _storage_used(evidence.host) else ("idle", "network", "io")
+    return waits if _others_work(evidence, stacks) else (*waits, "blocked")
 
 
 def _launches(evidence: Evidence, _: Stacks) -> tuple[str, ...]:
@@ -112,12 +152,13 @@ _ACTIVITIES: dict[str, Callable[[Evidence, Stacks], tuple[str, ...]]] = {
     "checkpoint": _only("checkpoint"),
     "tokeniser": _only("tokenise"),
     "serialisation": _only("serialise"),
-    "storage": _only("io"),
+    "storage": _storage,
     "gil": _only("gil"),
     "lock": _locks,
+    "collective-wait": _only("collective"),
     "transfer": _only("transfer"),
     "sync": _only("synchronise"),
     "launch-rate": _launches,
     "main-thread": _python,
-    "no-demand": _only("idle"),
+    "no-demand": _asleep,
 }

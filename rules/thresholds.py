@@ -17,15 +17,22 @@ class Threshold(msgspec.Struct, frozen=True):
     source: str
 
 
+def _own(reason: str) -> str:
+    """A threshold of advisor's own, with the reasoning behind it."""
+    return f"{reason}; {_OWN}"
+
+
 _NCU = "Nsight Compute SOLBottleneck and HighPipeUtilization: 60 % high, 80 % bottleneck"
-_OWN = "advisor, to be validated on labelled workloads"
+_OWN = "to be validated on labelled workloads"
+# Nothing but experience with the order of magnitude stands behind these.
+_GUESS = f"a round number to start from, {_OWN}"
 
 # --- classifier -------------------------------------------------------------------------------
 ENGINE_IDLE = Threshold(
     "gr_active below which the engine counts as not running", 0.01, "economics: idle-held rule"
 )
 IDLE_HELD_MIN_S = Threshold(
-    "seconds without any engine activity after which a held GPU is idle-held, not host-bound", 5.0, _OWN
+    "seconds without any engine activity after which a held GPU is idle-held, not host-bound", 5.0, _own("steps of a program pause for milliseconds to a second, people and schedulers for longer")
 )
 ROOF_HIGH = Threshold("roof fraction of busy time that names memory or compute", 0.6, _NCU)
 ROOF_HIGH_ERROR = Threshold(
@@ -37,13 +44,12 @@ ROOF_BOUND = Threshold("roof fraction at which the roof is the bottleneck", 0.8,
 CARRY = Threshold(
     "part of its own roof fraction that a kernel at one roof shows of the other",
     0.3,
-    "large GEMMs move at least 0.1 to 0.3 of what DRAM could meanwhile, streaming kernels compute as much; "
-    + _OWN,
+    _own("large GEMMs move at least 0.1 to 0.3 of what DRAM could meanwhile, streaming kernels compute as much"),
 )
 CARRY_ERROR = Threshold(
     "how far that part may be off",
     0.1,
-    "a third of it: 0.2 to 0.4 for most kernels, 0.1 to 0.5 for almost all; " + _OWN,
+    _own("a third of it: 0.2 to 0.4 for most kernels, 0.1 to 0.5 for almost all"),
 )
 ROOF_SUM = Threshold(
     "sum of both roof fractions from which busy time holds kernels at either roof and nothing else",
@@ -58,22 +64,22 @@ HOST_FIRST = Threshold(
     0.30,
     "gpuprof: loader 30 % is high; XProf: 20 %",
 )
-SECONDARY = Threshold("share that makes a class the secondary one", 0.15, _OWN)
+SECONDARY = Threshold("share that makes a class the secondary one", 0.15, _own("as HOST_GAP, what is worth a finding"))
 LAUNCH_SM_ACTIVE = Threshold(
     "busy-time sm_active below which short kernels, not the device, are suspected",
     0.5,
     "DCGM field guide: SM_ACTIVE < 0.5 is likely ineffective use",
 )
-LAUNCH_THREAD = Threshold("CPU share of the launching thread that counts as pegged", 0.9, _OWN)
+LAUNCH_THREAD = Threshold("CPU share of the launching thread that counts as pegged", 0.9, _own("a tenth for short waits, and for CPU time being counted in ticks of 10 ms"))
 LAUNCH_GAP = Threshold(
     "gr_active from which a device hardly waits for launches, whatever the thread does",
     0.98,
-    "a queue that never runs dry is not what limits; a thread that spins in a wait is pegged too; " + _OWN,
+    _own("a queue that never runs dry is not what limits; a thread that spins in a wait is pegged too"),
 )
 LAUNCH_WAITS = Threshold(
     "share of the feeding thread's stack samples in a wait for the device from which it does not launch",
     0.5,
-    "more of its time than anything else can take; " + _OWN,
+    _own("more of its time than anything else can take"),
 )
 LAUNCH_PART = Threshold(
     "part of launch-bound busy time, beside what the roofs show, that launching itself takes",
@@ -86,24 +92,24 @@ LAUNCH_PART_NVML = Threshold(
     "half of what is left once a gap as long as a kernel is taken out: 1 - 0.5 x 0.5",
 )
 LAUNCH_PART_ERROR = Threshold(
-    "how far that part may be off", 0.25, "nothing to all of it within two errors; " + _OWN
+    "how far that part may be off", 0.25, _own("nothing to all of it within two errors")
 )
 LAUNCH_OCCUPANCY = Threshold(
-    "busy-time sm_occupancy below which kernels are too small to fill the SMs", 0.15, _OWN
+    "busy-time sm_occupancy below which kernels are too small to fill the SMs", 0.15, _own("a block of 256 threads on each SM fills 0.125 of its 2048")
 )
-LOW_OCCUPANCY = Threshold("busy-time sm_occupancy below which latency is hard to hide", 0.25, _OWN)
-THROTTLE_NOTED = Threshold("share of time a clock limit must hold to be named", 0.05, _OWN)
+LOW_OCCUPANCY = Threshold("busy-time sm_occupancy below which latency is hard to hide", 0.25, _own("16 of an SM's 64 warps, four for each of its schedulers"))
+THROTTLE_NOTED = Threshold("share of time a clock limit must hold to be named", 0.05, _own("as SEVERITY_LOW, what is worth naming"))
 LINK_HIGH = Threshold("share of a PCIe or NVLink ceiling that names communication", 0.6, _NCU)
-UNKNOWN_MAX = Threshold("unknown share above which no verdict is given", 0.5, _OWN)
-MIN_OBSERVED_S = Threshold("seconds of data below which no verdict is given", 1.0, _OWN)
-CLOCK_LOW = Threshold("share of the reference SM clock below which a throttled clock costs", 0.97, _OWN)
+UNKNOWN_MAX = Threshold("unknown share above which no verdict is given", 0.5, _own("more is unseen than seen"))
+MIN_OBSERVED_S = Threshold("seconds of data below which no verdict is given", 1.0, _own("five GPM windows of 200 ms"))
+CLOCK_LOW = Threshold("share of the reference SM clock below which a throttled clock costs", 0.97, _own("two clock steps of 15 MHz are 1.5 %, and runs of a probe differ by 2 %"))
 CEILING_EXCEEDED = Threshold(
     "multiple of a measured ceiling's counter reading above which the stored ceiling is too low",
     1.05,
     "twice the 2 % by which two probe runs may differ, and a counter's own rounding",
 )
-CEILING_EXCEEDED_S = Threshold("seconds beyond a measured ceiling that say it is too low", 1.0, _OWN)
-CEILING_BUSY = Threshold("gr_active below which a counter while busy is too coarse to say that", 0.5, _OWN)
+CEILING_EXCEEDED_S = Threshold("seconds beyond a measured ceiling that say it is too low", 1.0, _own("five GPM windows, so no single odd reading"))
+CEILING_BUSY = Threshold("gr_active below which a counter while busy is too coarse to say that", 0.5, _own("a counter rounded to 0.01 is good to 2 % of half a window"))
 
 # --- noise: how much a deciding lead may be off --------------------------------------------------
 CEILING_ERROR_MEASURED = Threshold(
@@ -134,59 +140,59 @@ NOISE_BLOCKS = Threshold(
 )
 
 # --- nvml tier: no GPM, so the roofs are estimated ---------------------------------------------
-NVML_MEM_UTIL_CEILING = Threshold("NVML memory-controller time at a copy's full bandwidth", 0.9, _OWN)
+NVML_MEM_UTIL_CEILING = Threshold("NVML memory-controller time at a copy's full bandwidth", 0.9, _own("as for dram_active, of which a copy reaches about 0.9 on data-centre boards"))
 
 NVML_IDLE_POWER = Threshold(
     "power of a board with nothing to do, over its limit",
     0.15,
-    "idle boards in use show a tenth to a fifth in nvidia-smi listings; " + _OWN,
+    _own("idle boards in use show a tenth to a fifth in nvidia-smi listings"),
 )
 NVML_DRAM_POWER = Threshold(
-    "power above idle that DRAM traffic at its roof draws, over that of a GEMM at the limit", 0.6, _OWN
+    "power above idle that DRAM traffic at its roof draws, over that of a GEMM at the limit", 0.6, _GUESS
 )
 
 # --- host causes and catalogue -----------------------------------------------------------------
 _XPROF = "XProf input pipeline: 5 % moderate, 20 % high; PyTorch profiler plug-in: data loader 5 %"
 _GPUPROF = "gpuprof: loader 15 % medium, 30 % high"
-DRIVER_SILENT_S = Threshold("seconds a driver call may take before the GPU counts as failed", 1.5, _OWN)
+DRIVER_SILENT_S = Threshold("seconds a driver call may take before the GPU counts as failed", 1.5, _own("a tick and half of the next; calls take milliseconds"))
 SEVERITY_HIGH = Threshold("share of paid time from which a finding is high", 0.30, _GPUPROF)
 SEVERITY_MEDIUM = Threshold("share of paid time from which a finding is medium", 0.15, _GPUPROF)
 SEVERITY_LOW = Threshold("share of paid time from which a finding is low, and worth naming", 0.05, _XPROF)
-CAUSE_MIN = Threshold("confidence below which a host gap stays unattributed", 0.3, _OWN)
-CPU_THROTTLED = Threshold("share of wall time throttled by the cgroup that counts", 0.05, _OWN)
-THREAD_WAITING = Threshold("CPU share of the busiest thread below which it mostly waits", 0.5, _OWN)
+CAUSE_MIN = Threshold("confidence below which a host gap stays unattributed", 0.3, _GUESS)
+CPU_THROTTLED = Threshold("share of wall time throttled by the cgroup that counts", 0.05, _own("as SEVERITY_LOW, what is worth naming"))
+THREAD_WAITING = Threshold("CPU share of the busiest thread below which it mostly waits", 0.5, _own("it waits for longer than it works"))
 THREAD_SYSTEM = Threshold(
-    "part of the busiest thread's core spent in the kernel that points away from launching", 0.3, _OWN
+    "part of the busiest thread's core spent in the kernel that points away from launching", 0.3, _own("launching runs in user space, spinning and blocking waits in the kernel")
 )
-SWITCHES_S = Threshold("voluntary context switches per second that point to blocking waits", 500.0, _OWN)
-DISK_WAIT = Threshold("share of looks at which a process waited uninterruptibly that counts", 0.1, _OWN)
-PSI_IO = Threshold("share of time some task of the node waited for I/O that counts", 0.2, _OWN)
+SWITCHES_S = Threshold("voluntary context switches per second that point to blocking waits", 500.0, _own("at least one blocking wait in each step of two milliseconds"))
+DISK_WAIT = Threshold("share of looks at which a process waited uninterruptibly that counts", 0.1, _own("one look of ten; fewer may be chance"))
+PSI_IO = Threshold("share of time some task of the node waited for I/O that counts", 0.2, _own("as XProf's 20 %, from which waiting for input is high"))
 TRANSFER_EXPLAINS = Threshold(
-    "part of the gap that bytes over the link's copy rate must fill to blame transfers", 0.3, _OWN
+    "part of the gap that bytes over the link's copy rate must fill to blame transfers", 0.3, _GUESS
 )
 REMOTE_NUMA = Threshold(
     "share of allowed CPUs on another NUMA node than the GPU's from which a process counts as far away",
     0.95,
     "an unpinned process is allowed the CPUs of all nodes, 7/8 of them remote on a node of eight domains",
 )
-NO_DEMAND_CORES = Threshold("CPU cores below which a process asks for next to nothing", 0.1, _OWN)
+NO_DEMAND_CORES = Threshold("CPU cores below which a process asks for next to nothing", 0.1, _own("event loops that only poll take a few percent of a core"))
 GAP_REGULAR = Threshold(
-    "coefficient of variation of gr_active over sub-windows below which gaps are regular", 0.25, _OWN
+    "coefficient of variation of gr_active over sub-windows below which gaps are regular", 0.25, _GUESS
 )
 SMALL_MEMORY = Threshold(
     "memory use below which the batch can grow", 0.5, "Gao et al., ICSE'24: peak memory at most 50 %"
 )
 DECODE_TENSOR = Threshold(
-    "busy-time tensor activity below which memory-bound matrix work has too few rows", 0.3, _OWN
+    "busy-time tensor activity below which memory-bound matrix work has too few rows", 0.3, _own("half of the roof fraction that would name the tensor cores")
 )
 TENSOR_IDLE = Threshold(
     "busy-time tensor activity below which tensor cores count as unused",
     0.02,
     "PyTorch profiler plug-in: tensor-core time 0 on a card that has them",
 )
-LINK_UNDER_LOAD = Threshold("gr_active above which the PCIe link should run at full speed", 0.05, _OWN)
+LINK_UNDER_LOAD = Threshold("gr_active above which the PCIe link should run at full speed", 0.05, _own("links train down at rest, and any steady work keeps them up"))
 POWER_LIMIT_LOW = Threshold(
-    "share of the default power limit, or of a probe's, below which it was lowered", 0.98, _OWN
+    "share of the default power limit, or of a probe's, below which it was lowered", 0.98, _own("limits are whole watts, and runs of a probe differ by 2 %")
 )
 STACK_SAMPLES = Threshold(
     "stack samples of the feeding thread below which shares of them say nothing",
@@ -201,17 +207,22 @@ STACK_SHARE = Threshold(
 DEEPER_CAUSE = Threshold(
     "confidence of a shortage (CPU quota, cores, storage) above which what a thread does is its symptom",
     0.7,
-    _OWN,
+    _GUESS,
+)
+IO_SEEN = Threshold(
+    "bytes per second a process reads or writes on storage above which a wait there is no mere pipe or cache",
+    1e6,
+    _own("a slow disk still delivers tens of MB/s (a 7200 rpm disk about 100)"),
 )
 CPU_WAIT = Threshold(
     "share of time the busiest thread could run and had no core that counts",
     0.10,
-    _OWN,
+    _own("two thirds of HOST_GAP, so most of a gap worth a finding"),
 )
-PSI_CPU = Threshold("share of time some task of the node waited for a core that counts", 0.2, _OWN)
-PSI_MEMORY = Threshold("share of time some task of the node waited for memory that counts", 0.05, _OWN)
-GIL_THREADS = Threshold("threads below which the GIL is not suspected from outside", 4.0, _OWN)
-GIL_CORES_LOW = Threshold("cores of all threads together from which one lock may bind them", 0.8, _OWN)
+PSI_CPU = Threshold("share of time some task of the node waited for a core that counts", 0.2, _own("as PSI_IO"))
+PSI_MEMORY = Threshold("share of time some task of the node waited for memory that counts", 0.05, _own("as SEVERITY_LOW; a node with enough memory never waits for it"))
+GIL_THREADS = Threshold("threads below which the GIL is not suspected from outside", 4.0, _own("a program without a pool has a few threads of its runtime"))
+GIL_CORES_LOW = Threshold("cores of all threads together from which one lock may bind them", 0.8, _own("one core, less what handing the lock over costs"))
 GIL_CORES_HIGH = Threshold(
     "cores of all threads together up to which one lock may bind them",
     1.3,
@@ -220,27 +231,27 @@ GIL_CORES_HIGH = Threshold(
 CHECKPOINT_WRITE = Threshold(
     "bytes a second written by the process that are more than logs",
     50e6,
-    "a tenth of gpuprof's disk-bound 500 MB/s; " + _OWN,
+    _own("a tenth of gpuprof's disk-bound 500 MB/s"),
 )
 
 # --- clocks, siblings, health, node --------------------------------------------------------------
 CLOCK_PINNED = Threshold(
-    "part of the board's highest SM clock below which a setting counts as pinning it low", 0.9, _OWN
+    "part of the board's highest SM clock below which a setting counts as pinning it low", 0.9, _own("healthy data-centre boards run light loads within a tenth of their highest clock")
 )
 CLOCK_FLAT_LOW = Threshold(
     "part of the board's highest SM clock below which a clock that stands still counts as locked",
     0.75,
-    "workstation boards name a maximum that they boost to 0.8 of under load; " + _OWN,
+    _own("workstation boards name a maximum that they boost to 0.8 of under load"),
 )
-CLOCK_FLAT = Threshold("spread of the SM clock, over its highest, of a clock that stands still", 0.01, _OWN)
-CLOCK_FLAT_S = Threshold("seconds at work for which a clock must stand still to count as locked", 3.0, _OWN)
+CLOCK_FLAT = Threshold("spread of the SM clock, over its highest, of a clock that stands still", 0.01, _own("a clock step of 15 MHz is 0.8 % of 1980 MHz"))
+CLOCK_FLAT_S = Threshold("seconds at work for which a clock must stand still to count as locked", 3.0, _own("three samples of the clock, one a second"))
 OWN_CLOCK = Threshold(
     "part of the clock that the probe's GEMMs held below which a card is worse than it was",
     0.93,
-    "runs of a probe agree within 2 %, and programs that draw more than a GEMM differ by less; " + _OWN,
+    _own("runs of a probe agree within 2 %, and programs that draw more than a GEMM differ by less"),
 )
 SIBLING_BUSY = Threshold(
-    "gr_active from which a GPU counts as at work, to compare or judge clocks", 0.5, _OWN
+    "gr_active from which a GPU counts as at work, to compare or judge clocks", 0.5, _own("at work for longer than not")
 )
 SIBLING_BEHIND = Threshold(
     "part of its siblings' median SM clock below which a GPU falls behind",
@@ -253,7 +264,7 @@ SIBLING_FAR_BEHIND = Threshold(
 MEM_CLOCK_LOW = Threshold(
     "part of the highest memory clock below which a working card's memory counts as slow",
     0.9,
-    "workstation boards compute with memory at 0.95 of its highest clock; " + _OWN,
+    _own("workstation boards compute with memory at 0.95 of its highest clock"),
 )
 MEM_TEMP_LIMIT = Threshold(
     "memory temperature, in degrees Celsius, at its limit where the board states none",
@@ -263,16 +274,16 @@ MEM_TEMP_LIMIT = Threshold(
 MEM_TEMP_MARGIN = Threshold(
     "degrees Celsius below its limit from which memory counts as close to it",
     5.0,
-    "more than the degree that readings jitter by, less than a healthy board keeps; " + _OWN,
+    _own("more than the degree that readings jitter by, less than a healthy board keeps"),
 )
 PCIE_REPLAYS_MIN = Threshold(
     "PCIe replays a minute that count", 8.0, "DCGM: DCGM_LIMIT_MAX_PCIREPLAY_RATE, 8 a minute"
 )
-ECC_CORRECTED_MIN = Threshold("corrected memory errors a minute that are more than a mention", 10.0, _OWN)
-SWAP_GROWTH = Threshold("bytes by which swap in use grows within a window that count", 64.0 * 2**20, _OWN)
-NODE_CPU_FULL = Threshold("share of all cores' time in use at which a node has none to spare", 0.9, _OWN)
+ECC_CORRECTED_MIN = Threshold("corrected memory errors a minute that are more than a mention", 10.0, _GUESS)
+SWAP_GROWTH = Threshold("bytes by which swap in use grows within a window that count", 64.0 * 2**20, _GUESS)
+NODE_CPU_FULL = Threshold("share of all cores' time in use at which a node has none to spare", 0.9, _own("as LAUNCH_THREAD, for all cores"))
 CPUS_PER_GPU = Threshold(
-    "CPUs that feeding one GPU takes at least: one launches, one loads, one for the rest", 3.0, _OWN
+    "CPUs that feeding one GPU takes at least: one launches, one loads, one for the rest", 3.0, _own("one each for the thread that launches, one loader and the runtime's own threads")
 )
 
 
@@ -293,12 +304,12 @@ PIPE_IN_USE = Threshold(
     "Nsight Compute HighPipeUtilization: below 20 % a pipe is under-used",
 )
 SOME_ARITHMETIC = Threshold(
-    "busy-time activity of the fp32 or fp16 pipe that says a kernel does more than copy", 0.02, _OWN
+    "busy-time activity of the fp32 or fp16 pipe that says a kernel does more than copy", 0.02, _own("as TENSOR_IDLE, what is more than rounding")
 )
 SM_UNEVEN = Threshold(
     "busy-time sm_active below which SMs without work are worth naming",
     0.9,
-    "Nsight Compute LaunchConfiguration: a last wave that costs 20 % or more; " + _OWN,
+    _own("Nsight Compute LaunchConfiguration: a last wave that costs 20 % or more"),
 )
 MEMORY_FULL = Threshold(
     "part of device memory in use from which the next larger allocation may fail",
@@ -311,11 +322,11 @@ SMALL_CARD = Threshold(
     0.2,
     "MIG 2g.20gb of an H100 80GB has 2/7 of the SMs and 2/8 of the memory; a fifth leaves room",
 )
-SUSTAINED_S = Threshold("seconds of data before a smaller card is spoken of", 60.0, _OWN)
+SUSTAINED_S = Threshold("seconds of data before a smaller card is spoken of", 60.0, _own("a minute holds hundreds of steps or requests"))
 ONE_WAY = Threshold(
     "ratio of PCIe traffic one way to the other from which it is copies from or to the host",
     3.0,
-    "a ring all-reduce receives as much as it sends; " + _OWN,
+    _own("a ring all-reduce receives as much as it sends"),
 )
 
 

@@ -23,7 +23,7 @@ from advisor.telemetry.proctable import (
 )
 from advisor.telemetry.records import ProcessSample
 from advisor.telemetry.users import UserNames
-from rules.host_cause import server_in
+from rules.servers import server_in
 
 NO_WAITS = "no count of its waits for a CPU between two looks"
 FIRST_LOOK = "first look: a rate needs two"

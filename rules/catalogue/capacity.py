@@ -9,10 +9,11 @@ from rules.catalogue.common import at_least, item, memory_used_frac, pct, place,
 from rules.catalogue.memory import BATCH_HIGH, has_few_rows
 from rules.evidence import Evidence
 from rules.finding import Effect, Finding
-from rules.host_cause import is_server, leading
+from rules.host_cause import leading
 from rules.observed import mean, reading_note, seconds
 from rules.registry import Context, finding, rule
 from rules.roofs import PIPES
+from rules.servers import is_server
 from rules.verdict import EvidenceItem
 
 # Host causes that a larger batch helps: each step does more work for the same launches and synchronisations.

@@ -3,54 +3,22 @@
 from __future__ import annotations
 
 from rules import thresholds as th
-from rules.catalogue.common import at_least, item, pct, pid, place, room_to_grow, share, who
+from rules.catalogue.common import pct, pid, place, room_to_grow, share, who
+from rules.catalogue.host_gap import (
+    full_core,
+    gap_caused_by,
+    gap_items,
+    look_first,
+    seen_frame,
+    sure,
+    visible,
+    waits,
+)
 from rules.economics import host_gap_bound, host_gap_effect, saved
 from rules.evidence import HostEvidence
 from rules.finding import Effect, Finding
-from rules.host_cause import HostCause, leading
 from rules.host_stacks import usable
-from rules.observed import mean, reading_note
-from rules.registry import Context, clamp, finding, rule
-from rules.verdict import EvidenceItem
-
-
-def gap_caused_by(ctx: Context, slug: str) -> HostCause | None:
-    """The host gap's cause when there is a gap worth a finding and `slug` explains it best."""
-    if share(ctx, "host") < th.HOST_GAP.value:
-        return None
-    cause = leading(ctx.evidence, ctx.host_causes)
-    return cause if cause.slug == slug else None
-
-
-def gap_items(ctx: Context) -> tuple[EvidenceItem, ...]:
-    """The gap itself: its share, and what the engine's counter showed."""
-    busy = mean(ctx.evidence, "gr_active")
-    return (
-        item("share of time lost to the host", share(ctx, "host"), threshold=at_least(th.HOST_GAP)),
-        item("time with anything running", busy, source=reading_note(ctx.evidence, "gr_active")),
-    )
-
-
-def waits(ctx: Context, because: str) -> str:
-    """The claim's sentence."""
-    return f"{place(ctx)} waits for the host {pct(share(ctx, 'host'))} of the time; {because}."
-
-
-def sure(ctx: Context, cause: HostCause) -> float:
-    """Confidence that there is a gap and that this is why."""
-    return clamp(ctx.verdict.confidence) * cause.confidence
-
-
-def no_core_free(host: HostEvidence) -> bool:
-    """Whether all cores of the node are busy, not only those that the process may use."""
-    return host.node_cpu_frac is not None and host.node_cpu_frac >= th.NODE_CPU_FULL.value
-
-
-def seen_frame(ctx: Context, activities: tuple[str, ...]) -> str | None:
-    """The frame that stack samples of the feeding thread show most for these activities; untrusted text."""
-    stacks = usable(ctx.evidence.host.stacks)
-    group = stacks.leading(activities) if stacks is not None else None
-    return group.frame if group is not None and group.frac >= th.STACK_SHARE.value else None
+from rules.registry import Context, finding, rule
 
 
 @rule(
@@ -71,7 +39,9 @@ def unattributed(ctx: Context) -> Finding | None:
     While nothing runs on the GPU it is paid for in full; closing the gap h can speed the work up by 1/(1-h).
 
     **How to tell it apart**
-    One look inside the process settles it: the stack of its main thread while the GPU is idle.
+    One look inside the process settles it: the stack of its main thread while the GPU is idle. Where not
+    even its CPU time is to be seen, the process lives in another PID namespace, or /proc hides it: nothing
+    here can look inside, and advisor has to run where the process is visible.
 
     **What to do**
     Sample the stack: `advisor diagnose --stacks`, or key `s` on the live screen. Or record a PyTorch profiler
@@ -91,15 +61,31 @@ def unattributed(ctx: Context) -> Finding | None:
     return finding(
         ctx,
         unattributed,
-        claim=waits(ctx, "why cannot be seen from outside the process"),
+        claim=waits(ctx, _not_told(ctx, target)),
         share=share(ctx, "host"),
         evidence=(*gap_items(ctx), *cause.evidence),
-        actions=(
-            f"`advisor diagnose --stacks --pid {target}` samples its stacks and names what they show.",
-            f"`py-spy dump --pid {target}` a few times: the line that keeps returning is the cause.",
-        ),
+        actions=_to_look(ctx, target),
         effect=_uncertain_effect(share(ctx, "host")),
     )
+
+
+def _not_told(ctx: Context, target: str) -> str:
+    if visible(ctx.evidence.host):
+        return "why cannot be seen from outside the process"
+    return f"why cannot be told, since process {target} is not visible from here"
+
+
+def _to_look(ctx: Context, target: str) -> tuple[str, ...]:
+    if not visible(ctx.evidence.host):
+        return (
+            "Run advisor on the host, or in a container that shares its process ids (`docker run "
+            "--pid=host`, `hostPID: true`).",
+            "Where /proc is mounted with hidepid, run it as the process's owner or with sudo.",
+        )
+    dump = f"`py-spy dump --pid {target}` a few times: the line that keeps returning is the cause."
+    if usable(ctx.evidence.host.stacks) is not None:
+        return (dump,)
+    return (f"`advisor diagnose --stacks --pid {target}` samples its stacks and names what they show.", dump)
 
 
 def _uncertain_effect(gap: float) -> Effect | None:
@@ -147,10 +133,11 @@ def launch_rate(ctx: Context) -> Finding | None:
         ctx,
         launch_rate,
         claim=f"{place(ctx)} loses {pct(share(ctx, 'host'))} of its time to the host; "
-        "one thread at a full core launches kernels too slowly.",
+        f"one thread{' at a full core' if full_core(ctx.evidence.host) else ''} launches kernels too slowly.",
         share=share(ctx, "host"),
         evidence=(*gap_items(ctx), *cause.evidence),
         actions=(
+            *look_first(ctx, cause),
             'Capture the step: `torch.compile(model, mode="reduce-overhead")`, or `torch.cuda.CUDAGraph`.',
             "Use fused and foreach optimisers, such as `torch.optim.AdamW(..., fused=True)`.",
             *room_to_grow(ctx.evidence),
@@ -212,6 +199,7 @@ def input_pipeline(ctx: Context) -> Finding | None:
         share=share(ctx, "host"),
         evidence=(*gap_items(ctx), *cause.evidence),
         actions=(
+            *look_first(ctx, cause),
             _more_workers(ctx.evidence.host),
             "Decode and augment on the GPU (NVIDIA DALI, nvJPEG, torchvision v2 on CUDA tensors).",
             "Store the data prepared (tokenised, resized), so that workers only read.",
@@ -231,12 +219,21 @@ def _workers(host: HostEvidence) -> str:
 
 def _more_workers(host: HostEvidence) -> str:
     """How far the number of workers can grow with the cores this process may use."""
-    cores, busy = _usable_cores(host), host.children_busy or 0
+    cores, workers = _usable_cores(host), host.children or host.children_busy or 0
     if cores is None:
         return "Raise `num_workers` while cores are free, with `persistent_workers=True, prefetch_factor=4`."
-    if cores - 1 > busy:
-        return f"Raise `num_workers` to {cores - 1} ({cores} cores are allowed), `persistent_workers=True`."
-    return f"All {cores} cores it may use are taken: ask for more (`--cpus-per-task`, the pod's CPU limit)."
+    demand = host.thread_demand_frac
+    fits = cores if demand is not None and demand < th.THREAD_WAITING.value else cores - 1
+    if fits > workers:
+        return f"Raise `num_workers` to {fits} ({_cores(cores)} allowed), `persistent_workers=True`."
+    used = host.process_cpu_cores
+    full = used is not None and used >= 0.9 * cores
+    why = f"All of its {_cores(cores)} taken" if full else f"{_cores(cores)} allowed, for {workers} children"
+    return f"{why}: ask for more (`--cpus-per-task`, the pod's CPU limit)."
+
+
+def _cores(count: int) -> str:
+    return "1 core is" if count == 1 else f"{count} cores are"
 
 
 def _usable_cores(host: HostEvidence) -> int | None:
@@ -351,6 +348,7 @@ def no_demand(ctx: Context) -> Finding | None:
         share=part,
         evidence=(*gap_items(ctx), *cause.evidence),
         actions=(
+            *look_first(ctx, cause),
             "Check the server's running and waiting requests; if both are 0, consolidate replicas.",
             "If it waits for another machine instead, look there: a slower rank, a remote data store.",
         ),

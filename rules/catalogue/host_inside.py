@@ -6,13 +6,22 @@ import msgspec
 
 from rules import thresholds as th
 from rules.catalogue.common import at_least, item, pauses, pct, pid, place, share
-from rules.catalogue.host import gap_caused_by, gap_items, no_core_free, seen_frame, sure, waits
+from rules.catalogue.host_gap import (
+    gap_caused_by,
+    gap_items,
+    look_first,
+    no_core_free,
+    seen_frame,
+    sure,
+    waits,
+)
 from rules.economics import host_gap_bound, host_gap_effect
 from rules.evidence import HostEvidence
 from rules.finding import Effect, Finding
 from rules.host_cause import HostCause, leading
 from rules.host_stacks import usable
 from rules.registry import Context, Rule, finding, rule
+from rules.stacks import activity_words
 
 
 def _made(
@@ -30,7 +39,7 @@ def _made(
         claim=waits(ctx, because),
         share=share(ctx, "host"),
         evidence=(*gap_items(ctx), *cause.evidence),
-        actions=actions,
+        actions=(*look_first(ctx, cause), *actions),
         effect=effect,
         confidence=sure(ctx, cause),
     )
@@ -164,20 +173,28 @@ def serialisation(ctx: Context) -> Finding | None:
     return _made(ctx, serialisation, cause, "the thread that feeds it serialises data", actions, effect)
 
 
-@rule("HOST014", "The feeding thread waits for a lock", "high", "job", term="host_gap", causes=("lock",))
+@rule(
+    "HOST014",
+    "The feeding thread waits for its own program",
+    "high",
+    "job",
+    term="host_gap",
+    causes=("lock",),
+)
 def lock(ctx: Context) -> Finding | None:
     """The thread that feeds the GPU waits for another thread or process of its own program.
 
     **What it detects**
-    A host gap while stack samples show the feeding thread at a lock, a join or a queue for at least 15 % of
-    its time, and nobody prepares data for that queue.
+    A host gap while stack samples show the feeding thread at a lock, a join, a queue or a child process for
+    at least 15 % of its time, and nobody prepares data for that queue. A thread that stands in a `with`
+    statement or a call without using a core, while others work, counts as well.
 
     **Why it costs**
     What holds the lock works for itself; the GPU gets nothing meanwhile.
 
     **How to tell it apart**
     A queue that workers fill is HOST003. Waiting for the interpreter's own lock is HOST011. Waiting for
-    another machine shows as reading from a socket (HOST008), a collective as kernels on the GPU.
+    another machine shows as a wait for the network (HOST009), for other ranks as HOST017.
 
     **What to do**
     Find the other side (`py-spy dump` shows every thread), hold the lock for less, put work into a bounded
@@ -192,13 +209,19 @@ def lock(ctx: Context) -> Finding | None:
     cause = gap_caused_by(ctx, "lock")
     if cause is None:
         return None
-    activities = ("lock", "queue-wait")
+    activities = ("lock", "queue-wait", "child", "blocked")
     actions = (
         *_at(ctx, activities),
         f"`py-spy dump --pid {pid(ctx.evidence)}` shows every thread: which one works meanwhile?",
     )
     effect = _bounded(ctx, activities)
-    return _made(ctx, lock, cause, "the thread that feeds it waits for a lock", actions, effect)
+    return _made(ctx, lock, cause, _awaited(ctx, activities), actions, effect)
+
+
+def _awaited(ctx: Context, activities: tuple[str, ...]) -> str:
+    stacks = usable(ctx.evidence.host.stacks)
+    group = stacks.leading(activities) if stacks is not None else None
+    return f"the thread that feeds it {activity_words(group.activity if group else 'lock')}"
 
 
 @rule("HOST015", "Too few CPU cores", "high", "job", term="host_gap", causes=("cpu-contention",))
@@ -322,3 +345,44 @@ def _async_save(gap: float) -> Effect | None:
         return None
     basis = "asynchronous checkpoints bought 1.52x (BERT, 8 V100, ICSE'24); never above the bound 1/(1-gap)"
     return Effect(low=1.0, high=min(1.52, bound), bound=bound, basis=basis)
+
+
+@rule("HOST017", "Waits for other ranks", "high", "job", term="host_gap", causes=("collective-wait",))
+def other_ranks(ctx: Context) -> Finding | None:
+    """The thread that feeds the GPU stands in a collective, a barrier say, until other processes get there.
+
+    **What it detects**
+    A host gap while stack samples show the feeding thread in a collective (torch.distributed, NCCL, Gloo,
+    MPI, Horovod) for at least 15 % of its time.
+
+    **Why it costs**
+    All ranks go at the pace of the slowest. Time in a collective on the host is time in which this GPU gets
+    no work, although nothing is wrong with it.
+
+    **How to tell it apart**
+    A collective that runs as a kernel keeps the GPU busy and is no host gap. What holds up the slowest rank
+    is found there: diagnose it on its own node. Where all ranks wait alike, the collective itself is slow:
+    the network, or Gloo on the CPU where NCCL could be used.
+
+    **What to do**
+    Look at every rank for the one that does not wait; give all ranks the same work (lengths, batches, what
+    one of them logs or saves); replace barriers on the host with work on the stream; use NCCL for tensors of
+    the GPU.
+
+    **Evidence**
+    gr_active; py-spy samples of the feeding thread.
+
+    **Source**
+    - PyTorch, torch.distributed: a collective completes when every rank of its group has called it
+    """
+    cause = gap_caused_by(ctx, "collective-wait")
+    if cause is None:
+        return None
+    activities = ("collective",)
+    actions = (
+        "Run `advisor diagnose --stacks` on the other ranks: the one that does not wait holds up the rest.",
+        *_at(ctx, activities),
+        "Balance what ranks do between collectives; keep barriers, logging and saving out of the step.",
+    )
+    because = "the thread that feeds it waits for other ranks"
+    return _made(ctx, other_ranks, cause, because, actions, _bounded(ctx, activities))

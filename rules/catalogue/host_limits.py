@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rules import thresholds as th
 from rules.catalogue.common import pct, pid, share
-from rules.catalogue.host import gap_caused_by, gap_items, sure, waits
+from rules.catalogue.host_gap import full_core, gap_caused_by, gap_items, look_first, sure, waits
 from rules.economics import host_gap_bound, host_gap_effect, saved
 from rules.finding import Effect, Finding
 from rules.host_cause import HostCause, leading
@@ -199,7 +199,8 @@ def storage(ctx: Context) -> Finding | None:
 
     **What it detects**
     A host gap while the process or its children wait uninterruptibly for I/O, or the node is under I/O
-    pressure.
+    pressure; or, in stack samples, a feeding thread that reads or writes files while the kernel counts bytes
+    of storage, or that reads from a remote data store.
 
     **Why it costs**
     The GPU is paid for while bytes come from a disk or a network file system.
@@ -228,6 +229,7 @@ def storage(ctx: Context) -> Finding | None:
         share=share(ctx, "host"),
         evidence=(*gap_items(ctx), *cause.evidence),
         actions=(
+            *look_first(ctx, cause),
             "Stage the data set on local NVMe, as shards of 100 MB or more (WebDataset, Parquet).",
             "Raise `num_workers` and `prefetch_factor`: waiting workers use no CPU.",
             "Write checkpoints asynchronously (`torch.distributed.checkpoint.async_save`).",
@@ -269,16 +271,17 @@ def main_thread(ctx: Context) -> Finding | None:
     - Gao et al., ICSE'24: data operations cause 46 % of low-utilisation problems
     - PyTorch: a DataLoader with `num_workers=0` loads in the main process
     """
-    cause = _present(ctx, "main-thread")
-    if cause is None or not _leads(ctx, "main-thread"):
+    cause = gap_caused_by(ctx, "main-thread")
+    if cause is None:
         return None
     return finding(
         ctx,
         main_thread,
-        claim=waits(ctx, "meanwhile one of its threads uses a whole core"),
+        claim=waits(ctx, f"meanwhile one of its threads {_works(ctx)}"),
         share=share(ctx, "host"),
         evidence=(*gap_items(ctx), *cause.evidence),
         actions=(
+            *look_first(ctx, cause),
             f"`py-spy dump --pid {pid(ctx.evidence)}` a few times: what the thread does between steps.",
             "`DataLoader(num_workers=N, persistent_workers=True, pin_memory=True)`, if it loads data itself.",
             "Copy the next batch with `non_blocking=True` on a side stream while this one computes.",
@@ -286,3 +289,8 @@ def main_thread(ctx: Context) -> Finding | None:
         effect=host_gap_effect(share(ctx, "host")),
         confidence=sure(ctx, cause),
     )
+
+
+def _works(ctx: Context) -> str:
+    """A whole core is claimed only where one was counted."""
+    return "uses a whole core" if full_core(ctx.evidence.host) else "does other work"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rules import thresholds as th
 from rules.catalogue.common import at_least, item, pct, share
-from rules.catalogue.host import gap_caused_by, gap_items, no_core_free, sure, waits
+from rules.catalogue.host_gap import gap_caused_by, gap_items, no_core_free, sure, waits
 from rules.economics import host_gap_bound, host_gap_effect
 from rules.evidence import HostEvidence
 from rules.finding import SEVERITIES, Effect, Finding

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from rules.evidence import Evidence, SubWindow, Workload
-from rules.host_cause import host_cause, host_causes, is_server, server_in
+from rules.host_cause import host_cause, host_causes
+from rules.servers import is_server, server_in
 from tests.rules.contexts import make_evidence
 
 PEGGED = {"main_thread_cpu_frac": 0.99, "children": 0, "children_busy": 0, "process_cpu_cores": 1.0}

@@ -26,9 +26,15 @@ CASES: list[tuple[str, dict[str, Any], dict[str, float], dict[str, Any], str]] =
     ("lock", LARGE, {"lock": 0.5}, {}, "lock"),
     ("a queue nobody fills", LARGE, {"queue_wait": 0.5}, {}, "lock"),
     ("a queue that workers fill", LARGE, {"queue_wait": 0.5}, {"children_busy": 2}, "input-pipeline"),
+    ("a barrier", LARGE, {"collective": 0.5}, PEGGED, "collective-wait"),
     ("gil", LARGE, {"gil": 0.6, "compute": 0.3}, {}, "gil"),
     ("asleep", LARGE, {"idle": 0.9}, {}, "no-demand"),
-    ("sockets", LARGE, {"io": 0.6}, {}, "storage"),
+    ("files", LARGE, {"io": 0.6}, {"io_read_bytes_s": 2e7}, "storage"),
+    ("writing with fsync", LARGE, {"io": 0.6}, {"process_dstate_frac": 0.4}, "storage"),
+    ("an object store", LARGE, {"remote": 0.6}, {}, "storage"),
+    ("a pipe from which nothing comes", LARGE, {"io": 0.9}, {"io_read_bytes_s": 0.0}, "no-demand"),
+    ("a socket", LARGE, {"network": 0.6}, {}, "no-demand"),
+    ("a child process", LARGE, {"child": 0.6}, {}, "lock"),
     ("copies", LARGE, {"transfer": 0.6}, {}, "transfer"),
 ]
 
@@ -56,6 +62,35 @@ def test_the_evidence_shows_share_threshold_and_frame() -> None:
 def test_too_few_samples_or_none_of_the_feeding_thread_say_nothing(stacks: Stacks | None) -> None:
     with_look = host_causes(make_evidence(SMALL, {**PEGGED, "stacks": stacks}))
     assert with_look == host_causes(make_evidence(SMALL, PEGGED))
+
+
+@pytest.mark.parametrize("slug", ["compute", "decode", "tokenise", "serialise"])
+def test_what_needs_a_core_is_not_believed_of_a_process_without_cpu_time(slug: str) -> None:
+    asleep = {"main_thread_cpu_frac": 0.01, "process_cpu_cores": 0.01}
+    found = host_causes(make_evidence(LARGE, {**asleep, "stacks": stacks_of(**{slug: 1.0})}))
+    assert {c.slug for c in found} <= {"no-demand"}
+    half = {"main_thread_cpu_frac": 0.2, "main_thread_wait_frac": 0.2}
+    busy, partly = (
+        host_causes(make_evidence(LARGE, {**host, "stacks": stacks_of(**{slug: 1.0})}))[0]
+        for host in (PEGGED, half)
+    )
+    assert partly.slug == busy.slug
+    assert partly.confidence < busy.confidence
+
+
+def test_a_thread_that_stands_in_a_call_waits_for_others_or_for_demand() -> None:
+    stacks = stacks_of(blocked=1.0)
+    waits = host_cause(make_evidence(LARGE, {"process_cpu_cores": 1.0, "stacks": stacks}))
+    assert (waits.slug, waits.confidence) == ("lock", 0.6)
+    asleep = host_cause(make_evidence(LARGE, {"process_cpu_cores": 0.0, "stacks": stacks}))
+    assert (asleep.slug, asleep.confidence) == ("no-demand", 0.6)
+
+
+@pytest.mark.parametrize("host", [{}, {"io_read_bytes_s": 0.0}, {"psi_io_frac": 0.0}])
+def test_reading_is_storage_only_where_storage_was_used(host: dict[str, Any]) -> None:
+    assert "storage" not in {
+        c.slug for c in host_causes(make_evidence(LARGE, {**host, "stacks": stacks_of(io=1.0)}))
+    }
 
 
 def test_a_suspicion_that_stacks_do_not_bear_out_names_nothing() -> None:

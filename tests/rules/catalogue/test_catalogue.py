@@ -24,6 +24,12 @@ def only(ctx: Context, code: str) -> Finding:
     return next(found for found in run_rules(ctx) if found.code == code)
 
 
+ONE_WORKER = {
+    "main_thread_cpu_frac": 0.03, "children": 1, "children_busy": 1, "children_cpu_frac": 0.97,
+    "process_cpu_cores": 1.0,
+}  # fmt: skip
+
+
 def gap(
     host: dict[str, Any], counters: dict[str, Any] | None = None, share: float = 0.38, **device: Any
 ) -> Context:
@@ -58,6 +64,7 @@ SIGNATURES: dict[str, Context] = {
     "HOST013": gap({"stacks": stacks_of(serialise=0.5, launch=0.1)}),
     "HOST014": gap({"stacks": stacks_of(lock=0.7)}),
     "HOST015": gap({**PEGGED, "main_thread_wait_frac": 0.4, "cpus_allowed": 1}, {"sm_active": 0.1}),
+    "HOST017": gap({**PEGGED, "stacks": stacks_of(collective=0.5, compute=0.2)}),
     "HOST016": gap({"stacks": stacks_of(checkpoint=0.4)}),
     "MEM001": roofed("memory", {"tensor_active": 0.0}, dram_roof_frac=0.8),
     "MEM002": roofed("memory", {"tensor_active": 0.1}, dram_roof_frac=0.8),
@@ -162,14 +169,54 @@ def test_far_cpus_are_a_lesser_finding_beside_the_cause_that_leads() -> None:
 @pytest.mark.parametrize(
     ("host", "words"),
     [
-        ({"cpus_allowed": 16}, "`num_workers` to 15"),
-        ({"cpus_allowed": 64, "cpu_quota_cores": 12.0}, "`num_workers` to 11"),
-        ({"cpus_allowed": 8}, "All 8 cores"),
+        ({"cpus_allowed": 16, "main_thread_cpu_frac": 0.6}, "`num_workers` to 15"),
+        ({"cpus_allowed": 64, "cpu_quota_cores": 12.0, "main_thread_cpu_frac": None}, "`num_workers` to 11"),
+        ({"cpus_allowed": 16}, "`num_workers` to 16 (16 cores are allowed)"),
+        ({"cpus_allowed": 8, "process_cpu_cores": 7.9}, "All of its 8 cores are taken: ask for more"),
+        ({"cpus_allowed": 8, "process_cpu_cores": 4.0}, "8 cores are allowed, for 8 children: ask for more"),
+        (ONE_WORKER | {"cpus_allowed": 2}, "`num_workers` to 2 (2 cores are allowed)"),
+        (ONE_WORKER | {"cpus_allowed": 1}, "All of its 1 core is taken"),
         ({}, "while cores are free"),
     ],
 )
 def test_workers_grow_only_with_the_cores_allowed(host: dict[str, Any], words: str) -> None:
-    assert words in only(gap({**WORKERS, **host}), "HOST003").actions[0]
+    assert words in "\n".join(only(gap({**WORKERS, **host}), "HOST003").actions)
+
+
+def test_a_process_that_is_not_visible_is_not_to_be_looked_into() -> None:
+    hidden, seen = only(gap({}), "HOST001"), only(gap({"cpus_allowed": 8}), "HOST001")
+    assert "is not visible from here" in hidden.claim
+    assert "--pid=host" in hidden.actions[0]
+    assert not any("--stacks" in action or "py-spy" in action for action in hidden.actions)
+    assert "advisor diagnose --stacks --pid 4242" in seen.actions[0]
+
+
+def test_a_whole_core_is_claimed_only_where_one_was_counted() -> None:
+    stacks = stacks_of(decode=0.9)
+    unknown = only(gap({"stacks": stacks}, {"sm_active": 0.9}), "HOST010")
+    assert "whole core" not in unknown.claim
+    assert "whole core" in only(gap({**PEGGED, "stacks": stacks}, {"sm_active": 0.9}), "HOST010").claim
+    assert "HOST010" not in codes(gap({"main_thread_cpu_frac": 0.01, "stacks": stacks}, {"sm_active": 0.9}))
+
+
+def test_a_shortage_of_cores_leaves_what_the_thread_does_beside_it() -> None:
+    host = {"main_thread_cpu_frac": 0.5, "main_thread_wait_frac": 0.45, "cpus_allowed": 2}
+    ctx = gap({**host, "stacks": stacks_of(serialise=1.0)})
+    assert set(codes(ctx)) == {"HOST013", "HOST015"}
+    assert only(ctx, "HOST013").confidence < only(ctx, "HOST015").confidence
+
+
+def test_a_suspicion_says_how_to_settle_it() -> None:
+    quiet = {"process_cpu_cores": 0.01, "main_thread_cpu_frac": 0.0}
+    assert "`advisor diagnose --stacks --pid 4242`" in only(gap(quiet), "HOST009").actions[0]
+    looked = only(gap({**quiet, "stacks": stacks_of(idle=1.0)}), "HOST009")
+    assert not any("--stacks" in action for action in looked.actions)
+
+
+@pytest.mark.parametrize(("activity", "words"), [("queue_wait", "a queue"), ("child", "a child process")])
+def test_what_the_thread_waits_for_is_named(activity: str, words: str) -> None:
+    claim = only(gap({"stacks": stacks_of(**{activity: 0.8})}), "HOST014").claim
+    assert claim.endswith(f"the thread that feeds it waits for {words}.")
 
 
 def test_the_effect_of_a_gap_lies_between_half_the_gain_and_its_bound() -> None:
