@@ -7,6 +7,7 @@ covers (a silence, a counter that stopped) is kept as a sub-window without count
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ from advisor.windows import growth, quantile, rate, reason_fracs, settled
 from probes.ceilings import Ceilings
 from rules.classify import is_launching, limits_of, split
 from rules.evidence import Device, Evidence, HostEvidence, SubWindow, Tier, Workload
-from rules.roofs import Limits
+from rules.roofs import Limits, sensible
 from rules.split import Split
 from rules.stacks import Stacks
 
@@ -88,6 +89,7 @@ class Track:
         self._covered_s: float | None = None
         self._recent: deque[ProcessSample] = deque(maxlen=RECENT_LOOKS)
         self._launching = False
+        self._nonsense: dict[str, tuple[float, str]] = {}
 
     @property
     def tier(self) -> Tier:
@@ -164,17 +166,19 @@ class Track:
         self.looks.drop(lambda look: look[0] < before_s)
         if self.inside is not None and self.inside.t_s < before_s - LOOK_HOLDS_S:
             self.inside = None
+        self._nonsense = {k: seen for k, seen in self._nonsense.items() if seen[0] >= before_s}
         while self.xids and self.xids[0][0] < before_s:
             self.xids.popleft()
 
     def _sub_windows(self, sample: Sample, interval_s: float) -> list[SubWindow]:
         if sample.state == "lost":
             return [SubWindow(t_s=sample.t_s, duration_s=self._elapsed(sample, interval_s), lost=True)]
-        if sample.gpm:
+        timed = [g for g in sample.gpm if math.isfinite(g.t_s) and 0.0 < g.duration_s < math.inf]
+        if timed:
             if not self.seen_gpm:  # coarse figures from before GPM answered are not mixed in
                 self.seen_gpm = True
                 self.windows = Series(merge_pieces)
-            return [self._from_gpm(g, sample) for g in sample.gpm]
+            return [self._from_gpm(g, sample) for g in timed]
         if self.seen_gpm:
             return self._without_counters(sample, interval_s)
         if self.info.gpm and self.last_s is None:  # the first sample of a device with GPM has none yet
@@ -205,30 +209,39 @@ class Track:
         return min(max(sample.t_s - self.last_s, 0.0), PATIENCE_TICKS * interval_s)
 
     def _from_gpm(self, g: Gpm, sample: Sample) -> SubWindow:
-        counters = {name: getattr(g, name) for name in _GPM_FIELDS}
+        counters = self._believed("gpm.", {name: getattr(g, name) for name in _GPM_FIELDS}, g.t_s)
         return SubWindow(t_s=g.t_s, duration_s=g.duration_s, **counters, **self._around(sample))
 
     def _from_nvml(self, sample: Sample, interval_s: float) -> SubWindow:
         last = self.samples.latest
-        return SubWindow(
-            t_s=sample.t_s,
-            duration_s=self._elapsed(sample, interval_s),
-            gr_active=sample.gpu_util_frac,
-            mem_util_frac=sample.mem_util_frac,
-            pcie_rx_bytes_s=rate(last, sample, "pcie_rx_bytes"),
-            pcie_tx_bytes_s=rate(last, sample, "pcie_tx_bytes"),
-            nvlink_rx_bytes_s=rate(last, sample, "nvlink_rx_bytes"),
-            nvlink_tx_bytes_s=rate(last, sample, "nvlink_tx_bytes"),
-            **self._around(sample),
-        )
+        figures = {
+            "gr_active": sample.gpu_util_frac,
+            "mem_util_frac": sample.mem_util_frac,
+            "pcie_rx_bytes_s": rate(last, sample, "pcie_rx_bytes"),
+            "pcie_tx_bytes_s": rate(last, sample, "pcie_tx_bytes"),
+            "nvlink_rx_bytes_s": rate(last, sample, "nvlink_rx_bytes"),
+            "nvlink_tx_bytes_s": rate(last, sample, "nvlink_tx_bytes"),
+        }
+        elapsed_s = self._elapsed(sample, interval_s)
+        believed = self._believed("nvml.", figures, sample.t_s)
+        return SubWindow(t_s=sample.t_s, duration_s=elapsed_s, **believed, **self._around(sample))
+
+    def _believed(self, kind: str, figures: dict[str, Any], t_s: float) -> dict[str, Any]:
+        """The figures, None for what is no number, endless or below 0; `missing` then says why."""
+        wrong = {name: v for name, v in figures.items() if v is not None and not sensible(v)}
+        if not wrong:
+            return figures
+        for name, value in wrong.items():
+            self._nonsense[kind + name] = (t_s, f"a value was read that makes no sense ({value:g})")
+        return {**figures, **dict.fromkeys(wrong)}
 
     def _around(self, sample: Sample) -> dict[str, Any]:
+        figures = {"power_w": sample.power_w, "sm_mhz": sample.sm_mhz}
         return {
             "has_process": self._has_process(sample),
-            "power_w": sample.power_w,
-            "sm_mhz": sample.sm_mhz,
             "throttle_reasons": sample.throttle_reasons or (),
             "launching": self._launching,
+            **self._believed("nvml.", figures, sample.t_s),
         }
 
     def _has_process(self, sample: Sample) -> bool | None:
@@ -253,6 +266,7 @@ class Track:
         """What rules read of this device between start_s and end_s. node: `host_facts.node_facts`."""
         samples, last = list(self.samples), self.samples.latest
         share = price_share(self.info, self.parent)
+        nonsense = {name: why for name, (_, why) in self._nonsense.items()}
         return Evidence(
             key=self.info.key,
             gpu=self.info.index,
@@ -278,7 +292,7 @@ class Track:
             silent_since_s=self.silence.t_s if self.silence else None,
             silent_reason=self.silence.reason if self.silence else None,
             silent_blame=self.silence.blame if self.silence else "driver",
-            missing={**self.info.missing, **(last.missing if last else {})},
+            missing={**self.info.missing, **(last.missing if last else {}), **nonsense},
         )
 
     def _unseen_s(self) -> float:

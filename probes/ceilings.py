@@ -8,6 +8,7 @@ this order, from a probe run on this very card (`measured`), from a bundled figu
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -65,7 +66,7 @@ class Ceiling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     cv: float | None = None
 
 
-class Ceilings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Ceilings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """Everything known of one card's limits.
 
     model: the row of the spec table (or the probed card) these hold for, e.g. "H100 SXM5 80GB".
@@ -86,6 +87,11 @@ class Ceilings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     power_limit_w: float | None = None
     measured_s: float | None = None
     stale: str | None = None
+
+    @cached_property
+    def fracs(self) -> dict[str, float]:
+        """Counter -> its value at the ceiling, of those above 0; looked up for every sub-window."""
+        return {r.counter: r.frac for r in reversed(self.readings) if r.frac > 0.0}
 
     def reading(self, counter: str) -> Reading | None:
         """The counter's reading at its ceiling, or None when nothing is known of it."""

@@ -134,14 +134,8 @@ def moved(work: Work, base: Parts) -> tuple[float, ...] | None:
         return None
     changes: list[float] = []
     for dram, pipe, model, high in CORNERS:
-        found = divide(
-            work,
-            _shifted(work.dram, dram * work.dram_error),
-            _shifted(work.pipe, pipe * work.pipe_error),
-            model,
-            high,
-        )
-        changes.extend(map(sub, found, base))
+        m, p = _shifted(work.dram, dram * work.dram_error), _shifted(work.pipe, pipe * work.pipe_error)
+        changes.extend(map(sub, divide(work, m, p, model, high), base))
     return tuple(changes) if any(changes) else None
 
 

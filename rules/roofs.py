@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import msgspec
 
@@ -86,18 +87,19 @@ def roofs(window: SubWindow, tier: Tier, ceilings: Ceilings | None, limits: Limi
 def _counted(w: SubWindow, busy: float, ceilings: Ceilings | None) -> Roofs:
     if ceilings is None:
         return Roofs(None, None, None, False)
+    at_ceiling = ceilings.fracs
     best, name = None, None
     for counter in PIPES:
-        frac = _of_ceiling(getattr(w, counter), busy, counter, ceilings)
+        frac = _of_ceiling(getattr(w, counter), busy, at_ceiling.get(counter))
         if frac is not None and (best is None or frac > best):
             best, name = frac, counter
     name = _carried_by(w) if name == "tensor_active" else name
-    dram = _of_ceiling(w.dram_active, busy, "dram_active", ceilings)
-    if _hidden(w, busy, ceilings) > max(dram or 0.0, best or 0.0):
+    dram = _of_ceiling(w.dram_active, busy, at_ceiling.get("dram_active"))
+    if _hidden(w, busy, at_ceiling) > max(dram or 0.0, best or 0.0):
         return Roofs(None, None, None, False)
     # Without the tensor and fp32 pipes a high roof may be out of sight, so "neither" cannot be said.
     seen = dram is not None and all(
-        getattr(w, counter) is not None and ceilings.reading(counter) is not None for counter in _DECISIVE
+        counter in at_ceiling and sensible(getattr(w, counter)) for counter in _DECISIVE
     )
     return Roofs(dram, best, name, seen)
 
@@ -112,17 +114,16 @@ def _carried_by(w: SubWindow) -> str:
     return name
 
 
-def _hidden(w: SubWindow, busy: float, ceilings: Ceilings) -> float:
+def _hidden(w: SubWindow, busy: float, at_ceiling: Mapping[str, float]) -> float:
     """The least roof fraction of a decisive pipe whose reading at the ceiling is unknown: it is 1 at most."""
-    hidden = (getattr(w, counter) for counter in _DECISIVE if ceilings.reading(counter) is None)
-    return max((min(1.0, v / busy) for v in hidden if v is not None and sensible(v)), default=0.0)
+    hidden = [getattr(w, counter) for counter in _DECISIVE if counter not in at_ceiling]
+    return max([min(1.0, value / busy) for value in hidden if sensible(value)], default=0.0)
 
 
-def _of_ceiling(value: float | None, busy: float, counter: str, ceilings: Ceilings) -> float | None:
-    reading = ceilings.reading(counter)
-    if value is None or not sensible(value) or reading is None or reading.frac <= 0.0:
+def _of_ceiling(value: float | None, busy: float, at_ceiling: float | None) -> float | None:
+    if value is None or at_ceiling is None or not 0.0 <= value < math.inf:
         return None
-    return min(1.0, value / busy / reading.frac)
+    return min(1.0, value / busy / at_ceiling)
 
 
 def _estimated(w: SubWindow, busy: float, limits: Limits) -> Roofs:

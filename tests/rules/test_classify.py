@@ -301,3 +301,27 @@ def test_merging_neighbours_changes_nothing(ws: list[SubWindow], data: st.DataOb
 def test_communication_time_holds_no_useful_part() -> None:
     """It is a term of the ladder itself; what the device did meanwhile is not counted beside it."""
     assert one(window(nvlink_rx_bytes_s=300e9, dram_active=0.3)).useful_s == 0.0
+
+
+@pytest.mark.parametrize("kind", ["hmma", "imma", "dfma", "dmma"])
+def test_tensor_work_is_named_by_the_kind_that_makes_it_up(kind: str) -> None:
+    kinds = {**dict.fromkeys(("hmma", "imma", "dfma", "dmma"), 0.0), kind: 0.7}
+    part = one(window(tensor_active=0.72, **kinds))
+    assert part.pipe == kind
+    assert part.pipe_s == pytest.approx(0.2 * 0.72 / 0.8), "by the reading that decided"
+
+
+def test_tensor_work_of_no_known_kind_is_just_that() -> None:
+    assert one(window(tensor_active=0.72)).pipe == "tensor_active"
+    assert one(window(tensor_active=0.72, hmma=0.3, imma=0.3)).pipe == "tensor_active"
+
+
+def test_a_kind_without_a_reading_of_its_own_is_as_sure_as_tensor_work_is() -> None:
+    limits = msgspec.structs.replace(
+        LIMITS, errors={"tensor_active": 0.02, "dram_active": 0.02, "fp32": 0.02}
+    )
+    moved = [
+        split(window(**{"tensor_active": 0.5, "fp32": 0.0, kind: 0.5}), "counters", CEILINGS, limits).moved_s
+        for kind in ("tensor_active", "dmma")
+    ]
+    assert moved[0] is not None and moved[0] == moved[1]

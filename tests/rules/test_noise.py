@@ -275,3 +275,15 @@ def test_only_the_first_of_the_ranking_keeps_all_its_leads(xs: list[float]) -> N
         assert found in leads_of(class_, shares)
         if found.lead > 0.0 and shares["idle"] < max(shares["device"], shares["memory"], shares["compute"]):
             assert class_ == first
+
+
+@pytest.mark.parametrize(
+    ("roof", "class_", "sure"),
+    [(0.45, "device", True), (0.55, "device", False), (0.66, "memory", False), (0.75, "memory", True)],
+)
+def test_a_round_number_alone_makes_no_verdict_sure(roof: float, class_: str, sure: bool) -> None:
+    """One kind of kernel at this roof: from 0.5 to 0.7 the threshold decides which name it gets."""
+    verdict = verdict_of((50, {"dram_active": 0.9 * roof, "tensor_active": 0.0, "fp32": 0.0}))
+    assert verdict.class_ == class_
+    assert verdict.noise == pytest.approx(0.01), "and yet it is decided"
+    assert (verdict.confidence > FRAGILE) is sure
