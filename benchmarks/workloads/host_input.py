@@ -62,10 +62,17 @@ def _sizes(bench: Bench) -> tuple[int, int]:
 
 
 def loaded(bench: Bench, dataset: Any, workers: int, device_s: float) -> Program:
-    """A step fed by a DataLoader over `dataset`, followed by matrix products of `device_s`."""
-    work = products(bench, device_s)
-    batches = Batches(bench, dataset, _sizes(bench)[1], workers)
-    return Program(fed(bench, batches.next, work), batches.close)
+    """A step fed by a DataLoader over `dataset`, followed by matrix products of `device_s`.
+
+    Workers are forked before anything runs on the device: a CUDA context does not survive a fork.
+    """
+    batches = batches_of(bench, dataset, workers)
+    return Program(fed(bench, batches.next, products(bench, device_s)), batches.close)
+
+
+def batches_of(bench: Bench, dataset: Any, workers: int) -> Batches:
+    """A DataLoader over `dataset`, with its workers started."""
+    return Batches(bench, dataset, _sizes(bench)[1], workers)
 
 
 def decode_s(bench: Bench) -> float:
@@ -247,14 +254,15 @@ def _tokeniser(bench: Bench) -> Step:
     """Tokenises in the thread that launches, then runs a step bound by memory, as decoding is."""
     texts = Tokenised(bench)
     work = hostwork.products_by_vector(bench, _tokenise_s(texts) * DEVICE_PER_HOST)
-    return fed(bench, lambda: texts[0], work, "memory_s")
+    return fed(bench, lambda: texts[0], work)
 
 
 def _tokenised_ahead(bench: Bench) -> Step:
     texts = Tokenised(bench)
-    work = hostwork.products_by_vector(bench, _tokenise_s(texts) * DEVICE_PER_HOST)
+    device_s = _tokenise_s(texts) * DEVICE_PER_HOST
     batches = Batches(bench, Same(texts), 1, bench.of(4, 1))
-    return Program(fed(bench, batches.next, work, "memory_s"), batches.close)
+    work = hostwork.products_by_vector(bench, device_s)
+    return Program(fed(bench, batches.next, work), batches.close)
 
 
 class Same:

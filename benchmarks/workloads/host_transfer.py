@@ -28,8 +28,7 @@ def _pageable(bench: Bench) -> Step:
         host_s = time.perf_counter() - begin
         return {
             "host_s": host_s,
-            "compute_s": work(),
-            "flops": work.amount,
+            **work.counted(),
             "h2d_bytes": 4.0 * count,
             "copies": 1.0,
         }
@@ -52,14 +51,13 @@ def _pinned(bench: Bench) -> Step:
         else:
             with torch.cuda.stream(stream):
                 there.copy_(here, non_blocking=True)
-        compute_s = work()
+        done = work.counted()
         begin = time.perf_counter()
         bench.sync()
         host_s = time.perf_counter() - begin
         return {
             "host_s": host_s,
-            "compute_s": compute_s,
-            "flops": work.amount,
+            **done,
             "h2d_bytes": 4.0 * count,
             "copies": 1.0,
         }
@@ -95,7 +93,7 @@ def _small(bench: Bench, *, one_copy: bool) -> Step:
         copy()
         host_s = time.perf_counter() - begin
         copied = {"h2d_bytes": 1024.0 * count, "copies": 1.0 if one_copy else float(count)}
-        return {"host_s": host_s, "compute_s": work(), "flops": work.amount, **copied}
+        return {"host_s": host_s, **work.counted(), **copied}
 
     return step
 

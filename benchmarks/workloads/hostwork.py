@@ -1,6 +1,7 @@
 """What the host's workloads are made of: device work of a chosen length, Python decoding, processes that end.
 
-Device work is timed by events, host work by the program's own clock after a synchronisation.
+Device work is timed by events, host work by the program's own clock after a synchronisation. Waiting for the
+device takes the waiting thread's core, as it does in most programs: CUDA's events spin unless told to block.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from benchmarks.workloads.spec import Bench, Step
 # A launcher that is held up (by a quota, by the interpreter's lock) leaves gaps between the two events. So
 # device time counts as at most this multiple of the same work queued alone; clocks fall by less.
 GAP_FREE = 1.25
+# A card that was idle takes about this long to reach the clock it works at, and loads kernels meanwhile.
+WARM_S = 0.3
 _PR_SET_PDEATHSIG = 1
 
 
@@ -47,13 +50,26 @@ class DeviceWork:
     """The same device work again and again. Calling it runs and waits for it, and gives its seconds.
 
     count: calls of `call` each time, so that it lasts about `seconds`. amount: bytes or FLOPs each time.
+    blocking: the thread sleeps while it waits, and leaves its core to others.
     """
 
-    def __init__(self, bench: Bench, call: Callable[[], Any], amount: float, seconds: float) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        call: Callable[[], Any],
+        amount: float,
+        seconds: float,
+        *,
+        section: str,
+        blocking: bool = False,
+    ) -> None:
+        """section: where its seconds count, `compute_s` (amount: FLOPs) or `memory_s` (amount: bytes)."""
         self._bench = bench
         self._call = call
+        self._section, self._unit = section, "flops" if section == "compute_s" else "bytes"
+        self._blocking = blocking
         self.count = 1
-        self._timed()
+        self._warm()
         alone_s = min(self._timed() for _ in range(3))
         self.count = max(1, round(seconds / alone_s))
         self._alone_s = min(self._timed() for _ in range(2))
@@ -64,13 +80,24 @@ class DeviceWork:
         seconds = self._timed()
         return seconds if self._bench.device == "cpu" else min(seconds, GAP_FREE * self._alone_s)
 
+    def counted(self) -> dict[str, float]:
+        """Run it, and account for it. device_calls: how many calls it made, which its calibration chose."""
+        return {self._section: self(), self._unit: self.amount, "device_calls": float(self.count)}
+
+    def _warm(self) -> None:
+        """The first call, and on a GPU as many as it takes until clocks have settled."""
+        begin = time.perf_counter()
+        self._timed()
+        while self._bench.device != "cpu" and time.perf_counter() - begin < WARM_S:
+            self._timed()
+
     def _timed(self) -> float:
         if self._bench.device == "cpu":
             begin = time.perf_counter()
             self._queue()
             return max(1e-7, time.perf_counter() - begin)
         cuda = self._bench.torch.cuda
-        begins, ends = cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)
+        begins, ends = (cuda.Event(enable_timing=True, blocking=self._blocking) for _ in range(2))
         begins.record()
         self._queue()
         ends.record()
@@ -82,20 +109,30 @@ class DeviceWork:
             self._call()
 
 
-def products(bench: Bench, seconds: float) -> DeviceWork:
+def products(bench: Bench, seconds: float, *, blocking: bool = False) -> DeviceWork:
     """bf16 matrix products for about `seconds`: work at the tensor cores' limit. amount: FLOPs."""
     torch, n = bench.torch, bench.of(8192, 64)
     a, b = (torch.randn(n, n, device=bench.device).to(torch.bfloat16) for _ in range(2))
     c = torch.empty_like(a)
-    return DeviceWork(bench, lambda: torch.mm(a, b, out=c), 2.0 * n**3, seconds)
+    return DeviceWork(
+        bench,
+        lambda: torch.mm(a, b, out=c),
+        2.0 * n**3,
+        seconds,
+        section="compute_s",
+        blocking=blocking,
+    )
 
 
 def copies(bench: Bench, seconds: float) -> DeviceWork:
-    """Copies within device memory for about `seconds`: work at the memory's limit. amount: bytes."""
+    """Copies within device memory for about `seconds`: work at the memory's limit. amount: bytes.
+
+    By a kernel, as in `copy` of memory_stream.
+    """
     torch, n = bench.torch, bench.of(1 << 28, 1 << 12)
     x = torch.randn(n, device=bench.device)
     y = torch.empty_like(x)
-    return DeviceWork(bench, lambda: y.copy_(x), 8.0 * n, seconds)
+    return DeviceWork(bench, lambda: torch.mul(x, 1.0, out=y), 8.0 * n, seconds, section="memory_s")
 
 
 def products_by_vector(bench: Bench, seconds: float) -> DeviceWork:
@@ -103,7 +140,7 @@ def products_by_vector(bench: Bench, seconds: float) -> DeviceWork:
     torch, n = bench.torch, bench.of(16384, 64)
     w = torch.randn(n, n, device=bench.device, dtype=torch.bfloat16)
     x = torch.randn(n, device=bench.device, dtype=torch.bfloat16)
-    return DeviceWork(bench, lambda: torch.mv(w, x), 2.0 * n * n, seconds)
+    return DeviceWork(bench, lambda: torch.mv(w, x), 2.0 * n * n, seconds, section="memory_s")
 
 
 def decode(payload: bytes) -> bytes:
@@ -184,12 +221,8 @@ class Batches:
             end()
 
 
-def fed(bench: Bench, get: Callable[[], Any], work: DeviceWork, section: str = "compute_s") -> Step:
-    """A step that gets a batch on the host with the device idle, hands it over, and then runs the device.
-
-    section: under which name the device's seconds are counted; its work goes under flops or bytes.
-    """
-    amount = "flops" if section == "compute_s" else "bytes"
+def fed(bench: Bench, get: Callable[[], Any], work: DeviceWork) -> Step:
+    """A step that gets a batch on the host with the device idle, hands it over, and then runs the device."""
 
     def step() -> Mapping[str, float]:
         begin = time.perf_counter()
@@ -197,6 +230,6 @@ def fed(bench: Bench, get: Callable[[], Any], work: DeviceWork, section: str = "
         batch.to(bench.device, copy=True)
         bench.sync()
         host_s = time.perf_counter() - begin
-        return {"host_s": host_s, section: work(), amount: work.amount}
+        return {"host_s": host_s, **work.counted()}
 
     return step

@@ -19,24 +19,19 @@ def _prefill_decode(bench: Bench) -> Step:
     decode = products_by_vector(bench, _seconds(bench, 0.6))
 
     def step() -> Mapping[str, float]:
-        return {
-            "compute_s": prefill(),
-            "flops": prefill.amount,
-            "memory_s": decode(),
-            "bytes": decode.amount,
-        }
+        first, then = prefill.counted(), decode.counted()
+        calls = first["device_calls"] + then["device_calls"]
+        return {**first, **then, "device_calls": calls}
 
     return step
 
 
-def _with_host(work: DeviceWork, section: str, host_s: float) -> Step:
-    amount = "flops" if section == "compute_s" else "bytes"
-
+def _with_host(work: DeviceWork, host_s: float) -> Step:
     def step() -> Mapping[str, float]:
-        device_s = work()
+        done = work.counted()
         begin = time.perf_counter()
         burn(host_s)
-        return {section: device_s, amount: work.amount, "host_s": time.perf_counter() - begin}
+        return {**done, "host_s": time.perf_counter() - begin}
 
     return step
 
@@ -44,27 +39,21 @@ def _with_host(work: DeviceWork, section: str, host_s: float) -> Step:
 def _host_compute(bench: Bench) -> Step:
     """Python for 15 ms with the device idle, then matrix products for 10 ms."""
     work = products(bench, _seconds(bench, 0.010))
-    return _with_host(work, "compute_s", _seconds(bench, 0.015))
+    return _with_host(work, _seconds(bench, 0.015))
 
 
 def _host_memory(bench: Bench) -> Step:
     """Python for 10 ms with the device idle, then copies in device memory for 15 ms."""
     work = copies(bench, _seconds(bench, 0.015))
-    return _with_host(work, "memory_s", _seconds(bench, 0.010))
-
-
-def _only(work: DeviceWork, section: str) -> Step:
-    """The mix's device part without its host part."""
-    amount = "flops" if section == "compute_s" else "bytes"
-    return lambda: {section: work(), amount: work.amount}
+    return _with_host(work, _seconds(bench, 0.010))
 
 
 def _compute_alone(bench: Bench) -> Step:
-    return _only(products(bench, _seconds(bench, 0.010)), "compute_s")
+    return products(bench, _seconds(bench, 0.010)).counted
 
 
 def _memory_alone(bench: Bench) -> Step:
-    return _only(copies(bench, _seconds(bench, 0.015)), "memory_s")
+    return copies(bench, _seconds(bench, 0.015)).counted
 
 
 def _sustained(bench: Bench) -> Step:
@@ -93,6 +82,7 @@ WORKLOADS: tuple[Workload, ...] = (
         about="Matrix products as in prefill and matrix-vector products as in decoding, by turns.",
         setup=_prefill_decode,
         bound=("bf16", "flops"),
+        sections=(("bf16", "flops"), ("dram_read", "bytes")),
     ),
     Workload(
         name="host_compute_60_40",
@@ -103,6 +93,7 @@ WORKLOADS: tuple[Workload, ...] = (
         beneath="compute",
         about="Python for 15 ms with the device idle, then matrix products for 10 ms.",
         setup=_host_compute,
+        sections=(("bf16", "flops"),),
         fixed=_compute_alone,
         fix="the Python part done elsewhere beforehand",
     ),
@@ -117,6 +108,7 @@ WORKLOADS: tuple[Workload, ...] = (
         beneath="memory",
         about="Python for 10 ms with the device idle, then copies in device memory for 15 ms.",
         setup=_host_memory,
+        sections=(("dram_copy", "bytes"),),
         fixed=_memory_alone,
         fix="the Python part done elsewhere beforehand",
     ),

@@ -88,7 +88,7 @@ def _compute(card: Card) -> tuple[Program, ...]:
 
 
 def _nets(card: Card) -> tuple[Program, ...]:
-    convolution = product(card, 0.71, copy=0.3, warps=0.2, length_s=1.9 * _MS)
+    convolution = product(card, 0.71, copy=0.17, warps=0.2, length_s=3.6 * _MS)
     between = stream(0.85, length_s=140 * _US)
     attention = product(card, 0.7, copy=0.05, fp32=0.19, integer=0.08, length_s=9 * _MS)
     layer = (
@@ -100,7 +100,7 @@ def _nets(card: Card) -> tuple[Program, ...]:
         Program(
             name="conv_net",
             cycle=(
-                Phase(seconds=11.4 * _MS, kernel=convolution, run=0.99, belongs="compute"),
+                Phase(seconds=21.8 * _MS, kernel=convolution, run=0.99, belongs="compute"),
                 Phase(seconds=0.85 * _MS, kernel=between, run=0.98, belongs="memory"),
             ),
             host=_LOOP, hidden=("sm_occupancy", "int_active", "fp16"), memory_gib=4.0,

@@ -59,6 +59,7 @@ def _sync(card: Card) -> tuple[Program, ...]:
     short = product(card, 0.55, copy=0.3, length_s=45 * _US)
     return (
         # Three kernels of 3 µs, three launches, then the wait for a copy of one number: 30 µs in all.
+        # With the fix a graph of four kernels a turn.
         Program(
             name="item_every_step",
             cycle=(
@@ -67,7 +68,7 @@ def _sync(card: Card) -> tuple[Program, ...]:
                     tx_bytes_s=9e6,
                 ),
             ),
-            fixed_s=1.75 * _MS, host=spinning, memory_gib=0.6,
+            fixed_s=1.4 * _MS, host=spinning, memory_gib=0.6,
         ),
         Program(
             name="logging_with_sync",
@@ -135,10 +136,11 @@ def _limits(card: Card) -> tuple[Program, ...]:
     return (
         Program(
             name="one_core_shared",
-            cycle=(Phase(seconds=46 * _MS, thread=0.03, spread=0.2), replace(work, thread=0.4)),
+            # The thread sleeps while it waits for the device, so that the workers have the core.
+            cycle=(Phase(seconds=46 * _MS, thread=0.03, spread=0.2), replace(work, thread=0.03)),
             fixed_s=18 * _MS,
             host=Host(
-                children=3, child=0.285, child_wait=0.66, wait=0.16, cpus_allowed=1, psi_cpu=0.9,
+                children=3, child=0.315, child_wait=0.66, wait=0.03, cpus_allowed=1, psi_cpu=0.9,
                 switches_s=60.0, other=0.005,
             ),
         ),
@@ -162,13 +164,13 @@ def _limits(card: Card) -> tuple[Program, ...]:
         Program(
             name="blocking_checkpoint",
             cycle=(
-                _products(card, 0.88),
-                Phase(seconds=0.18, tx_bytes_s=6e9),
-                Phase(seconds=1.08, thread=0.4, spread=0.15),
+                _products(card, 0.22),
+                Phase(seconds=0.045, tx_bytes_s=6e9),
+                Phase(seconds=0.27, thread=0.4, spread=0.15),
             ),
-            fixed_s=1.3,
+            fixed_s=0.33,
             host=Host(system=0.6, dstate=0.3, write_bytes_s=500e6, psi_io=0.42, switches_s=35.0),
-            memory_gib=3.0,
+            memory_gib=1.5,
         ),
     )  # fmt: skip
 

@@ -44,17 +44,19 @@ class FakeAttention:
 
 
 @pytest.mark.parametrize(
-    ("torch", "used"),
+    ("torch", "used", "counted_as"),
     [
-        (FakeAttention(has=("CUDNN",)), "CUDNN"),
-        (FakeAttention(has=("CUDNN",), broken=("CUDNN",)), "chosen"),
-        (FakeAttention(), "chosen"),
+        (FakeAttention(has=("CUDNN",)), "CUDNN", "calls_by_cudnn"),
+        (FakeAttention(has=("CUDNN",), broken=("CUDNN",)), "chosen", "calls_as_torch_chose"),
+        (FakeAttention(), "chosen", "calls_as_torch_chose"),
     ],
     ids=["runs", "raises", "unknown"],
 )
-def test_the_backend_is_used_where_it_runs(torch: FakeAttention, used: str) -> None:
-    call = by_backend(torch.bench(), "CUDNN", torch.attend)
-    assert call() == "result"
+def test_the_backend_is_used_where_it_runs_and_counted(
+    torch: FakeAttention, used: str, counted_as: str
+) -> None:
+    attention = by_backend(torch.bench(), "CUDNN", torch.attend)
+    assert attention.call() == "result" and attention.counted_as == counted_as
     assert torch.used[-1] == used
     assert torch.attend() == "result" and torch.used[-1] == "chosen"
 
@@ -71,5 +73,5 @@ def test_what_is_no_matter_of_the_backend_is_raised() -> None:
 
 def test_on_the_cpu_torch_chooses() -> None:
     torch = FakeAttention(has=("CUDNN",))
-    by_backend(torch.bench("cpu"), "CUDNN", torch.attend)()
+    by_backend(torch.bench("cpu"), "CUDNN", torch.attend).call()
     assert torch.used == ["chosen"]

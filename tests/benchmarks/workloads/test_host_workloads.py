@@ -8,7 +8,10 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
+import msgspec
 import pytest
 
 from benchmarks.workloads import (
@@ -134,9 +137,25 @@ def test_a_quota_is_a_cgroup_of_its_own(tmp_path: Path) -> None:
     assert (tmp_path / "job" / "cgroup.procs").read_text() == str(os.getpid())
 
 
+@pytest.mark.parametrize("mounted", ["cpu,cpuacct/job", "cpu/job", "cpu,cpuacct"])
+def test_a_quota_of_the_older_cgroups(tmp_path: Path, mounted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under the hierarchy's own name or `cpu`; in a container the group's own folder is the root."""
+    parent = tmp_path / mounted
+    parent.mkdir(parents=True)
+    (parent / "cpu.cfs_quota_us").write_text("-1")
+    (tmp_path / "own").write_text("not a line\n5:memory:/job\n4:cpu,cpuacct:/job\n0::/job\n")
+    quota = Quota(tmp_path, tmp_path / "own")
+    made = parent / f"workload-{os.getpid()}"
+    assert (made / "cpu.cfs_quota_us").read_text() == "30000"
+    assert (made / "cpu.cfs_period_us").read_text() == "100000"
+    assert (made / "cgroup.procs").read_text() == str(os.getpid())
+    quota.close()
+    assert (parent / "cgroup.procs").read_text() == str(os.getpid())
+
+
 def test_without_cgroups_there_is_no_quota(tmp_path: Path) -> None:
-    (tmp_path / "own").write_text("1:name=systemd:/other\n")
-    with pytest.raises(UnavailableError, match="no cgroup v2"):
+    (tmp_path / "own").write_text("1:name=systemd:/other\n0::/job\n")
+    with pytest.raises(UnavailableError, match="no cgroup with a CPU controller"):
         Quota(tmp_path, tmp_path / "own")
     with pytest.raises(UnavailableError, match="cannot be read"):
         Quota(tmp_path, tmp_path / "nothing")
@@ -147,6 +166,62 @@ def test_device_work_lasts_as_long_as_asked(bench: Bench) -> None:
     short, long = hostwork.products(bench, 1e-4), hostwork.products(bench, 1e-2)
     assert long.count > short.count >= 1
     assert long.amount / long.count == short.amount / short.count == 2.0 * 64**3
+
+
+class FakeEvent:
+    """A CUDA event; asked: how each was asked for."""
+
+    asked: ClassVar[list[bool]] = []
+
+    def __init__(self, *, enable_timing: bool, blocking: bool) -> None:
+        self.asked.append(blocking)
+
+    def record(self) -> None:
+        """Nothing to do."""
+
+    synchronize = record
+
+    def elapsed_time(self, _: FakeEvent) -> float:
+        """Milliseconds."""
+        return 4.0
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_device_work_warms_up_and_waits_as_it_is_told(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, blocking: bool
+) -> None:
+    torch = SimpleNamespace(cuda=SimpleNamespace(Event=FakeEvent))
+    monkeypatch.setattr(FakeEvent, "asked", [])
+    monkeypatch.setattr(hostwork, "WARM_S", 0.02)
+    called: list[float] = []
+    begin = time.perf_counter()
+    work = hostwork.DeviceWork(
+        msgspec.structs.replace(bench, torch=torch, device="cuda"),
+        lambda: called.append(time.perf_counter() - begin),
+        2.0,
+        0.012,
+        section="memory_s",
+        blocking=blocking,
+    )
+    assert called[-1] >= 0.02, "clocks had no time to settle"
+    assert set(FakeEvent.asked) == {blocking}
+    assert work.counted() == {"memory_s": 0.004, "bytes": 6.0, "device_calls": 3.0}
+
+
+def test_workers_are_forked_before_the_device_works(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CUDA context does not survive a fork. Only where all share one core is the device timed first."""
+    seen: list[int] = []
+
+    def products(bench: Bench, seconds: float, **_: bool) -> hostwork.DeviceWork:
+        seen.append(len(multiprocessing.active_children()))
+        return hostwork.products(bench, seconds)
+
+    for module in (host_input, host_limits, idle):
+        monkeypatch.setattr(module, "products", products)
+    monkeypatch.setattr(Bench, "of", lambda _self, _full, little: max(1, little))
+    for name in ("loader_slow_disk", "gil_thread_pool (fix)", "server_no_demand"):
+        close(SETUPS[name](bench))
+    assert len(seen) == 3 and min(seen) >= 1
 
 
 def test_closing_twice_closes_once() -> None:

@@ -52,12 +52,13 @@ def test_a_row_of_the_band_has_32_columns_in_order(plain_bench: Bench) -> None:
     assert int(columns.min()) == 0 and int(columns.max()) == 255
 
 
-def test_the_sort_sorts_and_counts_four_passes(plain_bench: Bench) -> None:
+def test_the_sort_sorts_and_counts_four_passes_and_its_preparation(plain_bench: Bench) -> None:
     step = STEPS["sort"](plain_bench)
     counted, keys = counts(step), output(step)
     assert bool((keys.diff() >= 0).all())
     digit_pass = keys.numel() * 2 * (4 + 8)
-    assert counted["bytes"] == 4 * digit_pass + keys.nbytes
+    places = keys.numel() * 8
+    assert counted["bytes"] == 4 * digit_pass + keys.nbytes + places
 
 
 def test_the_fft_keeps_energy_and_counts_each_point_twice(plain_bench: Bench) -> None:
