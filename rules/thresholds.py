@@ -1,55 +1,42 @@
 """Every threshold of the project, in one table, each with its source.
 
 A threshold is a starting point until it has been validated on labelled workloads; `source` says
-where it comes from. Code refers to the constants; `THRESHOLDS` lists them for docs and `advisor rules`.
+where it comes from. Code refers to the constants; `table` lists them for docs and `advisor rules`.
 """
 
 from __future__ import annotations
 
-import msgspec
-
-
-class Threshold(msgspec.Struct, frozen=True):
-    """A named number, and where it comes from."""
-
-    name: str
-    value: float
-    source: str
-
-
-def _own(reason: str) -> str:
-    """A threshold of advisor's own, with the reasoning behind it."""
-    return f"{reason}; {_OWN}"
-
-
-_NCU = "Nsight Compute SOLBottleneck and HighPipeUtilization: 60 % high, 80 % bottleneck"
-_OWN = "to be validated on labelled workloads"
-# Nothing but experience with the order of magnitude stands behind these.
-_GUESS = f"a round number to start from, {_OWN}"
+from rules.threshold import GUESS, NCU, own
+from rules.threshold import Threshold as Threshold
+from rules.thresholds_catalogue import *  # noqa: F403  (one namespace for all of them)
 
 # --- classifier -------------------------------------------------------------------------------
 ENGINE_IDLE = Threshold(
     "gr_active below which the engine counts as not running", 0.01, "economics: idle-held rule"
 )
 IDLE_HELD_MIN_S = Threshold(
-    "seconds without any engine activity after which a held GPU is idle-held, not host-bound", 5.0, _own("steps of a program pause for milliseconds to a second, people and schedulers for longer")
+    "seconds without any engine activity after which a held GPU is idle-held, not host-bound",
+    5.0,
+    own("steps of a program pause for milliseconds to a second, people and schedulers for longer"),
 )
-ROOF_HIGH = Threshold("roof fraction of busy time that names memory or compute", 0.6, _NCU)
+ROOF_HIGH = Threshold("roof fraction of busy time that names memory or compute", 0.6, NCU)
 ROOF_HIGH_ERROR = Threshold(
     "how far that fraction may be off",
     0.1,
     "half of the step between Nsight Compute's bands, which are round numbers: 20, 60 and 80 %",
 )
-ROOF_BOUND = Threshold("roof fraction at which the roof is the bottleneck", 0.8, _NCU)
+ROOF_BOUND = Threshold("roof fraction at which the roof is the bottleneck", 0.8, NCU)
 CARRY = Threshold(
     "part of its own roof fraction that a kernel at one roof shows of the other",
     0.3,
-    _own("large GEMMs move at least 0.1 to 0.3 of what DRAM could meanwhile, streaming kernels compute as much"),
+    own(
+        "large GEMMs move at least 0.1 to 0.3 of what DRAM could meanwhile, streaming kernels compute as much"
+    ),
 )
 CARRY_ERROR = Threshold(
     "how far that part may be off",
     0.1,
-    _own("a third of it: 0.2 to 0.4 for most kernels, 0.1 to 0.5 for almost all"),
+    own("a third of it: 0.2 to 0.4 for most kernels, 0.1 to 0.5 for almost all"),
 )
 ROOF_SUM = Threshold(
     "sum of both roof fractions from which busy time holds kernels at either roof and nothing else",
@@ -64,22 +51,28 @@ HOST_FIRST = Threshold(
     0.30,
     "gpuprof: loader 30 % is high; XProf: 20 %",
 )
-SECONDARY = Threshold("share that makes a class the secondary one", 0.15, _own("as HOST_GAP, what is worth a finding"))
+SECONDARY = Threshold(
+    "share that makes a class the secondary one", 0.15, own("as HOST_GAP, what is worth a finding")
+)
 LAUNCH_SM_ACTIVE = Threshold(
     "busy-time sm_active below which short kernels, not the device, are suspected",
     0.5,
     "DCGM field guide: SM_ACTIVE < 0.5 is likely ineffective use",
 )
-LAUNCH_THREAD = Threshold("CPU share of the launching thread that counts as pegged", 0.9, _own("a tenth for short waits, and for CPU time being counted in ticks of 10 ms"))
+LAUNCH_THREAD = Threshold(
+    "CPU share of the launching thread that counts as pegged",
+    0.9,
+    own("a tenth for short waits, and for CPU time being counted in ticks of 10 ms"),
+)
 LAUNCH_GAP = Threshold(
     "gr_active from which a device hardly waits for launches, whatever the thread does",
     0.98,
-    _own("a queue that never runs dry is not what limits; a thread that spins in a wait is pegged too"),
+    own("a queue that never runs dry is not what limits; a thread that spins in a wait is pegged too"),
 )
 LAUNCH_WAITS = Threshold(
     "share of the feeding thread's stack samples in a wait for the device from which it does not launch",
     0.5,
-    _own("more of its time than anything else can take"),
+    own("more of its time than anything else can take"),
 )
 LAUNCH_PART = Threshold(
     "part of launch-bound busy time, beside what the roofs show, that launching itself takes",
@@ -92,24 +85,46 @@ LAUNCH_PART_NVML = Threshold(
     "half of what is left once a gap as long as a kernel is taken out: 1 - 0.5 x 0.5",
 )
 LAUNCH_PART_ERROR = Threshold(
-    "how far that part may be off", 0.25, _own("nothing to all of it within two errors")
+    "how far that part may be off", 0.25, own("nothing to all of it within two errors")
 )
 LAUNCH_OCCUPANCY = Threshold(
-    "busy-time sm_occupancy below which kernels are too small to fill the SMs", 0.15, _own("a block of 256 threads on each SM fills 0.125 of its 2048")
+    "busy-time sm_occupancy below which kernels are too small to fill the SMs",
+    0.15,
+    own("a block of 256 threads on each SM fills 0.125 of its 2048"),
 )
-LOW_OCCUPANCY = Threshold("busy-time sm_occupancy below which latency is hard to hide", 0.25, _own("16 of an SM's 64 warps, four for each of its schedulers"))
-THROTTLE_NOTED = Threshold("share of time a clock limit must hold to be named", 0.05, _own("as SEVERITY_LOW, what is worth naming"))
-LINK_HIGH = Threshold("share of a PCIe or NVLink ceiling that names communication", 0.6, _NCU)
-UNKNOWN_MAX = Threshold("unknown share above which no verdict is given", 0.5, _own("more is unseen than seen"))
-MIN_OBSERVED_S = Threshold("seconds of data below which no verdict is given", 1.0, _own("five GPM windows of 200 ms"))
-CLOCK_LOW = Threshold("share of the reference SM clock below which a throttled clock costs", 0.97, _own("two clock steps of 15 MHz are 1.5 %, and runs of a probe differ by 2 %"))
+LOW_OCCUPANCY = Threshold(
+    "busy-time sm_occupancy below which latency is hard to hide",
+    0.25,
+    own("16 of an SM's 64 warps, four for each of its schedulers"),
+)
+THROTTLE_NOTED = Threshold(
+    "share of time a clock limit must hold to be named", 0.05, own("as SEVERITY_LOW, what is worth naming")
+)
+LINK_HIGH = Threshold("share of a PCIe or NVLink ceiling that names communication", 0.6, NCU)
+UNKNOWN_MAX = Threshold("unknown share above which no verdict is given", 0.5, own("more is unseen than seen"))
+MIN_OBSERVED_S = Threshold(
+    "seconds of data below which no verdict is given", 1.0, own("five GPM windows of 200 ms")
+)
+CLOCK_LOW = Threshold(
+    "share of the reference SM clock below which a throttled clock costs",
+    0.97,
+    own("two clock steps of 15 MHz are 1.5 %, and runs of a probe differ by 2 %"),
+)
 CEILING_EXCEEDED = Threshold(
     "multiple of a measured ceiling's counter reading above which the stored ceiling is too low",
     1.05,
     "twice the 2 % by which two probe runs may differ, and a counter's own rounding",
 )
-CEILING_EXCEEDED_S = Threshold("seconds beyond a measured ceiling that say it is too low", 1.0, _own("five GPM windows, so no single odd reading"))
-CEILING_BUSY = Threshold("gr_active below which a counter while busy is too coarse to say that", 0.5, _own("a counter rounded to 0.01 is good to 2 % of half a window"))
+CEILING_EXCEEDED_S = Threshold(
+    "seconds beyond a measured ceiling that say it is too low",
+    1.0,
+    own("five GPM windows, so no single odd reading"),
+)
+CEILING_BUSY = Threshold(
+    "gr_active below which a counter while busy is too coarse to say that",
+    0.5,
+    own("a counter rounded to 0.01 is good to 2 % of half a window"),
+)
 
 # --- noise: how much a deciding lead may be off --------------------------------------------------
 CEILING_ERROR_MEASURED = Threshold(
@@ -140,59 +155,101 @@ NOISE_BLOCKS = Threshold(
 )
 
 # --- nvml tier: no GPM, so the roofs are estimated ---------------------------------------------
-NVML_MEM_UTIL_CEILING = Threshold("NVML memory-controller time at a copy's full bandwidth", 0.9, _own("as for dram_active, of which a copy reaches about 0.9 on data-centre boards"))
+NVML_MEM_UTIL_CEILING = Threshold(
+    "NVML memory-controller time at a copy's full bandwidth",
+    0.9,
+    own("as for dram_active, of which a copy reaches about 0.9 on data-centre boards"),
+)
 
 NVML_IDLE_POWER = Threshold(
     "power of a board with nothing to do, over its limit",
     0.15,
-    _own("idle boards in use show a tenth to a fifth in nvidia-smi listings"),
+    own("idle boards in use show a tenth to a fifth in nvidia-smi listings"),
 )
 NVML_DRAM_POWER = Threshold(
-    "power above idle that DRAM traffic at its roof draws, over that of a GEMM at the limit", 0.6, _GUESS
+    "power above idle that DRAM traffic at its roof draws, over that of a GEMM at the limit", 0.6, GUESS
 )
 
 # --- host causes and catalogue -----------------------------------------------------------------
 _XPROF = "XProf input pipeline: 5 % moderate, 20 % high; PyTorch profiler plug-in: data loader 5 %"
 _GPUPROF = "gpuprof: loader 15 % medium, 30 % high"
-DRIVER_SILENT_S = Threshold("seconds a driver call may take before the GPU counts as failed", 1.5, _own("a tick and half of the next; calls take milliseconds"))
+DRIVER_SILENT_S = Threshold(
+    "seconds a driver call may take before the GPU counts as failed",
+    1.5,
+    own("a tick and half of the next; calls take milliseconds"),
+)
 SEVERITY_HIGH = Threshold("share of paid time from which a finding is high", 0.30, _GPUPROF)
 SEVERITY_MEDIUM = Threshold("share of paid time from which a finding is medium", 0.15, _GPUPROF)
 SEVERITY_LOW = Threshold("share of paid time from which a finding is low, and worth naming", 0.05, _XPROF)
-CAUSE_MIN = Threshold("confidence below which a host gap stays unattributed", 0.3, _GUESS)
-CPU_THROTTLED = Threshold("share of wall time throttled by the cgroup that counts", 0.05, _own("as SEVERITY_LOW, what is worth naming"))
-THREAD_WAITING = Threshold("CPU share of the busiest thread below which it mostly waits", 0.5, _own("it waits for longer than it works"))
-THREAD_SYSTEM = Threshold(
-    "part of the busiest thread's core spent in the kernel that points away from launching", 0.3, _own("launching runs in user space, spinning and blocking waits in the kernel")
+CAUSE_MIN = Threshold("confidence below which a host gap stays unattributed", 0.3, GUESS)
+CPU_THROTTLED = Threshold(
+    "share of wall time throttled by the cgroup that counts",
+    0.05,
+    own("as SEVERITY_LOW, what is worth naming"),
 )
-SWITCHES_S = Threshold("voluntary context switches per second that point to blocking waits", 500.0, _own("at least one blocking wait in each step of two milliseconds"))
-DISK_WAIT = Threshold("share of looks at which a process waited uninterruptibly that counts", 0.1, _own("one look of ten; fewer may be chance"))
-PSI_IO = Threshold("share of time some task of the node waited for I/O that counts", 0.2, _own("as XProf's 20 %, from which waiting for input is high"))
+THREAD_WAITING = Threshold(
+    "CPU share of the busiest thread below which it mostly waits",
+    0.5,
+    own("it waits for longer than it works"),
+)
+THREAD_SYSTEM = Threshold(
+    "part of the busiest thread's core spent in the kernel that points away from launching",
+    0.3,
+    own("launching runs in user space, spinning and blocking waits in the kernel"),
+)
+SWITCHES_S = Threshold(
+    "voluntary context switches per second that point to blocking waits",
+    500.0,
+    own("at least one blocking wait in each step of two milliseconds"),
+)
+DISK_WAIT = Threshold(
+    "share of looks at which a process waited uninterruptibly that counts",
+    0.1,
+    own("one look of ten; fewer may be chance"),
+)
+PSI_IO = Threshold(
+    "share of time some task of the node waited for I/O that counts",
+    0.2,
+    own("as XProf's 20 %, from which waiting for input is high"),
+)
 TRANSFER_EXPLAINS = Threshold(
-    "part of the gap that bytes over the link's copy rate must fill to blame transfers", 0.3, _GUESS
+    "part of the gap that bytes over the link's copy rate must fill to blame transfers", 0.3, GUESS
 )
 REMOTE_NUMA = Threshold(
     "share of allowed CPUs on another NUMA node than the GPU's from which a process counts as far away",
     0.95,
     "an unpinned process is allowed the CPUs of all nodes, 7/8 of them remote on a node of eight domains",
 )
-NO_DEMAND_CORES = Threshold("CPU cores below which a process asks for next to nothing", 0.1, _own("event loops that only poll take a few percent of a core"))
+NO_DEMAND_CORES = Threshold(
+    "CPU cores below which a process asks for next to nothing",
+    0.1,
+    own("event loops that only poll take a few percent of a core"),
+)
 GAP_REGULAR = Threshold(
-    "coefficient of variation of gr_active over sub-windows below which gaps are regular", 0.25, _GUESS
+    "coefficient of variation of gr_active over sub-windows below which gaps are regular", 0.25, GUESS
 )
 SMALL_MEMORY = Threshold(
     "memory use below which the batch can grow", 0.5, "Gao et al., ICSE'24: peak memory at most 50 %"
 )
 DECODE_TENSOR = Threshold(
-    "busy-time tensor activity below which memory-bound matrix work has too few rows", 0.3, _own("half of the roof fraction that would name the tensor cores")
+    "busy-time tensor activity below which memory-bound matrix work has too few rows",
+    0.3,
+    own("half of the roof fraction that would name the tensor cores"),
 )
 TENSOR_IDLE = Threshold(
     "busy-time tensor activity below which tensor cores count as unused",
     0.02,
     "PyTorch profiler plug-in: tensor-core time 0 on a card that has them",
 )
-LINK_UNDER_LOAD = Threshold("gr_active above which the PCIe link should run at full speed", 0.05, _own("links train down at rest, and any steady work keeps them up"))
+LINK_UNDER_LOAD = Threshold(
+    "gr_active above which the PCIe link should run at full speed",
+    0.05,
+    own("links train down at rest, and any steady work keeps them up"),
+)
 POWER_LIMIT_LOW = Threshold(
-    "share of the default power limit, or of a probe's, below which it was lowered", 0.98, _own("limits are whole watts, and runs of a probe differ by 2 %")
+    "share of the default power limit, or of a probe's, below which it was lowered",
+    0.98,
+    own("limits are whole watts, and runs of a probe differ by 2 %"),
 )
 STACK_SAMPLES = Threshold(
     "stack samples of the feeding thread below which shares of them say nothing",
@@ -207,22 +264,36 @@ STACK_SHARE = Threshold(
 DEEPER_CAUSE = Threshold(
     "confidence of a shortage (CPU quota, cores, storage) above which what a thread does is its symptom",
     0.7,
-    _GUESS,
+    GUESS,
 )
 IO_SEEN = Threshold(
     "bytes per second a process reads or writes on storage above which a wait there is no mere pipe or cache",
     1e6,
-    _own("a slow disk still delivers tens of MB/s (a 7200 rpm disk about 100)"),
+    own("a slow disk still delivers tens of MB/s (a 7200 rpm disk about 100)"),
 )
 CPU_WAIT = Threshold(
     "share of time the busiest thread could run and had no core that counts",
     0.10,
-    _own("two thirds of HOST_GAP, so most of a gap worth a finding"),
+    own("two thirds of HOST_GAP, so most of a gap worth a finding"),
 )
-PSI_CPU = Threshold("share of time some task of the node waited for a core that counts", 0.2, _own("as PSI_IO"))
-PSI_MEMORY = Threshold("share of time some task of the node waited for memory that counts", 0.05, _own("as SEVERITY_LOW; a node with enough memory never waits for it"))
-GIL_THREADS = Threshold("threads below which the GIL is not suspected from outside", 4.0, _own("a program without a pool has a few threads of its runtime"))
-GIL_CORES_LOW = Threshold("cores of all threads together from which one lock may bind them", 0.8, _own("one core, less what handing the lock over costs"))
+PSI_CPU = Threshold(
+    "share of time some task of the node waited for a core that counts", 0.2, own("as PSI_IO")
+)
+PSI_MEMORY = Threshold(
+    "share of time some task of the node waited for memory that counts",
+    0.05,
+    own("as SEVERITY_LOW; a node with enough memory never waits for it"),
+)
+GIL_THREADS = Threshold(
+    "threads below which the GIL is not suspected from outside",
+    4.0,
+    own("a program without a pool has a few threads of its runtime"),
+)
+GIL_CORES_LOW = Threshold(
+    "cores of all threads together from which one lock may bind them",
+    0.8,
+    own("one core, less what handing the lock over costs"),
+)
 GIL_CORES_HIGH = Threshold(
     "cores of all threads together up to which one lock may bind them",
     1.3,
@@ -231,105 +302,10 @@ GIL_CORES_HIGH = Threshold(
 CHECKPOINT_WRITE = Threshold(
     "bytes a second written by the process that are more than logs",
     50e6,
-    _own("a tenth of gpuprof's disk-bound 500 MB/s"),
-)
-
-# --- clocks, siblings, health, node --------------------------------------------------------------
-CLOCK_PINNED = Threshold(
-    "part of the board's highest SM clock below which a setting counts as pinning it low", 0.9, _own("healthy data-centre boards run light loads within a tenth of their highest clock")
-)
-CLOCK_FLAT_LOW = Threshold(
-    "part of the board's highest SM clock below which a clock that stands still counts as locked",
-    0.75,
-    _own("workstation boards name a maximum that they boost to 0.8 of under load"),
-)
-CLOCK_FLAT = Threshold("spread of the SM clock, over its highest, of a clock that stands still", 0.01, _own("a clock step of 15 MHz is 0.8 % of 1980 MHz"))
-CLOCK_FLAT_S = Threshold("seconds at work for which a clock must stand still to count as locked", 3.0, _own("three samples of the clock, one a second"))
-OWN_CLOCK = Threshold(
-    "part of the clock that the probe's GEMMs held below which a card is worse than it was",
-    0.93,
-    _own("runs of a probe agree within 2 %, and programs that draw more than a GEMM differ by less"),
-)
-SIBLING_BUSY = Threshold(
-    "gr_active from which a GPU counts as at work, to compare or judge clocks", 0.5, _own("at work for longer than not")
-)
-SIBLING_BEHIND = Threshold(
-    "part of its siblings' median SM clock below which a GPU falls behind",
-    0.95,
-    "probes.outliers: silicon spreads by 5 % and more in one node, 2.5 % to either side of the median",
-)
-SIBLING_FAR_BEHIND = Threshold(
-    "part of its siblings' median SM clock below which that is high", 0.9, "gpu-fryer: 10 % below the best"
-)
-MEM_CLOCK_LOW = Threshold(
-    "part of the highest memory clock below which a working card's memory counts as slow",
-    0.9,
-    _own("workstation boards compute with memory at 0.95 of its highest clock"),
-)
-MEM_TEMP_LIMIT = Threshold(
-    "memory temperature, in degrees Celsius, at its limit where the board states none",
-    95.0,
-    "nvidia-smi -q of A100 and H100 boards",
-)
-MEM_TEMP_MARGIN = Threshold(
-    "degrees Celsius below its limit from which memory counts as close to it",
-    5.0,
-    _own("more than the degree that readings jitter by, less than a healthy board keeps"),
-)
-PCIE_REPLAYS_MIN = Threshold(
-    "PCIe replays a minute that count", 8.0, "DCGM: DCGM_LIMIT_MAX_PCIREPLAY_RATE, 8 a minute"
-)
-ECC_CORRECTED_MIN = Threshold("corrected memory errors a minute that are more than a mention", 10.0, _GUESS)
-SWAP_GROWTH = Threshold("bytes by which swap in use grows within a window that count", 64.0 * 2**20, _GUESS)
-NODE_CPU_FULL = Threshold("share of all cores' time in use at which a node has none to spare", 0.9, _own("as LAUNCH_THREAD, for all cores"))
-CPUS_PER_GPU = Threshold(
-    "CPUs that feeding one GPU takes at least: one launches, one loads, one for the rest", 3.0, _own("one each for the thread that launches, one loader and the runtime's own threads")
-)
-
-
-# --- compute, memory, shape of kernels, capacity ------------------------------------------------
-TF32_PAYS = Threshold(
-    "ratio of TF32's GEMM rate to fp32's from which allowing TF32 pays",
-    1.3,
-    "least ratio between neighbouring precisions in the probes' own checks; 1.0 on GeForce and L40",
-)
-FP64_SLOW = Threshold(
-    "ratio of fp64's rate to fp32's below which a card has no fast fp64",
-    0.1,
-    "data sheets: 1/2 on V100, A100 and H100; 1/32 to 1/64 on T4, A10, L4, L40S and GeForce",
-)
-PIPE_IN_USE = Threshold(
-    "part of a pipe's own ceiling from which the pipe counts as in use",
-    0.2,
-    "Nsight Compute HighPipeUtilization: below 20 % a pipe is under-used",
-)
-SOME_ARITHMETIC = Threshold(
-    "busy-time activity of the fp32 or fp16 pipe that says a kernel does more than copy", 0.02, _own("as TENSOR_IDLE, what is more than rounding")
-)
-SM_UNEVEN = Threshold(
-    "busy-time sm_active below which SMs without work are worth naming",
-    0.9,
-    _own("Nsight Compute LaunchConfiguration: a last wave that costs 20 % or more"),
-)
-MEMORY_FULL = Threshold(
-    "part of device memory in use from which the next larger allocation may fail",
-    0.95,
-    "PyTorch profiler plug-in and gpuprof warn from 90 %; servers reserve 90 % on purpose",
-)
-LOW_USE = Threshold("useful share below which a batch is too small", 0.5, "Gao et al., ICSE'24: at most 50 %")
-SMALL_CARD = Threshold(
-    "90th percentile of roofs, SMs and memory below which a quarter of the card would do",
-    0.2,
-    "MIG 2g.20gb of an H100 80GB has 2/7 of the SMs and 2/8 of the memory; a fifth leaves room",
-)
-SUSTAINED_S = Threshold("seconds of data before a smaller card is spoken of", 60.0, _own("a minute holds hundreds of steps or requests"))
-ONE_WAY = Threshold(
-    "ratio of PCIe traffic one way to the other from which it is copies from or to the host",
-    3.0,
-    _own("a ring all-reduce receives as much as it sends"),
+    own("a tenth of gpuprof's disk-bound 500 MB/s"),
 )
 
 
 def table() -> tuple[Threshold, ...]:
-    """Every threshold declared in this module, in order."""
+    """Every threshold of the project, those of rules alone first."""
     return tuple(value for value in globals().values() if isinstance(value, Threshold))
