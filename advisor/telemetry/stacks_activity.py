@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 OTHER = "other"
 # Activities in which a thread waits or sleeps and does no work of its own.
-WAITING: frozenset[str] = frozenset({"loader-wait", "queue-wait", "lock", "gil", "io", "idle"})
+WAITING: frozenset[str] = frozenset({"loader-wait", "queue-wait", "collective", "lock", "gil", "io", "idle"})
 # Only the innermost frames are looked at: the outermost ones are the same in every stack.
 DEPTH = 60
 
@@ -85,6 +85,22 @@ _DIRECT: tuple[_Pattern, ...] = (
     _pattern("decode", r"libjpeg|libturbojpeg|libpng|libavcodec|libopencv"),
 )  # fmt: skip
 
+# Functions of the MPI standard, NCCL, Gloo and torch.distributed; any of them may wait for the other ranks.
+_COLLECTIVE = (
+    r"(i?all_?reduce|all_?gather|all_?to_?all|reduce_?scatter|broadcast|bcast|barrier|reduce|gather|scatter"
+    r"|sendrecv|batch_isend_irecv|i?send|i?recv)"
+)
+_COLLECTIVES: tuple[_Pattern, ...] = (
+    _pattern("collective", r"torch/distributed/(distributed_c10d|rendezvous|_functional_collectives)\.py$",
+             rf"(^|\.|_){_COLLECTIVE}|wait|^(init_process|new)_group|rendezvous"),
+    _pattern("collective", r"(^|/)(deepspeed/comm|horovod|mpi4py)/", rf"{_COLLECTIVE}|wait|synchronize"),
+    _pattern("collective", r"(^|/)jax/experimental/multihost_utils\.py$"),
+    _pattern("collective", "", r"^c10d::\w*(Work|Gloo|MPI)|^gloo::|ProcessGroup\w+::.*(wait|synchronize)"),
+    _pattern("collective", "", rf"(?i)^p?(nccl|mpi_){_COLLECTIVE}|^P?MPI_Wait"),
+)  # fmt: skip
+# What a thread is seen at beneath a collective while it waits there.
+_BENEATH: frozenset[str] = frozenset({"synchronise", "transfer", "launch", "gil"})
+
 # Taking from a queue is a wait on a lock inside; that it is a queue says more.
 _QUEUES: tuple[_Pattern, ...] = (
     _pattern("queue-wait", r"(^|/)queue\.py$", r"(get|put)\w*$"),
@@ -117,15 +133,21 @@ _FRAMEWORK: tuple[_Pattern, ...] = (
 )
 
 # What the source line of the innermost Python frame calls: C functions have no frame of their own there.
+# `.to(` copies where it is given a device; given a type it is a kernel like any other.
+_DEVICE = r"(\s*\d+\s*[,)]|(?=[^()]*(device|cuda(:\d+)?|gpu|dev|rank|non_blocking)\b))"
+_LOCK = r"(\w*_)?r?(lock|mutex|sem(aphore)?)s?\b"
+_COMM = r"\b(\w*dist(ributed)?|\w*comm(_world)?|hvd|mpi)\."
 _LINES: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("collective", re.compile(rf"{_COMM}{_COLLECTIVE}(_\w+)?\(", re.IGNORECASE)),
+    ("collective", re.compile(r"\b\w*(work|handle|req|request)s?(\[\w+\])?\.wait\(", re.IGNORECASE)),
     ("synchronise", re.compile(r"\.(item|tolist)\(\)|synchronize\(|\.(cpu|numpy)\(\)|\.to\(\s*[\"']cpu")),
-    ("transfer", re.compile(r"\.cuda\(|\.to\(|\.pin_memory\(|\.copy_\(")),
+    ("transfer", re.compile(rf"\.cuda\(|\.to\({_DEVICE}|\.pin_memory\(|\.copy_\(")),
     ("serialise", re.compile(r"\b(c?[pP]ickle|marshal|orjson|ujson|msgpack|zlib|zstd|lz4)\w*\.\w+\(")),
     ("tokenise", re.compile(r"\btokeni[sz]e\w*\(|\btokeni[sz]er\w*(\.\w+)?\(")),
     ("io", re.compile(r"\bos\.(fsync|sync|pread|open)\(|\.(read|write|readline|recv|flush)\(|\bopen\(")),
-    ("lock", re.compile(r"\.acquire\(|\bwith\s+[\w.]*(lock|mutex|sem)\w*\b", re.IGNORECASE)),
+    ("lock", re.compile(rf"\.acquire\(|\bwith\s+([\w.]*\.)?{_LOCK}", re.IGNORECASE)),
     ("idle", re.compile(r"\bsleep\(")),
-    ("launch", re.compile(r"\.backward\(|(optim\w*|opt)\.step\(|\bmodel\(|torch\.\w+\(")),
+    ("launch", re.compile(r"\.backward\(|(optim\w*|opt)\.step\(|\bmodel\(|torch\.\w+\(|\.to\(")),
 )  # fmt: skip
 
 
@@ -136,7 +158,7 @@ def name_activity(inside_out: Sequence[FrameText], source_line: str = "") -> Nam
     """
     frames = inside_out[:DEPTH]
     by_line = _by_line(frames, source_line)
-    known = _first(frames, _DIRECT) or by_line
+    known = _collective(frames, _first(frames, _DIRECT)) or by_line
     for table in (_QUEUES, _INDIRECT, _FRAMEWORK):
         known = known or _first(frames, table)
     if known is not None:
@@ -156,6 +178,13 @@ def _first(frames: Sequence[FrameText], table: Sequence[_Pattern]) -> Named | No
             if pattern.matches(frame):
                 return Named(pattern.activity, frame)
     return None
+
+
+def _collective(frames: Sequence[FrameText], direct: Named | None) -> Named | None:
+    """The collective around what the thread is seen at; that alone where there is none, or it does work."""
+    if direct is not None and direct.activity not in _BENEATH:
+        return direct
+    return _first(frames, _COLLECTIVES) or direct
 
 
 def _by_line(frames: Sequence[FrameText], source_line: str) -> Named | None:

@@ -58,6 +58,7 @@ DATALOADER = "/v/torch/utils/data/dataloader.py"
 USER = "f (/w/a.py:1)"
 WAIT, GET = "Condition.wait (/l/threading.py:3)", "Queue.get (/l/queue.py:1)"
 SCALAR = "at::native::_local_scalar_dense_cuda (libtorch_cuda.so)"
+C10D, LOGGED = "/v/torch/distributed/distributed_c10d.py", "wrapper (/v/torch/distributed/c10d_logger.py:9)"
 SAVE = "save (/v/torch/serialization.py:2)"
 CASES = [
     ("loader-wait", (WAIT, GET, f"_try_get_data ({DATALOADER}:1)")),
@@ -75,6 +76,15 @@ CASES = [
     ("serialise", ("JSONEncoder.encode (/usr/lib/python3.12/json/encoder.py:9)", USER)),
     ("io", ("SSLSocket.read (/usr/lib/python3.12/ssl.py:9)", USER)),
     ("idle", ("EpollSelector.select (/usr/lib/python3.12/selectors.py:9)", USER)),
+    ("collective", (f"all_reduce ({C10D}:1)", LOGGED, USER)),
+    ("collective", (f"barrier ({C10D}:1)", LOGGED, USER)),
+    ("collective", ("cudaStreamSynchronize (libcudart.so.13)", f"barrier ({C10D}:1)", LOGGED, USER)),
+    ("collective", ("c10d::ProcessGroupNCCL::WorkNCCL::synchronize (libtorch_cuda.so)", USER)),
+    ("collective", ("epoll_wait (libc.so.6)", "gloo::UnboundBuffer::waitRecv (libtorch_cpu.so)", USER)),
+    ("collective", ("MPI_Allreduce (libmpi.so.40)", USER)),
+    ("checkpoint", (f"barrier ({C10D}:1)", "save (/v/torch/distributed/checkpoint/saver.py:1)", USER)),
+    ("serialise", ("dumps (/l/pickle.py:1)", f"all_gather_object ({C10D}:1)", USER)),
+    ("compute", (f"get_rank ({C10D}:1)", USER)),
     ("compute", (USER,)),
 ]  # fmt: skip
 
@@ -97,6 +107,27 @@ def test_the_innermost_known_frame_names_the_activity(activity: str, frames: tup
         ("with self._lock:", "lock"),
         ("time.sleep(1)", "idle"),
         ("x += 1", "compute"),
+        ("dist.all_reduce(grad)", "collective"),
+        ("torch.distributed.barrier()", "collective"),
+        ("work.wait()", "collective"),
+        ("handles[i].wait()", "collective"),
+        ("comm.Allreduce(a, b)", "collective"),
+        ("MPI.COMM_WORLD.Barrier()", "collective"),
+        ("x = functools.reduce(f, xs)", "compute"),
+        ("with block:", "compute"),
+        ("with clock:", "compute"),
+        ("with self.assemble():", "compute"),
+        ("with lock:", "lock"),
+        ("with self.cache_lock, other:", "lock"),
+        ("with threading.RLock():", "lock"),
+        ("x = x.to(torch.bfloat16)", "launch"),
+        ("x = x.to(weight.dtype)", "launch"),
+        ("x = x.to(self.device)", "transfer"),
+        ("x = x.to(torch.device(name))", "transfer"),
+        ("x = x.to(f'cuda:{i}')", "transfer"),
+        ("x = x.to(local_rank)", "transfer"),
+        ("x = x.to(0)", "transfer"),
+        ("x = x.to('cpu')", "synchronise"),
     ],
 )
 def test_the_source_line_tells_what_has_no_frame(line: str, activity: str) -> None:
