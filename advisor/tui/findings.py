@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from advisor.tui import format as fmt
 from advisor.tui.banner import by_weight, place_of
+from advisor.tui.blocks import heading
 from advisor.tui.glyphs import Glyphs
 from advisor.tui.labels import SEVERITY_ROLE
 from advisor.tui.rows import Row, Span, left, text_of, wrap
-from advisor.tui.sections import SOURCE_WIDTH, evidence_rows, heading
+from advisor.tui.sections import SOURCE_WIDTH, evidence_rows
 from advisor.tui.text import safe
 from rules.finding import Finding
 

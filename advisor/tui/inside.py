@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from advisor.telemetry.records import StackLook
+from advisor.tui.blocks import heading
 from advisor.tui.charts.meter import meter
 from advisor.tui.glyphs import Glyphs
 from advisor.tui.rows import Row, Span, clip, left, right, wrap
-from advisor.tui.sections import heading
 from advisor.tui.text import safe
 from rules.stacks import StackGroup, Stacks, activity_words
 

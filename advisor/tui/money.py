@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from advisor.document import Diagnosis
 from advisor.tui import format as fmt
 from advisor.tui.banner import price_source
+from advisor.tui.blocks import heading
 from advisor.tui.charts.share_bar import apportion
 from advisor.tui.glyphs import Glyphs
 from advisor.tui.labels import TERM_GROUP, TERM_WORDS
 from advisor.tui.rows import Row, Span, left, right, wrap
-from advisor.tui.sections import heading
 from advisor.tui.text import safe
 from rules.economics import split_cents
 from rules.finding import TERMS, LadderRow

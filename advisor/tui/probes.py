@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import cast, get_args
 
 from advisor.snapshot import DeviceView
+from advisor.tui.blocks import heading
 from advisor.tui.ceilings import device_words
+from advisor.tui.counters import COUNTER_WORDS, stale_rows
 from advisor.tui.devices import full_label
 from advisor.tui.glyphs import Glyphs
 from advisor.tui.rows import Row, Span, left, right, wrap
-from advisor.tui.sections import COUNTER_WORDS, heading, stale_rows
 from advisor.tui.text import safe
 from advisor.tui.unallocated import is_unallocated
 from probes import plain

@@ -1,4 +1,4 @@
-"""Sections of a device's detail: history, counters against ceilings, verdict, ladder, processes, trends."""
+"""Sections of a device's detail: history, verdict, ladder, processes, trends, and how they are laid out."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from advisor.snapshot import DeviceView, HistoryPoint
 from advisor.telemetry.records import ProcessSample
 from advisor.tui import format as fmt
 from advisor.tui.banner import price_source
-from advisor.tui.ceilings import device_words
+from advisor.tui.blocks import beside, heading, paragraph
 from advisor.tui.charts.history import buckets, column_means, column_seconds, sparkline, stacked
 from advisor.tui.charts.meter import meter
 from advisor.tui.clocks import clock_rows
+from advisor.tui.counters import counter_rows
 from advisor.tui.devices import full_label, job_of, user_of, verdict_words
 from advisor.tui.glyphs import Glyphs
 from advisor.tui.labels import SEVERITY_ROLE, TERM_GROUP, TERM_WORDS
@@ -24,51 +25,6 @@ from rules.verdict import EvidenceItem, Verdict
 
 # Below this width a line of evidence has no room for where it was read.
 SOURCE_WIDTH = 90
-
-COUNTER_WORDS: dict[str, str] = {
-    "gr_active": "engine busy",
-    "sm_active": "SMs active",
-    "sm_occupancy": "occupancy",
-    "tensor_active": "tensor cores",
-    "hmma": "tensor half",
-    "imma": "tensor integer",
-    "dfma": "tensor fp64 dfma",
-    "dmma": "tensor fp64 dmma",
-    "fp64": "fp64 pipe",
-    "fp32": "fp32 pipe",
-    "fp16": "fp16 pipe",
-    "int_active": "integer pipe",
-    "dram_active": "DRAM",
-}
-COUNTER_GROUP: dict[str, str] = {
-    "dram_active": "memory",
-    "gr_active": "",
-    "sm_active": "",
-    "sm_occupancy": "",
-}
-
-
-def heading(text: str, width: int, glyphs: Glyphs, remark: str = "") -> Row:
-    """A section's first line: a rule with the title in it."""
-    lead = f"{glyphs.rule} "
-    tail = f"  {remark} " if remark else " "
-    room = width - len(lead) - len(text) - len(tail)
-    return (
-        Span(lead, "dim"),
-        Span(text, "title"),
-        Span(tail, "dim"),
-        Span(glyphs.rule * max(0, room), "dim"),
-    )
-
-
-def beside(first: Sequence[Row], second: Sequence[Row], width: int, gap: int = 2) -> list[Row]:
-    """Two blocks next to each other; the first is `width` cells wide."""
-    out: list[Row] = []
-    for number in range(max(len(first), len(second))):
-        start = first[number] if number < len(first) else ()
-        end = second[number] if number < len(second) else ()
-        out.append((*clip(start, width), Span(" " * gap), *end))
-    return out
 
 
 def history_rows(
@@ -95,64 +51,6 @@ def _axis(points: Sequence[HistoryPoint], width: int) -> Row:
     return (Span(" " * indent + first + right("now", width - indent - len(first)), "dim"),)
 
 
-def counter_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
-    """Each counter against its reading at the ceiling; without GPM, NVML's two coarse figures."""
-    rows = [heading("counters against ceilings", width, glyphs, f"ceilings {device_words(view)}")]
-    rows += stale_rows(view, width)
-    figures = _live_counters(view)
-    if not figures:
-        return [*rows, *_coarse_rows(view, width, glyphs)]
-    readings = view.counters_at_ceiling
-    return rows + [
-        _counter_row(name, value, readings.get(name), width, glyphs) for name, value in figures.items()
-    ]
-
-
-def stale_rows(view: DeviceView, width: int) -> list[Row]:
-    """Why measured ceilings may no longer hold, if so."""
-    stale = view.ceilings.stale if view.ceilings else None
-    return _paragraph(f"ceilings stale: {stale}", width, "warn") if stale else []
-
-
-def _live_counters(view: DeviceView) -> dict[str, float]:
-    """The newest sub-window's counters that are known and worth a line, then the tick's means."""
-    windows = view.sample.gpm if view.sample else ()
-    if not windows:
-        return {}
-    newest = windows[-1]
-    pipes = [name for name in view.counters_at_ceiling if name not in ("dram_active", "tensor_active")]
-    names = dict.fromkeys(["gr_active", "sm_active", "sm_occupancy", "dram_active", "tensor_active", *pipes])
-    found = {name: getattr(newest, name, None) for name in names}
-    busy_pipes = {
-        name for name, value in found.items() if value is not None and (name not in pipes or value > 0.005)
-    }
-    return {name: value for name, value in found.items() if value is not None and name in busy_pipes}
-
-
-def _counter_row(name: str, value: float, at_ceiling: float | None, width: int, glyphs: Glyphs) -> Row:
-    frac = value / at_ceiling if at_ceiling else value
-    role = COUNTER_GROUP.get(name, "compute") or "strong"
-    remark = f"{value:.2f} of {at_ceiling:.2f}" if at_ceiling else f"{value:.2f} of time"
-    tail = f" {fmt.percent(frac):>5}  {remark:<14}"
-    room = max(4, width - 14 - len(tail))
-    return (Span(left(COUNTER_WORDS.get(name, name), 13) + " "), *meter(frac, room, glyphs, role), Span(tail))
-
-
-def _coarse_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
-    sample = view.sample
-    reason = view.info.missing.get("gpm") or "no GPM counters in the newest data"
-    if sample is None:
-        return [(Span(f"no data: {safe(view.state_reason) or 'none yet'}", "dim"),)]
-    figures = (("utilisation", sample.gpu_util_frac), ("mem. control", sample.mem_util_frac))
-    rows: list[Row] = []
-    for name, value in figures:
-        tail = f" {fmt.percent(value):>5}  of time"
-        rows.append(
-            (Span(left(name, 13) + " "), *meter(value, max(4, width - 14 - len(tail)), glyphs), Span(tail))
-        )
-    return [*rows, *((Span(line, "dim"),) for line in wrap(safe(reason), width))]
-
-
 def verdict_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
     """What limits it, how sure, the margins, the evidence, and what is missing."""
     verdict = view.verdict
@@ -163,23 +61,19 @@ def verdict_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
     if verdict is None:
         return [heading("verdict", width, glyphs), (Span("not enough data yet", "dim"),)]
     if is_unallocated(view):
-        return [heading("verdict", width, glyphs), *_paragraph(verdict.headline, width, "strong")]
+        return [heading("verdict", width, glyphs), *paragraph(verdict.headline, width, "strong")]
     rows = [heading("verdict", width, glyphs, f"{_sure(verdict)}, read from {verdict.tier}")]
     rows += [(Span(line, "strong"),) for line in wrap(safe(verdict.headline), width)]
     rows += [
         (Span(line, "warn"),) for reason in verdict.unknown_because for line in wrap(safe(reason), width)
     ]
     for sentence in verdict.settle:
-        rows += _paragraph(f"To settle it: {sentence}", width, "dim")
+        rows += paragraph(f"To settle it: {sentence}", width, "dim")
     rows += [
         _margin_row(margin.name, margin.value, margin.threshold, margin.margin, width)
         for margin in verdict.margins
     ]
     return rows + evidence_rows(verdict.evidence, width)
-
-
-def _paragraph(text: str, width: int, role: str) -> list[Row]:
-    return [(Span(line, role),) for line in wrap(safe(text), width)]
 
 
 def _sure(verdict: Verdict) -> str:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from advisor.tui import sections
+from advisor.tui.counters import counter_rows
 from advisor.tui.findings import finding_key, full_rows, ranked
 from advisor.tui.glyphs import UNICODE
 from advisor.tui.money import money_rows
@@ -24,7 +25,7 @@ def texts(rows: list[Row]) -> list[str]:
 
 def test_a_counter_fills_its_bar_at_the_ceilings_reading() -> None:
     view = fakes.view_of(0, tick=60)
-    lines = texts(sections.counter_rows(view, 60, UNICODE))
+    lines = texts(counter_rows(view, 60, UNICODE))
     assert "ceilings assumed" in lines[0]
     dram = next(line for line in lines if line.startswith("DRAM"))
     assert dram == "DRAM          " + "█" * 21 + "···  88 %  0.81 of 0.92"
@@ -38,7 +39,7 @@ def test_without_gpm_utilisation_and_the_reason() -> None:
         info=replace(view.info, missing={"gpm": "needs Hopper or newer"}),
         sample=replace(view.sample, gpm=()),
     )
-    lines = texts(sections.counter_rows(view, 60, UNICODE))
+    lines = texts(counter_rows(view, 60, UNICODE))
     assert lines[1].startswith("utilisation")
     assert lines[-1] == "needs Hopper or newer"
 
