@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Record every labelled workload on this node's GPU, with its truth.
 
-    python -m benchmarks.workloads.record --out DIR [--only NAME,NAME] [--seconds 15] [--fix-seconds 5]
+    python -m benchmarks.workloads.record --out DIR [--only NAME,NAME] [--seconds 8] [--fix-seconds 3]
         [--budget 560] [--device 0] [--gpm-interval 0.2] [--probes probes.json] [--resume DIR|TAR.GZ] [--dry]
 
 Each workload runs in a process of its own while the program's own feed and recorder watch it; then its known
@@ -10,11 +10,14 @@ session.json with what was skipped and why; and all of it as DIR/workloads.tar.g
 budget (seconds). `--resume` takes over what an earlier session recorded on the same card, so that several
 commands make one session.
 
-Ceilings come from --probes (a file by `python -m probes --json -o probes.json`), else from this user's store
-of `advisor probe`. Without either nothing can be held against a ceiling, and such truths stay unconfirmed.
+Ceilings come from --probes (a file by `python -m probes --json -o probes.json`), which is kept in the session
+and its archive; else from that of the session that --resume names; else, and for another card than it is of,
+from this user's store of `advisor probe`. Without any of them nothing can be held against a ceiling, and such
+truths stay unconfirmed.
 
 Needs torch, cupy for some workloads, and the project's base dependencies but textual and rich-click. Reads
-only: sets no clocks, power or modes. --dry runs tiny workloads on the CPU and labels everything as synthetic.
+only: sets no clocks, power or modes. --dry runs tiny workloads on the CPU and labels everything as synthetic;
+what it watches is a GPU of the driver's or, without one, of the simulated library (tests/nvml_stub).
 
 Exit codes: 0 something is recorded, 1 nothing is, 2 wrong usage, 3 nothing can be measured here, 130 and 143
 ended by a signal (what was recorded by then is kept and packed).
@@ -37,6 +40,7 @@ import msgspec
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
+from advisor.ceilings import measured
 from advisor.reports.redact import redact_command
 from advisor.store import Store, StoreError
 from advisor.telemetry.feed import NoFeedError
@@ -45,14 +49,16 @@ from advisor.telemetry.records import DeviceInfo, Hello
 from benchmarks.workloads import filing
 from benchmarks.workloads.catalogue import WORKLOADS
 from benchmarks.workloads.child import Child, ChildError, Where
+from benchmarks.workloads.hostwork import tie_to_parent
 from benchmarks.workloads.run import positive
 from benchmarks.workloads.spec import Account, Session, Truth, Workload
 from benchmarks.workloads.truth import truth_of
 from benchmarks.workloads.watch import Watched, WatchError, Watching, node, watch
 from probes.ceilings import Ceilings
-from probes.record import ProbeRun
 
 START_S, FINISH_S = 120.0, 30.0
+# What a process gets for its start or its end though no time is left.
+LEAST_S = 2.0
 # Packing, and the driver's own time.
 RESERVE_S = 10.0
 # What starting and ending a process takes, until some have shown it; and what is added to their mean.
@@ -101,9 +107,9 @@ class Recording:
             workload = WORKLOADS[name]
             wanted_s = self._wanted_s(workload)
             if wanted_s > self.plan.left_s():
-                self.skipped[name] = (
-                    f"no time was left of {self.plan.budget_s:.0f} s: it takes about {wanted_s:.0f} s"
-                )
+                why = f"no time was left of {self.plan.budget_s:.0f} s: it takes about {wanted_s:.0f} s"
+                self.skipped[name] = why
+                print(f"{name}: skipped, {why}", flush=True)
             else:
                 self._try(workload)
             self.file()
@@ -160,10 +166,10 @@ class Recording:
                 raise WatchError(f"{len(watched.pids)} of somebody else's processes were on the device")
             return watched, Account(wall_s=self.plan.seconds)
         with Child(workload.name, "base", self.plan.seconds + START_S, self.where) as child:
-            self._note(child.started(min(START_S, max(1.0, self.plan.left_s()))))
+            self._note(child.started(self._within(START_S)))
             watched = watch(self.watching.feed(), self.watching, self.plan.seconds, path)
             child.enough()
-            return watched, child.finish(FINISH_S)
+            return watched, child.finish(self._within(FINISH_S))
 
     def _fixed(self, workload: Workload) -> Account | None:
         """How the fix ran, unwatched. That it did not is part of the truth, not a reason to skip."""
@@ -171,10 +177,14 @@ class Recording:
             return None
         try:
             with Child(workload.name, "fix", self.plan.fix_seconds, self.where) as child:
-                child.started(min(START_S, max(1.0, self.plan.left_s())))
-                return child.finish(self.plan.fix_seconds + FINISH_S)
+                child.started(self._within(START_S))
+                return child.finish(self.plan.fix_seconds + self._within(FINISH_S))
         except ChildError as error:
             return Account(error=str(error))
+
+    def _within(self, seconds: float) -> float:
+        """So long, or what is left of the budget where that is less."""
+        return min(seconds, max(LEAST_S, self.plan.left_s()))
 
     def _note(self, told: dict[str, Any]) -> None:
         for name in ("torch", "cupy"):
@@ -229,30 +239,34 @@ def chosen(only: str) -> tuple[str, ...]:
     return tuple(name for name in WORKLOADS if not asked or name in asked)
 
 
-def store_of(probes: Path | None, folder: Path) -> Store:
-    """Ceilings of a file of probes, kept in `folder`; without a file, this user's own. Raises UsageError."""
-    if probes is None:
+def store_of(probes: Path, info: DeviceInfo, folder: Path) -> Store:
+    """Ceilings of a file of probes, kept in `folder`; this user's own where that holds none of this card.
+
+    Raises UsageError and filing.FilingError.
+    """
+    if not probes.exists():
         return Store()
     store = Store(folder)
     try:
-        run = msgspec.json.decode(probes.read_bytes(), type=ProbeRun)
-        for report in run.reports:
+        for report in filing.probe_run(probes).reports:
             store.add(report)
-    except (OSError, msgspec.MsgspecError, StoreError) as error:
-        raise UsageError(f"{probes} holds no probe run: {error}") from error
-    return store
+    except StoreError as error:
+        raise UsageError(f"{probes} cannot be kept: {error}") from error
+    return store if store.latest(info.key) is not None else Store()
 
 
 def session_of(args: argparse.Namespace, hello: Hello, info: DeviceInfo) -> Session:
-    """What session.json begins with."""
+    """What session.json begins with. Its device says so where it is not the one that did the work."""
+    synthetic = args.dry or hello.synthetic
     return Session(
-        device=info.name,
+        device=f"simulated {info.name}" if synthetic else info.name,
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         driver=hello.driver_version,
         torch=None,
         cupy=None,
-        synthetic=args.dry or hello.synthetic,
+        synthetic=synthetic,
         seconds=args.seconds,
+        gpus=(info.uuid,),
         command=redact_command(["python", "-m", "benchmarks.workloads.record", *sys.argv[1:]])[0],
     )
 
@@ -264,12 +278,20 @@ def record(args: argparse.Namespace) -> int:
     try:
         hello = node(args.gpm_interval)
     except NoFeedError as error:
-        raise CannotMeasureError(f"{error}. {error.fix}".strip()) from error
+        raise CannotMeasureError(_cannot(error, dry=args.dry)) from error
     info = device_of(hello, args.device)
+    given = filing.probe_run(args.probes) if args.probes else None
     with tempfile.TemporaryDirectory(prefix="probes-") as kept:
-        store = store_of(args.probes, Path(kept) / "ceilings")
         folder = args.out / "workloads"
         session = filing.taken_over(args.resume, folder, session_of(args, hello, info))
+        if given is not None:
+            filing.add_probes(folder / filing.PROBES, given)
+        store = store_of(folder / filing.PROBES, info, Path(kept) / "ceilings")
+        if info.key not in measured((info,), hello.driver_version, store)[0]:
+            print(
+                f"{info.name} ({info.uuid}) was not probed: what rests on a rate stays unconfirmed",
+                flush=True,
+            )
         where = Where(device="cpu" if args.dry else "cuda", small=args.dry, gpu=info.uuid)
         watching = Watching(info.key, args.gpm_interval, store, args.dry)
         recording = Recording(plan, session, folder, watching, where)
@@ -282,6 +304,16 @@ def record(args: argparse.Namespace) -> int:
     return 0 if recording.done else NOTHING
 
 
+def _cannot(error: NoFeedError, *, dry: bool) -> str:
+    """Why nothing can be recorded. A dry run needs no GPU, but something that answers for one."""
+    if dry:
+        return (
+            f"{error}. A dry run works on the CPU and still watches a GPU: put the simulated library first, "
+            "LD_LIBRARY_PATH=$(python -m tests.nvml_stub.build) with ADVISOR_NVML_SCENARIO=FILE"
+        )
+    return f"{error}. {error.fix}".strip()
+
+
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.workloads.record",
@@ -290,14 +322,15 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", default="", help="names with commas between them")
-    parser.add_argument("--seconds", type=positive, default=15.0, help="of each recording")
-    parser.add_argument("--fix-seconds", type=positive, default=5.0, help="for the speed of each fix")
+    parser.add_argument("--seconds", type=positive, default=8.0, help="of each recording")
+    parser.add_argument("--fix-seconds", type=positive, default=3.0, help="for the speed of each fix")
     parser.add_argument("--budget", type=positive, default=560.0)
     parser.add_argument("--device", type=int, default=0, help="the driver's index")
     parser.add_argument("--gpm-interval", type=positive, default=0.2)
     parser.add_argument("--probes", type=Path)
     parser.add_argument("--resume", type=Path)
     parser.add_argument("--dry", action="store_true")
+    parser.add_argument("--tied", action="store_true", help="end with the process that started this one")
     return parser.parse_args(argv)
 
 
@@ -309,6 +342,8 @@ def _end(number: int, _: object) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Record, and say in one sentence why not."""
     args = _arguments(argv)
+    if args.tied:
+        tie_to_parent()
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
     try:

@@ -106,7 +106,8 @@ class Truth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     shares: class -> share of the recorded time; sums to 1. confirmed: the accounting bears the label out;
     because: by which figures, or why not. of_ceiling: the figure over its ceiling, where `bound` names one.
     speedup: work per second with the fix over without (FLOPs or bytes where both count them, else steps). The
-    run without was watched and that with the fix was not, so that it is too large by what watching costs. recording: file name of the stream beside this file.
+    run without was watched and that with the fix was not, so that it is too large by what watching costs.
+    recording: file name of the stream beside this file.
     synthetic: no GPU produced the recording.
     """
 

@@ -238,8 +238,8 @@ def _impossible(
 def _section_fractions(
     workload: Workload, base: Account, ceilings: Ceilings | None
 ) -> dict[str, float | None]:
-    """Metric -> rate in its own section over its ceiling, of each section that is held against one; None where
-    either is unknown."""
+    """Metric -> rate in its own section over its ceiling, of each section that is held against one; None
+    where either is unknown."""
     found: dict[str, float | None] = {}
     for metric, unit in workload.sections:
         rate, ceiling = _amount_rate(workload, base, unit), _measured(ceilings, metric, unit)

@@ -12,6 +12,8 @@ import pytest
 from benchmarks.workloads import filing
 from benchmarks.workloads.filing import FilingError
 from benchmarks.workloads.spec import Session, Truth
+from probes.record import ProbeRun
+from tests.probes.reports import facts, full
 
 
 def _session(**changes: Any) -> Session:
@@ -60,6 +62,30 @@ def test_packed_is_what_is_recorded(tmp_path: Path) -> None:
         names = tar.getnames()
     assert packed == tmp_path / "workloads.tar.gz"
     assert names == [f"workloads/{n}" for n in ("session.json", "copy.jsonl.gz", "copy.truth.json")]
+
+
+def test_probes_of_several_cards_are_kept_once_each(tmp_path: Path) -> None:
+    file = tmp_path / "probes.json"
+    first, second = (full(t_s=1.0, device=facts(key=key)) for key in ("GPU-1", "GPU-2"))
+    for reports in ((first,), (first, second), (second,)):
+        filing.add_probes(file, ProbeRun(reports=reports))
+    assert [report.device.key for report in filing.probe_run(file).reports] == ["GPU-1", "GPU-2"]
+
+
+def test_a_damaged_file_of_probes_is_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "probes.json"
+    file.write_text("{")
+    filing.add_probes(file, ProbeRun(reports=(full(),)))
+    assert len(filing.probe_run(file).reports) == 1
+
+
+def test_another_card_of_the_same_model_goes_on_and_brings_its_probes(tmp_path: Path) -> None:
+    old = _filed(tmp_path / "old", "copy", gpus=("GPU-1",))
+    filing.add_probes(old / "probes.json", ProbeRun(reports=(full(),)))
+    packed = filing.pack(old)
+    new = filing.taken_over(packed, tmp_path / "new", _session(gpus=("GPU-2",)))
+    assert new.gpus == ("GPU-1", "GPU-2")
+    assert filing.probe_run(tmp_path / "new" / "probes.json").reports == (full(),)
 
 
 @pytest.mark.parametrize("place", ["", "workloads", "gpu-session/workloads"])

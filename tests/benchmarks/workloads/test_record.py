@@ -258,8 +258,19 @@ def test_names_and_devices_that_are_not_there() -> None:
 
 def test_a_file_that_is_no_probe_run(tmp_path: Path) -> None:
     write_atomic(tmp_path / "p.json", b"[1]")
-    with pytest.raises(record.UsageError, match="holds no probe run"):
-        record.store_of(tmp_path / "p.json", tmp_path / "kept")
+    with pytest.raises(filing.FilingError, match="holds no probe run"):
+        record.store_of(tmp_path / "p.json", _hello().devices[0], tmp_path / "kept")
+
+
+def test_ceilings_are_a_cards_own(tmp_path: Path) -> None:
+    """Of a file of probes, those of this UUID; where it has none, the user's own store is asked."""
+    probed = full(t_s=time.time(), device=facts(key=KEY))
+    filing.add_probes(tmp_path / "p.json", ProbeRun(reports=(probed,)))
+    kept = tmp_path / "kept"
+    mine, other = _hello().devices
+    assert record.store_of(tmp_path / "p.json", mine, kept).folder == kept
+    assert record.store_of(tmp_path / "p.json", other, kept).folder != kept
+    assert record.store_of(tmp_path / "none.json", mine, kept).folder != kept
 
 
 def _record(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -298,4 +309,11 @@ def test_a_dry_session_end_to_end(nvml_stub: NvmlStub, tmp_path: Path) -> None:
         assert list(reader.hello.ceilings) == [STUB_KEY]
         assert any(isinstance(m, Frame) and m.samples for m in reader)
     with tarfile.open(tmp_path / "workloads.tar.gz") as tar:
-        assert len(tar.getnames()) == 3
+        assert len(tar.getnames()) == 4
+    again = _record(
+        env, "--out", str(tmp_path / "new"), *arguments[2:], "--resume", str(tmp_path / "workloads.tar.gz")
+    )
+    assert again.returncode == 0, again.stderr
+    assert "was not probed" not in again.stdout
+    session = _read_session(tmp_path / "new" / "workloads")
+    assert session.gpus == (STUB_KEY,)

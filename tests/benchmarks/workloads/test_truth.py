@@ -166,7 +166,7 @@ def test_where_no_fix_is_known_the_sections_alone_confirm(host_s: float, confirm
 
 
 def test_speeds_are_of_the_same_work() -> None:
-    """A step of the fix that does half of the work is not twice as fast; bytes are the fix's own elsewhere."""
+    """A step of the fix that does half of the work is no faster; elsewhere bytes are what a fix saves."""
     assert _truth(LATE, _account(flops=100.0), _account(20, flops=100.0)).speedup == 1.0
     assert _truth(LATE, _account(bytes=100.0), _account(20, bytes=150.0)).speedup == 1.5
     assert _truth(LATE, _account(flops=100.0), _account(20, bytes=150.0)).speedup == 2.0

@@ -1,0 +1,1 @@
+"""One call on a machine with a GPU: probes, peers and recordings within a budget, into one archive."""
