@@ -10,8 +10,10 @@ import hashlib
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from advisor.reports.redact_frames import REMOVED, frames_of, shortened, without_folders
 
 if TYPE_CHECKING:
     from advisor.document import Diagnosis
@@ -27,6 +29,7 @@ RECORDING_REDACTIONS = (
     "user names hashed",
     "host name hashed",
     "home paths shortened",
+    REMOVED,
 )
 
 _SALT = b"gpu-advisor pseudonym v1\0"
@@ -281,8 +284,8 @@ def redact_message(message: Message) -> Message:
 def _redact_stacks(stacks: Stacks) -> Stacks:
     """Names of threads, functions and files are the program's own."""
     groups = (
-        _replace(group, thread=redact_text(group.thread)[0], frame=redact_text(group.frame)[0])
-        for group in stacks.groups
+        _replace(g, thread=redact_text(g.thread)[0], frame=redact_text(without_folders(g.frame))[0])
+        for g in stacks.groups
     )
     missing = None if stacks.missing is None else redact_text(stacks.missing)[0]
     return _replace(stacks, groups=tuple(groups), missing=missing)
@@ -338,7 +341,7 @@ def redact_diagnosis(diagnosis: Diagnosis, keep: bool = False) -> Diagnosis:
 
     users = {v.workload.user for v in diagnosis.verdicts if v.workload is not None and v.workload.user}
     users = {user for user in users if not _USER_HASH.fullmatch(user)}
-    walker = _Walker(users)
+    walker = _Walker(users, frames_of(diagnosis))
     document = walker.walk(msgspec.to_builtins(diagnosis))
     for verdict in document["verdicts"]:
         if verdict["workload"] is not None and verdict["workload"]["user"]:
@@ -353,8 +356,9 @@ def redact_diagnosis(diagnosis: Diagnosis, keep: bool = False) -> Diagnosis:
 class _Walker:
     """Redacts every string of a document, each distinct one once, and counts what was removed."""
 
-    def __init__(self, users: Iterable[str]) -> None:
+    def __init__(self, users: Iterable[str], frames: Mapping[str, str]) -> None:
         self._users = sorted(users)
+        self._frames = frames
         self._clean: dict[str, str] = {}
         self._kinds: Counter[str] = Counter()
 
@@ -375,7 +379,7 @@ class _Walker:
 
     def _text(self, text: str) -> str:
         if text not in self._clean:
-            clean, kinds = redact_text(text)
+            clean, kinds = redact_text(shortened(text, self._frames))
             self._kinds.update(kinds)
             self._clean[text] = self._without_users(clean)
         return self._clean[text]
@@ -392,4 +396,4 @@ class _Walker:
         lines = [f"{secrets} command-line secret{'s' if secrets > 1 else ''}"] if secrets else []
         lines += ["user names hashed"] if self._users else []
         lines += ["home paths shortened"] if self._kinds["home path"] else []
-        return [*lines, "host name hashed"]
+        return [*lines, *([REMOVED] if self._frames else []), "host name hashed"]

@@ -24,10 +24,22 @@ from advisor.reports.redact import (
     redact_text,
     user_hash,
 )
-from advisor.telemetry.records import End, Frame, Gap, Hello, HostInfo, Message, ProcessSample, Sample
+from advisor.reports.redact_frames import FRAME_METRIC, without_folders
+from advisor.telemetry.records import (
+    End,
+    Frame,
+    Gap,
+    Hello,
+    HostInfo,
+    Message,
+    ProcessSample,
+    Sample,
+    StackLook,
+)
 from rules.evidence import Workload
 from rules.finding import Finding
 from rules.verdict import EvidenceItem, Verdict
+from tests.rules.contexts import stacks_of
 
 ALNUM = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
@@ -334,6 +346,49 @@ def test_messages_of_a_recording_are_redacted() -> None:
     assert "user names hashed" in text
     again = [redact_message(redact_message(message)) for message in messages]
     assert again == [redact_message(message) for message in messages]
+
+
+@pytest.mark.parametrize(
+    ("frame", "left"),
+    [
+        ("f (/scratch/mallory/secret-project/train.py:7)", "f (train.py:7)"),
+        ("f (…llory/secret-project/train.py:7)", "f (train.py:7)"),
+        ("f (mallory/train.py:7)", "f (train.py:7)"),
+        ("f (/scratch/mallory (copy)/train.py:7)", "f (train.py:7)"),
+        ("op::operator() (/scratch/mallory/lib.so)", "op::operator() (lib.so)"),
+        ("f (/scratch/mallory/)", "f ()"),
+        ("f (train.py:7)", "f (train.py:7)"),
+        ("<module> (<frozen importlib._bootstrap>:7)", "<module> (<frozen importlib._bootstrap>:7)"),
+        ("f", "f"),
+    ],
+)
+def test_of_a_stack_frame_the_file_is_left(frame: str, left: str) -> None:
+    assert without_folders(frame) == without_folders(left) == left
+
+
+def test_frames_lose_their_folders_in_documents_and_recordings() -> None:
+    frame = "f (/scratch/mallory/secret-project/train.py:7)"
+    seen = EvidenceItem(metric=FRAME_METRIC, value=frame, unit="", source="36 % of samples")
+    plain = diagnosis("x")
+    finding = msgspec.structs.replace(
+        plain.findings[0], evidence=(seen,), actions=(f"Start at {frame}.", "See /scratch/doc.md.")
+    )
+    once = redact_diagnosis(msgspec.structs.replace(plain, findings=(finding,)))
+    assert "mallory" not in strings(once) and "secret-project" not in strings(once)
+    assert once.findings[0].actions == ("Start at f (train.py:7).", "See /scratch/doc.md.")
+    assert "folders of stack frames removed" in once.provenance.redacted
+    assert redact_diagnosis(once) == once
+    look = StackLook(t_s=1.0, key="GPU-0", stacks=stacks_of(lock=0.5))
+    group = msgspec.structs.replace(look.stacks.groups[0], frame=frame)
+    look = msgspec.structs.replace(look, stacks=msgspec.structs.replace(look.stacks, groups=(group,)))
+    kept = redact_message(look)
+    assert isinstance(kept, StackLook)
+    assert kept.stacks.groups[0].frame == "f (train.py:7)"
+
+
+def test_a_hostile_frame_does_not_stall() -> None:
+    for piece in (" (", "/", " (/", ") (/a", "a/b) "):
+        without_folders(piece * 200)
 
 
 def test_hostile_lengths_do_not_stall() -> None:
