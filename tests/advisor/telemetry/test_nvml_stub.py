@@ -214,6 +214,7 @@ def test_static_facts(nvml_stub: NvmlStub) -> None:
         "pcie_width": 8,
         "remap_pending": 1,
         "ecc_uncorrected": 2,
+        "temp_mem_max_c": 105,
     }
     code = """
     out([p.nvmlDeviceGetNumaNodeId(h), list(p.nvmlDeviceGetCpuAffinity(h, 2)),
@@ -222,11 +223,12 @@ def test_static_facts(nvml_stub: NvmlStub) -> None:
          p.nvmlDeviceGetCudaComputeCapability(h), p.nvmlDeviceGetPciInfo(h).busId,
          p.nvmlSystemGetCudaDriverVersion(),
          p.nvmlDeviceGetMemoryInfo(h).total, p.nvmlDeviceGetPowerManagementLimitConstraints(h),
-         p.nvmlDeviceGetHandleByUUID(p.nvmlDeviceGetUUID(h)) is not None, p.nvmlDeviceGetEccMode(h)])
+         p.nvmlDeviceGetHandleByUUID(p.nvmlDeviceGetUUID(h)) is not None, p.nvmlDeviceGetEccMode(h),
+         p.nvmlDeviceGetTemperatureThreshold(h, p.NVML_TEMPERATURE_THRESHOLD_MEM_MAX)])
     """
     got = ask(nvml_stub.env(node(gpu)), code)
     assert got[:7] == [1, [9, 64], 8, 16, [0, 0, 1, 0], 2, [9, 0]]
-    assert got[7:] == ["00000000:1B:00.0", 13000, 81559 * 2**20, [200000, 700000], True, [1, 1]]
+    assert got[7:] == ["00000000:1B:00.0", 13000, 81559 * 2**20, [200000, 700000], True, [1, 1], 105]
 
 
 def test_nvitop_reads_every_device(nvml_stub: NvmlStub) -> None:
