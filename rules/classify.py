@@ -18,7 +18,9 @@ from rules.split import Split, quiet, unseen
 from rules.trust import reading_errors
 
 FAULT_REASONS = frozenset({"hw_slowdown", "sw_thermal", "hw_thermal", "hw_power_brake"})
-CLOCK_REASONS = FAULT_REASONS | {"sw_power_cap"}
+# A low clock that somebody set, as a power limit that somebody lowered, is speed paid for and not had.
+SET_REASONS = frozenset({"app_clocks"})
+CLOCK_REASONS = FAULT_REASONS | SET_REASONS | {"sw_power_cap"}
 
 
 def split(window: SubWindow, tier: Tier, ceilings: Ceilings | None, limits: Limits) -> Split:
@@ -56,7 +58,7 @@ def limits_of(evidence: Evidence, ceilings: Ceilings | None) -> Limits:
         errors=reading_errors(ceilings),
         pcie_bytes_s=value("pcie"),
         nvlink_bytes_s=value("nvlink"),
-        clock_reasons=CLOCK_REASONS if cap_costs(evidence.device, ceilings) else FAULT_REASONS,
+        clock_reasons=CLOCK_REASONS if cap_costs(evidence.device, ceilings) else FAULT_REASONS | SET_REASONS,
     )
 
 
@@ -209,7 +211,7 @@ def _kernels_too_small(w: SubWindow) -> bool:
 
 
 def clock_loss(w: SubWindow, limits: Limits) -> float:
-    """Share of compute speed lost to a clock the driver holds down (power, heat), 0 when it is not."""
+    """Share of compute speed lost to a clock that power, heat or a setting holds down, 0 when it is not."""
     if not limits.sm_mhz or not w.sm_mhz or not limits.clock_reasons.intersection(w.throttle_reasons):
         return 0.0
     ratio = w.sm_mhz / limits.sm_mhz

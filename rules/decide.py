@@ -205,6 +205,8 @@ def throttle_cause(evidence: Evidence) -> str:
     seen = {name: frac for name, frac in evidence.throttle_frac.items() if name in CLOCK_REASONS}
     if any(seen.get(name, 0.0) >= th.THROTTLE_NOTED.value for name in THERMAL):
         return "thermal"
+    if seen.get("app_clocks", 0.0) >= max(seen.values(), default=0.0) > 0.0:
+        return "pinned-clocks"
     return "power-cap" if seen.get("sw_power_cap") else "hw-slowdown"
 
 

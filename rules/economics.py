@@ -6,6 +6,8 @@ from rules.finding import Effect
 
 # A host gap above this leaves too little busy time to say how fast the rest would run.
 _GAP_MAX = 0.95
+# Time that falls away leaves something to run, so that a bound stays a number.
+_GONE_MAX = 0.99
 
 
 def split_cents(terms: dict[str, float], total: float) -> dict[str, float]:
@@ -49,7 +51,13 @@ def amdahl(share: float, factor: float) -> float:
 
 def saved(effect: Effect) -> float:
     """Part of today's cost for the same work that the upper end of the range saves: 1 - 1/high."""
-    return max(0.0, 1.0 - 1.0 / effect.high)
+    return max(0.0, 1.0 - 1.0 / effect.high) if effect.high > 0.0 else 0.0
+
+
+def removed(part: float, basis: str) -> Effect:
+    """From nothing to all of a `part` of the time falling away, while the rest runs as before."""
+    high = 1.0 / (1.0 - min(part, _GONE_MAX))
+    return Effect(low=1.0, high=high, bound=high, basis=basis)
 
 
 def host_gap_effect(gap: float) -> Effect | None:

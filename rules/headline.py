@@ -56,6 +56,7 @@ CAUSES: dict[str, str] = {
     "thermal": "heat holds its clocks down",
     "power-cap": "the power limit holds its clocks down",
     "hw-slowdown": "the hardware holds its clocks down",
+    "pinned-clocks": "a setting holds its clocks down",
     "gpu-lost": "the driver has lost it",
     "driver-silent": "the driver does not answer",
     "sampler-silent": "the sampler does not run",
@@ -63,6 +64,10 @@ CAUSES: dict[str, str] = {
     "within-noise": "the two largest shares are too close to tell apart",
     "missing-counters": "the counters that would tell are missing",
 }
+
+
+# Causes of clocks below what the card can hold.
+CLOCK_CAUSES = frozenset({"thermal", "power-cap", "hw-slowdown", "pinned-clocks"})
 
 
 def cause_words(cause: str) -> str:
@@ -76,7 +81,10 @@ def row_name(gpu: int, mig: str | None) -> str:
 
 
 def headline(verdict: Verdict) -> str:
-    """One sentence: which device, what limits it (or may), why, and for how much of the time."""
+    """One sentence: which device, what limits it (or may), why, and for how much of the time.
+
+    What held-down clocks cost is compute's share of time, told apart as the ladder does.
+    """
     device = f"{row_name(verdict.gpu, verdict.mig)} ({short_name(verdict.device_name)})"
     words = WORDS[verdict.class_]
     if verdict.class_ == "unknown":
@@ -98,11 +106,17 @@ def _because(verdict: Verdict) -> str:
 
 
 def _time(verdict: Verdict) -> str:
-    keys = GROUPS.get(verdict.class_, ())
-    return f", {sum(verdict.shares.get(k, 0.0) for k in keys):.0%} of the time".replace("%", " %")
+    keys = [k for k in GROUPS.get(verdict.class_, ()) if k != "throttle"]
+    return f", {_percent(sum(verdict.shares.get(k, 0.0) for k in keys))} of the time"
 
 
 def _also(verdict: Verdict) -> str:
     if verdict.secondary_cause is None:
         return ""
-    return f"; also, {cause_words(verdict.secondary_cause)}"
+    lost = verdict.shares.get("throttle", 0.0) if verdict.secondary_cause in CLOCK_CAUSES else 0.0
+    cost = f", which costs {_percent(lost)}" if lost > 0.0 else ""
+    return f"; also, {cause_words(verdict.secondary_cause)}{cost}"
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}".replace("%", " %")

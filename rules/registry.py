@@ -16,8 +16,10 @@ import msgspec
 
 from probes.ceilings import Ceilings
 from rules import thresholds as t
+from rules.economics import saved
 from rules.evidence import Evidence
 from rules.finding import SEVERITIES, TERMS, Effect, Finding, LadderRow, Price, Severity
+from rules.headline import WITHIN_NOISE
 from rules.host_cause import HostCause, host_causes
 from rules.roles import assigned
 from rules.siblings import Sibling
@@ -55,6 +57,9 @@ _CATALOGUE = (
     "node",
     "communication",
 )
+# Of two shares that are too close to tell apart, as sure as a toss between them: of the class, not the share.
+_EITHER = 0.5
+
 _REGISTRY: dict[str, Rule] = {}
 
 
@@ -253,11 +258,13 @@ def finding(
     """A Finding of `found` on the workload in `ctx`.
 
     share: of paid time, 0 to 1, that the finding stands for. recoverable: the part of paid time the fix
-    could at most win back, by default the share; it sets usd_h, and no price means no dollars.
+    could at most win back, by default the share; it sets usd_h, at most what the effect's upper end saves,
+    and no price means no dollars.
     confidence: of the rule's own reading, capped by what the rule rests on. severity: given only where the
     share does not decide.
     """
     at_stake = clamp(share)
+    won_back = at_stake if recoverable is None else clamp(recoverable)
     return Finding(
         code=found.code,
         title=found.title,
@@ -272,7 +279,7 @@ def finding(
         evidence=evidence,
         actions=actions,
         effect=effect,
-        usd_h=_dollars(ctx, at_stake if recoverable is None else clamp(recoverable)),
+        usd_h=_dollars(ctx, won_back if effect is None else min(won_back, saved(effect))),
         owner=found.owner,
         references=references(found),
         term=found.term,
@@ -300,8 +307,17 @@ def clamp(value: float) -> float:
 
 
 def _confidence(ctx: Context, found: Rule, own: float) -> float:
-    limits = {"verdict": ctx.verdict.confidence, "window": coverage(ctx.evidence), "fact": 1.0}
+    limits = {"verdict": verdict_confidence(ctx.verdict), "window": coverage(ctx.evidence), "fact": 1.0}
     return min(clamp(own), clamp(limits[found.basis]))
+
+
+def verdict_confidence(verdict: Verdict) -> float:
+    """How sure a finding can be that rests on the verdict's shares.
+
+    A verdict that leaves two candidates claims nothing itself; that either share is there may be claimed.
+    """
+    close = verdict.class_ == "unknown" and verdict.cause == WITHIN_NOISE
+    return min(_EITHER, 1.0 - verdict.shares.get("unknown", 0.0)) if close else verdict.confidence
 
 
 def _dollars(ctx: Context, recoverable: float) -> float | None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from rules import thresholds as th
-from rules.catalogue.common import at_least, item, pct, place, share
-from rules.catalogue.degraded import clock_bound, slower_clock_effect
+from rules.catalogue.common import at_least, inefficiency, item, pct, place, share
+from rules.catalogue.degraded import booked_as_throttle, clock_bound, slower_clock_effect
+from rules.decide import throttle_cause
 from rules.evidence import Device, Evidence, SubWindow
 from rules.finding import Finding
 from rules.observed import mean
@@ -25,7 +28,15 @@ class _Pinned(NamedTuple):
     confidence: float
 
 
-@rule("DEV010", "Clocks are pinned low", "medium", "fleet", "window")
+@rule(
+    "DEV010",
+    "Clocks are pinned low",
+    "medium",
+    "fleet",
+    "window",
+    term="throttle",
+    causes=("pinned-clocks",),
+)
 def pinned(ctx: Context) -> Finding | None:
     """A setting keeps the SM clock well below what the board can do.
 
@@ -37,7 +48,8 @@ def pinned(ctx: Context) -> Finding | None:
 
     **Why it costs**
     Compute-bound work slows down with the clock. Memory-bound work hardly does: there a low clock saves
-    energy, and may be meant.
+    energy, and may be meant. Where the driver names the setting as what holds the clock, the ladder counts
+    the loss as throttle; elsewhere a higher clock does more for the same money, and no dollars are named.
 
     **How to tell it apart**
     A power cap (DEV002) or heat (DEV003) gives a reason, and the clock wanders. A pinned clock stands still.
@@ -56,7 +68,7 @@ def pinned(ctx: Context) -> Finding | None:
     if found is None or most is None:
         return None
     ratio, part, gpu = found.mhz / most, clock_bound(ctx), ctx.evidence.gpu
-    return finding(
+    made = finding(
         ctx,
         pinned,
         claim=f"{place(ctx)} may run at {found.mhz:.0f} of {most:.0f} MHz: {found.shown_by}.",
@@ -78,9 +90,12 @@ def pinned(ctx: Context) -> Finding | None:
             f"`nvidia-smi -q -d CLOCK,PERFORMANCE -i {gpu}` shows settings and reasons.",
         ),
         effect=slower_clock_effect(part, ratio, "the board's highest clock") if part > 0 else None,
+        recoverable=booked_as_throttle(ctx, part * (1.0 - ratio)),
         confidence=found.confidence,
         severity="medium" if part * (1.0 - ratio) >= th.SEVERITY_LOW.value else "low",
     )
+    booked = throttle_cause(ctx.evidence) == "pinned-clocks" and share(ctx, "throttle") > 0.0
+    return made if booked else msgspec.structs.replace(made, term=None)
 
 
 def _pinned(evidence: Evidence) -> _Pinned | None:
@@ -207,6 +222,7 @@ def memory_clock_low(ctx: Context) -> Finding | None:
             f"`nvidia-smi -q -d CLOCK,PERFORMANCE -i {ctx.evidence.gpu}` shows clocks and performance state.",
         ),
         effect=slower_clock_effect(part, ratio, "the full memory clock") if part > 0 else None,
+        recoverable=min(part * (1.0 - ratio), inefficiency(ctx)),
         severity="medium" if part * (1.0 - ratio) >= th.SEVERITY_LOW.value else "low",
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rules import thresholds as th
 from rules.evidence import Evidence
-from rules.headline import row_name
+from rules.headline import WITHIN_NOISE, row_name
 from rules.observed import seconds
 from rules.registry import Context
 from rules.verdict import EvidenceItem
@@ -34,8 +34,12 @@ def pid(evidence: Evidence) -> str:
 
 
 def share(ctx: Context, name: str) -> float:
-    """One of the verdict's shares; 0 where no verdict was reached."""
-    return 0.0 if ctx.verdict.class_ == "unknown" else ctx.verdict.shares.get(name, 0.0)
+    """One of the verdict's shares; 0 where too little is known for a verdict.
+
+    Where two shares are too close to name the larger, both are known: what takes time is found all the same.
+    """
+    unknown = ctx.verdict.class_ == "unknown" and ctx.verdict.cause != WITHIN_NOISE
+    return 0.0 if unknown else ctx.verdict.shares.get(name, 0.0)
 
 
 def inefficiency(ctx: Context) -> float:

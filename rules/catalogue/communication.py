@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rules import thresholds as th
 from rules.catalogue.common import at_least, item, pct, place, share
-from rules.finding import Effect, Finding
+from rules.economics import removed
+from rules.finding import Finding
 from rules.observed import link_mean, mean, reading_note
 from rules.registry import Context, clamp, finding, rule
 from rules.trust import rate_label, words
@@ -40,7 +41,6 @@ def interconnect(ctx: Context) -> Finding | None:
     part = share(ctx, "communication")
     if part < th.SECONDARY.value or _way(ctx) is not None:
         return None
-    high = 1.0 / (1.0 - part) if part < 0.9 else 10.0
     return finding(
         ctx,
         interconnect,
@@ -55,7 +55,7 @@ def interconnect(ctx: Context) -> Finding | None:
             "Overlap: DDP `bucket_cap_mb`, FSDP prefetch, `no_sync()` while accumulating gradients.",
             "`nvidia-smi topo -m` and `NCCL_DEBUG=INFO` show whether peers talk over NVLink or PCIe.",
         ),
-        effect=Effect(low=1.0, high=high, bound=high, basis="bound: all of it hidden behind compute"),
+        effect=removed(part, "bound: all of it hidden behind compute"),
     )
 
 
@@ -114,7 +114,6 @@ def host_copies(ctx: Context) -> Finding | None:
     part, way = share(ctx, "communication"), _way(ctx)
     if part < th.SECONDARY.value or way is None:
         return None
-    high = 1.0 / (1.0 - part) if part < 0.9 else 10.0
     return finding(
         ctx,
         host_copies,
@@ -130,7 +129,7 @@ def host_copies(ctx: Context) -> Finding | None:
             "Prefetch: `non_blocking=True` on a second stream, `cudaMemPrefetchAsync` for unified memory.",
             "Fewer bytes: quantise what is offloaded, send uint8 and convert on the GPU.",
         ),
-        effect=Effect(low=1.0, high=high, bound=high, basis="bound: all of it hidden behind compute"),
+        effect=removed(part, "bound: all of it hidden behind compute"),
     )
 
 

@@ -23,6 +23,15 @@ def clock_bound(ctx: Context) -> float:
     return share(ctx, "compute") + share(ctx, "throttle")
 
 
+def booked_as_throttle(ctx: Context, part: float) -> float:
+    """Of a share of time that a higher clock would save, what the ladder counts as lost to held-down clocks.
+
+    Roof fractions are of what the card can do at the clock that it runs. So where nothing is said to hold the
+    clock down, that time is useful or inefficient in the ladder, and the fix does more for the same money.
+    """
+    return min(part, ctx.ladder.shares.get("throttle", 0.0))
+
+
 def slower_clock_effect(part: float, ratio: float, compared: str) -> Effect:
     """What the full clock would buy, on the time that follows it."""
     high = amdahl(part, 1.0 / max(ratio, _SLOWEST))
@@ -59,7 +68,7 @@ def below_own_past(ctx: Context) -> Finding | None:
 
     **Source**
     - FlashInfer PR #2899: the clock that sustained work leaves is the card's real one
-    - advisor, to be validated on labelled workloads
+    - advisor: runs of a probe agree within 2 %; to be validated on labelled workloads
     """
     held, now = _probed_clock(ctx), busy_clock(ctx.evidence)
     if held is None or now is None or held <= 0.0 or now >= th.OWN_CLOCK.value * held or _explained(ctx):
@@ -81,6 +90,7 @@ def below_own_past(ctx: Context) -> Finding | None:
             f"`nvidia-smi -q -d TEMPERATURE,POWER,PERFORMANCE -i {ctx.evidence.gpu}` under load.",
         ),
         effect=slower_clock_effect(part, ratio, "the clock that the probe held"),
+        recoverable=booked_as_throttle(ctx, part * (1.0 - ratio)),
         confidence=0.6,
         severity="low",
     )
@@ -164,6 +174,7 @@ def behind_siblings(ctx: Context) -> Finding | None:
             f"`advisor probe` on all GPUs, while they are free, says whether GPU {ctx.evidence.gpu} is weak.",
         ),
         effect=slower_clock_effect(part, ratio, "its siblings' clock"),
+        recoverable=booked_as_throttle(ctx, part * (1.0 - ratio)),
         severity=_behind_severity(ratio),
     )
 

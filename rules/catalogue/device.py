@@ -6,6 +6,7 @@ from probes.ceilings import pcie_copy_bytes_s
 from rules import thresholds as th
 from rules.catalogue.common import at_least, item, pct, place, share
 from rules.classify import cap_costs, power_lowered
+from rules.economics import removed
 from rules.evidence import Evidence
 from rules.finding import Effect, Finding
 from rules.observed import link_mean, mean
@@ -33,13 +34,10 @@ def _throttle_shares(ctx: Context) -> tuple[float, float]:
 
 
 def _clock_effect(part: float) -> Effect:
-    high = 1.0 / (1.0 - part) if part < 0.9 else 10.0
-    return Effect(
-        low=1.0,
-        high=high,
-        bound=high,
-        basis="the clock of the ceiling over the clock seen, on time that depends on it; nothing "
-        "where the board cannot hold more",
+    return removed(
+        part,
+        "the clock of the ceiling over the clock seen, on time that depends on it; nothing where the board "
+        "cannot hold more",
     )
 
 

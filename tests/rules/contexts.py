@@ -111,7 +111,11 @@ def beside_siblings(own_mhz: float, *others_mhz: float, **changes: Any) -> Conte
 
 def _ladder(evidence: Evidence, shares: dict[str, float], useful: float, price: Price) -> LadderRow:
     busy = shares["device"] + shares["memory"] + shares["compute"]
-    terms = dict.fromkeys(TERMS, 0.0) | {"useful": useful, "inefficiency": busy - useful}
+    terms = dict.fromkeys(TERMS, 0.0) | {
+        "throttle": shares["throttle"],
+        "useful": useful,
+        "inefficiency": busy - useful,
+    }
     return LadderRow(
         key=evidence.key,
         gpu=evidence.gpu,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rules.engine import Result, Subject, diagnose
 from rules.evidence import Evidence, HostEvidence, SubWindow, Workload
 from rules.finding import Price
-from rules.registry import coverage, get_rule
+from rules.registry import coverage, get_rule, verdict_confidence
 from rules.roles import apart
 from tests.rules.catalogue.signatures import card
 from tests.rules.loads import evidence, window
@@ -145,7 +145,7 @@ def test_findings_never_contradict_each_other(e: Evidence, known: bool) -> None:
     for one, other in combinations(made.findings, 2):
         assert apart(one.code, other.code) is None, f"{one.code} beside {other.code}"
     for f in made.findings:
-        limits = {"verdict": made.verdict.confidence, "window": coverage(e), "fact": 1.0}
+        limits = {"verdict": verdict_confidence(made.verdict), "window": coverage(e), "fact": 1.0}
         assert f.confidence <= limits[get_rule(f.code).basis]
     if made.verdict.shares["free"] > 0.85:
         assert all(f.owner == "fleet" or f.share == 0.0 for f in made.findings if f.term)

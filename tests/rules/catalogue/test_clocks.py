@@ -32,9 +32,21 @@ def test_a_setting_below_the_maximum_names_the_clock_and_what_it_costs() -> None
     assert made.share == pytest.approx(0.45)
     assert made.effect is not None
     assert made.effect.high == pytest.approx(1 / (0.1 + 0.45))
-    assert made.usd_h == pytest.approx(4.5)
+    assert made.usd_h == 0.0 and made.term is None
     assert made.severity == "medium"
     assert "-rgc" in made.actions[0] and "-rac" in made.actions[0]
+
+
+def test_a_clock_that_a_setting_holds_is_lost_time_in_the_ladder_and_the_finding_alike() -> None:
+    evidence = make_evidence(
+        {"gr_active": 0.9, "sm_mhz": 990.0},
+        device={**TOP, "sm_mhz_limit": 990.0},
+        throttle_frac={"app_clocks": 1.0},
+    )
+    made = found(make_context(evidence, class_="compute", compute=0.45, throttle=0.45), "DEV010")
+    assert made is not None
+    assert made.term == "throttle"
+    assert made.usd_h == pytest.approx(4.5)
 
 
 @pytest.mark.parametrize(

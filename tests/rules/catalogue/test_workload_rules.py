@@ -9,7 +9,7 @@ import pytest
 
 from rules.evidence import HostEvidence, SubWindow, Workload
 from rules.finding import Finding
-from rules.registry import Context, run_rules
+from rules.registry import Context, get_rule, run_rules
 from tests.rules.catalogue.signatures import (
     COPIES,
     GIB,
@@ -371,3 +371,28 @@ def test_pauses_of_a_busy_process_are_of_its_own_making(
     assert ("in which its host works" in found.claim) is works
     assert ("--stacks" in found.actions[0]) is works
     assert found.confidence == (0.5 if works else 0.9)
+
+
+@pytest.mark.parametrize("code", ["MEM001", "COMP001", "HOST001"])
+def test_two_shares_too_close_to_tell_apart_are_both_found_and_neither_surely(code: str) -> None:
+    close = {
+        "cause": "within-noise",
+        "confidence": 0.0,
+        "pipe": "hmma",
+        "roofs": {"memory": 0.8, "compute": 0.8},
+    }
+    ctx = make_context(class_="unknown", host=0.2, memory=0.4, compute=0.38, verdict=close)
+    made = get_rule(code)(ctx)
+    assert made is not None and 0.0 < made.confidence <= 0.5
+    nothing = make_context(class_="unknown", host=0.2, memory=0.4, compute=0.38, verdict={"cause": "no-data"})
+    assert get_rule(code)(nothing) is None
+
+
+def test_no_finding_names_more_dollars_than_its_own_range_saves() -> None:
+    few = make_evidence({"gr_active": 1.0, "sm_active": 0.05, "sm_occupancy": 0.02})
+    for made in (
+        get_rule("DEV007")(make_context(few, class_="device", device=0.99)),
+        get_rule("COMM001")(make_context(class_="communication", communication=0.95)),
+    ):
+        assert made is not None and made.effect is not None
+        assert made.usd_h == pytest.approx(10.0 * (1.0 - 1.0 / made.effect.high))
