@@ -21,7 +21,14 @@ from advisor.telemetry.lines import Lines, RecordingError
 from advisor.telemetry.nvml import clocks_event_names
 from advisor.telemetry.recorder import Recorder
 from advisor.telemetry.records import DeviceInfo, End, Frame, Gpm, Hello, HostInfo, ProcessSample, Sample
-from benchmarks.accuracy.capture_truth import Load, ceiling_for, load_of, rate_of, truth_of
+from benchmarks.accuracy.capture_truth import (
+    Load,
+    ceiling_for,
+    load_of,
+    rate_of,
+    section_ceilings,
+    truth_of,
+)
 from benchmarks.accuracy.corpus import Problem, read_json
 from benchmarks.workloads.spec import Account, Session
 from probes.ceilings import Ceilings
@@ -126,7 +133,8 @@ def _convert_loads(
         first_s = first_s or rows[0]["t"]
         write_stream(folder / f"{name}.recording.jsonl.gz", rows, facts, device, synthetic, probed)
         known = ceiling_for(name, load, probed, sheet, rates)
-        truth = truth_of(name, load, accounts[name], known, device, synthetic=synthetic)
+        sections = section_ceilings(name, load, probed, sheet, rates)
+        truth = truth_of(name, load, accounts[name], known, device, synthetic=synthetic, sections=sections)
         (folder / f"{name}.truth.json").write_bytes(msgspec.json.encode(truth))
     session = _session(facts, device, first_s, synthetic)
     (folder / "session.json").write_bytes(msgspec.json.encode(session))

@@ -1,8 +1,8 @@
 """What the loads of a raw capture are by construction, and their truths from their own accounting.
 
 A capture has no runs of fixes and no probes, so it confirms less than recorded workloads do: bytes and FLOPs
-are held against ceilings that do not come from the same load, and a host-bound load without seconds of its
-own on the host has a class and no shares.
+are held against ceilings that do not come from the same load. A load that counted nothing that could bear its
+label out is known by construction alone; it is scored apart and never counts in the headline.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from benchmarks.accuracy.parts import CONSTRUCTION
 from benchmarks.workloads.spec import Account, Label, Truth
 from probes.ceilings import Ceilings
 
@@ -17,6 +18,20 @@ from probes.ceilings import Ceilings
 BOUND = 0.6
 # From this host share on the product names host first, so a mix's label says host.
 HOST_FIRST = 0.30
+# Sections have to cover this part of the time before they say how it divides, as in workloads.truth.
+COVERED = 0.8
+
+
+class Section(NamedTuple):
+    """A bracketed section of a mix: where its seconds are counted, and what each step does within it.
+
+    amount: bytes or FLOPs a step, at the capture's full size. bound: the ceiling of their rate.
+    """
+
+    seconds: str
+    label: Label
+    amount: float
+    bound: str
 
 
 class Load(NamedTuple):
@@ -34,6 +49,7 @@ class Load(NamedTuple):
     bound: str | None = None
     beneath: Label = "compute"
     flops_each: tuple[str, float] | None = None
+    sections: tuple[Section, ...] = ()
 
 
 def _memory(workload: str, family: str) -> Load:
@@ -47,6 +63,11 @@ def _tensor(workload: str, family: str, bound: str) -> Load:
 _WAITING = ("no-demand", "storage", "input-pipeline", "unattributed")
 # Six 3x3 convolutions on 56x56, 3 to 256 and then 256 channels, forward and twice that backward.
 _CONV_FLOPS = 3 * 2.0 * 9 * 56 * 56 * 256 * (3 + 5 * 256)
+# 400 products of 8192, then 80 replays of 60 products of such a matrix with a vector; all bf16.
+_PREFILL_DECODE = (
+    Section("prefill_s", "compute", 400 * 2.0 * 8192**3, "bf16"),
+    Section("decode_s", "memory", 80 * 60 * 2.0 * 8192**2, "dram"),
+)
 _FAMILY_OF_LABEL = {"compute": "compute_nets", "memory": "memory_pointwise", "host": "host_sync"}
 
 LOADS: dict[str, Load] = {
@@ -88,7 +109,14 @@ LOADS: dict[str, Load] = {
         "blocking_checkpoint", "host_limits", "host", "checkpoint", ("storage", "main-thread")
     ),
     "mix_host_compute": Load("host_compute_60_40", "mixes", "host", "main-thread", ("input-pipeline",)),
-    "prefill_decode": Load("prefill_decode", "mixes", "compute", "tensor-cores", ("dram-bandwidth",)),
+    "prefill_decode": Load(
+        "prefill_decode",
+        "mixes",
+        "compute",
+        "tensor-cores",
+        ("dram-bandwidth",),
+        sections=_PREFILL_DECODE,
+    ),
     "one_block": Load("one_block", "device_shape", "device", "small-grid"),
     "low_occupancy": Load("low_occupancy_shared", "device_shape", "device", "low-occupancy", ("latency",)),
     "atomics": Load("atomics_contention", "device_shape", "device", "latency", ("low-occupancy",)),
@@ -145,15 +173,34 @@ def ceiling_for(
     return Known(others[best], f"typical: what {best} of the same capture reached")
 
 
+def section_ceilings(
+    name: str, load: Load, probed: Ceilings | None, sheet: Ceilings | None, rates: Mapping[str, float]
+) -> dict[str, Known]:
+    """Bound -> ceiling of every section of a mix that there is one for."""
+    bounds = [section.bound for section in load.sections]
+    found = {b: ceiling_for(name, load._replace(bound=b), probed, sheet, rates) for b in bounds}
+    return {bound: known for bound, known in found.items() if known is not None}
+
+
 def truth_of(
-    name: str, load: Load, account: Account, known: Known | None, device: str, *, synthetic: bool
+    name: str,
+    load: Load,
+    account: Account,
+    known: Known | None,
+    device: str,
+    *,
+    synthetic: bool,
+    sections: Mapping[str, Known] | None = None,
 ) -> Truth:
-    """The truth of one load, confirmed or not, with the reason."""
+    """The truth of one load, confirmed or not, with the reason. sections: ceilings of a mix's sections."""
     counts, wall_s = account.counts, account.wall_s
     shares, because = _shares(load, counts, wall_s)
     rate = rate_of(load, counts, wall_s)
     of_ceiling = None if rate is None or known is None else rate / known.value
-    confirmed, why = _confirmed(load, account, shares, of_ceiling, known)
+    if load.sections:
+        confirmed, why = _by_sections(load, account, sections or {})
+    else:
+        confirmed, why = _confirmed(load, account, shares, of_ceiling, known)
     label = _label(load, shares)
     return Truth(
         name=load.workload,
@@ -221,4 +268,23 @@ def _confirmed(
         return of_ceiling >= BOUND, f"{of_ceiling:.2f} of the {load.bound} ceiling ({known.source})"
     if load.label == "host" and shares:
         return shares.get("host", 0.0) >= HOST_FIRST, ""
-    return True, "by construction"
+    return (True, "") if load.label == "idle" else (False, CONSTRUCTION)
+
+
+def _by_sections(load: Load, account: Account, ceilings: Mapping[str, Known]) -> tuple[bool, str]:
+    """Every section at its own ceiling, and little time outside of them."""
+    if account.error is not None:
+        return False, account.error
+    seconds = {section: account.counts.get(section.seconds, 0.0) for section in load.sections}
+    covered = sum(seconds.values()) / account.wall_s if account.wall_s > 0 else 0.0
+    if covered < COVERED or not all(seconds.values()):
+        return False, f"its sections cover {covered:.2f} of the time, {COVERED:g} wanted"
+    missing = [section.bound for section in load.sections if section.bound not in ceilings]
+    if missing:
+        return False, f"no ceiling of {', '.join(missing)} to hold its sections against"
+    reached = {
+        section: account.steps * section.amount / seconds[section] / ceilings[section.bound].value
+        for section in load.sections
+    }
+    words = (f"{s.label} at {r:.2f} of {s.bound} ({ceilings[s.bound].source})" for s, r in reached.items())
+    return all(fraction >= BOUND for fraction in reached.values()), ", ".join(words)

@@ -6,12 +6,23 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from benchmarks.accuracy.ablations import ABLATIONS, TIERS
 from benchmarks.accuracy.corpus import Corpus, Problem
+from benchmarks.accuracy.parts import by_construction
 from benchmarks.accuracy.replay import Replayed
 from benchmarks.accuracy.rival import Rival
-from benchmarks.accuracy.score import Metrics, RivalScore, Row, confusion, metrics, rival_figures, row_of
+from benchmarks.accuracy.score import (
+    Metrics,
+    RivalScore,
+    Row,
+    Said,
+    confusion,
+    metrics,
+    rival_figures,
+    row_of,
+)
 from rules.verdict import Margin, Verdict
 
 Which = Literal["tuning", "validation", "all"]
@@ -63,8 +74,9 @@ class Ablation(msgspec.Struct, frozen=True, kw_only=True):
 class Document(msgspec.Struct, frozen=True, kw_only=True):
     """The benchmark's result. tiers, confusion, rivals and ablations are of the recordings in `part`.
 
-    parts: the same figures for tuning, validation and all. unconfirmed: truths that are listed and not
-    counted. problems: files that were left out. skipped: workloads that their session did not record.
+    parts: the same figures for tuning, validation and all. construction: of truths that nothing but their
+    construction speaks for, in no other figure. unconfirmed: truths that are listed and not counted.
+    problems: files that were left out. skipped: workloads that their session did not record.
     """
 
     synthetic: bool
@@ -78,6 +90,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     rivals: dict[str, RivalScore]
     workloads: tuple[WorkloadRow, ...]
     parts: dict[str, dict[str, Metrics]]
+    construction: dict[str, Metrics]
     ablations: dict[str, Ablation]
     unconfirmed: tuple[str, ...]
     problems: tuple[Problem, ...]
@@ -106,6 +119,7 @@ def make(
         rivals={rival.name: _rival(chosen, rival) for rival in rivals},
         workloads=tuple(_workload(r) for r in replays),
         parts={which: by_tier([r for r in replays if within(r, which)]) for which in WHICH},
+        construction=_construction(replays),
         ablations={name: _ablation(chosen, name) for name in ABLATIONS if any(r.ablated for r in chosen)},
         unconfirmed=tuple(r.recorded.truth.name for r in replays if not r.recorded.truth.confirmed),
         problems=(*corpus.problems, *problems),
@@ -131,6 +145,13 @@ def rows_of(replays: Iterable[Replayed], tier: str) -> list[Row]:
 def by_tier(replays: Sequence[Replayed]) -> dict[str, Metrics]:
     """The figures of each tier."""
     return {tier: metrics(rows_of(replays, tier)) for tier in TIERS}
+
+
+def _construction(replays: Iterable[Replayed]) -> dict[str, Metrics]:
+    """Tier -> figures of the truths by construction alone, as if they were confirmed; empty without any."""
+    apart = [r for r in replays if by_construction(r.recorded.truth)]
+    rows = {tier: rows_of(apart, tier) for tier in TIERS} if apart else {}
+    return {tier: metrics(replace(row, confirmed=True) for row in found) for tier, found in rows.items()}
 
 
 def _row(replayed: Replayed, tier: str) -> Row:
@@ -186,5 +207,8 @@ def _ablation(replays: Sequence[Replayed], name: str) -> Ablation:
 
 
 def _rival(replays: Sequence[Replayed], rival: Rival) -> RivalScore:
-    said = [(_row(r, "counters"), r.rivals[rival.name]) for r in replays if rival.name in r.rivals]
-    return rival_figures(said, rival.version, rival.source, rival.mapping, rival.missing)
+    name = rival.name
+    said = [
+        Said(_row(r, "counters"), r.rivals[name], r.rivals_named[name]) for r in replays if name in r.rivals
+    ]
+    return rival_figures(said, rival)

@@ -12,6 +12,8 @@ from benchmarks.workloads.spec import Truth
 
 Part = Literal["tuning", "validation"]
 PARTS: tuple[Part, ...] = ("tuning", "validation")
+# How the reason of a truth begins that nothing its program counted bears out.
+CONSTRUCTION = "by construction alone"
 SPLIT = Path(__file__).with_name("split.json")
 
 
@@ -33,3 +35,8 @@ def part_of(truth: Truth) -> Part | None:
     """The part a recording belongs to; None for a family that the file does not name."""
     fixed = split()
     return fixed.workloads.get(truth.name) or fixed.families.get(truth.family)
+
+
+def by_construction(truth: Truth) -> bool:
+    """Whether only its construction speaks for a truth: scored apart, and never in the headline."""
+    return not truth.confirmed and truth.because.startswith(CONSTRUCTION)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -22,6 +22,8 @@ from rules.verdict import Verdict
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     """One recording's verdicts: tier -> verdict, (ablation, tier) -> verdict, rival -> class or None.
 
+    rivals_named: rival -> the class it named most often, leaving out the looks at which it named none.
+
     synthetic: the header, the truth or the session says so.
     """
 
@@ -30,6 +32,7 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     verdicts: dict[str, Verdict]
     ablated: dict[str, dict[str, Verdict]] = {}
     rivals: dict[str, str | None] = {}
+    rivals_named: dict[str, str | None] = {}
 
 
 class JudgingMonitor(Monitor):
@@ -57,13 +60,14 @@ def _replay(
         name: {tier: verdict_of(messages, key, TIERS[tier], view) for tier in tiers}
         for name, (_, tiers, view) in (ABLATIONS.items() if ablations else ())
     }
-    seen = what_rivals_see(messages, key)
+    seen, there = what_rivals_see(messages, key), [rival for rival in rivals if rival.missing is None]
     return Replayed(
         recorded=recorded,
         synthetic=recorded.synthetic or header(messages).synthetic,
         verdicts={tier: verdict_of(messages, key, view) for tier, view in TIERS.items()},
         ablated=ablated,
-        rivals={rival.name: said_by(rival, seen) for rival in rivals if rival.missing is None},
+        rivals={rival.name: said_by(rival.classify, seen) for rival in there},
+        rivals_named={rival.name: said_by(rival.named, seen) for rival in there},
     )
 
 
@@ -115,10 +119,10 @@ def verdict_of(messages: Sequence[Message], key: str, *views: View) -> Verdict:
     return found
 
 
-def said_by(rival: Rival, seen: Seen) -> str | None:
+def said_by(asked: Callable[[Seen], str | None], seen: Seen) -> str | None:
     """The class a rival names; none where its own code fails on the recording."""
     try:
-        return rival.classify(seen)
+        return asked(seen)
     except Exception:
         return None
 

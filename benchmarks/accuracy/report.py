@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from advisor.reports.escape import markdown, terminal
 from benchmarks.accuracy.document import Document, Given, WorkloadRow
+from benchmarks.accuracy.parts import CONSTRUCTION
 from benchmarks.accuracy.score import CONFIDENT, UNKNOWN, Metrics
 from benchmarks.workloads.spec import LABELS
 
@@ -23,6 +24,7 @@ def text(doc: Document) -> str:
         _head(doc),
         _titled(f"Figures ({doc.part})", _columns(headline(doc))),
         _titled("Beside them", _columns(parts(doc))),
+        _titled("By construction alone, in no other figure", _columns(construction(doc))),
         *(
             _titled(f"By class, {tier} ({doc.part})", _columns(classes(found)))
             for tier, found in doc.tiers.items()
@@ -46,6 +48,7 @@ def _head(doc: Document) -> str:
     lines = [doc.claim] if doc.synthetic else []
     made = f"{terminal(doc.device) or 'no device'}, recorded {', '.join(map(terminal, doc.dates)) or 'never'}"
     lines.append(f"{len(doc.workloads)} recordings: {made}")
+    lines.append(f"Counted in the {doc.part} part: {counted(doc)}.")
     lines.append(f"Accuracy: {doc.accuracy_is}. {_WORDS}")
     return "\n".join(part for line in lines for part in textwrap.wrap(line, WIDTH))
 
@@ -65,6 +68,18 @@ def parts(doc: Document) -> Table:
     """One line a part and tier, for the parts that are not the headline."""
     others = [(which, tiers) for which, tiers in doc.parts.items() if which != doc.part]
     return [_HEAD, *(_figures(f"{tier}, {which}", m) for which, tiers in others for tier, m in tiers.items())]
+
+
+def construction(doc: Document) -> Table:
+    """One line a tier, of truths that nothing but their construction speaks for; none without any."""
+    return [_HEAD, *(_figures(tier, m) for tier, m in doc.construction.items())] if doc.construction else []
+
+
+def counted(doc: Document) -> str:
+    """ "host 10, compute 8": how many recordings of each class the headline figures are of."""
+    found = next(iter(doc.tiers.values()), None)
+    known = [] if found is None else [f"{c} {f.n}" for c, f in found.by_class.items() if f.n]
+    return ", ".join(known) or "none"
 
 
 _HEAD = ["", "n", "accuracy", "decided", "none", "sure wrong", "share error", "Brier", "cause"]
@@ -135,9 +150,21 @@ def ablations(doc: Document) -> Table:
 
 
 def rivals(doc: Document) -> Table:
-    """One line a rival, ours before them."""
+    """One line a rival, ours before them. named: by the looks at which it named a class at all.
+
+    beside: our tier with the same figures to go by.
+    """
     ours = [
-        [f"advisor, {tier}", str(m.n), number(m.accuracy), number(m.accuracy_decided), str(m.abstained), ""]
+        [
+            f"advisor, {tier}",
+            str(m.n),
+            number(m.accuracy),
+            number(m.accuracy_decided),
+            str(m.abstained),
+            "",
+            "",
+            "",
+        ]
         for tier, m in doc.tiers.items()
     ]
     theirs = [
@@ -147,11 +174,13 @@ def rivals(doc: Document) -> Table:
             number(r.accuracy),
             number(r.accuracy_decided),
             str(r.abstained),
+            number(r.accuracy_named),
+            r.sees,
             r.missing or "",
         ]
         for name, r in doc.rivals.items()
     ]
-    return [["", "n", "accuracy", "decided", "none", ""], *ours, *theirs]
+    return [["", "n", "accuracy", "decided", "none", "named", "beside", ""], *ours, *theirs]
 
 
 def workloads(doc: Document) -> Table:
@@ -162,7 +191,8 @@ def workloads(doc: Document) -> Table:
 
 
 def _workload(w: WorkloadRow, tiers: Sequence[str]) -> list[str]:
-    mark = "not counted" if not w.confirmed else w.part or "neither"
+    apart = "construction" if w.because.startswith(CONSTRUCTION) else "not counted"
+    mark = (w.part or "neither") if w.confirmed else apart
     return [w.name, mark, w.label, *(cell for tier in tiers for cell in _said(w.tiers[tier]))]
 
 
@@ -294,9 +324,11 @@ def as_markdown(doc: Document) -> str:
         return f"{NO_REAL}\n"
     sections = (
         f"{markdown(doc.device)}, recorded {', '.join(map(markdown, doc.dates))}. {len(doc.workloads)} "
-        f"recordings; figures are of the {doc.part} part unless said. Accuracy: {doc.accuracy_is}.",
+        f"recordings; figures are of the {doc.part} part ({counted(doc)}) unless said. Accuracy: "
+        f"{doc.accuracy_is}.",
         _pipes(headline(doc)),
         "Beside them:\n\n" + _pipes(parts(doc)),
+        *_apart(doc),
         *(f"By class, `{tier}`:\n\n" + _pipes(classes(m)) for tier, m in doc.tiers.items()),
         *(
             f"Confusion, `{tier}` (rows are truths):\n\n" + _pipes(confusion(c))
@@ -310,6 +342,11 @@ def as_markdown(doc: Document) -> str:
         "Wrong verdicts:\n\n" + ("\n".join(f"- {markdown(line)}" for line in failures(doc)) or "None."),
     )
     return "\n\n".join(sections) + "\n"
+
+
+def _apart(doc: Document) -> list[str]:
+    table = construction(doc)
+    return ["By construction alone, in no other figure:\n\n" + _pipes(table)] if table else []
 
 
 def _pipes(table: Table) -> str:

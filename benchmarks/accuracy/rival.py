@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -23,15 +24,25 @@ class Rival(msgspec.Struct, frozen=True, kw_only=True):
     """A rival's published way to name a bottleneck.
 
     source: where its rules are published. mapping: how its words were turned into classes, for the reader.
-    classify: the class of a recording, or None where it names none. missing: why it cannot run here.
+    looks: its class at each look at a recording, None where it names none. sees: the tier of ours that has
+    the same figures to go by. missing: why it cannot run here.
     """
 
     name: str
     version: str
     source: str
     mapping: str
-    classify: Callable[[Seen], Label | None]
+    looks: Callable[[Seen], Sequence[Label | None]]
+    sees: Literal["counters", "nvml"]
     missing: str | None = None
+
+    def classify(self, seen: Seen) -> Label | None:
+        """What it says of most of the time: a class, or nothing."""
+        return majority(self.looks(seen))
+
+    def named(self, seen: Seen) -> Label | None:
+        """The class it names most often, however seldom it names any: in favour of hints that are sparse."""
+        return majority(look for look in self.looks(seen) if look is not None)
 
 
 def majority(found: Iterable[Label | None]) -> Label | None:

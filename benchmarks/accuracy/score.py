@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from benchmarks.accuracy.calibration import Bin, Claim, brier, table, wilson
 from benchmarks.accuracy.parts import Part, part_of
+from benchmarks.accuracy.rival import Rival
 from benchmarks.workloads.spec import LABELS, Truth
 from rules.verdict import GROUPS, Class, Margin, Verdict
 
@@ -194,36 +196,54 @@ def confusion(rows: Iterable[Row]) -> dict[str, dict[str, int]]:
 
 
 class RivalScore(msgspec.Struct, frozen=True, kw_only=True):
-    """A rival on the same recordings: the class alone. accuracy counts one without a class as not right."""
+    """A rival on the same recordings: the class alone. accuracy counts one without a class as not right.
+
+    A look without a class is a vote for none. accuracy_named, abstained_named: by the looks at which it named
+    one, which is in favour of tools that hint seldom. sees: our tier with the same figures to go by.
+    """
 
     version: str
     source: str
     mapping: str
     missing: str | None
+    sees: str
     n: int
     accuracy: float | None
     accuracy_decided: float | None
     abstained: int
+    accuracy_named: float | None
+    abstained_named: int
     by_class: dict[str, ByClass]
 
 
-def rival_figures(
-    said: Sequence[tuple[Row, str | None]], version: str, source: str, mapping: str, missing: str | None
-) -> RivalScore:
-    """(row of the truth, class the rival named) for every recording."""
-    counted = [(row, given) for row, given in said if row.confirmed]
-    rights = [given in (row.label, *row.accepted) for row, given in counted]
-    decided = [right for right, (_, given) in zip(rights, counted, strict=True) if given is not None]
+class Said(NamedTuple):
+    """What a rival said of one recording, beside its truth. named: by the looks at which it named a class."""
+
+    row: Row
+    given: str | None
+    named: str | None
+
+
+def rival_figures(said: Sequence[Said], rival: Rival) -> RivalScore:
+    """A rival's figures over the recordings with a confirmed truth."""
+    counted = [one for one in said if one.row.confirmed]
+    rights = [_right(one.row, one.given) for one in counted]
+    decided = [_right(one.row, one.given) for one in counted if one.given is not None]
     return RivalScore(
-        version=version,
-        source=source,
-        mapping=mapping,
-        missing=missing,
+        version=rival.version,
+        source=rival.source,
+        mapping=rival.mapping,
+        missing=rival.missing,
+        sees=rival.sees,
         n=len(counted),
         accuracy=_share(rights),
         accuracy_decided=_share(decided),
         abstained=len(counted) - len(decided),
-        by_class=by_class(
-            [(row.label, given, right) for (row, given), right in zip(counted, rights, strict=True)]
-        ),
+        accuracy_named=_share([_right(one.row, one.named) for one in counted]),
+        abstained_named=sum(one.named is None for one in counted),
+        by_class=by_class([(one.row.label, one.given, _right(one.row, one.given)) for one in counted]),
     )
+
+
+def _right(row: Row, given: str | None) -> bool:
+    return given in (row.label, *row.accepted)

@@ -8,7 +8,7 @@ iowait.
 from __future__ import annotations
 
 from advisor.telemetry.records import DeviceInfo, HostSample, Sample
-from benchmarks.accuracy.rival import Rival, Seen, majority, mean
+from benchmarks.accuracy.rival import Rival, Seen, mean
 from benchmarks.workloads.spec import Label
 
 _PARKED_BYTES = 1 << 30
@@ -28,13 +28,14 @@ def gputui() -> Rival:
         version="0.1.0, rules of README.md and docs/EVALUATION.md",
         source="https://github.com/Indraputrabh/gputui/blob/main/docs/EVALUATION.md",
         mapping=_MAPPING,
-        classify=classify,
+        looks=looks,
+        sees="nvml",
     )
 
 
-def classify(seen: Seen) -> Label | None:
-    """The majority of what its hints say at each sample, with the host as last seen before it."""
-    return majority(hint(seen.info, sample, _host_at(seen.host, sample.t_s)) for sample in seen.samples)
+def looks(seen: Seen) -> list[Label | None]:
+    """What its hints say at each sample, with the host as last seen before it."""
+    return [hint(seen.info, sample, _host_at(seen.host, sample.t_s)) for sample in seen.samples]
 
 
 def hint(info: DeviceInfo, sample: Sample, host: HostSample | None) -> Label | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from advisor.telemetry.records import Sample
-from benchmarks.accuracy.rival import Rival, majority, mean
+from benchmarks.accuracy.rival import Rival, mean
 from benchmarks.workloads.spec import Label
 
 _GB_S = 1e9
@@ -68,7 +68,8 @@ def kempnerpulse() -> Rival:
         version="rules of docs/classification.md, 12 categories",
         source="https://github.com/KempnerInstitute/kempnerpulse/blob/main/docs/classification.md",
         mapping=_MAPPING,
-        classify=lambda seen: majority(category(look(s)) for s in seen.samples if s.gpm),
+        looks=lambda seen: [category(look(s)) for s in seen.samples if s.gpm],
+        sees="counters",
     )
 
 

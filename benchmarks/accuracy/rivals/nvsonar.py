@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from advisor.telemetry.records import DeviceInfo, Sample
-from benchmarks.accuracy.rival import Rival, Seen, majority
+from benchmarks.accuracy.rival import Rival, Seen
 from benchmarks.workloads.spec import Label
 
 # Its reason names, by NVML's.
@@ -42,21 +42,22 @@ def nvsonar() -> Rival:
         version = metadata.version("nvsonar")
         analysis = importlib.import_module("nvsonar.analysis")
     except (metadata.PackageNotFoundError, ImportError) as error:
-        return _rival("", lambda _: None, f"not installed ({error}): pip install nvsonar")
+        return _rival("", lambda _: [], f"not installed ({error}): pip install nvsonar")
 
-    def classify(seen: Seen) -> Label | None:
-        return majority(_look(analysis, seen.info, sample) for sample in seen.samples)
+    def looks(seen: Seen) -> list[Label | None]:
+        return [_look(analysis, seen.info, sample) for sample in seen.samples]
 
-    return _rival(version, classify, None)
+    return _rival(version, looks, None)
 
 
-def _rival(version: str, classify: Any, missing: str | None) -> Rival:
+def _rival(version: str, looks: Any, missing: str | None) -> Rival:
     return Rival(
         name="nvsonar",
         version=version,
         source="https://pypi.org/project/nvsonar/ (nvsonar.analysis.classify)",
         mapping=_MAPPING,
-        classify=classify,
+        looks=looks,
+        sees="nvml",
         missing=missing,
     )
 

@@ -13,9 +13,9 @@ import pytest
 
 from advisor.telemetry.records import Frame
 from benchmarks.accuracy.capture import account_of
-from benchmarks.accuracy.capture_truth import LOADS, ceiling_for, load_of, rate_of, truth_of
+from benchmarks.accuracy.capture_truth import LOADS, ceiling_for, load_of, rate_of, section_ceilings, truth_of
 from benchmarks.accuracy.corpus import Corpus, read_corpus
-from benchmarks.accuracy.parts import split
+from benchmarks.accuracy.parts import by_construction, split
 from benchmarks.accuracy.replay import Replayed, read_messages, replay_all
 from benchmarks.workloads.spec import Account
 from probes.ceilings import Ceiling, Ceilings
@@ -151,7 +151,9 @@ def account(**counts: float) -> Account:
 
 def truth(name: str, counted: Account, ceilings: Ceilings | None = None, **rates: float) -> Any:
     load = load_of(name, "mixed", "")
-    return truth_of(name, load, counted, ceiling_for(name, load, None, ceilings, rates), "x", synthetic=False)
+    known = ceiling_for(name, load, None, ceilings, rates)
+    sections = section_ceilings(name, load, None, ceilings, rates)
+    return truth_of(name, load, counted, known, "x", synthetic=False, sections=sections)
 
 
 def test_a_load_never_confirms_itself() -> None:
@@ -185,9 +187,50 @@ def test_shares_come_from_sections_and_a_mix_is_labelled_by_them() -> None:
 
 def test_launch_bound_loads_have_a_class_and_no_shares() -> None:
     tiny = truth("tiny_kernels", account(launches=1e6))
-    assert tiny.label == "host" and tiny.confirmed and tiny.shares == {}
+    assert tiny.label == "host" and by_construction(tiny) and tiny.shares == {}
     failed = truth("tiny_kernels", account_of({"error": "out of memory"}))
-    assert not failed.confirmed and failed.because.startswith("out of memory")
+    assert not failed.confirmed and not by_construction(failed)
+    assert failed.because.startswith("out of memory")
+
+
+@pytest.mark.parametrize("name", ["one_block", "low_occupancy", "atomics", "item_sync", "small_copies"])
+def test_what_no_count_bears_out_is_known_by_construction_alone(name: str) -> None:
+    assert by_construction(truth(name, account(launches=1e6, syncs=200.0, copies=64.0)))
+
+
+def test_a_load_that_does_nothing_is_idle() -> None:
+    held = truth("idle_held", account(host_s=9.9, held=0.0))
+    assert held.confirmed and held.because == "it launched nothing"
+
+
+def ceilings_of(**values: float) -> Ceilings:
+    known = tuple(
+        Ceiling(metric=m, value=v, unit="x", label="measured", source="x") for m, v in values.items()
+    )
+    return Ceilings(model="x", label="measured", ceilings=known)
+
+
+# A step of prefill_decode: 400 products of 8192 and 4800 products of such a matrix with a vector.
+PREFILL, DECODE = 400 * 2.0 * 8192**3, 4800 * 2.0 * 8192**2
+
+
+@pytest.mark.parametrize(
+    ("prefill_s", "decode_s", "bf16", "confirmed"),
+    [
+        (6.0, 3.5, 1.0, True),
+        (6.0, 3.5, 2.0, False),
+        (3.0, 3.5, 1.0, False),
+        (6.0, 0.0, 1.0, False),
+    ],
+    ids=["both at 0.8", "prefill at 0.4", "not covered", "no decoding"],
+)
+def test_each_section_of_a_mix_is_held_against_its_own_ceiling(
+    prefill_s: float, decode_s: float, bf16: float, confirmed: bool
+) -> None:
+    known = ceilings_of(bf16=bf16 * PREFILL / 6.0 / 0.8, dram=DECODE / 3.5 / 0.8)
+    found = truth("prefill_decode", account(prefill_s=prefill_s, decode_s=decode_s), known)
+    assert found.confirmed == confirmed and not by_construction(found)
+    assert not truth("prefill_decode", account(prefill_s=6.0, decode_s=3.5)).confirmed
 
 
 def test_images_count_as_the_flops_of_the_net() -> None:

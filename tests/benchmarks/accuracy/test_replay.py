@@ -20,6 +20,7 @@ from benchmarks.accuracy.corpus import Recorded, read_corpus
 from benchmarks.accuracy.replay import Replayed, read_messages, replay_all, subject_key, verdict_of
 from benchmarks.accuracy.rival import Rival, Seen
 from benchmarks.accuracy.run import known_rivals
+from benchmarks.workloads.spec import Label
 from tests.advisor.streams import device, frames, hello
 from tests.benchmarks.accuracy.recordings import make
 
@@ -92,12 +93,15 @@ def test_every_tier_ablation_and_rival_has_its_say(tmp_path: Path) -> None:
 
 
 def test_a_rival_that_fails_names_no_class_and_costs_us_nothing(tmp_path: Path) -> None:
-    def fail(_: Seen) -> None:
+    def fail(_: Seen) -> list[Label | None]:
         raise OverflowError("infinity")
 
-    rival = Rival(name="r", version="1", source="https://example.org", mapping="none", classify=fail)
+    rival = Rival(
+        name="r", version="1", source="https://example.org", mapping="none", looks=fail, sees="nvml"
+    )
     replayed = replay_all(recorded(tmp_path, "copy"), (rival,), ablations=False)
     assert isinstance(replayed, Replayed) and replayed.rivals == {"r": None}
+    assert replayed.rivals_named == {"r": None}
 
 
 def test_the_device_is_the_one_the_workload_ran_on(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 from benchmarks.accuracy.__main__ import main
 from benchmarks.accuracy.corpus import read_corpus
 from benchmarks.accuracy.document import SYNTHETIC_CLAIM, Document, encode, make
-from benchmarks.accuracy.report import NO_REAL, WIDTH, as_markdown, text
+from benchmarks.accuracy.parts import CONSTRUCTION
+from benchmarks.accuracy.report import NO_REAL, WIDTH, as_markdown, counted, text
 from benchmarks.accuracy.run import known_rivals, replay_corpus
 from tests.benchmarks.accuracy import recordings
 
@@ -32,6 +33,7 @@ def document(*, synthetic: bool = True) -> Document:
             name="mislabelled\x1b[2J",
         )
         recordings.write(folder, "conv_net", synthetic=synthetic, confirmed=False, because="too slow")
+        recordings.write(folder, "one_block", synthetic=synthetic, confirmed=False, because=CONSTRUCTION)
         corpus = read_corpus([folder], Path(kept) / "scratch")
         replays, problems = replay_corpus(corpus, ablations=True)
         return make(replays, corpus, problems, known_rivals())
@@ -61,9 +63,29 @@ def test_the_headline_is_of_the_validation_part() -> None:
 
 def test_an_unconfirmed_truth_is_listed_and_not_counted() -> None:
     doc = document()
-    assert doc.unconfirmed == ("conv_net",)
-    assert doc.parts["all"]["counters"].n == len(doc.workloads) - 1
+    assert doc.unconfirmed == ("conv_net", "one_block")
+    assert doc.parts["all"]["counters"].n == len(doc.workloads) - 2
     assert "conv_net: truth not confirmed by its accounting: too slow" in text(doc)
+
+
+def test_a_truth_by_construction_alone_is_scored_apart() -> None:
+    doc = document()
+    assert {tier: m.n for tier, m in doc.construction.items()} == {"counters": 1, "nvml": 1}
+    (apart,) = (w for w in doc.workloads if w.because == CONSTRUCTION)
+    accuracy = {tier: m.accuracy for tier, m in doc.construction.items()}
+    assert accuracy == {tier: float(said.right) for tier, said in apart.tiers.items()}
+    assert accuracy["nvml"] == 1.0
+    assert "By construction alone, in no other figure" in text(doc)
+    assert "By construction alone, in no other figure" in as_markdown(document(synthetic=False))
+    assert any("one_block" in line and "construction" in line for line in text(doc).splitlines())
+
+
+def test_recordings_are_counted_by_class() -> None:
+    doc = document()
+    by_class = doc.tiers["counters"].by_class
+    assert f"Counted in the validation part: {counted(doc)}." in " ".join(text(doc).split())
+    assert sum(int(part.split()[1]) for part in counted(doc).split(", ")) == doc.tiers["counters"].n
+    assert f"compute {by_class['compute'].n}" in counted(doc)
 
 
 def test_failures_are_listed_with_what_decided_them() -> None:

@@ -99,7 +99,21 @@ def test_a_rival_says_where_its_rules_come_from_and_survives_missing_figures(riv
     assert rival.source.startswith("https://") and rival.mapping
     bare = Seen(info=DeviceInfo(key="k", index=0, name="n", uuid="k"), samples=(Sample(key="k", t_s=0.0),))
     rival.classify(bare)
-    assert rival.classify(Seen(info=INFO, samples=())) is None
+    nothing = Seen(info=INFO, samples=())
+    assert rival.classify(nothing) is None and rival.named(nothing) is None
+
+
+def test_a_sparse_hint_names_what_it_names_and_a_look_without_one_is_a_vote_for_none() -> None:
+    """Two of five looks: no class for most of the time, and a class where it hints at all."""
+    quiet, busy = (HostSample(t_s=t, cpu_fracs=(cpu,)) for t, cpu in ((0.0, 0.1), (4.0, 0.9)))
+    hinted = seen(host=(quiet, busy), gpu_util_frac=0.4)
+    assert gputui().classify(hinted) is None
+    assert gputui().named(hinted) == "host"
+    assert {rival.name: rival.sees for rival in rivals()} == {
+        "nvsonar": "nvml",
+        "KempnerPulse": "counters",
+        "gputui": "nvml",
+    }
 
 
 def test_the_majority_is_what_was_said_most_often() -> None:

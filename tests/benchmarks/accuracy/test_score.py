@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.accuracy.rival import Rival
 from benchmarks.accuracy.score import (
     Row,
+    Said,
     class_shares,
     confusion,
     metrics,
@@ -34,6 +36,10 @@ TRUTH = Truth(
     recording="copy.jsonl.gz",
     device="made-up",
     synthetic=True,
+)
+
+RIVAL = Rival(
+    name="r", version="1", source="https://example.org", mapping="as it is", looks=lambda _: [], sees="nvml"
 )
 
 
@@ -104,10 +110,16 @@ def test_precision_is_of_verdicts_and_recall_of_recordings() -> None:
 
 
 def test_a_rival_that_names_no_class_is_not_right() -> None:
-    said = [(row(), "memory"), (row(), "compute"), (row(), None), (row(confirmed=False), "memory")]
-    found = rival_figures(said, "1", "https://example.org", "as it is", None)
-    assert (found.n, found.abstained) == (3, 1)
+    said = [
+        Said(row(), "memory", "memory"),
+        Said(row(), "compute", "compute"),
+        Said(row(), None, "memory"),
+        Said(row(confirmed=False), "memory", "memory"),
+    ]
+    found = rival_figures(said, RIVAL)
+    assert (found.n, found.abstained, found.abstained_named) == (3, 1, 0)
     assert found.accuracy == pytest.approx(1 / 3) and found.accuracy_decided == 0.5
+    assert found.accuracy_named == pytest.approx(2 / 3)
 
 
 CLASSES: tuple[Class, ...] = (*LABELS, "unknown")
