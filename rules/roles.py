@@ -47,6 +47,7 @@ APART: tuple[tuple[str, str, str], ...] = (
     ("HOST009", "HOST014", "little is asked, or a lock holds it up"),
     ("HOST009", "HOST015", "little is asked, or more than the cores can do"),
     ("HOST009", "HOST016", "little is asked, or a checkpoint holds it up"),
+    ("HOST009", "HOST017", "little is asked, or other ranks hold it up"),
     ("IDLE002", "IDLE003", "held idle to the end, or used again and again"),
     ("IDLE002", "HOST016", "nobody uses it, or a checkpoint holds it up"),
     ("IDLE003", "HOST016", "pauses of the user's, or those in which a checkpoint is saved"),

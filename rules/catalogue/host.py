@@ -33,7 +33,7 @@ def unattributed(ctx: Context) -> Finding | None:
     """The GPU waits for the host, and nothing seen outside the process says why.
 
     **What it detects**
-    At least 15 % of the time is lost to the host, and no cause (HOST002 to HOST016) has enough evidence.
+    At least 15 % of the time is lost to the host, and no cause (HOST002 to HOST017) has enough evidence.
 
     **Why it costs**
     While nothing runs on the GPU it is paid for in full; closing the gap h can speed the work up by 1/(1-h).
