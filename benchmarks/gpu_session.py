@@ -23,8 +23,8 @@ briefly first. Three calls see everything:
 
 The archive holds probes.json (a ProbeRun of every card), peers.json and peers.md (benchmarks/peers/gpu.py),
 workloads/ (benchmarks/workloads/record.py: recordings, truths, session.json), facts.json (GPM without root,
-cost of each NVML call, smallest valid GPM interval) and summary.json (each call's steps; with --slow-down also
-what being watched costs two workloads).
+cost of each NVML call, smallest valid GPM interval) and summary.json (each call's steps; with --slow-down
+also what being watched costs two workloads).
 
 Needs torch and the project's base dependencies without those of its screens, for some probes, peers and
 workloads cupy and triton. Reads only: sets no clocks, power or modes. --dry runs tiny workloads on the CPU:

@@ -37,7 +37,7 @@ class Call:
         self.args, self.hello, self.info, self.work = args, hello, info, work
         self.clock = Clock.of(args.budget)
         self.steps = Steps(args.out / f"{archive.NAME}.log", self.save)
-        self.synthetic = bool(args.dry or hello.synthetic)
+        self.new = record.session_of(args, hello, info)
         self.noted: dict[str, Any] = {}
         self.summary: dict[str, Any] = {"calls": []}
 
@@ -55,18 +55,17 @@ class Call:
             "driver": self.hello.driver_version,
             "steps": {},
         }
-        self.summary |= {"device": self.info.name, "measured": not self.synthetic}
+        self.summary |= {"device": self.new.device, "measured": not self.new.synthetic}
         self.summary["calls"] = [*self.summary["calls"], self.noted]
 
     def _check(self) -> None:
-        device = self.summary.get("device", self.info.name)
-        was_synthetic = not self.summary.get("measured", not self.synthetic)
-        new = record.session_of(self.args, self.hello, self.info)
-        old = msgspec.structs.replace(new, device=device, synthetic=was_synthetic)
+        device = self.summary.get("device", self.new.device)
+        was_synthetic = not self.summary.get("measured", not self.new.synthetic)
+        old = msgspec.structs.replace(self.new, device=device, synthetic=was_synthetic)
         session = self.work / "workloads" / filing.SESSION
         if session.exists():
             old = filing.read_session(session)
-        filing.check(old, new, self.args.resume or self.work)
+        filing.check(old, self.new, self.args.resume or self.work)
 
     def run(self) -> int:
         """Everything that is asked for. Exit code 0, or 1 where one of it failed."""
