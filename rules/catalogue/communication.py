@@ -7,7 +7,7 @@ from rules.catalogue.common import at_least, item, pct, place, share
 from rules.economics import removed
 from rules.finding import Finding
 from rules.observed import link_mean, mean, reading_note
-from rules.registry import Context, clamp, finding, rule
+from rules.registry import Context, Rule, clamp, finding, rule
 from rules.trust import rate_label, words
 from rules.verdict import EvidenceItem
 
@@ -41,20 +41,31 @@ def interconnect(ctx: Context) -> Finding | None:
     part = share(ctx, "communication")
     if part < th.SECONDARY.value or _way(ctx) is not None:
         return None
-    return finding(
+    return _limited(
         ctx,
         interconnect,
-        claim=f"{place(ctx)} moves data over its links {pct(part)} of the time, near their ceiling.",
+        f"{place(ctx)} moves data over its links {pct(part)} of the time, near their ceiling.",
+        (
+            "Overlap: DDP `bucket_cap_mb`, FSDP prefetch, `no_sync()` while accumulating gradients.",
+            "`nvidia-smi topo -m` and `NCCL_DEBUG=INFO` show whether peers talk over NVLink or PCIe.",
+        ),
+    )
+
+
+def _limited(ctx: Context, found: Rule, claim: str, actions: tuple[str, ...]) -> Finding:
+    """What both rules say of time limited by links; at best all of it is hidden behind compute."""
+    part = share(ctx, "communication")
+    return finding(
+        ctx,
+        found,
+        claim=claim,
         share=part,
         evidence=(
             item("time limited by links", part, threshold=at_least(th.SECONDARY)),
             *_link(ctx, "nvlink", "NVLink"),
             *_link(ctx, "pcie", "PCIe"),
         ),
-        actions=(
-            "Overlap: DDP `bucket_cap_mb`, FSDP prefetch, `no_sync()` while accumulating gradients.",
-            "`nvidia-smi topo -m` and `NCCL_DEBUG=INFO` show whether peers talk over NVLink or PCIe.",
-        ),
+        actions=actions,
         effect=removed(part, "bound: all of it hidden behind compute"),
     )
 
@@ -114,22 +125,15 @@ def host_copies(ctx: Context) -> Finding | None:
     part, way = share(ctx, "communication"), _way(ctx)
     if part < th.SECONDARY.value or way is None:
         return None
-    return finding(
+    return _limited(
         ctx,
         host_copies,
-        claim=f"{place(ctx)} moves data {way} over PCIe {pct(part)} of the time, near the link's ceiling.",
-        share=part,
-        evidence=(
-            item("time limited by links", part, threshold=at_least(th.SECONDARY)),
-            *_link(ctx, "pcie", "PCIe"),
-            *_link(ctx, "nvlink", "NVLink"),
-        ),
-        actions=(
+        f"{place(ctx)} moves data {way} over PCIe {pct(part)} of the time, near the link's ceiling.",
+        (
             "Keep it on the device: less offloading (`--cpu-offload-gb 0`, ZeRO without offload).",
             "Prefetch: `non_blocking=True` on a second stream, `cudaMemPrefetchAsync` for unified memory.",
             "Fewer bytes: quantise what is offloaded, send uint8 and convert on the GPU.",
         ),
-        effect=removed(part, "bound: all of it hidden behind compute"),
     )
 
 
