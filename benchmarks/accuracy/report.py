@@ -169,7 +169,7 @@ def rivals(doc: Document) -> Table:
     ]
     theirs = [
         [
-            f"{name} {r.version}".strip(),
+            f"{name} {_short(r.version)}".strip(),
             str(r.n),
             number(r.accuracy),
             number(r.accuracy_decided),
@@ -181,6 +181,11 @@ def rivals(doc: Document) -> Table:
         for name, r in doc.rivals.items()
     ]
     return [["", "n", "accuracy", "decided", "none", "named", "beside", ""], *ours, *theirs]
+
+
+def _short(version: str) -> str:
+    """Up to the first comma."""
+    return version.partition(",")[0]
 
 
 def workloads(doc: Document) -> Table:
