@@ -101,7 +101,7 @@ def _loader(evidence: Evidence, stacks: Stacks) -> tuple[str, ...]:
 
 
 def _locks(evidence: Evidence, stacks: Stacks) -> tuple[str, ...]:
-    waits = ("lock", "child", "blocked") if _others_work(evidence, stacks) else ("lock", "child")
+    waits = ("lock", "child", "blocked") if _stands_for(evidence, stacks) == "lock" else ("lock", "child")
     return waits if _others_prepare(evidence, stacks) else (*waits, "queue-wait")
 
 
@@ -111,13 +111,18 @@ def _others_prepare(evidence: Evidence, stacks: Stacks) -> bool:
     return children or stacks.others(_PREPARES) >= 0.5
 
 
-def _others_work(evidence: Evidence, stacks: Stacks) -> bool:
-    """Whether anybody is there to be waited for: without, a thread that stands still waits for demand."""
-    return _others_prepare(evidence, stacks) or (evidence.host.process_cpu_cores or 0.0) >= 0.5
+def _stands_for(evidence: Evidence, stacks: Stacks) -> str:
+    """What a thread that stands in a call waits for: pages of a file, somebody who works, or demand."""
+    host = evidence.host
+    if (host.process_dstate_frac or 0.0) >= th.DISK_WAIT.value:
+        return "storage"
+    works = _others_prepare(evidence, stacks) or (host.process_cpu_cores or 0.0) >= 0.5
+    return "lock" if works else "no-demand"
 
 
-def _storage(evidence: Evidence, _: Stacks) -> tuple[str, ...]:
-    return ("io", "remote") if _storage_used(evidence.host) else ("remote",)
+def _storage(evidence: Evidence, stacks: Stacks) -> tuple[str, ...]:
+    reads = ("io", "remote") if _storage_used(evidence.host) else ("remote",)
+    return (*reads, "blocked") if _stands_for(evidence, stacks) == "storage" else reads
 
 
 def _storage_used(host: HostEvidence) -> bool:
@@ -131,7 +136,7 @@ def _storage_used(host: HostEvidence) -> bool:
 def _asleep(evidence: Evidence, stacks: Stacks) -> tuple[str, ...]:
     """Sleeping, and reading what never came: a pipe, a terminal, a peer."""
     waits = ("idle", "network") if _storage_used(evidence.host) else ("idle", "network", "io")
-    return waits if _others_work(evidence, stacks) else (*waits, "blocked")
+    return (*waits, "blocked") if _stands_for(evidence, stacks) == "no-demand" else waits
 
 
 def _launches(evidence: Evidence, _: Stacks) -> tuple[str, ...]:

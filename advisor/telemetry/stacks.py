@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from advisor.telemetry import stacks_parse as parsing
@@ -113,10 +113,14 @@ def _stacks(pid: int, tool: str, ran: Ran, holders: Ran | None, clock: _Clock, n
         return nothing(pid, ran.why or why_not(pid, ran.errors), tool)
     threads = parsing.by_thread(stacks)
     source = SourceLines(pid)
-    tallies = [parsing.tally(thread, seen, source.line) for thread, seen in threads.items()]
+    times = clock.times()
+    tallies = [
+        parsing.entered(parsing.tally(thread, seen, source.line), times.get(_tid(thread, pid)))
+        for thread, seen in threads.items()
+    ]
     samples = max(one.samples for one in tallies)
     if not native:
-        tallies = _with_gil(tallies, pid, holders, samples, clock)
+        tallies = _with_waits(tallies, pid, holders, samples, times)
     few = f"only {samples} samples" if samples < FEW_SAMPLES else None
     rate = NATIVE_RATE_HZ if native else RATE_HZ
     return Stacks(
@@ -130,16 +134,22 @@ def _stacks(pid: int, tool: str, ran: Ran, holders: Ran | None, clock: _Clock, n
     )
 
 
-def _with_gil(
-    tallies: list[parsing.Tally], pid: int, holders: Ran | None, samples: int, clock: _Clock
+def _with_waits(
+    tallies: list[parsing.Tally],
+    pid: int,
+    holders: Ran | None,
+    samples: int,
+    times: Mapping[int, parsing.ThreadTime],
 ) -> list[parsing.Tally]:
+    """Time off the core in plain Python: first as far as others held the GIL, the rest in some call."""
     held = _held(holders, samples)
-    times = clock.times()
     total = min(1.0, sum(held.values()))
-    return [
-        parsing.with_gil(one, times.get(_tid(one.thread, pid)), total - held.get(one.thread, 0.0))
-        for one in tallies
-    ]
+    found: list[parsing.Tally] = []
+    for one in tallies:
+        clock = times.get(_tid(one.thread, pid))
+        with_gil = parsing.with_gil(one, clock, total - held.get(one.thread, 0.0))
+        found.append(parsing.with_blocked(with_gil, clock))
+    return found
 
 
 def _held(holders: Ran | None, samples: int) -> dict[parsing.Thread, float]:

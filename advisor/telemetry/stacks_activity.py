@@ -13,17 +13,28 @@ from typing import NamedTuple
 
 OTHER = "other"
 # Activities in which a thread waits or sleeps and does no work of its own.
-WAITING: frozenset[str] = frozenset({"loader-wait", "queue-wait", "collective", "lock", "gil", "io", "idle"})
+WAITING: frozenset[str] = frozenset(
+    {
+        *("loader-wait", "queue-wait", "collective", "lock", "gil", "io"),
+        *("remote", "network", "child", "blocked", "idle"),
+    }
+)
+# The thread stands at a `with`: it waits for a lock where it uses no core there, and works where it does.
+ENTERING = "entering"
 # Only the innermost frames are looked at: the outermost ones are the same in every stack.
 DEPTH = 60
 
 
 class FrameText(NamedTuple):
-    """One frame as py-spy prints it. file: as given, line 0 where there is none (native frames)."""
+    """One frame as py-spy prints it. file: as given, line 0 where there is none (native frames).
+
+    inner: the function of a library that it called, where that one is what tells the activity.
+    """
 
     function: str
     file: str
     line: int = 0
+    inner: str = ""
 
     @property
     def native(self) -> bool:
@@ -101,6 +112,14 @@ _COLLECTIVES: tuple[_Pattern, ...] = (
 # What a thread is seen at beneath a collective while it waits there.
 _BENEATH: frozenset[str] = frozenset({"synchronise", "transfer", "launch", "gil"})
 
+# What the frames within it wait at is a detail: a client of a data store, a child process.
+_AROUND: tuple[_Pattern, ...] = (
+    _pattern("remote", r"(^|/)(fsspec|s3fs|gcsfs|adlfs|botocore|boto3|s3transfer|smart_open|pyarrow/fs)\b"),
+    _pattern("child", r"(^|/)subprocess\.py$"),
+    _pattern("child", r"(^|/)multiprocessing/popen_\w+\.py$", r"(wait|poll)$"),
+    _pattern("child", "", r"^(wait4|waitpid|waitid)$"),
+)  # fmt: skip
+
 # Taking from a queue is a wait on a lock inside; that it is a queue says more.
 _QUEUES: tuple[_Pattern, ...] = (
     _pattern("queue-wait", r"(^|/)queue\.py$", r"(get|put)\w*$"),
@@ -110,16 +129,19 @@ _QUEUES: tuple[_Pattern, ...] = (
 
 # Frames that only say how a thread waits or reads; what for is said by the frames around them.
 _INDIRECT: tuple[_Pattern, ...] = (
-    _pattern("io", r"(^|/)(ssl|socket|socketserver|http/client)\.py$"),
-    _pattern("io", r"(^|/)(fsspec|s3fs|gcsfs|aiohttp|urllib3|requests|botocore|boto3|smart_open)/"),
+    _pattern("idle", r"(^|/)(socket|socketserver)\.py$", r"(^|\.)(accept|get_request|serve_forever)$"),
+    _pattern("network", r"(^|/)(ssl|socket|socketserver|http/client)\.py$"),
+    _pattern("network", r"(^|/)(aiohttp|urllib3|requests|httpx|httpcore|grpc)/"),
     _pattern("io", r"(^|/)(h5py|lmdb|zarr)/"),
-    _pattern("io", r"(^|/)(shutil|tarfile|pathlib|tempfile|subprocess)\.py$"),
-    _pattern("io", "", r"^(__)?(p?(read|write)(64|v)?|f(data)?sync|open(at)?(64)?|(recv|send)(msg)?)$"),
+    _pattern("io", r"(^|/)(shutil|tarfile|pathlib|tempfile)\.py$"),
+    _pattern("io", "", r"^(__)?(p?(read|write)(64|v)?|f(data)?sync|open(at)?(64)?)$"),
+    _pattern("network", "", r"^(__)?(recv|send)(from|to|m?msg)?$"),
+    _pattern("idle", "", r"^(__)?accept4?$"),
     _pattern("idle", r"(^|/)(selectors|asyncio/\w+|select)\.py$"),
     _pattern("idle", r"(^|/)concurrent/futures/thread\.py$", r"^_worker$"),
     _pattern("idle", "", r"^(epoll_wait|poll|ppoll|select|pselect|(clock_)?nanosleep|time_sleep)$"),
     _pattern("lock", r"(^|/)threading\.py$", r"(^|\.)(acquire|wait|wait_for|__enter__|join|_wait_\w+)$"),
-    _pattern("lock", r"(^|/)multiprocessing/(synchronize|pool|popen_\w+|process)\.py$"),
+    _pattern("lock", r"(^|/)multiprocessing/(synchronize|pool|process)\.py$"),
     _pattern("lock", r"(^|/)(concurrent/futures/_base|filelock/\w+|portalocker/\w+)\.py$"),
     _pattern("lock", "", r"^(PyThread_acquire_lock|lock_PyThread|sem_(timed)?wait|pthread_mutex_lock)"),
 )  # fmt: skip
@@ -144,11 +166,22 @@ _LINES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("transfer", re.compile(rf"\.cuda\(|\.to\({_DEVICE}|\.pin_memory\(|\.copy_\(")),
     ("serialise", re.compile(r"\b(c?[pP]ickle|marshal|orjson|ujson|msgpack|zlib|zstd|lz4)\w*\.\w+\(")),
     ("tokenise", re.compile(r"\btokeni[sz]e\w*\(|\btokeni[sz]er\w*(\.\w+)?\(")),
-    ("io", re.compile(r"\bos\.(fsync|sync|pread|open)\(|\.(read|write|readline|recv|flush)\(|\bopen\(")),
+    ("io", re.compile(r"\bos\.(fsync|sync|pread|open)\(|\.(read|write|readline|flush)\(|\bopen\(")),
+    ("network", re.compile(r"\.(recv\w*|sendall)\(")),
+    ("child", re.compile(r"\bos\.wait\w*\(|\bsubprocess\.\w+\(|\.communicate\(")),
     ("lock", re.compile(rf"\.acquire\(|\bwith\s+([\w.]*\.)?{_LOCK}", re.IGNORECASE)),
-    ("idle", re.compile(r"\bsleep\(")),
+    ("idle", re.compile(r"\bsleep\(|\.accept\(|\bselect\(|\bsignal\.(pause|sigwait)\w*\(|\binput\(")),
     ("launch", re.compile(r"\.backward\(|(optim\w*|opt)\.step\(|\bmodel\(|torch\.\w+\(|\.to\(")),
 )  # fmt: skip
+
+
+_WITH = re.compile(r"\s*(async\s+)?with\b")
+# Lines that only say how a thread waits: a queue around them says what for.
+_HOW: frozenset[str] = frozenset({"lock", "io", "network", "idle"})
+# Folders of the standard library and of installed packages, frozen modules, and scripts of installers.
+_LIBRARY = re.compile(
+    r"(^|/)lib(64)?/(python|pypy)[\d.]*t?/|(^|/)(site|dist)-packages/|^<frozen |python3\d*\.zip/|/bin/[^/.]+$"
+)
 
 
 def name_activity(inside_out: Sequence[FrameText], source_line: str = "") -> Named:
@@ -158,13 +191,32 @@ def name_activity(inside_out: Sequence[FrameText], source_line: str = "") -> Nam
     """
     frames = inside_out[:DEPTH]
     by_line = _by_line(frames, source_line)
-    known = _collective(frames, _first(frames, _DIRECT)) or by_line
-    for table in (_QUEUES, _INDIRECT, _FRAMEWORK):
+    known = _collective(frames, _first(frames, _DIRECT)) or _first(frames, _AROUND)
+    if by_line is not None and by_line.activity not in _HOW:
+        known = known or by_line
+    known = known or _first(frames, _QUEUES) or by_line
+    for table in (_INDIRECT, _FRAMEWORK):
         known = known or _first(frames, table)
     if known is not None:
         return known
     leaf = innermost_python(frames) or (frames[0] if frames else FrameText("?", "?"))
+    if _WITH.match(source_line):
+        return Named(ENTERING, leaf)
     return Named("compute" if frames else OTHER, leaf)
+
+
+def shown_frame(inside_out: Sequence[FrameText], named: FrameText) -> FrameText:
+    """The nearest frame of the program's own files at or around `named`; that one where there is none."""
+    start = inside_out.index(named) if named in inside_out else 0
+    own = next((frame for frame in inside_out[start:] if is_own(frame)), None)
+    if own is None or own == named:
+        return named
+    return own._replace(inner=named.function)
+
+
+def is_own(frame: FrameText) -> bool:
+    """Whether the frame is of the program itself: of no library, and nothing that an installer wrote."""
+    return not frame.native and not _LIBRARY.search(frame.file)
 
 
 def innermost_python(inside_out: Sequence[FrameText]) -> FrameText | None:

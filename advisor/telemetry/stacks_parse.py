@@ -14,11 +14,13 @@ from typing import NamedTuple
 from advisor.reports.escape import terminal
 from advisor.telemetry.stacks_activity import (
     DEPTH,
+    ENTERING,
     WAITING,
     FrameText,
     Named,
     innermost_python,
     name_activity,
+    shown_frame,
 )
 from rules.stacks import StackGroup
 
@@ -31,6 +33,8 @@ FRAME_LIMIT = 160
 FUNCTION_LIMIT, FILE_LIMIT = 200, 400
 # Activities below this share of a thread's samples are no evidence, and are left out.
 SHOWN_FRAC = 0.005
+# Less time off the core than this may be the clocks, which begin before the samples do.
+BLOCKED_FRAC = 0.15
 # A main thread that waits this much for another thread of its own feeds nothing.
 ONLY_WAITS = 0.95
 
@@ -125,7 +129,7 @@ def tally(thread: Thread, stacks: Sequence[Stack], source: SourceLine) -> Tally:
     for stack in stacks:
         named = _named(stack, source)
         counts[named.activity] += stack.seen
-        frames.setdefault(named.activity, Counter())[named.frame] += stack.seen
+        frames.setdefault(named.activity, Counter())[shown_frame(stack.frames, named.frame)] += stack.seen
     best = {slug: seen.most_common(1)[0][0] for slug, seen in frames.items()}
     return Tally(thread, sum(counts.values()), counts, best)
 
@@ -133,6 +137,32 @@ def tally(thread: Thread, stacks: Sequence[Stack], source: SourceLine) -> Tally:
 def _named(stack: Stack, source: SourceLine) -> Named:
     leaf = innermost_python(stack.frames)
     return name_activity(stack.frames, source(leaf.file, leaf.line) if leaf is not None else "")
+
+
+def entered(one: Tally, time: ThreadTime | None) -> Tally:
+    """Samples at a `with`, told apart: as far as the thread was off its core it waited for a lock there."""
+    standing = one.counts[ENTERING]
+    if not standing:
+        return one
+    off = 0.0 if time is None else max(0.0, 1.0 - time.on_cpu - time.runnable)
+    locked = min(standing, round(off * one.samples))
+    counts = Counter({slug: seen for slug, seen in one.counts.items() if slug != ENTERING})
+    counts += Counter({"lock": locked, "compute": standing - locked})
+    here = one.frames[ENTERING]
+    frames = {"lock": here, "compute": here, **one.frames}
+    return Tally(one.thread, one.samples, counts, frames)
+
+
+def with_blocked(one: Tally, time: ThreadTime | None) -> Tally:
+    """Samples in plain Python beyond the time on a core, or waiting for one or the GIL: it stood there."""
+    if time is None or not one.samples:
+        return one
+    blocked = round((one.frac("compute") - time.on_cpu - time.runnable) * one.samples)
+    if blocked < BLOCKED_FRAC * one.samples:
+        return one
+    counts = one.counts + Counter({"blocked": blocked})
+    counts["compute"] -= blocked
+    return Tally(one.thread, one.samples, +counts, {"blocked": one.frames["compute"], **one.frames})
 
 
 def with_gil(one: Tally, time: ThreadTime | None, others_hold: float) -> Tally:
@@ -166,7 +196,7 @@ def feeding(tallies: Sequence[Tally], pid: int) -> Thread | None:
     busiest = max(tallies, key=lambda t: t.works)
     if main is None:
         return busiest.thread
-    passive = main.frac("lock") + main.frac("idle")
+    passive = sum(main.frac(slug) for slug in ("lock", "idle", "child", "blocked"))
     return busiest.thread if passive >= ONLY_WAITS and busiest.works >= 0.2 else main.thread
 
 
@@ -184,7 +214,7 @@ def groups(tallies: Sequence[Tally], pid: int) -> tuple[StackGroup, ...]:
 
 
 def _group(one: Tally, slug: str, main: bool) -> StackGroup:
-    name = one.thread.name or f"thread {one.thread.number}"
+    name = one.thread.name or str(one.thread.number)
     return StackGroup(
         activity=slug,
         frac=round(one.frac(slug), 4),
@@ -195,8 +225,9 @@ def _group(one: Tally, slug: str, main: bool) -> StackGroup:
 
 
 def frame_text(frame: FrameText) -> str:
-    """ "function (file:line)", one printable line; of a long path the end."""
+    """ "function (file:line)", "function calling another (file:line)", one line; of a long path the end."""
     place = f"{frame.file}:{frame.line}" if frame.line else frame.file
     room = max(20, FRAME_LIMIT - min(len(frame.function), 60) - 3)
     place = place if len(place) <= room else "…" + place[1 - room :]
-    return terminal(f"{frame.function[:60]} ({place})" if place else frame.function[:FRAME_LIMIT])
+    called = f" calling {frame.inner[:60]}" if frame.inner else ""
+    return terminal(f"{frame.function[:60]}{called} ({place})" if place else frame.function[:FRAME_LIMIT])

@@ -112,6 +112,37 @@ gate.wait()
     assert {g.thread for g in seen.groups if g.main} == {"busy"}
 
 
+def test_each_wait_is_told_from_work_and_from_storage(tmp_path: Path) -> None:
+    """None of these threads uses a core; each stands in another kind of wait."""
+    code = """
+import queue, socket, subprocess, threading, time
+door, server, pipe = threading.Lock(), socket.socket(), socket.socketpair()
+server.bind(("127.0.0.1", 0)); server.listen()
+door.acquire()
+def take_requests(): server.accept()
+def ask_peer(): pipe[0].recv(1)
+def run_tool(): subprocess.Popen(["cat"], stdin=-1, stdout=-3).wait()
+def next_batch(): queue.Queue().get()
+for work in (take_requests, ask_peer, run_tool, next_batch):
+    threading.Thread(target=work, daemon=True, name=work.__name__).start()
+threading.Thread(target=time.sleep, args=(20,), daemon=True, name="plain").start()
+def train_step():
+    with door: pass
+train_step()
+"""
+    groups = {g.thread: g for g in looked(code, tmp_path).groups if g.frac > 0.8}
+    assert {name: g.activity for name, g in groups.items()} == {
+        "MainThread": "lock", "take_requests": "idle", "ask_peer": "network", "run_tool": "child",
+        "next_batch": "queue-wait", "plain": "blocked",
+    }  # fmt: skip
+    assert groups["MainThread"].main
+    frames = {name: g.frame.split(" (")[0] for name, g in groups.items()}
+    assert frames["MainThread"] == "train_step"
+    assert frames["take_requests"] == "take_requests calling socket.accept"
+    assert frames["next_batch"] == "next_batch calling Queue.get"
+    assert all(str(tmp_path / "train.py") in g.frame for name, g in groups.items() if name != "plain")
+
+
 def test_json_and_pickle_are_serialisation(tmp_path: Path) -> None:
     code = """
 import json, pickle

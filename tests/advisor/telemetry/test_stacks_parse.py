@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.telemetry import stacks_parse as parsing
-from advisor.telemetry.stacks_activity import FrameText, name_activity
+from advisor.telemetry.stacks_activity import FrameText, name_activity, shown_frame
 from advisor.telemetry.stacks_parse import Thread, ThreadTime
 from advisor.telemetry.stacks_source import FILE_LIMIT_BYTES, SourceLines
 from rules.stacks import ACTIVITY_WORDS, CAUSE_OF, StackGroup
@@ -74,7 +74,12 @@ CASES = [
     ("checkpoint", ("_save (/v/torch/serialization.py:9)", SAVE, USER)),
     ("serialise", ("load (/v/torch/serialization.py:9)", USER)),
     ("serialise", ("JSONEncoder.encode (/usr/lib/python3.12/json/encoder.py:9)", USER)),
-    ("io", ("SSLSocket.read (/usr/lib/python3.12/ssl.py:9)", USER)),
+    ("child", ("_PollLikeSelector.select (/usr/lib/python3.12/selectors.py:9)",
+               "Popen.communicate (/usr/lib/python3.12/subprocess.py:9)", USER)),
+    ("remote", ("SSLSocket.read (/usr/lib/python3.12/ssl.py:9)",
+                "read (/v/lib/python3.12/site-packages/botocore/response.py:9)", USER)),
+    ("idle", ("socket.accept (/usr/lib/python3.12/socket.py:9)", USER)),
+    ("network", ("SSLSocket.read (/usr/lib/python3.12/ssl.py:9)", USER)),
     ("idle", ("EpollSelector.select (/usr/lib/python3.12/selectors.py:9)", USER)),
     ("collective", (f"all_reduce ({C10D}:1)", LOGGED, USER)),
     ("collective", (f"barrier ({C10D}:1)", LOGGED, USER)),
@@ -114,9 +119,9 @@ def test_the_innermost_known_frame_names_the_activity(activity: str, frames: tup
         ("comm.Allreduce(a, b)", "collective"),
         ("MPI.COMM_WORLD.Barrier()", "collective"),
         ("x = functools.reduce(f, xs)", "compute"),
-        ("with block:", "compute"),
-        ("with clock:", "compute"),
-        ("with self.assemble():", "compute"),
+        ("with block:", "entering"),
+        ("with clock:", "entering"),
+        ("with self.assemble():", "entering"),
         ("with lock:", "lock"),
         ("with self.cache_lock, other:", "lock"),
         ("with threading.RLock():", "lock"),
@@ -152,6 +157,51 @@ def test_time_off_cpu_in_python_is_the_gil_as_far_as_others_hold_it() -> None:
     assert parsing.with_gil(one(compute=100), ThreadTime(0.3, 0.1), others_hold=0.2).counts["gil"] == 20
     assert parsing.with_gil(one(compute=100), ThreadTime(0.98, 0.0), others_hold=0.9).counts["gil"] == 0
     assert parsing.with_gil(one(compute=100), None, others_hold=0.9).counts["gil"] == 0
+
+
+def test_time_off_cpu_that_nobody_held_the_gil_in_is_a_call_that_waits() -> None:
+    asleep = parsing.with_blocked(one(compute=100), ThreadTime(0.01, 0.0))
+    assert (asleep.counts["blocked"], asleep.counts["compute"], asleep.works) == (99, 1, 0.01)
+    assert asleep.frames["blocked"] == FrameText("f", "/w/a.py", 3)
+    for time in (ThreadTime(0.9, 0.0), ThreadTime(0.4, 0.5), None):
+        assert parsing.with_blocked(one(compute=100), time).counts == {"compute": 100}
+
+
+@pytest.mark.parametrize(
+    ("time", "locked"), [(ThreadTime(0.0, 0.0), 100), (ThreadTime(0.6, 0.1), 30), (None, 0)]
+)
+def test_a_with_statement_is_a_lock_as_far_as_the_thread_was_off_its_core(
+    time: ThreadTime | None, locked: int
+) -> None:
+    stacks = [parsing.Stack(Thread(1, "MainThread"), (FrameText("f", "/w/a.py", 3),), 100)]
+    standing = parsing.tally(Thread(1, "MainThread"), stacks, lambda _file, _line: "    with block:")
+    told = parsing.entered(standing, time)
+    assert (told.counts["lock"], told.counts["compute"], sum(told.counts.values())) == (
+        locked,
+        100 - locked,
+        100,
+    )
+
+
+LIBRARIES = (
+    "/usr/lib/python3.12/json/encoder.py",
+    "/venv/lib/python3.11/site-packages/torch/_tensor.py",
+    "/usr/lib/python3/dist-packages/yaml/__init__.py",
+    "/opt/conda/lib/python3.13t/threading.py",
+    "<frozen importlib._bootstrap>",
+    "/venv/bin/torchrun",
+)
+
+
+@pytest.mark.parametrize("file", LIBRARIES)
+def test_the_frame_shown_is_the_nearest_of_the_program_itself(file: str) -> None:
+    inner, mine = FrameText("inner", file, 9), FrameText("step", "/work/train.py", 4)
+    shown = shown_frame(
+        (FrameText("deepest", file, 1), inner, mine, FrameText("main", "/work/a.py", 1)), inner
+    )
+    assert parsing.frame_text(shown) == "step calling inner (/work/train.py:4)"
+    assert shown_frame((inner,), inner) == inner
+    assert shown_frame((mine, inner), mine) == mine
 
 
 def test_source_lines_are_read_with_care(tmp_path: Path) -> None:
