@@ -14,6 +14,7 @@ from benchmarks.workloads.spec import LABELS
 WIDTH = 100
 NO_REAL = "No recording made on a GPU exists yet, so there is no accuracy to report."
 _SHOWN_PROBLEMS = 20
+_SHARE = "share: of the class that took most of the time, truth/verdict"
 
 Table = list[list[str]]
 
@@ -36,7 +37,7 @@ def text(doc: Document) -> str:
         *(_titled(f"Calibration, {tier}", _columns(calibration(found))) for tier, found in doc.tiers.items()),
         _titled("Ablations", _columns(ablations(doc))),
         _titled("Rivals: the class alone", _columns(rivals(doc))),
-        _titled("Each workload", _columns(workloads(doc))),
+        _titled(f"Each workload ({_SHARE})", _columns(workloads(doc))),
         _titled("Right class, another cause", _columns(causes(doc))),
         _failures(doc),
         _left_out(doc),
@@ -189,21 +190,34 @@ def _short(version: str) -> str:
 
 
 def workloads(doc: Document) -> Table:
-    """One line a recording: its truth, and what each tier said, how surely and how far off in shares."""
+    """One line a recording: its truth, and what each tier said, how surely, and of how much of the time.
+
+    Shares are of the class that took most of the time by the truth, as truth/verdict; it is named where it is
+    not the label.
+    """
     tiers = list(doc.tiers)
-    head = ["workload", "part", "truth", *(cell for tier in tiers for cell in (tier, "sure", "off"))]
+    head = ["workload", "part", "truth", *(cell for tier in tiers for cell in (tier, "sure", "share"))]
     return [head, *(_workload(w, tiers) for w in doc.workloads)]
 
 
 def _workload(w: WorkloadRow, tiers: Sequence[str]) -> list[str]:
     apart = "construction" if w.because.startswith(CONSTRUCTION) else "not counted"
     mark = (w.part or "neither") if w.confirmed else apart
-    return [w.name, mark, w.label, *(cell for tier in tiers for cell in _said(w.tiers[tier]))]
+    return [w.name, mark, w.label, *(cell for tier in tiers for cell in _said(w, w.tiers[tier]))]
 
 
-def _said(g: Given) -> tuple[str, str, str]:
+def _said(w: WorkloadRow, g: Given) -> tuple[str, str, str]:
     wrong = not g.right and g.class_ != UNKNOWN
-    return g.class_ + (" WRONG" if wrong else ""), f"{g.confidence:.2f}", number(g.share_error)
+    return g.class_ + (" WRONG" if wrong else ""), f"{g.confidence:.2f}", _against_truth(w, g)
+
+
+def _against_truth(w: WorkloadRow, g: Given) -> str:
+    """ "0.60/0.55", or "memory 0.60/0.55" where memory is not the label; a dash without shares."""
+    if not w.shares or not g.shares:
+        return "–"
+    most = max(w.shares, key=lambda name: w.shares[name])
+    named = "" if most == w.label else f"{most} "
+    return f"{named}{w.shares[most]:.2f}/{g.shares.get(most, 0.0):.2f}"
 
 
 def causes(doc: Document) -> Table:
@@ -342,7 +356,7 @@ def as_markdown(doc: Document) -> str:
         *(f"Calibration, `{tier}`:\n\n" + _pipes(calibration(m)) for tier, m in doc.tiers.items()),
         *(["Ablations:\n\n" + _pipes(ablations(doc))] if doc.ablations else []),
         "Rivals, the class alone:\n\n" + _pipes(rivals(doc)),
-        "Each workload:\n\n" + _pipes(workloads(doc)),
+        f"Each workload ({_SHARE}):\n\n" + _pipes(workloads(doc)),
         *(["Right class, another cause:\n\n" + _pipes(causes(doc))] if len(causes(doc)) > 1 else []),
         "Wrong verdicts:\n\n" + ("\n".join(f"- {markdown(line)}" for line in failures(doc)) or "None."),
     )
