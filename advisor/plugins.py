@@ -3,12 +3,15 @@
 An entry point names a module, a Rule, or a function without arguments; loading (and calling) it registers
 rules with `rules.registry.rule`. One that cannot be loaded is left out with a warning; a code that two
 packages claim is an error. A rule that fails while it runs is left out of that document, which says so.
+Whatever that code raises but Ctrl-C ends that rule alone, and what it prints goes to stderr.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, redirect_stdout
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
@@ -99,11 +102,14 @@ def _load_one(entry: EntryPoint) -> tuple[list[str], list[str]]:
     """Codes that one entry point registered, and what is wrong with it."""
     before, name = {rule.code: rule for rule in all_rules()}, _name(entry)
     try:
-        found = _register(entry)
+        with _aside():
+            found = _register(entry)
+    except KeyboardInterrupt:
+        raise
     except RuleClashError as error:
         _drop_new(before)
         raise PluginClashError(_clash(error.code, name, before)) from error
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         _drop_new(before)
         return [], [f"rules of {name} ({entry.value}) cannot be loaded: {type(error).__name__}: {error}"]
     made = [rule for rule in all_rules() if rule.code not in before]
@@ -112,6 +118,11 @@ def _load_one(entry: EntryPoint) -> tuple[list[str], list[str]]:
     if not made:
         return [], [f"{name}: the entry point {entry.name!r} ({entry.value}) registers no rule"]
     return _kept(made, name)
+
+
+def _aside() -> AbstractContextManager[object]:
+    """What a package's code prints goes to stderr: stdout is the document's."""
+    return redirect_stdout(sys.stderr)
 
 
 def _register(entry: EntryPoint) -> object:
@@ -168,9 +179,12 @@ def _guarded(rule: Rule, name: str) -> Callable[[Context], Finding | None]:
 
     def check(ctx: Context) -> Finding | None:
         try:
-            found = rule.check(ctx)
+            with _aside():
+                found = rule.check(ctx)
             return None if found is None else _sound(found, rule, ctx)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             said = f"rule {rule.code} of {name} failed: {type(error).__name__}: {error}"
             _failures.setdefault(rule.code, said[:300])
             return None

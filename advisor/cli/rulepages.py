@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from advisor.cli import output
 from advisor.reports.escape import terminal
-from rules.registry import Rule, page
+from rules.registry import Rule, all_rules, page
 
 
 def listing(rules: Sequence[Rule], width: int) -> str:
@@ -20,6 +20,12 @@ def listing(rules: Sequence[Rule], width: int) -> str:
 def _said(rule: Rule) -> str:
     """The title, and where it is not our own rule the package that brought it. Both may be anybody's text."""
     return terminal(rule.title if rule.distribution is None else f"{rule.title} [{rule.distribution}]")
+
+
+def family(word: str) -> list[Rule]:
+    """The rules whose codes are this word and a number; none for a whole code or an unknown word."""
+    wanted = word.upper()
+    return [rule for rule in all_rules() if rule.code.rstrip("0123456789") == wanted]
 
 
 def as_record(rule: Rule, with_page: bool) -> dict[str, str | None]:

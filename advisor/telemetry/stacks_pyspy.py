@@ -45,18 +45,23 @@ def find_tool() -> str | None:
 
 def tool_name(tool: str) -> str:
     """Name and version, such as "py-spy 0.4.3"; the name alone where it does not say."""
-    try:
-        done = subprocess.run(
-            [tool, "--version"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=VERSION_S,
-            start_new_session=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return "py-spy"
-    found = re.search(rb"py-spy \d[\w.]{0,20}", done.stdout[:200])
+    with tempfile.TemporaryFile() as out:
+        try:
+            process = subprocess.Popen(
+                [tool, "--version"],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError:
+            return "py-spy"
+        try:
+            _ended(process, VERSION_S)
+        finally:
+            _end(process)
+        out.seek(0)
+        found = re.search(rb"py-spy \d[\w.]{0,20}", out.read(200))
     return found[0].decode() if found else "py-spy"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from advisor.telemetry.records import StackLook
 from advisor.tui.blocks import heading
@@ -16,6 +16,7 @@ TITLE = "inside the process"
 GROUP_OF: dict[str, str] = {"launch": "compute", "compute": "compute", "decode": "compute"}
 # Other threads are told by what they do most, the busiest first.
 OTHERS_SHOWN = 3
+_AT_REST = frozenset({"idle", "lock", "queue-wait", "child", "network", "blocked"})
 NAME, FIGURE, BAR = 36, 6, 14
 
 
@@ -32,8 +33,9 @@ def inside_rows(look: StackLook | None, looking: bool, width: int, glyphs: Glyph
         rows += _paragraph(stacks.missing, width, "warn")
     mine = [group for group in stacks.groups if group.main]
     if mine:
-        rows.append((Span(left(f"thread {safe(mine[0].thread)}, which feeds the GPU", width), "dim"),))
-    rows += [line for group in mine for line in _group_rows(group, width, glyphs)]
+        rows.append((Span(left(f"{_thread(mine[0])}, which feeds the GPU", width), "dim"),))
+    percents = whole_percents({group.activity: group.frac for group in mine})
+    rows += [line for group in mine for line in _group_rows(group, percents[group.activity], width, glyphs)]
     rows += [_other_row(group, width) for group in _busiest(stacks.groups)]
     return [*rows, ()]
 
@@ -54,12 +56,20 @@ def _remark(stacks: Stacks) -> str:
     return safe(f"{stacks.tool}, pid {stacks.pid}, {stacks.samples} samples{native}")
 
 
-def _group_rows(group: StackGroup, width: int, glyphs: Glyphs) -> list[Row]:
+def whole_percents(fracs: Mapping[str, float]) -> dict[str, int]:
+    """Shares as whole percents whose sum is that of the shares: the largest remainders are rounded up."""
+    floors = {name: int(100 * frac + 1e-9) for name, frac in fracs.items()}
+    missing = round(100 * sum(fracs.values())) - sum(floors.values())
+    by_rest = sorted(fracs, key=lambda name: floors[name] - 100 * fracs[name])
+    return {name: floors[name] + (name in by_rest[:missing]) for name in fracs}
+
+
+def _group_rows(group: StackGroup, percent: int, width: int, glyphs: Glyphs) -> list[Row]:
     """Activity, share and bar; below it the frame that names it, where the line has no room."""
     role = GROUP_OF.get(group.activity, "host")
     words: Row = (
         Span(left(activity_words(safe(group.activity)), NAME)),
-        Span(right(f"{group.frac:.0%}", FIGURE) + " ", "strong"),
+        Span(right(f"{percent}%", FIGURE) + " ", "strong"),
         *meter(group.frac, BAR, glyphs, role),
     )
     room = width - NAME - FIGURE - BAR - 4
@@ -84,12 +94,17 @@ def _busiest(groups: Sequence[StackGroup]) -> list[StackGroup]:
     for group in groups:
         if not group.main and group.thread not in first:
             first[group.thread] = group
-    busy = [g for g in first.values() if g.activity not in ("idle", "lock", "queue-wait")]
+    busy = [g for g in first.values() if g.activity not in _AT_REST]
     return sorted(busy, key=lambda g: -g.frac)[:OTHERS_SHOWN]
 
 
+def _thread(group: StackGroup) -> str:
+    """ "thread MainThread"; recordings name one without a name "thread 9763" already."""
+    return f"thread {safe(group.thread.removeprefix('thread '))}"
+
+
 def _other_row(group: StackGroup, width: int) -> Row:
-    text = f"thread {safe(group.thread)} {activity_words(safe(group.activity))} {group.frac:.0%}"
+    text = f"{_thread(group)} {activity_words(safe(group.activity))} {group.frac:.0%}"
     return (Span(left(text, width), "dim"),)
 
 

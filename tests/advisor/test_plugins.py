@@ -155,6 +155,7 @@ def test_a_selection_loads_the_packages_only_when_it_needs_them(install: Install
     [
         ("import nothing_of_the_kind", "one-dist (one_dist) cannot be loaded: ModuleNotFoundError"),
         ("raise SystemExit(3)", "cannot be loaded: SystemExit: 3"),
+        ("raise BaseException('out')", "cannot be loaded: BaseException: out"),
         ("x = 1", "registers no rule"),
         (source("HOST999"), "codes that begin with HOST are advisor's own"),
         (source("acme1"), "a code is 2 to 8 capital letters"),
@@ -234,3 +235,28 @@ def test_all_is_forgotten_again(install: Install) -> None:
     plugins.load()
     plugins.forget()
     assert all(rule.distribution is None for rule in all_rules())
+
+
+@pytest.mark.parametrize("raised", ["SystemExit(0)", "GeneratorExit()", "BaseException('out')"])
+def test_a_rule_that_ends_the_program_ends_itself_alone(install: Install, raised: str) -> None:
+    install("acme-rules", source("ACME001", f"raise {raised}"))
+    plugins.load()
+    assert get_rule("ACME001").check(make_context(make_evidence())) is None
+    (flag,) = plugins.noted(make_diagnosis()).flags[-1:]
+    assert (flag.code, raised.split("(")[0] in flag.message) == ("rule-failed", True)
+
+
+def test_ctrl_c_in_a_rule_is_ctrl_c(install: Install) -> None:
+    install("acme-rules", source("ACME001", "raise KeyboardInterrupt"))
+    plugins.load()
+    with pytest.raises(KeyboardInterrupt):
+        get_rule("ACME001").check(make_context(make_evidence()))
+
+
+def test_what_a_package_prints_stays_out_of_the_document(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install("acme-rules", "print('loading')\n" + source("ACME001", f"print('running'); {SOUND}"))
+    assert plugins.load().codes == ("ACME001",)
+    assert get_rule("ACME001").check(make_context(make_evidence())) is not None
+    assert capsys.readouterr() == ("", "loading\nrunning\n")

@@ -56,6 +56,15 @@ def test_explain_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert msgspec.json.decode(capsys.readouterr().out)["page"].startswith(f"# {CODE} ")
 
 
+@pytest.mark.parametrize("word", ["host", "HOST"])
+def test_explain_of_a_family_lists_its_rules(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli(["explain", word]) == 0
+    codes = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert codes == [rule.code for rule in all_rules() if rule.code.startswith("HOST")]
+    run_cli(["explain", word, "--json"])
+    assert [record["code"] for record in msgspec.json.decode(capsys.readouterr().out)] == codes
+
+
 @pytest.mark.parametrize("kind", [(), ("diagnosis",), ("recording",), ("config",)])
 def test_schema(capsys: pytest.CaptureFixture[str], kind: tuple[str, ...]) -> None:
     assert run_cli(["schema", *kind]) == 0

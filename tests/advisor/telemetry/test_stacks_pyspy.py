@@ -86,6 +86,21 @@ def test_one_that_hangs_is_ended_with_its_children(
         time.sleep(0.02)
 
 
+def test_one_that_hangs_when_asked_for_its_version_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stacks_pyspy, "VERSION_S", 0.3)
+    monkeypatch.setattr(stacks_pyspy, "LEAVE_S", 0.2)
+    tool = tmp_path / "py-spy"
+    tool.write_text(f"#!/bin/sh\nsleep 60 & echo $$ $! > {tmp_path}/pids\nwait\n")
+    tool.chmod(0o755)
+    assert stacks_pyspy.tool_name(str(tool)) == "py-spy"
+    deadline = time.monotonic() + 10
+    while any(alive(int(pid)) for pid in (tmp_path / "pids").read_text().split()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"

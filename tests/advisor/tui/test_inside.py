@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from advisor.tui.app import AdvisorApp, TuiOptions
+from advisor.tui.inside import whole_percents
 from advisor.tui.screens.detail import DetailScreen
 from rules.stacks import StackGroup, Stacks
 from tests.advisor.tui import fakes
@@ -98,3 +100,31 @@ async def test_in_ascii_and_in_help() -> None:
         await pilot.press("question_mark")
         await pilot.pause()
         assert "py-spy" in line_with(app, "stacks: look inside")
+
+
+@pytest.mark.parametrize(
+    ("fracs", "percents"),
+    [
+        ((0.335, 0.335, 0.33), [34, 33, 33]),
+        ((0.625, 0.255, 0.12), [63, 25, 12]),
+        ((0.005, 0.995), [1, 99]),
+        ((1.0,), [100]),
+        ((0.62, 0.31), [62, 31]),
+        ((), []),
+    ],
+)
+def test_percents_of_a_thread_sum_to_what_its_shares_do(
+    fracs: tuple[float, ...], percents: list[int]
+) -> None:
+    shown = whole_percents({str(number): frac for number, frac in enumerate(fracs)})
+    assert list(shown.values()) == percents
+
+
+async def test_a_thread_without_a_name_is_a_thread_once() -> None:
+    source = fakes.FakeSource()
+    source.inside = msgspec.structs.replace(SEEN, groups=(group("launch", 0.9, thread="thread 9763"),))
+    async with running(source) as (app, pilot):
+        await pilot.press("s")
+        await until(pilot, lambda: "which feeds the GPU" in screen_text(app), "the result")
+        assert "thread 9763, which" in screen_text(app)
+        assert "thread thread" not in screen_text(app)
