@@ -66,12 +66,13 @@ def test_too_few_samples_or_none_of_the_feeding_thread_say_nothing(stacks: Stack
 
 @pytest.mark.parametrize("slug", ["compute", "decode", "tokenise", "serialise"])
 def test_what_needs_a_core_is_not_believed_of_a_process_without_cpu_time(slug: str) -> None:
+    all_of_it: dict[str, Any] = {slug: 1.0}
     asleep = {"main_thread_cpu_frac": 0.01, "process_cpu_cores": 0.01}
-    found = host_causes(make_evidence(LARGE, {**asleep, "stacks": stacks_of(**{slug: 1.0})}))
+    found = host_causes(make_evidence(LARGE, {**asleep, "stacks": stacks_of(**all_of_it)}))
     assert {c.slug for c in found} <= {"no-demand"}
     half = {"main_thread_cpu_frac": 0.2, "main_thread_wait_frac": 0.2}
     busy, partly = (
-        host_causes(make_evidence(LARGE, {**host, "stacks": stacks_of(**{slug: 1.0})}))[0]
+        host_causes(make_evidence(LARGE, {**host, "stacks": stacks_of(**all_of_it)}))[0]
         for host in (PEGGED, half)
     )
     assert partly.slug == busy.slug

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from advisor.snapshot import Snapshot
-from advisor.tui import banner, sections
+from advisor.tui import banner
 from advisor.tui.app import TuiOptions
+from advisor.tui.counters import counter_rows
 from advisor.tui.glyphs import UNICODE
 from advisor.tui.probes import probe_command, probe_rows, quantity
 from advisor.tui.rows import Row, text_of, width_of
@@ -96,9 +97,9 @@ def test_a_hostile_reason_stays_text() -> None:
 
 def test_the_counters_heading_says_age_and_staleness() -> None:
     view = fakes.view_of(0, ceilings=make.make_measured())
-    assert "ceilings measured 2 d ago" in texts(sections.counter_rows(view, 80, UNICODE))[0]
+    assert "ceilings measured 2 d ago" in texts(counter_rows(view, 80, UNICODE))[0]
     stale = fakes.view_of(0, ceilings=make.make_measured(stale=OLD_DRIVER))
-    rows = sections.counter_rows(stale, 80, UNICODE)
+    rows = counter_rows(stale, 80, UNICODE)
     assert "ceilings stale, measured 2 d ago" in text_of(rows[0])
     assert text_of(rows[1]) == f"ceilings stale: {OLD_DRIVER}"
     assert roles(rows[1], "stale") == "warn"

@@ -215,7 +215,8 @@ def test_a_suspicion_says_how_to_settle_it() -> None:
 
 @pytest.mark.parametrize(("activity", "words"), [("queue_wait", "a queue"), ("child", "a child process")])
 def test_what_the_thread_waits_for_is_named(activity: str, words: str) -> None:
-    claim = only(gap({"stacks": stacks_of(**{activity: 0.8})}), "HOST014").claim
+    shares: dict[str, Any] = {activity: 0.8}
+    claim = only(gap({"stacks": stacks_of(**shares)}), "HOST014").claim
     assert claim.endswith(f"the thread that feeds it waits for {words}.")
 
 
