@@ -19,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -178,12 +178,13 @@ def _answer(question: str, m: Measurement) -> str:
 
 
 def compare(
-    device: str, rounds: int, mode: Mode, dry: bool
-) -> tuple[list[ProbeReport], list[Any], list[Row]]:
-    """Probes and peers by turns."""
+    device: str, rounds: int, mode: Mode, dry: bool, keep: Callable[[list[ProbeReport], list[Any]], None]
+) -> None:
+    """Probes and peers by turns. keep: told after each round what there is of all rounds so far."""
     facts = list_devices("cpu" if dry else device)[0]
     names = ("membw", "gemm") if dry else ("allocator", "transfer", "bandwidth", "tensor")
-    reports, peer_rounds = [], []
+    reports: list[ProbeReport] = []
+    peer_rounds: list[Any] = []
     for done in range(rounds):
         if done and not dry:
             time.sleep(SETTLE_S)
@@ -192,7 +193,22 @@ def compare(
         if reports[-1].refused:
             print(f"round {done + 1}: {reports[-1].refused}", file=sys.stderr)
         peer_rounds.append(peers(dry, facts))
-    return reports, peer_rounds, [row(m, reports, peer_rounds, dry) for m in gpu_peers.PEERS]
+        keep(reports, peer_rounds)
+
+
+def write(out: Path, reports: Sequence[ProbeReport], peer_rounds: Sequence[Any], dry: bool) -> None:
+    """peers.json and peers.md of the rounds so far, so that one that is cut off loses no other."""
+    rows = [row(m, reports, peer_rounds, dry) for m in gpu_peers.PEERS]
+    whole = {
+        "measured": not dry,
+        "reports": msgspec.to_builtins(reports),
+        "peers": peer_rounds,
+        "rows": msgspec.to_builtins(rows),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "peers.json").write_text(json.dumps(whole, indent=1))
+    title = reports[0].device.name + (" (dry run: no measurement)" if dry else "")
+    (out / "peers.md").write_text(f"{table(rows, title)}\n{answers(reports[-1])}")
 
 
 def main() -> int:
@@ -206,19 +222,14 @@ def main() -> int:
     parser.add_argument("--mode", choices=("quick", "default", "full"), default="default")
     parser.add_argument("--dry", action="store_true")
     args = parser.parse_args()
-    reports, peer_rounds, rows = compare(args.device, args.rounds, args.mode, args.dry)
-    args.out.mkdir(parents=True, exist_ok=True)
-    whole = {
-        "measured": not args.dry,
-        "reports": msgspec.to_builtins(reports),
-        "peers": peer_rounds,
-        "rows": msgspec.to_builtins(rows),
-    }
-    (args.out / "peers.json").write_text(json.dumps(whole, indent=1))
-    title = reports[0].device.name + (" (dry run: no measurement)" if args.dry else "")
-    text = f"{table(rows, title)}\n{answers(reports[-1])}"
-    (args.out / "peers.md").write_text(text)
-    print(text)
+    compare(
+        args.device,
+        args.rounds,
+        args.mode,
+        args.dry,
+        lambda reports, found: write(args.out, reports, found, args.dry),
+    )
+    print((args.out / "peers.md").read_text())
     return 0
 
 

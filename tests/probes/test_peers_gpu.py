@@ -53,6 +53,14 @@ def test_what_neither_side_has_is_no_ratio() -> None:
     assert "| dram_copy | out of memory | – | – | – |" in table([found], "a card")
 
 
+def test_a_round_that_is_cut_off_loses_no_other(tmp_path: Path) -> None:
+    peers = {"dram_copy": {"a": 2e12}}
+    gpu.write(tmp_path, [copied(3e12, 0.9)], [peers], False)
+    whole = json.loads((tmp_path / "peers.json").read_text())
+    assert (whole["measured"], len(whole["reports"]), whole["peers"]) == (True, 1, [peers])
+    assert "a: 2.00 TB/s" in (tmp_path / "peers.md").read_text()
+
+
 def test_the_table_says_which_aims_are_met() -> None:
     rounds = [{"dram_copy": {"a": 3e12}}, {"dram_copy": {"a": 3e12}}]
     met = table([row("dram_copy", [copied(3e12, 0.90), copied(3.01e12, 0.90)], rounds, False)], "a card")
