@@ -11,14 +11,14 @@ from rules import thresholds as th
 from rules.classify import CLOCK_REASONS, limits_of, split
 from rules.confidence import confidence
 from rules.evidence import Evidence
-from rules.headline import headline
+from rules.headline import CONTRADICTION, WITHIN_NOISE, headline
 from rules.host_cause import host_cause
 from rules.host_stacks import usable
 from rules.noise import noise_of
 from rules.observed import busy_mean
 from rules.phases import phases
 from rules.ranking import ROOFED, group_shares, ranking
-from rules.roofs import PIPES, TENSOR_PIPES
+from rules.roofs import PIPES, TENSOR_PIPES, contradictory
 from rules.settle import settle, within_noise
 from rules.split import Split, Sums, total, unseen
 from rules.trust import label_of, trusted, words
@@ -26,7 +26,6 @@ from rules.verdict import SHARES, Class, EvidenceItem, Margin, Verdict
 
 _PIPE_CAUSES = {"fp64": "fp64-pipe", "fp32": "fp32-pipe", "fp16": "fp16-pipe", "int_active": "integer-pipe"}
 _DEVICE_LINES = (("sm_active", "SMs with work while busy"), ("sm_occupancy", "occupancy while busy"))
-WITHIN_NOISE = "within-noise"
 THERMAL = frozenset({"sw_thermal", "hw_thermal"})
 
 
@@ -130,6 +129,11 @@ def _unknown_because(evidence: Evidence, ceilings: Ceilings | None, sums: Sums) 
         reasons.append(
             f"only {sums.observed_s:.1f} s of data: watch for {th.MIN_OBSERVED_S.value:.0f} s or more"
         )
+    if contradicting := _contradictory(evidence, sums):
+        part = f"{contradicting:.0%}".replace("%", " %")
+        reasons.append(
+            f"its counters contradict each other: {part} of the time the engine runs and no SM has work"
+        )
     if ceilings is None:
         reasons.append(f"no ceiling is known for {evidence.device.name}, so roof fractions cannot be formed")
     if evidence.tier == "nvml":
@@ -191,7 +195,18 @@ def _unknown_cause(evidence: Evidence, sums: Sums) -> str:
         return "gpu-lost"
     if evidence.silent_since_s is not None:
         return "driver-silent" if evidence.silent_blame == "driver" else "sampler-silent"
-    return "no-data" if sums.observed_s < th.MIN_OBSERVED_S.value else "missing-counters"
+    if sums.observed_s < th.MIN_OBSERVED_S.value:
+        return "no-data"
+    return CONTRADICTION if _contradictory(evidence, sums) > th.UNKNOWN_MAX.value else "missing-counters"
+
+
+def _contradictory(evidence: Evidence, sums: Sums) -> float:
+    """Share of the time seen in which one counter denies another; that time is unknown."""
+    if not sums.shares.get("unknown"):
+        return 0.0
+    seen_s = sum(w.duration_s for w in evidence.windows if not w.lost)
+    denied_s = sum(w.duration_s for w in evidence.windows if not w.lost and contradictory(w))
+    return denied_s / seen_s if seen_s > 0.0 else 0.0
 
 
 def _secondary_cause(second: Class | None, evidence: Evidence, sums: Sums) -> str | None:

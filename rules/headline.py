@@ -18,6 +18,7 @@ WORDS: dict[Class, str] = {
 EITHER: dict[Class, str] = {**WORDS, "device": "latency-bound"}
 
 WITHIN_NOISE = "within-noise"  # cause of an unknown verdict that leaves two candidates
+CONTRADICTION = "contradictory-counters"  # cause of one whose counters cannot all be right
 
 # A cause inferred with less than this is named as likely, not as a fact.
 SURE_CAUSE = 0.7
@@ -62,6 +63,7 @@ CAUSES: dict[str, str] = {
     "sampler-silent": "the sampler does not run",
     "no-data": "there is too little data",
     "within-noise": "the two largest shares are too close to tell apart",
+    CONTRADICTION: "its counters contradict each other",
     "missing-counters": "the counters that would tell are missing",
 }
 

@@ -28,6 +28,8 @@ _DECISIVE = ("tensor_active", "fp32")
 _POWER_CAP = "sw_power_cap"
 # A clock below this part of the reference is one that was read at rest.
 _SLOWEST = 0.3
+# Part of the SMs below which none had work: one of an H100's 132 is 0.008.
+_NO_SM = 0.002
 _TENSOR_KINDS = ("hmma", "imma", "dfma", "dmma")
 TENSOR_PIPES = frozenset({"tensor_active", *_TENSOR_KINDS})
 
@@ -74,6 +76,15 @@ def sensible(value: float | None) -> bool:
     return value is not None and 0.0 <= value < math.inf
 
 
+def contradictory(w: SubWindow) -> bool:
+    """Whether the engine is said to run throughout and no SM to have work: of a kernel both would be said.
+
+    The counters stand still, or something other than kernels keeps the engine's front end at work.
+    """
+    busy, active = w.gr_active or 0.0, w.sm_active
+    return busy >= 0.5 and active is not None and 0.0 <= active < _NO_SM * busy
+
+
 def roofs(window: SubWindow, tier: Tier, ceilings: Ceilings | None, limits: Limits) -> Roofs:
     """Roof fractions by the counters, or estimated from NVML's coarse figures where there is no GPM."""
     busy = min(1.0, window.gr_active or 0.0)
@@ -85,7 +96,7 @@ def roofs(window: SubWindow, tier: Tier, ceilings: Ceilings | None, limits: Limi
 
 
 def _counted(w: SubWindow, busy: float, ceilings: Ceilings | None) -> Roofs:
-    if ceilings is None:
+    if ceilings is None or contradictory(w):
         return Roofs(None, None, None, False)
     at_ceiling = ceilings.fracs
     best, name = None, None

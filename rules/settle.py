@@ -6,7 +6,7 @@ import math
 
 from probes.ceilings import Ceilings
 from rules.evidence import Evidence
-from rules.headline import EITHER
+from rules.headline import CONTRADICTION, EITHER
 from rules.noise import Noise
 from rules.thresholds import HOST_FIRST, NOISE_FLOOR
 from rules.trust import label_of
@@ -49,6 +49,11 @@ def settle(
         return ("watch for 30 s (`advisor diagnose --duration 30s`)",)
     if cause == "missing-counters":
         return (*_probe(evidence, ceilings), *_counters(evidence))
+    if cause == CONTRADICTION:
+        return (
+            "`nsys profile -t cuda COMMAND` shows whether kernels run at all; if they do, look for what else "
+            "reads or holds the counters (`dcgmi`, a profiler)",
+        )
     if noise is None:
         return ("`advisor doctor` says what the driver and this program can reach",)
     return _of_noise(evidence, ceilings, noise)

@@ -20,8 +20,9 @@ MAX_ACTIONS = 8
 # Of a finding that contributes to another: what is said of it is small print.
 MAX_ALSO = 2
 MAX_CHECK_S = 600.0
+_A_CENT = 0.01
 
-_WELL_SPENT = "The money is already well spent; this is about doing more with it."
+_WELL_SPENT = "It wins back nothing of what is lost now; it does more for the same money."
 _CODE = re.compile(r"[A-Z]{2,8}\d{1,4}")
 
 
@@ -94,6 +95,13 @@ def _value(item: EvidenceItem, style: Style) -> str:
     return shown if isinstance(item.value, float | int) and item.unit in UNITS else style.text(shown, 80)
 
 
+def nothing_found(diagnosis: Diagnosis) -> str:
+    """Why there are no findings: nothing to find, or too little known to look."""
+    if diagnosis.verdicts and all(v.class_ == "unknown" for v in diagnosis.verdicts):
+        return "No rule could judge: what limits it is unknown"
+    return "No rule saw a cost worth naming"
+
+
 def worth(finding: Finding, diagnosis: Diagnosis) -> str:
     """What is at stake, in dollars where a price is known; empty for what costs nothing yet."""
     dollars = shown_usd(finding, diagnosis)
@@ -155,14 +163,20 @@ def _percent_gain(effect: Effect) -> str:
 
 
 def _dollars(effect: Effect, price_usd_h: float | None, at_most: float | None) -> str:
-    """The same work at factor x costs 1/x of today's, so 1 - 1/x of the price is won back."""
+    """The same work at factor x costs 1/x of today's, so 1 - 1/x of the price is won back.
+
+    What is not lost in the ladder cannot be won back: beyond that, a higher factor is more work for it.
+    """
     if price_usd_h is None or effect.low <= 0 or effect.high <= 0:
         return ""
     cap = price_usd_h if at_most is None else at_most
-    low, high = (usd(min(cap, price_usd_h * (1 - 1 / x))) for x in (effect.low, effect.high))
-    if low != high:
-        return f", worth {low} to {high} per hour"
-    return f", worth {low} per hour" if effect.low == effect.high else f", worth up to {high} per hour"
+    whole_low, whole_high = (price_usd_h * (1 - 1 / x) for x in (effect.low, effect.high))
+    beyond = "; beyond that it is more work for the same money" if whole_high > cap + _A_CENT else ""
+    low, high = usd(max(0.0, min(cap, whole_low))), usd(cap if whole_high > cap - _A_CENT else whole_high)
+    if low != high and effect.low >= 1:
+        return f", worth {low} to {high} per hour{beyond}"
+    same = effect.low == effect.high and not beyond
+    return f", worth {low} per hour" if same else f", worth up to {high} per hour{beyond}"
 
 
 def _bound(effect: Effect) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 from advisor.document import Diagnosis
 from advisor.reports import sources
 from advisor.reports.common import criticals, is_node, labels, overlap, ranked, width_of
-from advisor.reports.findings import MAX_ALSO, EvidenceRow, FindingView, view
+from advisor.reports.findings import MAX_ALSO, EvidenceRow, FindingView, nothing_found, view
 from advisor.reports.fitting import Fitted, Part, fit
 from advisor.reports.ladders import Ladder, ladder, unpriced
 from advisor.reports.markup import Align, GitHub, Jira, Markup
@@ -67,7 +67,7 @@ class _Ticket:
         first, second = title(self.d, style)
         found = labels(self.d, style)
         head = m.label(" ".join(found)) if found else ""
-        said = overlap(self.d) if self.d.findings else "No findings: no rule saw a cost worth naming."
+        said = overlap(self.d) if self.d.findings else f"No findings. {nothing_found(self.d)}."
         body = m.paragraph(said) if said else ""
         who = workload_line(self.d, style)
         head += m.heading(2, f"{first} {second}") + (m.paragraph(who) if who else "")

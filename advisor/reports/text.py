@@ -10,7 +10,7 @@ from advisor.document import Diagnosis
 from advisor.reports import sources
 from advisor.reports.common import Style, criticals, is_node, labels, overlap, ranked
 from advisor.reports.escape import as_ascii, terminal
-from advisor.reports.findings import MAX_ALSO, EvidenceRow, FindingView, view
+from advisor.reports.findings import MAX_ALSO, EvidenceRow, FindingView, nothing_found, view
 from advisor.reports.ladders import Ladder, ladder, unpriced
 from advisor.reports.titles import render_summary_line, title, workload_line
 from rules.finding import Finding
@@ -130,7 +130,7 @@ def _bar(frac: float, colour: str) -> Text:
 
 def _findings(d: Diagnosis) -> list[RenderableType]:
     if not d.findings:
-        return [_head("No findings"), _text("No rule saw a cost worth naming.")]
+        return [_head("No findings"), _text(f"{nothing_found(d)}.")]
     found = ranked(d.findings)
     shown = max(MAX_FINDINGS, criticals(found))
     said: list[RenderableType] = [_text(f"\n{overlap(d)}", "dim")] if overlap(d) else []

@@ -27,12 +27,20 @@ from rules.verdict import EvidenceItem
 _BATCH_LOW, BATCH_HIGH = 1.28, 1.83
 # ML.ENERGY, Qwen3-235B on 8 H100s: fp8 ran at 0.81 of bf16's throughput at batch 8.
 FP8_LOW = 0.81
+# Kernels that use the tensor cores this many times as much are others than those that wait for DRAM.
+_APART = 2.0
 
 
 def has_few_rows(ctx: Context) -> bool:
-    """Matrix work that touches the tensor cores and leaves them mostly idle: decode, thin GEMMs."""
+    """Matrix work that touches the tensor cores and leaves them mostly idle: decode, thin GEMMs.
+
+    Kernels that are near both roofs at once, and so take part in the time that arithmetic limits, are not.
+    """
     tensor = ctx.verdict.class_mean("memory", "tensor_active")
-    return tensor is not None and th.TENSOR_IDLE.value <= tensor < th.DECODE_TENSOR.value
+    if tensor is None or not th.TENSOR_IDLE.value <= tensor < th.DECODE_TENSOR.value:
+        return False
+    other = ctx.verdict.class_mean("compute", "tensor_active") or 0.0
+    return share(ctx, "compute") < th.SECONDARY.value or other >= _APART * tensor
 
 
 def _items(ctx: Context) -> tuple[EvidenceItem, ...]:

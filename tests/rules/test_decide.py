@@ -129,3 +129,17 @@ def test_assumed_ceilings_cap_confidence() -> None:
     sure = decide(evidence(series((50, COMPUTE))), CEILINGS).confidence
     less = decide(evidence(series((50, COMPUTE))), assumed).confidence
     assert less < sure
+
+
+def test_an_engine_that_runs_while_no_sm_has_work_leaves_the_limit_unknown() -> None:
+    stuck = {
+        "gr_active": 1.0,
+        "sm_active": 0.0,
+        "sm_occupancy": 0.0,
+        "dram_active": 0.0,
+        "tensor_active": 0.0,
+    }
+    verdict = decide(evidence(series((40, {**stuck, "tensor_active": 0.0}))), CEILINGS)
+    assert (verdict.class_, verdict.cause) == ("unknown", "contradictory-counters")
+    assert "contradict each other: 100 % of the time" in verdict.headline
+    assert verdict.settle

@@ -47,5 +47,5 @@ def test_no_dollars_where_none_can_be_won() -> None:
     text = " ".join(render_text(diagnosis, 140, False).split())
     assert worth(finding, diagnosis) == "99 % of paid time"
     assert "0.81× to 1.76× throughput" in text
-    assert "already well spent" in text
+    assert "does more for the same money" in text
     assert "$0.00" not in text
