@@ -74,10 +74,12 @@ def main(argv: list[str] | None = None) -> int:
 def _called(args: argparse.Namespace) -> int:
     from advisor.telemetry.feed import NoFeedError
     from benchmarks.session import archive, call
+    from benchmarks.session.clock import Clock
     from benchmarks.workloads.filing import FilingError
     from benchmarks.workloads.record import CannotMeasureError, UsageError, chosen, device_of
     from benchmarks.workloads.watch import node
 
+    clock = Clock.of(args.budget)
     try:
         chosen(args.only)
         left = args.out / archive.ARCHIVE
@@ -88,7 +90,7 @@ def _called(args: argparse.Namespace) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
         signal.signal(signal.SIGTERM, _end)
         signal.signal(signal.SIGINT, _end)
-        return call.run(args, hello, info)
+        return call.run(args, hello, info, clock)
     except (UsageError, FilingError) as problem:
         print(f"gpu_session: {problem}", file=sys.stderr)
         return USAGE

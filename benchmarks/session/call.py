@@ -33,9 +33,10 @@ RECORDING_S, PROBE_S, ROUND_S, ROUNDS_S = 30.0, 30.0, 120.0, 300.0
 class Call:
     """A call at work in a folder of its own, `work`. info: the GPU. out: where the archive is left."""
 
-    def __init__(self, args: argparse.Namespace, hello: Hello, info: DeviceInfo, work: Path) -> None:
-        self.args, self.hello, self.info, self.work = args, hello, info, work
-        self.clock = Clock.of(args.budget)
+    def __init__(
+        self, args: argparse.Namespace, hello: Hello, info: DeviceInfo, work: Path, clock: Clock
+    ) -> None:
+        self.args, self.hello, self.info, self.work, self.clock = args, hello, info, work, clock
         self.steps = Steps(args.out / f"{archive.NAME}.log", self.save)
         self.new = record.session_of(args, hello, info)
         self.noted: dict[str, Any] = {}
@@ -179,10 +180,10 @@ def _succeeded(step: dict[str, Any]) -> bool:
     return "skipped" in step or step.get("rc") == 0
 
 
-def run(args: argparse.Namespace, hello: Hello, info: DeviceInfo) -> int:
+def run(args: argparse.Namespace, hello: Hello, info: DeviceInfo, clock: Clock) -> int:
     """One call, whose archive is left in `args.out` however it ends. Raises filing.FilingError."""
     with tempfile.TemporaryDirectory(prefix=f"{archive.NAME}-", ignore_cleanup_errors=True) as work:
-        call = Call(args, hello, info, Path(work))
+        call = Call(args, hello, info, Path(work), clock)
         call.begin()
         try:
             return call.run()

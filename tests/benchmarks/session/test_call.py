@@ -77,7 +77,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
         )
         out.mkdir()
         (out / "work").mkdir()
-        call = Call(args, hello, info, out / "work")
+        call = Call(args, hello, info, out / "work", Clock.of(args.budget))
         call.steps = Steps()  # type: ignore[assignment]
         return call
 

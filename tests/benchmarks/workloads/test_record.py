@@ -310,9 +310,8 @@ def test_a_dry_session_end_to_end(nvml_stub: NvmlStub, tmp_path: Path) -> None:
         assert any(isinstance(m, Frame) and m.samples for m in reader)
     with tarfile.open(tmp_path / "workloads.tar.gz") as tar:
         assert len(tar.getnames()) == 4
-    again = _record(
-        env, "--out", str(tmp_path / "new"), *arguments[2:], "--resume", str(tmp_path / "workloads.tar.gz")
-    )
+    packed = str(tmp_path / "workloads.tar.gz")
+    again = _record(env, "--out", str(tmp_path / "new"), "--dry", "--only", "copy", "--resume", packed)
     assert again.returncode == 0, again.stderr
     assert "was not probed" not in again.stdout
     session = _read_session(tmp_path / "new" / "workloads")
