@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from operator import attrgetter
 
-from rules.evidence import Evidence, SubWindow
+from rules.evidence import Evidence, HostEvidence, SubWindow
 
 
 def mean(evidence: Evidence, field: str) -> float | None:
@@ -53,6 +53,12 @@ def variation(evidence: Evidence, field: str) -> float | None:
         return None
     spread = sum((value - middle) * (value - middle) for value in values) / len(values)
     return float(spread**0.5) / middle
+
+
+def visible(host: HostEvidence) -> bool:
+    """Whether /proc showed anything of the workload's process."""
+    seen = (host.process_cpu_cores, host.main_thread_cpu_frac, host.threads, host.cpus_allowed)
+    return any(figure is not None for figure in seen)
 
 
 def link_mean(evidence: Evidence, link: str) -> float | None:

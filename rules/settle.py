@@ -8,6 +8,7 @@ from probes.ceilings import Ceilings
 from rules.evidence import Evidence
 from rules.headline import CONTRADICTION, EITHER
 from rules.noise import Noise
+from rules.observed import visible
 from rules.thresholds import HOST_FIRST, NOISE_FLOOR
 from rules.trust import label_of
 from rules.verdict import Class
@@ -41,6 +42,8 @@ def settle(
     class_: Class, cause: str, evidence: Evidence, ceilings: Ceilings | None, noise: Noise | None
 ) -> tuple[str, ...]:
     """Sentences for an unknown verdict, or for a host gap without a cause; most telling first."""
+    if class_ == "host" and cause == "unattributed" and not visible(evidence.host):
+        return ("run advisor where the process is visible: on the host, or with its process ids shared",)
     if class_ == "host" and cause == "unattributed":
         return (f"`advisor diagnose --gpu {_device(evidence)} --stacks` samples what the threads do",)
     if class_ != "unknown":

@@ -22,7 +22,7 @@ MAX_ALSO = 2
 MAX_CHECK_S = 600.0
 _A_CENT = 0.01
 
-_WELL_SPENT = "It wins back nothing of what is lost now; it does more for the same money."
+_WELL_SPENT = "No dollars are counted on it: it does more for the same money."
 _CODE = re.compile(r"[A-Z]{2,8}\d{1,4}")
 
 

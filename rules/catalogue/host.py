@@ -11,13 +11,13 @@ from rules.catalogue.host_gap import (
     look_first,
     seen_frame,
     sure,
-    visible,
     waits,
 )
 from rules.economics import host_gap_bound, host_gap_effect, saved
 from rules.evidence import HostEvidence
 from rules.finding import Effect, Finding
 from rules.host_stacks import usable
+from rules.observed import visible
 from rules.registry import Context, finding, rule
 
 

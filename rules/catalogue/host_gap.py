@@ -8,7 +8,7 @@ from rules.evidence import HostEvidence
 from rules.headline import SURE_CAUSE
 from rules.host_cause import HostCause, leading, told_beside
 from rules.host_stacks import usable
-from rules.observed import mean, reading_note
+from rules.observed import mean, reading_note, visible
 from rules.registry import Context, verdict_confidence
 from rules.verdict import EvidenceItem
 
@@ -52,12 +52,6 @@ def look_first(ctx: Context, cause: HostCause) -> tuple[str, ...]:
     if cause.confidence >= SURE_CAUSE or host.stacks is not None or not visible(host):
         return ()
     return (f"Not sure of the cause: `advisor diagnose --stacks --pid {pid(ctx.evidence)}` looks inside.",)
-
-
-def visible(host: HostEvidence) -> bool:
-    """Whether /proc showed anything of the workload's process."""
-    seen = (host.process_cpu_cores, host.main_thread_cpu_frac, host.threads, host.cpus_allowed)
-    return any(figure is not None for figure in seen)
 
 
 def full_core(host: HostEvidence) -> bool:

@@ -108,9 +108,11 @@ def test_without_gpm_a_narrow_verdict_asks_for_it() -> None:
 
 
 def test_a_host_gap_without_a_cause_asks_for_stacks() -> None:
-    verdict = verdict_of((50, {"gr_active": 0.3}))
+    verdict = verdict_of((50, {"gr_active": 0.3}), host=HostEvidence(threads=4))
     assert (verdict.class_, verdict.cause) == ("host", "unattributed")
     assert verdict.settle == ("`advisor diagnose --gpu 0 --stacks` samples what the threads do",)
+    (elsewhere,) = verdict_of((50, {"gr_active": 0.3})).settle
+    assert "where the process is visible" in elsewhere
     assert verdict_of((50, MEMORY)).settle == ()
 
 
