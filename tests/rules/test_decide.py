@@ -143,3 +143,19 @@ def test_an_engine_that_runs_while_no_sm_has_work_leaves_the_limit_unknown() -> 
     assert (verdict.class_, verdict.cause) == ("unknown", "contradictory-counters")
     assert "contradict each other: 100 % of the time" in verdict.headline
     assert verdict.settle
+
+
+def test_the_headline_tells_what_limits_from_what_held_down_clocks_cost() -> None:
+    hot = {**COMPUTE, "sm_mhz": 990.0, "throttle_reasons": ("sw_thermal",)}
+    verdict = decide(evidence(series((50, hot)), throttle_frac={"sw_thermal": 1.0}), CEILINGS)
+    compute, lost = verdict.shares["compute"], verdict.shares["throttle"]
+    assert lost > 0.3
+    said = f"{compute:.0%} of the time; also, heat holds its clocks down, which costs {lost:.0%}."
+    assert verdict.headline.endswith(said.replace("%", " %"))
+
+
+def test_a_clock_that_a_setting_holds_is_lost_time() -> None:
+    low = {**COMPUTE, "sm_mhz": 990.0, "throttle_reasons": ("app_clocks",)}
+    verdict = decide(evidence(series((50, low)), throttle_frac={"app_clocks": 1.0}), CEILINGS)
+    assert verdict.shares["throttle"] > 0.3
+    assert (verdict.class_, verdict.secondary_cause) == ("compute", "pinned-clocks")

@@ -49,3 +49,17 @@ def test_no_dollars_where_none_can_be_won() -> None:
     assert "0.81× to 1.76× throughput" in text
     assert "does more for the same money" in text
     assert "$0.00" not in text
+
+
+def test_a_range_beyond_what_is_lost_says_so_and_a_slower_end_is_no_negative_price() -> None:
+    finding = make_finding("MEM001", usd_h=0.19, share=0.99, effect=make_effect(0.81, 2.0))
+    text = " ".join(render_text(make_diagnosis("memory", findings=(finding,)), 140, False).split())
+    assert "0.81× to 2.0× throughput" in text and "it may be slower" in text
+    assert "worth up to $0.19 per hour; beyond that it is more work for the same money" in text
+    assert "-$" not in text
+
+
+def test_nothing_is_found_where_nothing_could_be_judged() -> None:
+    unknown = make_verdict("unknown")
+    assert "No rule could judge" in render_text(make_diagnosis(verdicts=[unknown]), 140, False)
+    assert "No rule saw a cost" in render_text(make_diagnosis("memory"), 140, False)
