@@ -17,6 +17,7 @@ import pytest
 
 from advisor.reports.files import write_atomic
 from advisor.store import Store
+from advisor.telemetry.feed import NoFeedError
 from advisor.telemetry.recording import read_recording
 from advisor.telemetry.records import DeviceInfo, End, Frame, Hello, HostInfo, Message, ProcessSample, Sample
 from benchmarks.workloads import filing, record
@@ -316,3 +317,13 @@ def test_a_dry_session_end_to_end(nvml_stub: NvmlStub, tmp_path: Path) -> None:
     assert "was not probed" not in again.stdout
     session = _read_session(tmp_path / "new" / "workloads")
     assert session.gpus == (STUB_KEY,)
+
+
+def test_a_dry_session_names_no_real_card_and_says_what_it_needs() -> None:
+    (info, *_) = _hello().devices
+    args = record._arguments(["--out", "somewhere", "--dry"])
+    assert record.session_of(args, _hello(), info).device == f"simulated {info.name}"
+    error = NoFeedError("no NVIDIA driver found", "Install it.")
+    said = record._cannot(error, dry=True)
+    assert "tests.nvml_stub.build" in said and "Install" not in said
+    assert record._cannot(error, dry=False).endswith("Install it.")
