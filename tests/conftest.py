@@ -11,9 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.nvml_stub.build import build_stub, compiler, default_cache
 from tests.nvml_stub.scenarios import SCENARIOS
+
+# How long one example takes says more of what else the machine does than of the code.
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 
 @dataclass(frozen=True)
