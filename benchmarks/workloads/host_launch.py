@@ -5,28 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from benchmarks.workloads.parts import captured
 from benchmarks.workloads.spec import Bench, Step, Workload
-
-
-def graphed(bench: Bench, work: Callable[[], Any]) -> Callable[[], Any]:
-    """The same work as one CUDA graph; on the CPU, where there are none, the work itself.
-
-    Warmed up on a side stream first, as capturing asks for.
-    """
-    if bench.device == "cpu":
-        return work
-    cuda = bench.torch.cuda
-    side = cuda.Stream()
-    side.wait_stream(cuda.current_stream())
-    with cuda.stream(side):
-        for _ in range(3):
-            work()
-    cuda.current_stream().wait_stream(side)
-    graph = cuda.CUDAGraph()
-    with cuda.graph(graph):
-        work()
-    replay: Callable[[], Any] = graph.replay
-    return replay
 
 
 def _tiny(bench: Bench) -> tuple[Callable[[], None], int]:
@@ -52,7 +32,7 @@ def _tiny_eager(bench: Bench) -> Step:
 
 def _tiny_graph(bench: Bench) -> Step:
     work, launches = _tiny(bench)
-    replay = graphed(bench, work)
+    replay = captured(bench, work)
 
     def step() -> Mapping[str, float]:
         replay()
@@ -83,7 +63,7 @@ def _inference_eager(bench: Bench) -> Step:
 
 
 def _inference_graph(bench: Bench) -> Step:
-    return _counted(graphed(bench, _inference(bench)))
+    return _counted(captured(bench, _inference(bench)))
 
 
 def _counted(work: Callable[[], Any]) -> Step:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.workloads.host_launch import graphed
 from benchmarks.workloads.hostwork import Program
+from benchmarks.workloads.parts import captured
 from benchmarks.workloads.spec import Bench, Step, Workload
 
 LOG_EVERY = 100
@@ -57,7 +57,7 @@ def _accumulated(bench: Bench) -> Step:
         for _ in range(turns):
             torch.minimum(least, turn(), out=least)
 
-    run = graphed(bench, all_turns)
+    run = captured(bench, all_turns)
 
     def step() -> Mapping[str, float]:
         run()

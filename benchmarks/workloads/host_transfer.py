@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 
 from benchmarks.workloads.hostwork import products, took
 from benchmarks.workloads.spec import Bench, Step, Workload
@@ -16,10 +17,7 @@ def _pageable(bench: Bench) -> Step:
     torch, count = bench.torch, bench.of(1 << 26, 1 << 10)
     here, there = torch.randn(count), torch.empty(count, device=bench.device)
 
-    def copy() -> None:
-        there.copy_(here)
-        bench.sync()
-
+    copy = partial(_copied, bench, there, here)
     work = products(bench, took(copy) * DEVICE_PER_COPY)
 
     def step() -> Mapping[str, float]:
@@ -42,7 +40,7 @@ def _pinned(bench: Bench) -> Step:
     pageable = torch.randn(count)
     here = pageable.pin_memory() if is_cuda else pageable.clone()
     there = torch.empty(count, device=bench.device)
-    work = products(bench, took(lambda: _copied(bench, there, pageable)) * DEVICE_PER_COPY)
+    work = products(bench, took(partial(_copied, bench, there, pageable)) * DEVICE_PER_COPY)
     stream = torch.cuda.Stream() if is_cuda else None
 
     def step() -> Mapping[str, float]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.workloads.attention import by_backend
-from benchmarks.workloads.parts import Loop, fitting, generator, normal
+from benchmarks.workloads.parts import Loop, captured, fitting, generator, normal
 from benchmarks.workloads.spec import Bench, Step, Workload
 
 _HALF = 2
@@ -49,23 +49,6 @@ def _decode(bench: Bench, tokens: int, *, graph: bool) -> Step:
     call, weight_bytes = _dense(bench, tokens)
     run = captured(bench, call) if graph else call
     return Loop(run, _TOKENS // tokens, bytes=weight_bytes, flops=2.0 * tokens * weight_bytes / _HALF)
-
-
-def captured(bench: Bench, call: Callable[[], Any]) -> Callable[[], Any]:
-    """The call as a CUDA graph's replay, which gives the buffer it writes. On the CPU the call itself."""
-    if bench.device == "cpu":
-        return call
-    torch = bench.torch
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            call()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        output = call()
-    return lambda: (graph.replay(), output)[1]
 
 
 def _gemv_eager(bench: Bench) -> Step:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.workloads.memory_decode import WORKLOADS, captured, layers
+from benchmarks.workloads.memory_decode import WORKLOADS, layers
+from benchmarks.workloads.parts import captured
 from benchmarks.workloads.spec import Bench
 from tests.benchmarks.workloads.bench import counts, finite_after, same_for_a_seed, variants
 
