@@ -19,9 +19,16 @@ from advisor.toml import dump_line, dump_table
 
 Theme = Literal["auto", "dark", "light", "ansi"]
 Dollars = Annotated[float, Meta(gt=0, le=10_000)]
+Capex = Annotated[float, Meta(gt=0, le=1e6)]
+Kilowatts = Annotated[float, Meta(gt=0, le=20)]
+Share = Annotated[float, Meta(gt=0, le=1)]
 
 _MAX_FILE_BYTES = 1 << 20
 _SUFFIXES = ("_usd_h", "_s")
+# Settings that are tables: table -> an entry to show. The environment has no names for them.
+_TABLES = {"prices": "H100 SXM5 80GB", "node_prices": "gpu-a*", "job_prices": "partition:h100"}
+# Examples of settings that are not set by default.
+_SHOWN = {"price_usd_h": 2.5, "capex_usd_per_gpu": 31250.0, "kw_per_gpu": 1.275, "utilisation_frac": 0.4}
 _WORDS = {
     "1": True,
     "true": True,
@@ -67,6 +74,65 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         dict[str, Dollars],
         Meta(description='Dollars per GPU and hour by model, such as "H100 SXM5 80GB" or "H100".'),
     ] = {}
+    node_prices: Annotated[
+        dict[str, Dollars],
+        Meta(description='Dollars per GPU and hour by host name; "gpu-a*" matches several.'),
+    ] = {}
+    job_prices: Annotated[
+        dict[str, Dollars],
+        Meta(
+            description='Dollars per GPU and hour by Slurm "partition:NAME", or by "label:NAME" (see label).'
+        ),
+    ] = {}
+    label: Annotated[
+        str, Meta(max_length=100, description="A word for this node or pool that [job_prices] may price.")
+    ] = ""
+    price_provider: Annotated[
+        str, Meta(max_length=40, description="Whose on-demand price to prefer in the bundled table.")
+    ] = "aws"
+    electricity_usd_kwh: Annotated[
+        float, Meta(gt=0, le=10, description="Dollars per kWh of electricity.")
+    ] = 0.10
+    pue: Annotated[
+        float, Meta(ge=1, le=4, description="Power of the whole site over that of its machines (PUE).")
+    ] = 1.54
+    capex_usd_per_gpu: Annotated[
+        Capex | None,
+        Meta(description="What one GPU and its part of the node cost to buy, in dollars."),
+    ] = None
+    life_y: Annotated[
+        float, Meta(gt=0, le=20, description="Years over which the purchase is written off.")
+    ] = 4.0
+    maintenance_frac_y: Annotated[
+        float, Meta(ge=0, le=1, description="Maintenance a year, as a share of the purchase.")
+    ] = 0.05
+    kw_per_gpu: Annotated[
+        Kilowatts | None,
+        Meta(description="Kilowatts of one GPU with its part of the node, for cost of ownership."),
+    ] = None
+    staffing_usd_h: Annotated[
+        float, Meta(ge=0, le=1000, description="Dollars an hour of operating staff, per GPU.")
+    ] = 0.0
+    utilisation_frac: Annotated[
+        Share | None, Meta(description="Share of owned hours in which GPUs are used.")
+    ] = None
+    serving: Annotated[
+        bool, Meta(description="Ask inference engines on this node's loopback ports for their metrics.")
+    ] = True
+    slo: Annotated[
+        str,
+        Meta(
+            max_length=200,
+            description='The objective of serving, such as "ttft=200ms,itl=30ms"; empty: none.',
+        ),
+    ] = ""
+    history: Annotated[
+        bool, Meta(description="Keep diagnoses and ceilings of this node's GPUs for `advisor history`.")
+    ] = True
+    history_days: Annotated[float, Meta(gt=0, le=36500, description="Days that history is kept.")] = 365.0
+    history_mib: Annotated[
+        float, Meta(ge=1, le=100_000, description="Mebibytes that history may take; the oldest goes first.")
+    ] = 256.0
     theme: Annotated[
         Theme, Meta(description="Colours of the screens: auto, dark, light, or ansi (the terminal's own).")
     ] = "auto"
@@ -160,7 +226,7 @@ def settings() -> tuple[str, ...]:
 
 
 def env_name(setting: str) -> str:
-    """The environment variable of a setting: ADVISOR_ and its name without the unit. `prices` has none."""
+    """The environment variable of a setting: ADVISOR_ and its name without the unit. Tables have none."""
     stem = next((setting.removesuffix(s) for s in _SUFFIXES if setting.endswith(s)), setting)
     return f"ADVISOR_{stem.upper()}"
 
@@ -175,8 +241,8 @@ def template() -> str:
     head = (
         "# Configuration of advisor. A line without # sets a value; flags and the environment win over it.\n"
     )
-    plain = [name for name in settings() if name != "prices"]
-    return "\n".join([head, *(_template_entry(name) for name in plain), _template_prices()])
+    plain = [name for name in settings() if name not in _TABLES]
+    return "\n".join([head, *map(_template_entry, plain), *map(_template_table, _TABLES)])
 
 
 def to_toml(config: Config) -> str:
@@ -186,21 +252,21 @@ def to_toml(config: Config) -> str:
     for name in settings():
         value = getattr(config, name)
         note = f"  # {origins[name]}" if name in origins else ""
-        if name == "prices":
+        if name in _TABLES:
             continue
         lines.append(f"# {name} is not set{note}" if value is None else f"{dump_line(name, value)}{note}")
-    table = dump_table("prices", config.prices) if config.prices else ""
-    return "\n".join(lines) + "\n" + (f"\n{table}" if table else "")
+    tables = [dump_table(name, found) for name in _TABLES if (found := getattr(config, name))]
+    return "\n".join(lines) + "\n" + "".join(f"\n{table}" for table in tables)
 
 
 def _template_entry(name: str) -> str:
     default = getattr(Config(), name)
-    shown = 2.5 if name == "price_usd_h" else default
+    shown = _SHOWN.get(name, default)
     return f"# {describe(name)}\n# Environment: {env_name(name)}\n#{dump_line(name, shown)}\n"
 
 
-def _template_prices() -> str:
-    return f'# {describe("prices")}\n#[prices]\n#"H100 SXM5 80GB" = 2.5\n'
+def _template_table(name: str) -> str:
+    return f'# {describe(name)}\n#[{name}]\n#"{_TABLES[name]}" = 2.5\n'
 
 
 def _read(path: Path, must_exist: bool) -> dict[str, Any] | None:
@@ -248,7 +314,7 @@ def _from_env(env: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
     good: dict[str, Any] = {}
     for name in settings():
         variable = env_name(name)
-        if name == "prices" or not env.get(variable):
+        if name in _TABLES or not env.get(variable):
             continue
         value = _from_text(name, env[variable])
         if (converted := _converted(name, value, variable, problems)) is not None:
@@ -271,10 +337,10 @@ def _from_text(name: str, text: str) -> Any:
 
 def _converted(name: str, value: Any, where: str, problems: list[str]) -> Any:
     """`value` as the setting's type, or None with a problem noted. A table's entries are named each."""
-    if name == "prices" and isinstance(value, dict):
-        for model, price in value.items():
-            _convert(price, Dollars, f"{where}.{model!r}", problems)
-    hint = dict[str, Any] if name == "prices" else _hints()[name]
+    if name in _TABLES and isinstance(value, dict):
+        for entry, price in value.items():
+            _convert(price, Dollars, f"{where}.{entry!r}", problems)
+    hint = dict[str, Any] if name in _TABLES else _hints()[name]
     if name == "fail_on" and isinstance(value, str) and (wrong := _gate_problem(value)):
         problems.append(f"{where} = {_shown(value)}: {wrong}")
         return None

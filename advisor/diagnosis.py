@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from advisor import __version__
-from advisor.document import DeviceProvenance, Diagnosis, Flag, Provenance, Totals
+from advisor.document import DeviceProvenance, Diagnosis, Flag, Observed, Provenance, TimeSeries, Totals
 from advisor.slices import price_share
 from advisor.telemetry.records import DeviceInfo, Hello, Sample
 from advisor.windows import quantile, settled
@@ -30,17 +30,25 @@ MIN_REMAINDER = 0.01
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One diagnosed device: what went in, how it was observed, and what the rules said."""
+    """One diagnosed device: what went in, how it was observed, and what the rules said.
+
+    series: the window over time, for a document that is kept; None for one that a screen draws.
+    """
 
     info: DeviceInfo
     evidence: Evidence
     ceilings: Ceilings | None
+    price: Price
     provenance: DeviceProvenance
     result: Result
+    series: TimeSeries | None = None
 
 
 class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
-    """What the document says of how it was made."""
+    """What the document says of how it was made.
+
+    keep_observed: with what its conclusions were reached from.
+    """
 
     source: Source
     t_start_s: float
@@ -49,6 +57,7 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
     watch_cost_frac: float | None = None
     clock_step: bool = False
+    keep_observed: bool = False
 
 
 def build(
@@ -63,6 +72,19 @@ def build(
         findings=ranked([f for row in rows for f in row.result.findings]),
         totals=totals(ladder),
         flags=tuple(flags(hello, rows, how)),
+        observed=tuple(observed(row) for row in rows) if how.keep_observed else (),
+    )
+
+
+def observed(row: Row) -> Observed:
+    """What a row's conclusions were reached from, without what only the verdict itself needs."""
+    host = msgspec.structs.replace(row.evidence.host, stacks=None)
+    return Observed(
+        key=row.evidence.key,
+        evidence=msgspec.structs.replace(row.evidence, windows=(), host=host),
+        ceilings=row.ceilings,
+        price=row.price,
+        series=row.series,
     )
 
 
@@ -147,6 +169,7 @@ def device_provenance(
         power_limit_w=e.device.power_limit_w,
         power_w_p50=e.power_w_p50,
         power_w_p90=e.power_w_p90,
+        power_w_max=e.power_w_max,
         energy_j=e.energy_j,
         sm_mhz_p50=quantile((s.sm_mhz for s in samples), 0.5),
         sm_mhz_max=e.device.sm_mhz_max,

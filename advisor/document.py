@@ -6,11 +6,17 @@ from typing import Literal
 
 import msgspec
 
-from rules.evidence import Tier
-from rules.finding import Finding, LadderRow
+from probes.ceilings import Ceilings
+from rules.bill import Bill
+from rules.evidence import Evidence, Tier
+from rules.finding import Finding, LadderRow, Price
+from rules.serving import ServingFigures
 from rules.verdict import Verdict
+from rules.whatif import WhatIf
 
 SCHEMA_VERSION = 1
+# Stretches a window is cut into for charts and intervals: as many as a chart can show, and no more to attach.
+SERIES_POINTS = 120
 
 
 class Flag(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,6 +48,7 @@ class DeviceProvenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     power_limit_w: float | None = None
     power_w_p50: float | None = None
     power_w_p90: float | None = None
+    power_w_max: float | None = None
     energy_j: float | None = None
     sm_mhz_p50: float | None = None
     sm_mhz_max: float | None = None
@@ -94,8 +101,43 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     unpriced: int = 0
 
 
+class TimeSeries(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One device over the window in at most SERIES_POINTS stretches, oldest first; column by column.
+
+    t_s: Unix time at the end of each stretch; duration_s: its length. shares: SHARES key -> its share of each
+    stretch; over the keys they sum to 1. useful_frac: share of each stretch in which the device did what it
+    can. figures: name (gr_active, sm_active, tensor_active, dram_active, power_w, sm_mhz, temp_c,
+    mem_used_bytes) -> mean over each stretch, None where it was not read. Names that were never read are left
+    out.
+    """
+
+    t_s: tuple[float, ...] = ()
+    duration_s: tuple[float, ...] = ()
+    shares: dict[str, tuple[float, ...]] = {}
+    useful_frac: tuple[float, ...] = ()
+    figures: dict[str, tuple[float | None, ...]] = {}
+
+
+class Observed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one row's verdict and what-ifs were reached from, so that they can be reached again.
+
+    evidence: without its sub-windows and stack samples. ceilings: those it was compared with.
+    price: of one whole GPU.
+    """
+
+    key: str
+    evidence: Evidence
+    ceilings: Ceilings | None
+    price: Price
+    series: TimeSeries | None = None
+
+
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Verdicts, ladder and findings of one node over one window. Old versions stay readable."""
+    """Verdicts, ladder and findings of one node over one window. Old versions stay readable.
+
+    bills: the ladder summed by GPU, job and node. what_ifs: what fixes would buy. serving: inference engines
+    that were asked. observed: what all of it was reached from; empty in documents made for a screen.
+    """
 
     schema_version: int = SCHEMA_VERSION
     provenance: Provenance
@@ -104,3 +146,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     findings: tuple[Finding, ...] = ()
     totals: Totals = Totals(price_usd_h=None, wasted_usd_h=None)
     flags: tuple[Flag, ...] = ()
+    bills: tuple[Bill, ...] = ()
+    what_ifs: tuple[WhatIf, ...] = ()
+    serving: tuple[ServingFigures, ...] = ()
+    observed: tuple[Observed, ...] = ()

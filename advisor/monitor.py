@@ -24,6 +24,7 @@ from advisor.host_facts import node_facts
 from advisor.plugins import noted
 from advisor.prices import price_for
 from advisor.selection import parse_selection
+from advisor.series import time_series
 from advisor.slices import price_share
 from advisor.snapshot import DeviceView, Mode, Snapshot, State
 from advisor.telemetry.records import DeviceInfo, End, Frame, Gap, Hello, HostSample, Message, StackLook
@@ -246,7 +247,7 @@ class Monitor:
 
     def diagnosis(self) -> Diagnosis:
         """The document of what was seen. Raises ValueError before a Hello has come."""
-        return self._build(self._rows(steady=False))
+        return self._build(self._rows(steady=False), kept=True)
 
     def snapshot(self) -> Snapshot:
         """One picture for a screen, with hysteresis applied. Raises ValueError before a Hello has come."""
@@ -323,8 +324,10 @@ class Monitor:
             info=track.info,
             evidence=evidence,
             ceilings=track.ceilings,
+            price=one.subject.price,
             provenance=dx.device_provenance(track.info, evidence, track.ceilings, tuple(track.samples)),
             result=conclude(one.subject, one.verdict, around),
+            series=None if one.steady else time_series(tuple(track.windows), tuple(track.samples)),
         )
         if one.steady is not None:
             shown = ShownRow(self._now_s, self._state(track), row, one.steady, one.sibling)
@@ -337,7 +340,7 @@ class Monitor:
             self._node_at = (self._now_s, node_facts(self._host, self._hello().host))
         return self._node_at[1]
 
-    def _build(self, rows: list[dx.Row]) -> Diagnosis:
+    def _build(self, rows: list[dx.Row], *, kept: bool = False) -> Diagnosis:
         start, end = self._window()
         how = dx.Circumstances(
             source=self.options.source,
@@ -347,6 +350,7 @@ class Monitor:
             note=self.options.reason,
             watch_cost_frac=dx.watch_cost(tuple(self._costs), self.interval_s),
             clock_step=self._clock_step,
+            keep_observed=kept,
         )
         document = dx.build(self._hello(), rows, self._remainders(), how)
         return self._selection.applied(noted(document))

@@ -284,6 +284,7 @@ class Track:
             mem_used_bytes=last.mem_used_bytes if last else None,
             power_w_p50=quantile((s.power_w for s in samples), 0.5),
             power_w_p90=quantile((s.power_w for s in samples), 0.9),
+            power_w_max=max((s.power_w for s in samples if s.power_w is not None), default=None),
             energy_j=self._energy_j(samples),
             temp_c_max=max((s.temp_c for s in samples if s.temp_c is not None), default=None),
             throttle_frac=reason_fracs(samples),

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from rules.serving import ServingFigures
 from rules.stacks import Stacks
 
 Tier = Literal["counters", "nvml", "trace"]
@@ -170,7 +171,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     gap_s: time inside the window with no data (driver silent, worker restarted).
     throttle_frac: reason name -> share of observed time.
     server: the program that the workload serves requests with, as far as command lines tell (its own, its
-    parents'). mps: an MPS server is among the processes on the device.
+    parents'). mps: an MPS server is among the processes on the device. serving: what an inference engine on
+    this device says of itself, where one was asked.
     """
 
     key: str
@@ -189,6 +191,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     mem_used_bytes: int | None = None
     power_w_p50: float | None = None
     power_w_p90: float | None = None
+    power_w_max: float | None = None
     energy_j: float | None = None
     temp_c_max: float | None = None
     throttle_frac: dict[str, float] = {}
@@ -197,4 +200,5 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     silent_since_s: float | None = None
     silent_reason: str | None = None
     silent_blame: Literal["driver", "sampler"] = "driver"
+    serving: ServingFigures | None = None
     missing: dict[str, str] = {}

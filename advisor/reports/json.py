@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,8 @@ MAX_BYTES = 64 * 1024 * 1024
 
 _AGAIN = "write it again with `advisor diagnose --format json -o FILE`"
 _GZIP = b"\x1f\x8b"
+# An array of numbers alone, as the formatter lays it out; no string of JSON holds a line break.
+_NUMBERS = re.compile(rb"\[\n\s*(?:(?:-?[\d.eE+-]+|null),\n\s*)*(?:-?[\d.eE+-]+|null)\n\s*\]")
 
 # Version -> a function that turns that version's object into the next one's.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
@@ -38,7 +41,11 @@ def encode(diagnosis: Diagnosis) -> bytes:
         raise DocumentError(
             f"the diagnosis holds a value that JSON cannot: {error}", "report this: it is a defect in advisor"
         ) from error
-    return msgspec.json.format(raw, indent=2) + b"\n"
+    return _NUMBERS.sub(_on_one_line, msgspec.json.format(raw, indent=2)) + b"\n"
+
+
+def _on_one_line(numbers: re.Match[bytes]) -> bytes:
+    return b" ".join(numbers[0].split()).replace(b"[ ", b"[").replace(b" ]", b"]")
 
 
 def escaped(document: bytes) -> str:

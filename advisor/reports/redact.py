@@ -343,9 +343,9 @@ def redact_diagnosis(diagnosis: Diagnosis, keep: bool = False) -> Diagnosis:
     users = {user for user in users if not _USER_HASH.fullmatch(user)}
     walker = _Walker(users, frames_of(diagnosis))
     document = walker.walk(msgspec.to_builtins(diagnosis))
-    for verdict in document["verdicts"]:
-        if verdict["workload"] is not None and verdict["workload"]["user"]:
-            verdict["workload"]["user"] = user_hash(verdict["workload"]["user"])
+    for row in (*document["verdicts"], *(each["evidence"] for each in document["observed"])):
+        if row["workload"] is not None and row["workload"]["user"]:
+            row["workload"]["user"] = user_hash(row["workload"]["user"])
     provenance = document["provenance"]
     provenance["command"] = walker.command(diagnosis.provenance.command)
     provenance["host"] = _hashed_host(diagnosis.provenance.host)
