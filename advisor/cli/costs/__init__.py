@@ -1,0 +1,1 @@
+"""What `advisor cost` takes its inputs from."""

@@ -1,0 +1,1 @@
+"""Calculators: cost formulas with their inputs, worked out step by step. Pure functions, no I/O."""

@@ -1,0 +1,129 @@
+"""Energy: of a million tokens, and of GPUs over years. From the energy counter, never from a board's rating.
+
+A rating (TDP) is what a board may draw. Energy comes from the counter's difference, or from a mean power
+made of it; the 90th percentile of power says what must be provided, not what is paid.
+"""
+
+from __future__ import annotations
+
+from rules.calculators.calculation import Calculation, CalculationError, Input, Sheet
+from rules.ownership import HOURS_PER_YEAR
+from rules.tokens import JOULES_PER_KWH, energy_usd_per_mtok, tokens_per_joule
+
+TITLE_TOKENS = "What a token's electricity costs"
+TITLE_PERIOD = "What electricity costs over a period"
+MEAN_POWER = "A year has 8,760 hours. Power is a mean at work, as read from the energy counter; a rating overstates it."
+
+
+def energy_of_tokens(
+    *,
+    electricity_usd_kwh: Input,
+    pue: Input,
+    tok_j: Input | None = None,
+    tokens: Input | None = None,
+    energy_j: Input | None = None,
+    tok_s: Input | None = None,
+    power_w: Input | None = None,
+    gpus: Input | None = None,
+    price_usd_h: Input | None = None,
+) -> Calculation:
+    """Dollars of electricity per million tokens: 1e6 / (tok/J) / 3.6e6 × $/kWh × PUE.
+
+    Tokens a joule are given, or made of tokens and joules, or of tokens a second and watts.
+    """
+    sheet = Sheet(electricity_usd_kwh, pue, tok_j, tokens, energy_j, tok_s, power_w, gpus, price_usd_h)
+    _tokens_a_joule(sheet)
+    per_kwh = sheet["tok_j"] * JOULES_PER_KWH
+    sheet.add("tok_kwh", "tok/kWh", "tokens for a kilowatt-hour", "tok_j × 3.6e6", per_kwh)
+    price = sheet["electricity_usd_kwh"]
+    per_mtok = energy_usd_per_mtok(sheet["tok_j"], price, sheet["pue"])
+    formula = "1e6 / tok_kwh × electricity_usd_kwh × pue"
+    sheet.add("energy_usd_per_mtok", "$/Mtok", "electricity of a million tokens", formula, per_mtok)
+    sheet.add(
+        "energy_usd_per_tok", "$/tok", "electricity of a token", "energy_usd_per_mtok / 1e6", per_mtok / 1e6
+    )
+    _beside_the_price(sheet)
+    return sheet.result("energy", TITLE_TOKENS, "energy_usd_per_mtok")
+
+
+def _tokens_a_joule(sheet: Sheet) -> None:
+    meaning = "tokens a joule, which is (tok/s) per watt"
+    if sheet.has("tok_j"):
+        return
+    if sheet.has("tokens", "energy_j"):
+        value = tokens_per_joule(sheet["tokens"], sheet["energy_j"])
+        sheet.add("tok_j", "tok/J", meaning, "tokens / energy_j", value)
+    elif sheet.has("tok_s", "power_w", "gpus"):
+        value = sheet["tok_s"] / (sheet["power_w"] * sheet["gpus"])
+        sheet.add("tok_j", "tok/J", meaning, "tok_s / (power_w × gpus)", value)
+    else:
+        fix = "give --tok-j, or --tokens and --energy-j, or --tok-s and --power-w"
+        raise CalculationError("tokens a joule are not known", fix)
+
+
+def _beside_the_price(sheet: Sheet) -> None:
+    """What electricity is of all that a million tokens cost, where price and rate are known."""
+    if not sheet.has("price_usd_h", "tok_s", "gpus"):
+        return
+    usd = 1e6 * sheet["price_usd_h"] * sheet["gpus"] / (3600.0 * sheet["tok_s"])
+    sheet.add("usd_per_mtok", "$/Mtok", "the GPUs' price", "1e6 × price_usd_h × gpus / (3600 × tok_s)", usd)
+    share = sheet["energy_usd_per_mtok"] / usd
+    formula = "energy_usd_per_mtok / usd_per_mtok"
+    sheet.add("energy_of_price_frac", "frac", "electricity, of the GPUs' price", formula, share)
+    sheet.note("A price of a cloud has the electricity in it: the two are compared here, never added.")
+
+
+def energy_of_period(
+    *,
+    power_w: Input,
+    gpus: Input,
+    nodes: Input,
+    years: Input,
+    electricity_usd_kwh: Input,
+    pue: Input,
+    other_power_w: Input | None = None,
+    power_p90_w: Input | None = None,
+    price_usd_h: Input | None = None,
+) -> Calculation:
+    """Dollars of electricity over years: of a GPU, a node and all nodes, or the difference to another GPU."""
+    sheet = Sheet(
+        power_w, gpus, nodes, years, electricity_usd_kwh, pue, other_power_w, power_p90_w, price_usd_h
+    )
+    watts = _watts(sheet)
+    hours = sheet.add("hours", "h", "the period", "years × 8760", sheet["years"] * HOURS_PER_YEAR)
+    node_w = sheet.add("node_w", "W", "one node", f"{watts} × gpus", sheet[watts] * sheet["gpus"])
+    kwh = sheet.add("node_kwh", "kWh", "one node, at its plug", "node_w × hours / 1000", node_w * hours / 1e3)
+    plug = kwh * sheet["electricity_usd_kwh"]
+    sheet.add("node_usd_plug", "$", "one node, at its plug", "node_kwh × electricity_usd_kwh", plug)
+    site = plug * sheet["pue"]
+    sheet.add("node_usd", "$", "one node, with the site's cooling", "node_usd_plug × pue", site)
+    for where, usd in (("usd_plug", plug), ("usd", site)):
+        at = "at the plug" if where == "usd_plug" else "with the site's cooling"
+        sheet.add(f"all_{where}", "$", f"all nodes, {at}", f"node_{where} × nodes", usd * sheet["nodes"])
+        sheet.add(f"gpu_{where}", "$", f"one GPU, {at}", f"node_{where} / gpus", usd / sheet["gpus"])
+    hourly = site / hours / sheet["gpus"]
+    sheet.add("gpu_usd_h", "$/h", "one GPU, with the site's cooling", "gpu_usd / hours", hourly)
+    if sheet.has("price_usd_h"):
+        share = hourly / sheet["price_usd_h"]
+        sheet.add("of_price_frac", "frac", "of the GPU's price", "gpu_usd_h / price_usd_h", share)
+    _capacity(sheet)
+    return sheet.result("energy", TITLE_PERIOD, "node_usd")
+
+
+def _watts(sheet: Sheet) -> str:
+    """The name of the power that is paid: of one GPU, or what it has more than the other."""
+    sheet.note(MEAN_POWER)
+    if not sheet.has("other_power_w"):
+        return "power_w"
+    more = sheet["power_w"] - sheet["other_power_w"]
+    sheet.add("more_w", "W", "more for each GPU", "power_w - other_power_w", more)
+    sheet.note("More power is more cost only for the same work: compare tokens a joule, not watts alone.")
+    return "more_w"
+
+
+def _capacity(sheet: Sheet) -> None:
+    """What must be provided: by the 90th percentile of power, which is no energy."""
+    if sheet.has("power_p90_w"):
+        kw = sheet["power_p90_w"] * sheet["gpus"] * sheet["nodes"] * sheet["pue"] / 1e3
+        formula = "power_p90_w × gpus × nodes × pue / 1000"
+        sheet.add("provide_kw", "kW", "to be provided, by P90", formula, kw)

@@ -1,0 +1,157 @@
+"""Right-sizing: another GPU, a lower precision, a closed host gap, a larger batch; each as a bound.
+
+Decode at a small batch moves every weight for each step, so its cost goes with dollars per byte moved:
+(p2 / BW2) / (p1 / BW1), where it fits and its objective holds. What each bound assumes is said with it.
+"""
+
+from __future__ import annotations
+
+from rules.calculators.calculation import Calculation, CalculationError, Input, Sheet
+from rules.economics import host_gap_bound
+
+TITLE = "What another size would cost"
+# Of memory, what weights and cache may take: contexts, graphs and workspaces need the rest.
+FIT_FRAC = 0.9
+FIX = (
+    "for another GPU --model and --other-model (or --price, --bandwidth-gb-s, --other-price-usd-h and "
+    "--other-bandwidth-gb-s); for a lower precision --weights-gb, --step-ms and --bandwidth-gb-s; for the "
+    "host --gr-active-frac; for the batch --tflop-s and --bandwidth-gb-s; for the duty --requests-min and "
+    "--request-s"
+)
+
+
+def rightsize(**inputs: Input | None) -> Calculation:
+    """Every bound that the inputs allow; the first one of them is the result.
+
+    Takes inputs by their names in QUANTITIES. Raises CalculationError where they allow none.
+    """
+    sheet = Sheet(*inputs.values())
+    found = [main for work in (_other_gpu, _precision, _host, _batch, _duty) if (main := work(sheet))]
+    if not found:
+        raise CalculationError("there is too little to work anything out", f"give {FIX}")
+    return sheet.result("rightsize", TITLE, found[0])
+
+
+def _other_gpu(sheet: Sheet) -> str | None:
+    """Dollars per token on another GPU, of those on this one, for work that memory bandwidth binds."""
+    if sheet.has("price_usd_h", "other_price_usd_h"):
+        ratio = sheet["other_price_usd_h"] / sheet["price_usd_h"]
+        sheet.add("price_ratio", "x", "of an hour's price", "other_price_usd_h / price_usd_h", ratio)
+    if not sheet.has("price_usd_h", "other_price_usd_h", "bandwidth_gb_s", "other_bandwidth_gb_s"):
+        return "price_ratio" if sheet.has("price_ratio") else None
+    for this in ("", "other_"):
+        rate = sheet[f"{this}bandwidth_gb_s"] / sheet[f"{this}price_usd_h"]
+        meaning = "bandwidth for a dollar an hour" + (", other GPU" if this else "")
+        formula = f"{this}bandwidth_gb_s / {this}price_usd_h"
+        sheet.add(f"{this}gb_s_per_usd_h", "GB/s per $/h", meaning, formula, rate)
+    ratio = sheet["gb_s_per_usd_h"] / sheet["other_gb_s_per_usd_h"]
+    meaning = "dollars per token there, of those here"
+    sheet.add("usd_per_token_ratio", "x", meaning, "gb_s_per_usd_h / other_gb_s_per_usd_h", ratio)
+    sheet.note(
+        "Holds while memory bandwidth binds both GPUs, as in decode at a small batch; a bound, no forecast."
+    )
+    _fits(sheet)
+    _in_time(sheet)
+    return "usd_per_token_ratio"
+
+
+def _fits(sheet: Sheet) -> None:
+    """Whether weights and cache fit into the other GPU's memory."""
+    if not sheet.has("other_memory_gb"):
+        return
+    if not sheet.has("weights_gb"):
+        sheet.warn("Whether it fits is not checked: give --weights-gb and --kv-gb.")
+        return
+    need, formula = sheet["weights_gb"], "weights_gb"
+    if sheet.has("kv_gb"):
+        need, formula = need + sheet["kv_gb"], "weights_gb + kv_gb"
+    else:
+        sheet.warn("The KV cache (--kv-gb) is not counted: whether it fits is said of the weights alone.")
+    sheet.add("need_gb", "GB", "memory needed", formula, need)
+    room = sheet["other_memory_gb"] * FIT_FRAC
+    sheet.add("room_gb", "GB", "memory of the other GPU, less a tenth", f"other_memory_gb × {FIT_FRAC}", room)
+    if need > room:
+        sheet.warn(f"It does not fit: {need:.4g} GB needed, {room:.4g} GB there. The ratio cannot be had.")
+
+
+def _in_time(sheet: Sheet) -> None:
+    """Whether a step on the other GPU keeps the objective."""
+    if not sheet.has("step_ms"):
+        return
+    step = sheet["step_ms"] * sheet["bandwidth_gb_s"] / sheet["other_bandwidth_gb_s"]
+    formula = "step_ms × bandwidth_gb_s / other_bandwidth_gb_s"
+    sheet.add("other_step_ms", "ms", "a step on the other GPU", formula, step)
+    if sheet.has("slo_ms") and step > sheet["slo_ms"]:
+        sheet.warn(f"It misses the objective: {step:.4g} ms a step, {sheet['slo_ms']:.4g} ms allowed.")
+
+
+def _precision(sheet: Sheet) -> str | None:
+    """Most that a lower precision of the weights can give: their bytes shrink, the rest of a step stays."""
+    if not sheet.has("weights_gb", "bandwidth_gb_s", "step_ms", "kept_frac"):
+        return None
+    read = sheet["weights_gb"] / sheet["bandwidth_gb_s"] * 1e3
+    sheet.add("weights_ms", "ms", "reading every weight once", "weights_gb / bandwidth_gb_s × 1000", read)
+    if read > sheet["step_ms"]:
+        raise CalculationError(
+            f"reading the weights takes {read:.3g} ms, more than the step of {sheet['step_ms']:.3g} ms",
+            "check --weights-gb (of one GPU), --bandwidth-gb-s and --step-ms",
+        )
+    rest = sheet["step_ms"] - read * (1.0 - sheet["kept_frac"])
+    sheet.add("lower_step_ms", "ms", "a step, at best", "step_ms - weights_ms × (1 - kept_frac)", rest)
+    bound = sheet["step_ms"] / rest
+    sheet.add("precision_bound", "x", "most a lower precision can give", "step_ms / lower_step_ms", bound)
+    sheet.note(
+        "The precision's bound is of bandwidth alone; conversions and kernels can make it slower. Measured "
+        "on 8×H100 (Qwen3-235B, FP8 for BF16): 0.81× at batch 8, 1.08× at batch 128 (ML.ENERGY)."
+    )
+    return "precision_bound"
+
+
+def _host(sheet: Sheet) -> str | None:
+    """Most that keeping the GPU fed can give."""
+    if not sheet.has("gr_active_frac"):
+        return None
+    bound = host_gap_bound(1.0 - sheet["gr_active_frac"])
+    if bound is None:
+        raise CalculationError("hardly anything ran, which bounds nothing", "give a window with work in it")
+    sheet.add("host_bound", "x", "most that closing the host gap can give", "1 / gr_active_frac", bound)
+    return "host_bound"
+
+
+def _batch(sheet: Sheet) -> str | None:
+    """What decode uses of the peak, and what a lower precision's peak is of this one's."""
+    main = None
+    if sheet.has("tflop_s", "bandwidth_gb_s", "weight_bytes"):
+        ridge = sheet["tflop_s"] * 1e3 / sheet["bandwidth_gb_s"]
+        sheet.add("ridge_flop_byte", "FLOP/B", "ridge point", "tflop_s × 1000 / bandwidth_gb_s", ridge)
+        batch = ridge * sheet["weight_bytes"] / 2.0
+        formula = "ridge_flop_byte × weight_bytes / 2"
+        main = "ridge_batch"
+        sheet.add(main, "count", "batch at which compute binds", formula, batch)
+        if sheet.has("batch"):
+            use = min(1.0, sheet["batch"] / batch)
+            formula = "batch / ridge_batch" if use < 1.0 else "1"
+            main = "peak_frac"
+            sheet.add(main, "frac", "decode's part of the peak, at most", formula, use)
+    return _peaks(sheet) or main
+
+
+def _peaks(sheet: Sheet) -> str | None:
+    """What a lower precision's peak is of this one's, which bounds work that compute binds."""
+    if not sheet.has("tflop_s", "other_tflop_s"):
+        return None
+    ratio = sheet["other_tflop_s"] / sheet["tflop_s"]
+    sheet.add(
+        "peak_ratio", "x", "most a lower precision can give, compute-bound", "other_tflop_s / tflop_s", ratio
+    )
+    sheet.add("bytes_ratio", "x", "the same, memory-bound", "1 / kept_frac", 1.0 / sheet["kept_frac"])
+    return "peak_ratio"
+
+
+def _duty(sheet: Sheet) -> str | None:
+    """Share of time that requests keep the GPU busy."""
+    if not sheet.has("requests_min", "request_s"):
+        return None
+    duty = sheet["requests_min"] * sheet["request_s"] / 60.0
+    sheet.add("duty_frac", "x", "GPUs kept busy by these requests", "requests_min × request_s / 60", duty)
+    return "duty_frac"
