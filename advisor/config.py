@@ -7,6 +7,7 @@ its meaning; the schema, the commented template and the checks are all made from
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -340,6 +341,7 @@ def _converted(name: str, value: Any, where: str, problems: list[str]) -> Any:
     if name in _TABLES and isinstance(value, dict):
         for entry, price in value.items():
             _convert(price, Dollars, f"{where}.{entry!r}", problems)
+        problems += _entry_problems(name, value, where)
     hint = dict[str, Any] if name in _TABLES else _hints()[name]
     if name == "fail_on" and isinstance(value, str) and (wrong := _gate_problem(value)):
         problems.append(f"{where} = {_shown(value)}: {wrong}")
@@ -348,6 +350,14 @@ def _converted(name: str, value: Any, where: str, problems: list[str]) -> Any:
         problems.append(f"{where} = {_shown(value)}: {wrong}")
         return None
     return _convert(value, hint, where, problems, _choices(name))
+
+
+def _entry_problems(name: str, table: Mapping[str, Any], where: str) -> list[str]:
+    """Entries of a table that nothing can ever match."""
+    if name != "job_prices":
+        return []
+    wrong = [entry for entry in table if not re.match(r"(partition|label):.", entry)]
+    return [f'{where}.{entry!r}: expected "partition:NAME" or "label:NAME"' for entry in wrong]
 
 
 def _selection_problem(value: str) -> str:

@@ -87,6 +87,15 @@ def main_process(processes: Sequence[ProcessSample]) -> ProcessSample | None:
     return max(without_mps(processes), key=lambda p: (p.mem_used_bytes or 0, p.cpu_frac or 0.0), default=None)
 
 
+def partition_of(looks: Sequence[Sequence[ProcessSample]]) -> str | None:
+    """Slurm's partition of the latest main process that has one: whose job the device is paid for by."""
+    for look in reversed(looks):
+        main = main_process(look)
+        if main is not None and main.partition:
+            return main.partition
+    return None
+
+
 def without_mps(processes: Sequence[ProcessSample]) -> Sequence[ProcessSample]:
     """The processes that work on a device; all of them where nothing but the server of MPS is there."""
     return [p for p in processes if not is_mps(p)] or processes

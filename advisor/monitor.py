@@ -7,6 +7,7 @@ does I/O; `advisor.pump` moves messages from a feed into a monitor.
 from __future__ import annotations
 
 import os
+import platform
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -20,9 +21,9 @@ from advisor.compaction import Series, keep_first
 from advisor.config import Config
 from advisor.document import Diagnosis
 from advisor.history import HISTORY_POINTS
-from advisor.host_facts import node_facts
+from advisor.host_facts import node_facts, partition_of
 from advisor.plugins import noted
-from advisor.prices import price_for
+from advisor.prices import NodeFacts, facts_of, price_for
 from advisor.selection import parse_selection
 from advisor.series import time_series
 from advisor.slices import price_share
@@ -105,7 +106,8 @@ class Monitor:
         self._measured: dict[str, Ceilings] = {}
         self._host: Series[HostSample] = Series(keep_first)
         self._shown_rows: dict[str, ShownRow] = {}
-        self._prices: dict[tuple[str, int | None], Price] = {}
+        self._prices: dict[tuple[str, int | None, str | None], Price] = {}
+        self._node_facts = NodeFacts()
         self._node_at: tuple[float, dict[str, Any]] | None = None
         self._costs: deque[float] = deque(maxlen=HISTORY_POINTS)
         self._pids = None if self.options.pids is None else set(self.options.pids)
@@ -122,6 +124,7 @@ class Monitor:
         match message:
             case Hello():
                 self.hello = message
+                self._node_facts = facts_of(message.host, self._names())
                 self._first_s = self._now_s = message.t_s
                 self._measured = dict(message.ceilings)
                 self._set_devices(message.devices)
@@ -310,7 +313,7 @@ class Monitor:
         subject = Subject(
             evidence=track.evidence(self._node(), start, end),
             ceilings=track.ceilings,
-            price=self._price(track.parent or track.info) if known else NO_SLICE_PRICE,
+            price=self._price_of(track) if known else NO_SLICE_PRICE,
             splits=track.splits(),
         )
         last = self._shown_rows.get(track.info.key)
@@ -368,13 +371,27 @@ class Monitor:
                 found.append(row)
         return found
 
-    def _price(self, info: DeviceInfo) -> Price:
-        asked = (info.name, info.memory_total_bytes)
+    def _price_of(self, track: Track) -> Price:
+        looks = [look for _, look in track.looks] or [track.processes]
+        return self._price(track.parent or track.info, partition_of(looks))
+
+    def _price(self, info: DeviceInfo, partition: str | None = None) -> Price:
+        asked = (info.name, info.memory_total_bytes, partition)
         if asked not in self._prices:
             self._prices[asked] = price_for(
-                *asked, flag=self.options.price_flag, env=self.options.env, config=self.options.config
+                info.name,
+                info.memory_total_bytes,
+                flag=self.options.price_flag,
+                env=self.options.env,
+                config=self.options.config,
+                node=self._node_facts,
+                partition=partition,
             )
         return self._prices[asked]
+
+    def _names(self) -> tuple[str, ...]:
+        """This node's own names, where it is the one that is watched; a recording's node has none."""
+        return (platform.node(),) if _MODES[self.options.source] == "live" else ()
 
     def _view(self, track: Track, row: dx.Row | None) -> DeviceView:
         history = tuple(track.history)

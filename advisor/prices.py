@@ -1,74 +1,79 @@
-"""What a GPU costs an hour, and whose figure that is. Never a guess: an unknown model has no price."""
+"""What a GPU costs an hour, and whose figure that is. Never a guess: an unknown model has no price.
+
+Places are asked in one order: --price, ADVISOR_PRICE, the configuration (this node, this job, this model, the
+default, what a purchase comes to), the row of the bundled table for the node's type of instance, the bundled
+table's default for the model. The first that knows one sets the price.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
+import fnmatch
 import math
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Mapping, Sequence
 from statistics import median_low
 
 import msgspec
 
+from advisor.cloud import PROVIDERS
 from advisor.config import Config, ConfigError, LoadedConfig
+from advisor.owned import origin_of, owned_usd_h
+from advisor.price_table import PriceRow, accelerators_of, bundled_rows
+from advisor.reports.redact import host_hash
+from advisor.telemetry.records import HostInfo
 from probes.specs import GpuSpec, bare_name, find_spec
 from rules.finding import Price
 
-DEFAULT_PROVIDER = "aws"
 NO_PRICE = Price(usd_h=None, basis="none", source="no price known for this model; give --price USD_H")
-
-# (gpu, variant) of the spec table -> names in the price table. Only boards the rows are for: the H100
-# rows are SXM instances, so an H100 PCIe or NVL has none.
-_ACCELERATORS: dict[tuple[str, str], tuple[str, ...]] = {
-    ("T4", "PCIe"): ("T4",),
-    ("A10", "PCIe"): ("A10",),
-    ("A10G", "AWS"): ("A10G",),
-    ("A100", "PCIe 80GB"): ("A100-80GB-PCIe",),
-    ("A100", "SXM4 40GB"): ("A100-40GB",),
-    ("A100", "SXM4 80GB"): ("A100-80GB", "A100-80GB-SXM"),
-    ("L4", "PCIe"): ("L4",),
-    ("L40S", "PCIe"): ("L40S",),
-    ("RTX 3090", "GeForce"): ("RTX3090",),
-    ("RTX 4090", "GeForce"): ("RTX4090",),
-    ("RTX 6000 Ada", "PCIe"): ("RTX6000-Ada",),
-    ("H100", "SXM5 80GB"): ("H100-80GB",),
-    ("H200", "SXM 141GB"): ("H200-141GB",),
-    ("B200", "SXM (HGX)"): ("B200",),
-    ("B300", "SXM (HGX)"): ("B300",),
-}
-# Priced models without a data sheet in the spec table, by bare driver name.
-_NAMES: dict[str, tuple[str, ...]] = {"rtx a6000": ("RTXA6000",), "t4g": ("T4g",)}
-_DIRTY = ("ANOMALY", "SECONDARY")
+ENTRY = "no entry for it"
 
 
-class PriceRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One on-demand offer of the bundled table, dollars per GPU and hour."""
+class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a node may set its prices.
 
-    accelerator: str
-    provider: str
-    instance: str
-    gpu_count: int
-    usd_h: float
-    region: str
-    host_included: bool
-    date: str
-    commit: str
-    note: str
+    host: its pseudonym. names: its real names, where advisor runs on it; a recording has none.
+    provider, instance: from DMI, where it says (advisor.cloud). partition: of Slurm, that advisor itself runs
+    in. label: a person's word for the node.
+    """
 
-    @property
-    def clean(self) -> bool:
-        """True when the row may set a price: host included, and nothing known against it."""
-        return self.host_included and not self.note.startswith(_DIRTY)
+    host: str = ""
+    names: tuple[str, ...] = ()
+    provider: str | None = None
+    instance: str | None = None
+    instance_why: str = ""
+    partition: str | None = None
+    label: str = ""
 
 
-@cache
-def bundled_rows() -> tuple[PriceRow, ...]:
-    """Every row of the bundled table, in order. Read once."""
-    from importlib.resources import files
+def facts_of(host: HostInfo, names: Sequence[str] = ()) -> NodeFacts:
+    """What a stream's header says of its node. names: the node's own, where advisor runs on it."""
+    provider = host.provider if host.provider in PROVIDERS else None
+    return NodeFacts(
+        host=host.host,
+        names=tuple(names),
+        provider=provider,
+        instance=host.instance,
+        instance_why=host.missing.get("instance", ""),
+        partition=host.partition,
+        label=host.label or "",
+    )
 
-    text = files("advisor.data").joinpath("gpu_prices.csv").read_text(encoding="utf-8")
-    return tuple(_row(row) for row in csv.DictReader(io.StringIO(text)))
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """One place that could have set the price. why: why it does not know one; empty where it does."""
+
+    place: str
+    price: Price | None = None
+    why: str = ""
+
+
+class _Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A GPU whose price is asked for, and whose settings answer. partition: of the job that runs on it."""
+
+    name: str
+    spec: GpuSpec | None
+    config: Config
+    node: NodeFacts
+    partition: str | None
 
 
 def price_for(
@@ -78,72 +83,225 @@ def price_for(
     flag: float | None = None,
     env: Mapping[str, str] | None = None,
     config: Config | None = None,
+    node: NodeFacts | None = None,
+    partition: str | None = None,
 ) -> Price:
-    """The price of one whole GPU: --price, else ADVISOR_PRICE, else config.toml, else the bundled table.
+    """The price of one whole GPU: that of the first place that knows one (see `candidates`).
 
     A MIG instance's name gives its whole GPU's price. Raises ConfigError for a flag or variable that is
     not an amount.
     """
-    if flag is not None:
-        return Price(usd_h=_amount("--price", flag), basis="user", source="--price")
-    text = (env or {}).get("ADVISOR_PRICE")
-    if text:
-        return Price(usd_h=_amount("ADVISOR_PRICE", text), basis="environment", source="ADVISOR_PRICE")
-    spec = find_spec(driver_name, memory_total_bytes)
-    return _given(config) or _configured(driver_name, spec, config) or _bundled(driver_name, spec)
+    places = candidates(
+        driver_name,
+        memory_total_bytes,
+        flag=flag,
+        env=env,
+        config=config,
+        node=node,
+        partition=partition,
+    )
+    return in_force(places)
 
 
-def _given(config: Config | None) -> Price | None:
-    """A flag or variable that reached the configuration; it wins over every entry of the file."""
-    if not isinstance(config, LoadedConfig) or config.price_usd_h is None:
-        return None
-    origin = config.origins.get("price_usd_h")
-    if origin == "flag":
-        return Price(usd_h=config.price_usd_h, basis="user", source="--price")
-    if origin == "environment":
-        return Price(usd_h=config.price_usd_h, basis="environment", source="ADVISOR_PRICE")
-    return None
+def in_force(places: Sequence[Candidate]) -> Price:
+    """The price that the first place sets that knows one; NO_PRICE where none does."""
+    return next((place.price for place in places if place.price is not None), NO_PRICE)
 
 
-def _configured(driver_name: str, spec: GpuSpec | None, config: Config | None) -> Price | None:
-    """From [prices] by driver name, by model, by short name; else the default for all models."""
-    if config is None:
-        return None
-    named = {name.strip().lower(): name for name in config.prices}
-    keys = [" ".join(driver_name.lower().split()), bare_name(driver_name)[0]]
-    keys += [spec.model.lower(), spec.gpu.lower()] if spec else []
-    hit = next((named[key] for key in keys if key in named), None)
-    where = (config.path if isinstance(config, LoadedConfig) else "") or "config.toml"
-    if hit is not None:
-        return Price(usd_h=config.prices[hit], basis="config", source=f'[prices] "{hit}" in {where}')
-    if config.price_usd_h is None:
-        return None
-    return Price(usd_h=config.price_usd_h, basis="config", source=f"price_usd_h in {where}")
+def candidates(
+    driver_name: str,
+    memory_total_bytes: int | None,
+    *,
+    flag: float | None = None,
+    env: Mapping[str, str] | None = None,
+    config: Config | None = None,
+    node: NodeFacts | None = None,
+    partition: str | None = None,
+) -> tuple[Candidate, ...]:
+    """Every place that could set this GPU's price, in the order in which they are asked.
 
-
-def _bundled(driver_name: str, spec: GpuSpec | None) -> Price:
-    names = _accelerators(driver_name, spec)
-    rows = [row for row in bundled_rows() if row.accelerator in names and row.clean]
-    if not rows:
-        return NO_PRICE
-    own = [row for row in rows if row.provider == DEFAULT_PROVIDER]
-    row = own[0] if own else _median(rows)
-    how = "" if own or len(rows) == 1 else f", median of {len(rows)} rows"
-    return Price(
-        usd_h=row.usd_h, basis="bundled", source=f"bundled table: {_named(row)}{how}", notes=_notes(rows)
+    partition: Slurm's, of the job on this GPU; else the node's counts. Raises ConfigError as `price_for`.
+    """
+    node = node or NodeFacts()
+    asked = _Asked(
+        name=driver_name,
+        spec=find_spec(driver_name, memory_total_bytes),
+        config=config or Config(),
+        node=node,
+        partition=partition or node.partition,
+    )
+    return (
+        _flag(flag, asked.config),
+        _variable(env or {}, asked.config),
+        _of_node(asked),
+        _of_job(asked),
+        _of_model(asked),
+        _of_any_model(asked.config),
+        _of_purchase(asked.config),
+        _of_instance(asked),
+        _of_table(asked),
     )
 
 
-def _accelerators(driver_name: str, spec: GpuSpec | None) -> tuple[str, ...]:
-    name = bare_name(driver_name)[0]
-    if spec is None:
-        return _NAMES.get(name, ())
-    if (spec.gpu, spec.variant) == ("V100", "SXM2 16/32GB"):
-        return ("V100-32GB",) if name.endswith("32gb") else ("V100-16GB",)
-    return _ACCELERATORS.get((spec.gpu, spec.variant), ())
+# --- given on purpose --------------------------------------------------------------------------------
 
 
-def _median(rows: list[PriceRow]) -> PriceRow:
+def _flag(flag: float | None, config: Config) -> Candidate:
+    if flag is None:
+        flag = _from_origin(config, "flag")
+    if flag is None:
+        return Candidate(place="--price", why="not given")
+    price = Price(usd_h=_amount("--price", flag), basis="user", source="--price")
+    return Candidate(place="--price", price=price)
+
+
+def _variable(env: Mapping[str, str], config: Config) -> Candidate:
+    given = env.get("ADVISOR_PRICE") or _from_origin(config, "environment")
+    if not given:
+        return Candidate(place="ADVISOR_PRICE", why="not set")
+    usd_h = _amount("ADVISOR_PRICE", given)
+    price = Price(usd_h=usd_h, basis="environment", source="ADVISOR_PRICE")
+    return Candidate(place="ADVISOR_PRICE", price=price)
+
+
+def _from_origin(config: Config, origin: str) -> float | None:
+    """A price that reached the configuration from a flag or a variable; it wins over entries of the file."""
+    if not isinstance(config, LoadedConfig) or config.origins.get("price_usd_h") != origin:
+        return None
+    return config.price_usd_h
+
+
+# --- the configuration -------------------------------------------------------------------------------
+
+
+def _of_node(asked: _Asked) -> Candidate:
+    """By the node's name. What is told of it is the pseudonym: an entry's text is part of a host name."""
+    place, node, entries = "[node_prices]", asked.node, asked.config.node_prices
+    entry = node_entry(entries, node)
+    if entry is None:
+        unseen = any(map(_is_pattern, entries)) and not node.names
+        hidden = "; of a recorded node no name is known, so patterns cannot match"
+        return Candidate(place=place, why=(ENTRY if entries else "empty") + (hidden if unseen else ""))
+    how = ", by a pattern" if _is_pattern(entry) else ""
+    source = f"[node_prices] entry for {node.host or 'this node'}{how}, in {_where(asked.config)}"
+    return Candidate(place=place, price=_configured(entries[entry], source))
+
+
+def node_entry(entries: Mapping[str, float], node: NodeFacts) -> str | None:
+    """The entry that names the node: by its name, whole or before the first dot, by its pseudonym, or by the
+    pattern with the most letters. A whole name is found in a recording too, since its pseudonym is the same.
+    """
+    names = {name.lower() for full in node.names for name in (full, full.partition(".")[0]) if name}
+    names |= {node.host} if node.host else set()
+    exact = [entry for entry in entries if entry.lower() in names or host_hash(entry) == node.host]
+    if exact:
+        return exact[0]
+    fits = [e for e in entries if any(fnmatch.fnmatchcase(name, e.lower()) for name in names)]
+    return max(fits, key=lambda entry: sum(c not in "*?[]" for c in entry), default=None)
+
+
+def _is_pattern(entry: str) -> bool:
+    return any(c in entry for c in "*?[")
+
+
+def _of_job(asked: _Asked) -> Candidate:
+    """By the partition of the job on the GPU, else by the node's label."""
+    place, entries = "[job_prices]", asked.config.job_prices
+    words = [("partition", asked.partition), ("label", _label(asked))]
+    keys = [f"{kind}:{word}" for kind, word in words if word]
+    hit = next((key for key in keys if key in entries), None)
+    if hit is None:
+        return Candidate(place=place, why=f"{ENTRY}: no partition or label" if not keys else _lacks(keys))
+    source = f'[job_prices] "{hit}" in {_where(asked.config)}'
+    return Candidate(place=place, price=_configured(entries[hit], source))
+
+
+def _label(asked: _Asked) -> str:
+    """What was said on purpose, else the watched node's own, which need not be the one that replays it."""
+    own = asked.config.label
+    return own if origin_of(asked.config, "label") in ("flag", "environment") else asked.node.label or own
+
+
+def _lacks(keys: Sequence[str]) -> str:
+    return "no entry " + " or ".join(f'"{key}"' for key in keys)
+
+
+def _of_model(asked: _Asked) -> Candidate:
+    """By driver name, by model, by short name."""
+    spec, entries = asked.spec, asked.config.prices
+    named = {" ".join(name.lower().split()): name for name in entries}
+    keys = [" ".join(asked.name.lower().split()), bare_name(asked.name)[0]]
+    keys += [spec.model.lower(), spec.gpu.lower()] if spec else []
+    hit = next((named[key] for key in keys if key in named), None)
+    if hit is None:
+        return Candidate(place="[prices]", why=ENTRY if entries else "empty")
+    source = f'[prices] "{hit}" in {_where(asked.config)}'
+    return Candidate(place="[prices]", price=_configured(entries[hit], source))
+
+
+def _of_any_model(config: Config) -> Candidate:
+    if config.price_usd_h is None:
+        return Candidate(place="price_usd_h", why="not set")
+    price = _configured(config.price_usd_h, f"price_usd_h in {_where(config)}")
+    return Candidate(place="price_usd_h", price=price)
+
+
+def _of_purchase(config: Config) -> Candidate:
+    price = owned_usd_h(config)
+    return Candidate(
+        place="cost of ownership", price=price, why="" if price else "capex_usd_per_gpu is not set"
+    )
+
+
+def _configured(usd_h: float, source: str) -> Price:
+    return Price(usd_h=usd_h, basis="config", source=source)
+
+
+def _where(config: Config) -> str:
+    return (config.path if isinstance(config, LoadedConfig) else "") or "config.toml"
+
+
+# --- the bundled table -------------------------------------------------------------------------------
+
+
+def _of_instance(asked: _Asked) -> Candidate:
+    """The row of the very instance type that the node's firmware names."""
+    place, node = "instance type", asked.node
+    if node.instance is None:
+        return Candidate(place=place, why=node.instance_why or "not known")
+    rows = [row for row in _rows(asked) if (row.provider, row.instance) == (node.provider, node.instance)]
+    if not rows:
+        return Candidate(place=place, why=f"{node.provider} {node.instance} has no clean row for this GPU")
+    row = _median(rows)
+    source = f"instance type by DMI: {_named(row)}"
+    notes = (f"the node's region is not known; the row is of {row.region}", *_age_notes(row))
+    return Candidate(place=place, price=Price(usd_h=row.usd_h, basis="instance", source=source, notes=notes))
+
+
+def _of_table(asked: _Asked) -> Candidate:
+    """The preferred provider's row, else the median of all. Rows that a flag spoils are none."""
+    rows = _rows(asked)
+    if not rows:
+        known = accelerators_of(asked.name, asked.spec)
+        why = "its rows are all flagged" if known else "no row for this model"
+        return Candidate(place="bundled table", why=why)
+    provider = asked.config.price_provider.strip().lower()
+    own = [row for row in rows if row.provider == provider]
+    fresh = [row for row in rows if "old" not in row.flags] or rows
+    row = own[0] if own else _median(fresh)
+    how = "" if own or len(fresh) == 1 else f", median of {len(fresh)} rows"
+    notes = (*_provider_notes(asked, row), *_span(rows), *_age_notes(row))
+    price = Price(usd_h=row.usd_h, basis="bundled", source=f"bundled table: {_named(row)}{how}", notes=notes)
+    return Candidate(place="bundled table", price=price)
+
+
+def _rows(asked: _Asked) -> list[PriceRow]:
+    """Rows for this model whose on-demand figure nothing spoils."""
+    names = accelerators_of(asked.name, asked.spec)
+    return [row for row in bundled_rows() if row.accelerator in names and row.clean]
+
+
+def _median(rows: Sequence[PriceRow]) -> PriceRow:
     """The row at the median, the lower of two, so that the price is one somebody asks."""
     middle = median_low(row.usd_h for row in rows)
     return next(row for row in rows if row.usd_h == middle)
@@ -155,11 +313,23 @@ def _named(row: PriceRow) -> str:
     return f"{row.provider} {row.instance} on-demand{share}, {row.region}, {date}, commit {row.commit[:7]}"
 
 
-def _notes(rows: list[PriceRow]) -> tuple[str, ...]:
+def _provider_notes(asked: _Asked, row: PriceRow) -> tuple[str, ...]:
+    """A node on one cloud is not billed by another; and a provider that was asked for may have no row."""
+    wanted, here = asked.config.price_provider, asked.node.provider
+    notes = [] if row.provider == wanted.strip().lower() else [f"{wanted} has no clean row for this model"]
+    if here is not None and here != row.provider:
+        notes.append(f"this node is on {here} by its DMI, the price is {row.provider}'s")
+    return tuple(notes)
+
+
+def _span(rows: Sequence[PriceRow]) -> tuple[str, ...]:
     low, high = min(r.usd_h for r in rows), max(r.usd_h for r in rows)
-    if low == high:
-        return ()
-    return (f"on-demand rows for this model span ${low:.2f} to ${high:.2f}",)
+    return () if low == high else (f"on-demand rows for this model span ${low:.2f} to ${high:.2f}",)
+
+
+def _age_notes(row: PriceRow) -> tuple[str, ...]:
+    old = ("the row is older than others of the table",) if "old" in row.flags else ()
+    return (*old, *(("the catalogue's date is not known",) if "date-unknown" in row.flags else ()))
 
 
 def _amount(where: str, given: float | str) -> float:
@@ -172,18 +342,3 @@ def _amount(where: str, given: float | str) -> float:
         expected = "expected dollars per GPU and hour, above 0 and at most 10000"
         raise ConfigError([f"{where} = {given!r}: {expected}"])
     return amount
-
-
-def _row(row: dict[str, str]) -> PriceRow:
-    return PriceRow(
-        accelerator=row["accelerator"],
-        provider=row["provider"],
-        instance=row["instance"],
-        gpu_count=int(row["gpu_count"]),
-        usd_h=float(row["ondemand_usd_per_gpu_hour"]),
-        region=row["region"],
-        host_included=row["host_included"] == "incl",
-        date=row["catalog_date"],
-        commit=row["catalog_commit"],
-        note=row["note"],
-    )

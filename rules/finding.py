@@ -32,6 +32,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     usd_h: dollars an hour the fix could at most recover; None when no price is known. Dollars of findings may
     overlap (two fixes of one gap): only the ladder sums to the bill.
     share: the share of paid time the finding stands for (ranks findings when there is no price).
+    recoverable: the share of paid time behind `usd_h`, which exists without a price; None in older documents.
     owner: who can act, "job" or "fleet".
     term: the ladder's term that the finding explains (TERMS), None where it stands for no share of time.
     role: `primary` for the one finding that names a term's cause, `contributing` for the others of that term.
@@ -55,6 +56,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     references: tuple[str, ...] = ()
     term: str | None = None
     role: Literal["primary", "contributing"] = "primary"
+    recoverable: float | None = None
 
 
 class LadderRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,7 +64,8 @@ class LadderRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     shares: the same terms as shares of time; they sum to 1 and exist without a price.
     wasted_usd_h: everything but `useful` and `unknown`. basis: whose price it is
-    ("user", "config", "bundled") with provider, instance and date in `price_source`.
+    (as in Price) with provider, instance and date in `price_source`. part: of the whole GPU,
+    1 unless MIG splits it; weighs rows that have no price.
     """
 
     key: str
@@ -74,6 +77,7 @@ class LadderRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     shares: dict[str, float]
     terms: dict[str, float] | None = None
     wasted_usd_h: float | None = None
+    part: float = 1.0
 
 
 # The ladder's terms in the order they are shown.
@@ -90,9 +94,13 @@ TERMS: tuple[str, ...] = (
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Dollars per hour for one whole GPU, and whose figure that is."""
+    """Dollars per hour for one whole GPU, and whose figure that is.
+
+    basis: `user` (a flag), `environment`, `config`, `instance` (the bundled row of the node's own type of
+    instance), `bundled` (the bundled default of the model), `none`. notes: what weakens it.
+    """
 
     usd_h: float | None
-    basis: Literal["user", "environment", "config", "bundled", "none"]
+    basis: Literal["user", "environment", "config", "instance", "bundled", "none"]
     source: str
     notes: tuple[str, ...] = ()

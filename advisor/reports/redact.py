@@ -314,9 +314,10 @@ def _redact_process(process: ProcessSample) -> ProcessSample:
 
 
 def _redact_hello(hello: Hello) -> Hello:
+    label = hello.host.label and redact_text(hello.host.label)[0]
     return _replace(
         hello,
-        host=_replace(hello.host, host=_hashed_host(hello.host.host)),
+        host=_replace(hello.host, host=_hashed_host(hello.host.host), label=label),
         note=redact_text(hello.note)[0],
         redacted=_merged(hello.redacted, RECORDING_REDACTIONS),
     )

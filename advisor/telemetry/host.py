@@ -6,6 +6,7 @@ and facts of the node.
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import time
@@ -15,9 +16,10 @@ from typing import NamedTuple, TypeVar
 
 import psutil
 
+from advisor.cloud import read_cloud
 from advisor.reports.redact import host_hash
 from advisor.telemetry import cgroups, procfs
-from advisor.telemetry.jobs import job_of
+from advisor.telemetry.jobs import job_of, partition_name
 from advisor.telemetry.procfs import noted
 from advisor.telemetry.records import HostInfo, HostSample
 
@@ -76,6 +78,9 @@ class HostReader:
         """Static facts of the node; the host's name only as a hash."""
         missing: dict[str, str] = {}
         governor = self._governor()
+        cloud = read_cloud(self._root)
+        if cloud.provider is not None:
+            noted(missing, "instance", cloud.instance, cloud.why)
         return HostInfo(
             host=host_hash(self._line("proc/sys/kernel/hostname") or platform.node() or "unknown"),
             cores=noted(missing, "cores", len(_cores()) or None, NO_STAT),
@@ -88,6 +93,10 @@ class HostReader:
             kernel=self._line("proc/sys/kernel/osrelease") or platform.release() or None,
             python=platform.python_version(),
             container=self.in_container(),
+            provider=cloud.provider,
+            instance=cloud.instance,
+            partition=partition_name(os.environ.get("SLURM_JOB_PARTITION")),
+            label=_label(),
             missing=missing,
         )
 
@@ -193,6 +202,16 @@ class HostReader:
         paths = (self._root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor")
         names = sorted({name for path in paths if (name := (procfs.read_or_none(path) or "").strip())})
         return " and ".join(names) or None
+
+
+def _label() -> str | None:
+    """What a person calls this node. A configuration that cannot be read names nothing."""
+    from advisor.config import ConfigError, load
+
+    try:
+        return load({}, os.environ).label or None
+    except ConfigError:
+        return None
 
 
 def _asked(question: Callable[[], _Answer]) -> _Answer | None:

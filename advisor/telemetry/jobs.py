@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 _UUID = r"[0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12}"
 
@@ -18,7 +19,8 @@ _POD = re.compile(
 # /docker/<64>, docker-<64>.scope, cri-containerd-<64>.scope, libpod-<64>.scope, :cri-containerd:<64>, …
 _CONTAINER = re.compile(r"[-:/]([0-9a-f]{64})(?=[./]|$)", re.MULTILINE)
 _SLURM_ID = re.compile(r"\d{1,18}", re.ASCII)
-_ENVIRON_NAME = b"SLURM_JOB_ID="
+_PREFIX = b"SLURM_JOB_"
+_PARTITION = re.compile(r"[A-Za-z0-9][\w.+-]{0,63}", re.ASCII)
 
 
 def job_of(cgroup_text: str, environ_job: str | None = None) -> str | None:
@@ -38,14 +40,33 @@ def job_of(cgroup_text: str, environ_job: str | None = None) -> str | None:
     return "container:" + containers[-1][:12] if containers else None
 
 
-def environ_job(process: Path) -> str | None:
-    """SLURM_JOB_ID from the environment of `process` (its /proc directory), or None when it is not to be had.
+class SlurmVariables(NamedTuple):
+    """What Slurm left in a process's environment; None where it did not, or where it fits no such value."""
+
+    job_id: str | None = None
+    partition: str | None = None
+
+
+def slurm_variables(process: Path) -> SlurmVariables:
+    """SLURM_JOB_ID and SLURM_JOB_PARTITION of `process` (its /proc directory), as far as they are to be had.
 
     Nothing else of the environment is kept.
     """
     try:
         entries = (process / "environ").read_bytes().split(b"\0")
     except OSError:
-        return None
-    found = [entry for entry in entries if entry.startswith(_ENVIRON_NAME)]
-    return found[0][len(_ENVIRON_NAME) :].decode("ascii", "replace") if found else None
+        return SlurmVariables()
+    found = dict(entry.partition(b"=")[::2] for entry in reversed(entries) if entry.startswith(_PREFIX))
+    return SlurmVariables(
+        job_id=_decoded(found.get(b"SLURM_JOB_ID")),
+        partition=partition_name(_decoded(found.get(b"SLURM_JOB_PARTITION"))),
+    )
+
+
+def partition_name(text: str | None) -> str | None:
+    """A partition as Slurm writes one, or None: the environment of a job is its user's to write."""
+    return text if text is not None and _PARTITION.fullmatch(text) else None
+
+
+def _decoded(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("ascii", "replace")

@@ -33,6 +33,7 @@ GONE = "the process has ended, or /proc hides it (mounted with hidepid)"
 NO_SERVER = "no program known to serve requests in its command line or a parent's"
 NO_STATUS = "/proc/<pid>/status cannot be read"
 NO_AFFINITY = "which CPUs are near this device is not known"
+NO_PARTITION = "its environment names no Slurm partition, or cannot be read"
 NO_IO = "no permission to read /proc/<pid>/io (another user's process)"
 
 # CPU time is counted in ticks of 10 ms; below ten of them a share says little.
@@ -78,7 +79,7 @@ class ProcessReader:
         self._scanner = Scanner(self._proc)
         self._other_namespace = self._in_other_namespace()
         self._confirm = confirm_pids and self._other_namespace
-        self._jobs: dict[tuple[int, int], str | None] = {}
+        self._jobs: dict[tuple[int, int], tuple[str | None, str | None]] = {}
         self._previous: Look | None = None
 
     def look(
@@ -191,16 +192,18 @@ class ProcessReader:
         table: Table,
         missing: dict[str, str],
     ) -> dict[str, object]:
-        """Name, command, user and job."""
+        """Name, command, user, job and its partition."""
         uid = status.get("Uid", "").split()[:1]
         user = terminal(self._users.of(int(uid[0]))) if uid else None
         command = commands.short_command(argv)
+        job, partition = self._job(stat, cgroup_text)
         return {
             "name": self._name(stat, argv, table),
             "server": noted(missing, "server", self._server(stat, argv, table), NO_SERVER),
             "command": noted(missing, "command", command, "no command line (a zombie, or cleared by itself)"),
             "user": noted(missing, "user", user, NO_STATUS),
-            "job": noted(missing, "job", self._job(stat, cgroup_text), "no Slurm job, pod or container seen"),
+            "job": noted(missing, "job", job, "no Slurm job, pod or container seen"),
+            "partition": noted(missing, "partition", partition, NO_PARTITION),
         }
 
     def _name(self, stat: Stat, argv: list[str], table: Table) -> str:
@@ -225,11 +228,11 @@ class ProcessReader:
             found = server_in(commands.what_runs(_argv(self._proc / str(stat.pid)), stat.comm))
         return found
 
-    def _job(self, stat: Stat, cgroup_text: str) -> str | None:
-        """A process's job does not change, and its environment is read once."""
+    def _job(self, stat: Stat, cgroup_text: str) -> tuple[str | None, str | None]:
+        """A process's job and partition. They do not change, and its environment is read once."""
         if stat.identity not in self._jobs:
-            environ_job = jobs.environ_job(self._proc / str(stat.pid))
-            self._jobs[stat.identity] = jobs.job_of(cgroup_text, environ_job)
+            slurm = jobs.slurm_variables(self._proc / str(stat.pid))
+            self._jobs[stat.identity] = (jobs.job_of(cgroup_text, slurm.job_id), slurm.partition)
         return self._jobs[stat.identity]
 
     def _sample(

@@ -127,7 +127,7 @@ class ProcessSample(
 
     key: the device. name: program or script name, untrusted. command: only as far as a job or cause
     needs it, redacted. server: a program known to serve requests in its command line or a parent's.
-    job: "slurm:<id>", "pod:<uid>", "container:<id>".
+    job: "slurm:<id>", "pod:<uid>", "container:<id>". partition: Slurm's, by its environment.
     state: psutil's name ("running", "sleeping", "disk-sleep", ...).
     children_cpu_frac: cores that all its descendants use together (7.5 = seven and a half).
     busiest_thread_wait_frac: time in which that thread could have run and no CPU was free for it.
@@ -142,6 +142,7 @@ class ProcessSample(
     server: str | None = None
     user: str | None = None
     job: str | None = None
+    partition: str | None = None
     mem_used_bytes: int | None = None
     sm_frac: float | None = None
     state: str | None = None
@@ -187,7 +188,12 @@ class HostSample(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class HostInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Static facts of the node. `host` is a stable hash (see advisor.reports.redact), never the name."""
+    """Static facts of the node. `host` is a stable hash (see advisor.reports.redact), never the name.
+
+    What may set a price: provider and instance are the cloud and its type of instance, as far as firmware
+    names them (advisor.cloud; None is no cloud, or one that does not say); partition is Slurm's, of the job
+    that the recorder itself ran in; label is a person's word for the node.
+    """
 
     host: str
     cores: int | None = None
@@ -196,6 +202,10 @@ class HostInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     kernel: str | None = None
     python: str | None = None
     container: bool | None = None
+    provider: str | None = None
+    instance: str | None = None
+    partition: str | None = None
+    label: str | None = None
     missing: dict[str, str] = {}
 
 

@@ -61,7 +61,10 @@ def test_a_bundled_price_says_provider_instance_region_date_and_range() -> None:
     assert price.source == (
         "bundled table: aws p5.48xlarge on-demand / 8, us-west-2, catalog date unknown, commit 2c3d7ea"
     )
-    assert price.notes == ("on-demand rows for this model span $2.95 to $10.98",)
+    assert price.notes == (
+        "on-demand rows for this model span $2.95 to $10.98",
+        "the catalogue's date is not known",
+    )
 
 
 @pytest.mark.parametrize(

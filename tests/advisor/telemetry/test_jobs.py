@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.telemetry.jobs import environ_job, job_of
+from advisor.telemetry.jobs import job_of, partition_name, slurm_variables
 
 HEX = "0123456789abcdef"
 UID = "3a1c9f52-0b6d-4f0e-9d53-77aa01c2e4b9"
@@ -98,12 +99,26 @@ def test_an_odd_job_id_of_the_environment_is_ignored(value: str) -> None:
     assert job_of("0::/", value) is None
 
 
-def test_only_the_job_id_is_read_from_the_environment(tmp_path: Path) -> None:
-    (tmp_path / "environ").write_bytes(b"HF_TOKEN=hf_secret\0SLURM_JOB_ID=77\0X_SLURM_JOB_ID=3\0")
-    assert environ_job(tmp_path) == "77"
+def test_only_job_id_and_partition_are_read_from_the_environment(tmp_path: Path) -> None:
+    environ = b"HF_TOKEN=hf_secret\0SLURM_JOB_ID=77\0X_SLURM_JOB_ID=3\0SLURM_JOB_PARTITION=h100-a\0"
+    (tmp_path / "environ").write_bytes(environ)
+    assert slurm_variables(tmp_path) == ("77", "h100-a")
     (tmp_path / "environ").write_bytes(b"HF_TOKEN=hf_secret\0NOT_SLURM_JOB_ID=1\0")
-    assert environ_job(tmp_path) is None
+    assert slurm_variables(tmp_path) == (None, None)
+
+
+@pytest.mark.parametrize("value", ["", "a b", "\x1b[31m", "x" * 65, "../up", "h100\n", "-x", '"quoted"'])
+def test_what_is_no_partition_is_none(value: str) -> None:
+    assert partition_name(value) is None
+
+
+@given(st.binary(max_size=300))
+def test_any_environment_gives_a_partition_that_prints_or_none(data: bytes) -> None:
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "environ").write_bytes(b"SLURM_JOB_PARTITION=" + data)
+        found = slurm_variables(Path(folder)).partition
+    assert found is None or (found.isascii() and found.isprintable() and " " not in found)
 
 
 def test_an_unreadable_environment_is_none(tmp_path: Path) -> None:
-    assert environ_job(tmp_path / "gone") is None
+    assert slurm_variables(tmp_path / "gone") == (None, None)

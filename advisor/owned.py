@@ -1,0 +1,63 @@
+"""What a GPU that one bought costs an hour, from the configuration: a price with its formula spelled out."""
+
+from __future__ import annotations
+
+from advisor.config import Config, LoadedConfig
+from rules.finding import Price
+from rules.ownership import OwnershipInputs, owned_cost
+
+
+def ownership_inputs(config: Config) -> OwnershipInputs | None:
+    """The settings that a GPU's cost of ownership is made from; None where no purchase price is set."""
+    if config.capex_usd_per_gpu is None:
+        return None
+    names = OwnershipInputs.__struct_fields__
+    return OwnershipInputs(**{name: getattr(config, name) for name in names})
+
+
+def owned_usd_h(config: Config) -> Price | None:
+    """What an hour of an owned GPU costs, used or not; None where no purchase price is set.
+
+    The source spells the formula of `rules.ownership`, with a star at every figure that nobody set. A lower
+    bound where the power of a GPU is not set, as a note then says.
+    """
+    inputs = ownership_inputs(config)
+    if inputs is None:
+        return None
+    cost = owned_cost(inputs)
+    return Price(
+        usd_h=cost.total_usd_h, basis="config", source=_spelled(inputs, config), notes=_owned_notes(inputs)
+    )
+
+
+def _spelled(given: OwnershipInputs, config: Config) -> str:
+    def said(name: str, text: str) -> str:
+        return text + ("*" if origin_of(config, name) == "default" else "")
+
+    parts = [f"${given.capex_usd_per_gpu:,.0f} / {said('life_y', f'{given.life_y:g} y')}"]
+    parts.append(said("maintenance_frac_y", f"{given.maintenance_frac_y:.3g} of it a year"))
+    if given.kw_per_gpu is not None:
+        site = said("pue", f"PUE {given.pue:g}")
+        rate = said("electricity_usd_kwh", f"${given.electricity_usd_kwh:g}/kWh")
+        parts.append(f"{given.kw_per_gpu:g} kW x {site} x {rate}")
+    parts.append(said("staffing_usd_h", f"staff ${given.staffing_usd_h:g}/h"))
+    sum_ = " + ".join(parts)
+    return f"cost of ownership: {sum_}{'; * default' if '*' in sum_ else ''}"
+
+
+def _owned_notes(given: OwnershipInputs) -> tuple[str, ...]:
+    used = owned_cost(given).used_usd_h
+    notes = []
+    if given.kw_per_gpu is None:
+        notes.append("a lower bound: electricity is not in it, as kw_per_gpu is not set")
+    if used is not None:
+        share = f"{given.utilisation_frac or 0.0:.0%}".replace("%", " %")
+        notes.append(f"${used:.2f} for an hour in use at {share}; idle hours are counted on their own")
+    return tuple(notes)
+
+
+def origin_of(config: Config, setting: str) -> str:
+    """Where a setting's value came from: "flag", "environment", "config" or "default"."""
+    if isinstance(config, LoadedConfig):
+        return config.origins.get(setting, "default")
+    return "default" if getattr(config, setting) == getattr(Config(), setting) else "config"
