@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from advisor import __version__
+from advisor.bills import with_bills
 from advisor.document import DeviceProvenance, Diagnosis, Flag, Observed, Provenance, TimeSeries, Totals
 from advisor.slices import price_share
 from advisor.telemetry.records import DeviceInfo, Hello, Sample
@@ -47,7 +48,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     """What the document says of how it was made.
 
-    keep_observed: with what its conclusions were reached from.
+    keep_observed: with what its conclusions were reached from, and bills; a screen needs neither each second.
     """
 
     source: Source
@@ -65,7 +66,7 @@ def build(
 ) -> Diagnosis:
     """The document of a node. `remainders` are the unallocated parts of GPUs split by MIG."""
     ladder = [row.result.ladder for row in rows] + list(remainders)
-    return Diagnosis(
+    document = Diagnosis(
         provenance=provenance(hello, rows, how),
         verdicts=tuple(row.result.verdict for row in rows),
         ladder=tuple(sorted(ladder, key=lambda r: (r.gpu, r.mig or ""))),
@@ -74,6 +75,7 @@ def build(
         flags=tuple(flags(hello, rows, how)),
         observed=tuple(observed(row) for row in rows) if how.keep_observed else (),
     )
+    return with_bills(document) if how.keep_observed else document
 
 
 def observed(row: Row) -> Observed:

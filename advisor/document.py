@@ -136,7 +136,8 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Verdicts, ladder and findings of one node over one window. Old versions stay readable.
 
     bills: the ladder summed by GPU, job and node. what_ifs: what fixes would buy. serving: inference engines
-    that were asked. observed: what all of it was reached from; empty in documents made for a screen.
+    that were asked. observed: what all of it was reached from. Documents made for a screen have neither bills
+    nor `observed`: advisor.bills makes the former from any document.
     """
 
     schema_version: int = SCHEMA_VERSION

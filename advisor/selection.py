@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from advisor.bills import with_bills
 from advisor.document import Diagnosis, Flag
 from rules.finding import Finding
 
@@ -52,7 +53,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
             ignored=dict(sorted((Counter(before.ignored) + Counter(f.code for f in lost)).items())),
         )
         flags = diagnosis.flags + ((_flag(lost),) if lost else ())
-        return msgspec.structs.replace(diagnosis, findings=kept, provenance=provenance, flags=flags)
+        document = msgspec.structs.replace(diagnosis, findings=kept, provenance=provenance, flags=flags)
+        return with_bills(document) if lost and diagnosis.bills else document
 
 
 def parse_selection(select: str, ignore: str) -> Selection:

@@ -38,6 +38,7 @@ def priced_row(
         shares=shares,
         terms=terms,
         wasted_usd_h=None if terms is None else wasted(terms),
+        part=part,
     )
 
 

@@ -264,7 +264,8 @@ def finding(
     share does not decide.
     """
     at_stake = clamp(share)
-    won_back = at_stake if recoverable is None else clamp(recoverable)
+    most = at_stake if recoverable is None else clamp(recoverable)
+    won_back = most if effect is None else min(most, saved(effect))
     return Finding(
         code=found.code,
         title=found.title,
@@ -279,10 +280,11 @@ def finding(
         evidence=evidence,
         actions=actions,
         effect=effect,
-        usd_h=_dollars(ctx, won_back if effect is None else min(won_back, saved(effect))),
+        usd_h=_dollars(ctx, won_back),
         owner=found.owner,
         references=references(found),
         term=found.term,
+        recoverable=won_back,
     )
 
 

@@ -32,12 +32,13 @@ def path_within(path: Path, width: int) -> str:
 
 def export(diagnosis: Diagnosis, folder: Path, *, redact: bool = True) -> tuple[Path, ...]:
     """Write the report as .md and .json into `folder`. Raises OSError or WriteError when it cannot."""
+    from advisor.bills import with_bills
     from advisor.reports.files import write_atomic
     from advisor.reports.json import encode
     from advisor.reports.markdown import render_markdown
     from advisor.reports.redact import redact_diagnosis
 
-    shown = redact_diagnosis(diagnosis, keep=not redact)
+    shown = redact_diagnosis(with_bills(diagnosis), keep=not redact)
     base = free_path(folder, f"advisor-{stamp(diagnosis.provenance.t_end_s)}", (".md", ".json"))
     report, data = base.with_name(base.name + ".md"), base.with_name(base.name + ".json")
     write_atomic(report, render_markdown(shown).encode())

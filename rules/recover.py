@@ -1,0 +1,133 @@
+"""What of a ladder row's waste could be won back, by whom, and how much of it at least and at most.
+
+Wasted is a fact of the window; recoverable is what a known fix of it would save. Free and idle-held time is
+recoverable whole: somebody else can have it. Of every other term only what a finding's effect promises is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from rules.economics import saved
+from rules.finding import Effect, Finding, LadderRow
+
+Owner = Literal["job", "fleet"]
+Basis = Literal["fact", "finding", "none"]
+
+# Who can act on a term where no finding says who. Useful and unknown time has nothing to win back.
+OWNERS: dict[str, Owner] = {
+    "free": "fleet",
+    "idle_held": "job",
+    "host_gap": "job",
+    "communication": "job",
+    "throttle": "fleet",
+    "inefficiency": "job",
+}
+FACTS: dict[str, str] = {
+    "free": "no process uses it, so others can have it",
+    "idle_held": "nothing runs, so it can be let go",
+}
+NOT_KNOWN: dict[str, str] = {
+    "host_gap": "no finding puts a figure on a fix of the host gap",
+    "communication": "no finding puts a figure on a fix of communication",
+    "throttle": "neither a lowered limit nor heat is seen to hold the clocks",
+    "inefficiency": "no finding puts a figure on a fix: less than a roof is not yet a fix",
+}
+
+
+class Recoverable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What of one term could be won back, by whom, and why so much. Wasted is not the same as recoverable.
+
+    term: a key of TERMS. owner: who can act. share_*: of the scope's paid time; usd_h_*: dollars an hour,
+    None without a price. basis: "fact" (all of it, for what it is), "finding" (what the finding's effect
+    allows), or "none": nothing is known to win it back, which is not to say that nothing would.
+    because: the finding's code, or the fact or the want that it rests on.
+    """
+
+    term: str
+    owner: Owner
+    share_low: float
+    share_high: float
+    usd_h_low: float | None = None
+    usd_h_high: float | None = None
+    because: str = ""
+    basis: Basis = "finding"
+
+
+class _Part(msgspec.Struct, frozen=True):
+    """How much of a term could be won back: parts of it, 0 to 1."""
+
+    low: float
+    high: float
+    owner: Owner
+    because: str
+    basis: Basis
+
+
+def recoverable(row: LadderRow, findings: Sequence[Finding]) -> tuple[Recoverable, ...]:
+    """One entry for each term of this row that is wasted. findings: those on this row's device."""
+    found = [
+        (term, _part(term, row, [f for f in findings if f.term == term]))
+        for term in OWNERS
+        if row.shares.get(term, 0.0) > 0.0
+    ]
+    return tuple(_entry(term, row, part) for term, part in found)
+
+
+def _entry(term: str, row: LadderRow, part: _Part) -> Recoverable:
+    share = row.shares[term]
+    usd_h = None if row.terms is None else row.terms.get(term, 0.0)
+    return Recoverable(
+        term=term,
+        owner=part.owner,
+        share_low=part.low * share,
+        share_high=part.high * share,
+        usd_h_low=None if usd_h is None else part.low * usd_h,
+        usd_h_high=None if usd_h is None else part.high * usd_h,
+        because=part.because,
+        basis=part.basis,
+    )
+
+
+def _part(term: str, row: LadderRow, findings: Sequence[Finding]) -> _Part:
+    if term in FACTS:
+        return _Part(1.0, 1.0, OWNERS[term], FACTS[term], "fact")
+    leader = _leader(findings)
+    if leader is None or leader.effect is None:
+        return _Part(0.0, 0.0, OWNERS[term], _why_not(term, findings), "none")
+    low, high = _won_back(leader, leader.effect, row)
+    share = row.shares[term]
+    least, most = (min(1.0, max(0.0, part / share)) for part in (low, high))
+    return _Part(least, most, leader.owner, leader.code, "finding")
+
+
+def _why_not(term: str, findings: Sequence[Finding]) -> str:
+    named = next((f.code for f in findings if f.role == "primary"), None)
+    return NOT_KNOWN[term] if named is None else f"{named} names the cause, and no fix with a known effect"
+
+
+def _leader(findings: Sequence[Finding]) -> Finding | None:
+    """The one finding that speaks for a term: its primary, else the one that saves most.
+
+    Several fixes of one term mostly compete for the same time, so they are never added up.
+    """
+    able = [f for f in findings if f.effect is not None]
+    return max(able, key=lambda f: (f.role == "primary", saved(f.effect) if f.effect else 0.0), default=None)
+
+
+def _won_back(finding: Finding, effect: Effect, row: LadderRow) -> tuple[float, float]:
+    """Shares of paid time: the same work at factor x takes 1/x of today's, so 1 - 1/x is saved."""
+    high = min(saved(effect), _most(finding, row))
+    low = max(0.0, 1.0 - 1.0 / effect.low) if effect.low > 0.0 else 0.0
+    return min(low, high), high
+
+
+def _most(finding: Finding, row: LadderRow) -> float:
+    """What the finding itself counts on at most, as a share; 1 where it does not say."""
+    if finding.recoverable is not None:
+        return finding.recoverable
+    known = finding.usd_h is not None and row.price_usd_h
+    return finding.usd_h / row.price_usd_h if known and finding.usd_h and row.price_usd_h else 1.0
