@@ -1,0 +1,182 @@
+"""Two documents in, one Comparison out. Pure: no file is read, nothing is shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+
+from advisor.comparing.comparable import of_looks, of_rows, ordered, refused_by, told
+from advisor.comparing.figures import Pairing, direction, figures
+from advisor.comparing.match import Matched, Matching, match, match_asked, restrict
+from advisor.comparing.rows import rows_of, side
+from advisor.comparing.throughput import Work, throughput
+from advisor.document import Diagnosis
+from rules.compare.predicted import predictions
+from rules.compare.records import Comparison, Difference, Figure, FindingChange, Look, Pair
+from rules.finding import Finding
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked of a comparison.
+
+    gpu: one GPU's index or UUID, in both. pairs: rows to hold against each other. cards: other card models
+    are what is compared. force: figures also where they are refused. work: rates that the user counted.
+    """
+
+    gpu: str | None = None
+    pairs: tuple[str, ...] = ()
+    cards: bool = False
+    force: bool = False
+    work: Work | None = None
+
+
+def compare(a: Diagnosis, b: Diagnosis, names: tuple[str, str], wish: Wish | None = None) -> Comparison:
+    """The comparison of two looks. names: what each is called. Raises MatchError."""
+    wish = wish or Wish()
+    found = _matched(a, b, wish)
+    general = of_looks(a, b)
+    pairs = tuple(_pair(matched, (a, b), general, wish) for matched in found.pairs)
+    return Comparison(
+        a=_look(a, names[0]),
+        b=_look(b, names[1]),
+        differences=general,
+        pairs=pairs,
+        only_a=tuple(side(row) for row in found.only_a),
+        only_b=tuple(side(row) for row in found.only_b),
+        totals=_totals(pairs),
+        refused=_refused(pairs),
+        forced=any(pair.forced for pair in pairs),
+    )
+
+
+def _matched(a: Diagnosis, b: Diagnosis, wish: Wish) -> Matching:
+    rows_a, rows_b = rows_of(a), rows_of(b)
+    if wish.pairs:
+        return match_asked(rows_a, rows_b, wish.pairs)
+    if wish.gpu is not None:
+        rows_a, rows_b = restrict(rows_a, wish.gpu, "A"), restrict(rows_b, wish.gpu, "B")
+    return match(rows_a, rows_b)
+
+
+def _look(d: Diagnosis, name: str) -> Look:
+    p = d.provenance
+    return Look(
+        name=name,
+        created=p.created,
+        source=p.source,
+        host=p.host,
+        advisor_version=p.advisor_version,
+        window_s=p.t_end_s - p.t_start_s,
+        rows=len(d.verdicts),
+        command=p.command,
+        synthetic=p.synthetic,
+        redacted=p.redacted,
+    )
+
+
+def _refused(pairs: Sequence[Pair]) -> str | None:
+    """Why nothing is compared, where not one pair is."""
+    if not pairs:
+        return "the two have no GPU in common"
+    return pairs[0].refused if all(pair.refused for pair in pairs) else None
+
+
+def _pair(
+    matched: Matched, looks: tuple[Diagnosis, Diagnosis], general: Sequence[Difference], wish: Wish
+) -> Pair:
+    a, b, how = matched
+    found = [*of_rows(a, b, looks, wish.cards), *_whole_job(wish)]
+    refused = refused_by((*general, *found))
+    held = Pairing(a, b, refused, wish.force)
+    pair = Pair(
+        a=side(a),
+        b=side(b),
+        matched_by=how,
+        differences=ordered(found),
+        findings=_findings(a.findings, b.findings),
+    )
+    if "all" in refused and not wish.force:
+        return msgspec.structs.replace(pair, refused=refused["all"])
+    got = throughput(held, wish.work)
+    price = None if a.ladder is None else a.ladder.price_usd_h
+    return msgspec.structs.replace(
+        pair,
+        figures=figures(held),
+        throughput=got,
+        predictions=predictions(a.what_ifs, a.findings, {f.code for f in b.findings}, got, price),
+        forced=bool(refused) and wish.force,
+    )
+
+
+def _whole_job(wish: Wish) -> list[Difference]:
+    if wish.work is None:
+        return []
+    effect = "counted by the user, of the whole job: taken for every pair"
+    return [told("work", "info", f"{wish.work.a:g}/s", f"{wish.work.b:g}/s", effect)]
+
+
+def _findings(a: Sequence[Finding], b: Sequence[Finding]) -> tuple[FindingChange, ...]:
+    """What came first, then what went, then what stayed; within each by dollars or share."""
+    left = {f.code: f for f in reversed(a)}
+    right = {f.code: f for f in reversed(b)}
+    came = [_change(None, f) for code, f in right.items() if code not in left]
+    went = [_change(f, None) for code, f in left.items() if code not in right]
+    stayed = [_change(f, right[code]) for code, f in left.items() if code in right]
+    return tuple(change for group in (came, went, stayed) for change in sorted(group, key=_size))
+
+
+def _size(change: FindingChange) -> tuple[float, str]:
+    return -max(change.share_a or 0.0, change.share_b or 0.0), change.code
+
+
+def _change(a: Finding | None, b: Finding | None) -> FindingChange:
+    one = b or a
+    assert one is not None  # noqa: S101
+    return FindingChange(
+        code=one.code,
+        title=one.title,
+        state="came" if a is None else "went" if b is None else "stayed",
+        severity=one.severity,
+        share_a=None if a is None else a.share,
+        share_b=None if b is None else b.share,
+        usd_h_a=None if a is None else a.usd_h,
+        usd_h_b=None if b is None else b.usd_h,
+    )
+
+
+def _totals(pairs: Sequence[Pair]) -> tuple[Figure, ...]:
+    """Sum of the dollars wasted over the pairs that have a change of it; none where no pair has."""
+    found = [f for pair in pairs for f in pair.figures if f.name == "wasted_usd"]
+    if not found:
+        return ()
+    summed = [f for f in found if f.change is not None]
+    if len(summed) < len(found):
+        left_out = next((f.refused for f in found if f.refused), None) or "a price is not known"
+        return (Figure(name="wasted_usd", unit="usd_h", a=None, b=None, group="money", refused=left_out),)
+    return (_sum(summed),)
+
+
+def _sum(found: Sequence[Figure]) -> Figure:
+    """Half-widths are added: GPUs of one job go up and down together, so that errors do not cancel."""
+    a, b = (math.fsum(getattr(f, name) for f in found) for name in ("a", "b"))
+    made = Figure(
+        name="wasted_usd",
+        unit="usd_h",
+        a=a,
+        b=b,
+        group="money",
+        better="down",
+        change=b - a,
+        relative=(b - a) / a if a > 0.0 else None,
+        says="unclear",
+        slow=any(f.slow for f in found),
+        forced=any(f.forced for f in found),
+    )
+    lows, highs = [f.low for f in found], [f.high for f in found]
+    if None in lows or None in highs:
+        why = next((f.no_interval for f in found if f.no_interval), "one of the pairs has none")
+        return msgspec.structs.replace(made, no_interval=why)
+    low, high = (math.fsum(x for x in ends if x is not None) for ends in (lows, highs))
+    return msgspec.structs.replace(made, low=low, high=high, says=direction(b - a, low, high))

@@ -1,0 +1,295 @@
+"""What a comparison says, in words and cells; how it looks is each format's own business."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from advisor.reports.common import Style, row_name
+from advisor.reports.figures import factor, fraction, number, span, usd
+from rules.compare.records import (
+    Comparison,
+    Difference,
+    Figure,
+    FindingChange,
+    Look,
+    Pair,
+    Prediction,
+    Side,
+    Throughput,
+)
+
+MAX_DIFFERENCES = 40
+MAX_FINDINGS = 20
+TITLES = {
+    "free": "free",
+    "idle_held": "idle, memory held",
+    "host": "host gap",
+    "communication": "communication",
+    "throttle": "throttled",
+    "device": "neither roof",
+    "memory": "at the memory roof",
+    "compute": "at the compute roof",
+    "unknown": "unknown",
+    "useful": "useful",
+    "wasted": "wasted",
+    "dram_roof": "DRAM roof when busy",
+    "pipe_roof": "pipe roof when busy",
+    "power": "power, mean",
+    "sm_clock": "SM clock, median",
+    "wasted_usd": "wasted, per hour",
+}
+_HOW = {
+    "asked": "matched as asked",
+    "uuid": "the same card",
+    "index": "matched by index and model",
+    "workload": "matched by workload",
+    "only": "the only ones left",
+}
+_JUDGED = {
+    "inside": "inside the range",
+    "within-noise": "outside, by no more than noise",
+    "below": "less than predicted",
+    "above": "more than predicted",
+    "unknown": "cannot be told",
+}
+_BASES = {"serving": "counted by the engine", "work": "counted by the user", "estimate": "estimated"}
+
+
+class FigureRow(msgspec.Struct, frozen=True):
+    """One line of the table of figures."""
+
+    name: str
+    a: str
+    b: str
+    change: str
+    interval: str
+
+
+def headline(c: Comparison, style: Style) -> str:
+    """The outcome in a sentence or two."""
+    if c.refused is not None:
+        return f"Not comparable: {style.text(c.refused, 300)}."
+    compared = [pair for pair in c.pairs if pair.refused is None]
+    if len(compared) == 1:
+        return f"{_place(compared[0], style)}: {_speed(compared[0].throughput)}{_money(c)}."
+    return f"{len(compared)} GPUs compared{_money(c) or '; dollars are not known'}."
+
+
+def _speed(got: Throughput) -> str:
+    if got.factor is None:
+        return "how much faster or slower cannot be told"
+    forced = "forced, " if got.forced else ""
+    basis = _BASES[got.basis or "estimate"]
+    if got.says == "no-difference":
+        return f"no difference in throughput within noise ({forced}{within(got)}, {basis})"
+    shown = f"{factor(got.factor)} the work per hour"
+    return (
+        f"{shown} ({forced}{within(got)}, {basis})" if got.low is not None else f"{shown} ({forced}{basis})"
+    )
+
+
+def within(got: Throughput) -> str:
+    """The interval of a factor in words."""
+    if got.low is None or got.high is None:
+        return "no interval"
+    return f"{factor(got.low)} to {factor(got.high)}"
+
+
+def _money(c: Comparison) -> str:
+    total = next((f for f in c.totals if f.change is not None), None)
+    if total is None or total.change is None:
+        return ""
+    if total.says == "no-difference":
+        return "; dollars wasted: no difference within noise"
+    way = "more" if total.change > 0 else "less"
+    return f"; {usd(abs(total.change))}/h {way} is wasted{' (forced)' if total.forced else ''}"
+
+
+def warnings(c: Comparison) -> list[str]:
+    """What must be read before anything else."""
+    found = []
+    if c.a.synthetic or c.b.synthetic:
+        both = c.a.synthetic and c.b.synthetic
+        which = "A and B hold" if both else "A holds" if c.a.synthetic else "B holds"
+        found.append(f"SYNTHETIC DATA: {which} figures that no GPU produced.")
+    if c.forced:
+        found.append("FORCED: the two are not comparable, and figures marked as forced may mean nothing.")
+    return found
+
+
+def look_line(look: Look, style: Style) -> str:
+    """Which document it is."""
+    facts = [style.text(look.name, 60), style.text(look.created, 40), f"{look.source}, {span(look.window_s)}"]
+    return " · ".join([*facts, style.text(look.host, 40)])
+
+
+def pair_title(pair: Pair, style: Style) -> str:
+    """ "GPU 2 (train.py): host -> memory"."""
+    names = [style.text(s.workload or "no process", 60) for s in (pair.a, pair.b)]
+    who = names[0] if names[0] == names[1] else f"{names[0]}, then {names[1]}"
+    return f"{_place(pair, style)} ({who})"
+
+
+def _place(pair: Pair, style: Style) -> str:
+    a, b = (side_name(s, style) for s in (pair.a, pair.b))
+    return a if a == b else f"{a} and {b}"
+
+
+def side_name(side: Side, style: Style) -> str:
+    """ "GPU 2", or with its MIG instance."""
+    return row_name(side.gpu, side.mig, style)
+
+
+def limits_line(pair: Pair, style: Style) -> str:
+    """What limited each, and how the two were told to be one."""
+    a, b = (f"{s.class_} ({style.text(s.cause, 40)})" for s in (pair.a, pair.b))
+    limit = f"limited by {a} in both" if a == b else f"limited by {a} in A, by {b} in B"
+    return f"{limit}; {_HOW[pair.matched_by]}"
+
+
+def unmatched(sides: Sequence[Side], which: str, style: Style) -> list[str]:
+    """Rows that have no counterpart."""
+    return [
+        f"{side_name(s, style)} of {which} ({style.text(s.device_name, 60)}, "
+        f"{style.text(s.workload or 'no process', 60)}) has no counterpart"
+        for s in sides
+    ]
+
+
+# --- figures --------------------------------------------------------------------------------------
+
+
+def figure_rows(figures: Sequence[Figure]) -> list[FigureRow]:
+    """The table's lines."""
+    return [
+        FigureRow(
+            TITLES.get(f.name, f.name), shown(f.a, f.unit), shown(f.b, f.unit), _change(f), _interval(f)
+        )
+        for f in figures
+    ]
+
+
+def shown(figure: float | None, unit: str) -> str:
+    """A figure with its unit."""
+    if figure is None:
+        return "unknown"
+    if unit == "frac":
+        return f"{figure * 100:.1f} %"
+    if unit == "usd_h":
+        return usd(figure)
+    return f"{number(round(figure))} {'W' if unit == 'w' else 'MHz'}"
+
+
+def _change(f: Figure) -> str:
+    if f.refused is not None:
+        return "refused"
+    if f.change is None:
+        return "unknown"
+    if f.says == "no-difference":
+        return "within noise"
+    return _signed(f.change, f.unit, "pt")
+
+
+def _interval(f: Figure) -> str:
+    if f.change is None:
+        return ""
+    forced = ["forced"] if f.forced else []
+    if f.low is None or f.high is None:
+        return ", ".join(["no interval", *forced])
+    ends = f"{_signed(f.low, f.unit)} to {_signed(f.high, f.unit)}"
+    return ", ".join([ends, *(["slow"] if f.slow else []), *forced])
+
+
+def _signed(change: float, unit: str, points: str = "") -> str:
+    sign = "-" if change < 0 else "+"
+    if unit == "frac":
+        return f"{sign}{abs(change) * 100:.1f}{' ' + points if points else ''}"
+    if unit == "usd_h":
+        return f"{sign}${abs(change):,.2f}"
+    unit_name = {"w": " W", "mhz": " MHz"}[unit] if points else ""
+    return f"{sign}{number(round(abs(change)))}{unit_name}"
+
+
+def remarks(pair: Pair, style: Style) -> list[str]:
+    """What the table's words mean where they occur: refusals, missing intervals, slow series."""
+    refused = dict.fromkeys(f.refused for f in pair.figures if f.refused)
+    missing = dict.fromkeys(
+        f.no_interval
+        for f in pair.figures
+        if f.no_interval and f.no_interval != "documents hold no series of it"
+    )
+    found = [f"refused: {style.text(why, 300)}" for why in refused]
+    found += [f"no interval: {style.text(why, 300)}" for why in missing]
+    if any(f.slow for f in pair.figures):
+        found.append(
+            "slow: it wanders for longer than a window lasts; the interval is a least one, watch longer"
+        )
+    return found
+
+
+def throughput_lines(got: Throughput, style: Style) -> list[str]:
+    """Throughput, how it is known, and the energy of the same work."""
+    if got.refused is not None:
+        return [f"throughput: refused, {style.text(got.refused, 300)}"]
+    if got.factor is None:
+        return ["throughput: unknown"]
+    lines = [f"throughput: {_speed(got)}"]
+    if got.basis in ("work", "serving") and got.a is not None and got.b is not None:
+        lines[0] += (
+            f": {number(got.a)} to {number(got.b)} {got.unit if got.unit != 'work' else ''}".rstrip() + "/s"
+        )
+    lines.append(f"  {got.assumes}")
+    if got.no_interval:
+        lines.append(f"  no interval: {style.text(got.no_interval, 300)}")
+    if got.energy is not None:
+        lines.append(f"energy for the same work: {factor(got.energy)} of A's")
+    return lines
+
+
+# --- differences, findings, predictions -----------------------------------------------------------
+
+
+def difference_row(d: Difference, style: Style) -> tuple[str, str, str]:
+    """Weight and code, both sides, what it does."""
+    effect = style.text(d.effect, 300)
+    if d.refuses and d.weight != "blocking":
+        groups = {
+            "roofs": "roofs, useful and wasted time",
+            "money": "dollars",
+            "estimate": "the throughput estimate",
+        }
+        effect += f"; refused: {', '.join(groups[g] for g in d.refuses if g in groups)}"
+    return d.code, _sides(d, style), effect
+
+
+def _sides(d: Difference, style: Style) -> str:
+    a, b = style.text(d.a, 80), style.text(d.b, 80)
+    return f"both {a}" if a == b else f"{a} -> {b}"
+
+
+def finding_line(change: FindingChange, style: Style) -> str:
+    """ "HOST003 the input pipeline is CPU-bound (38 %, $2.61/h)"."""
+    a, b = _worth(change.share_a, change.usd_h_a), _worth(change.share_b, change.usd_h_b)
+    worth = " -> ".join(part for part in (a, b) if part)
+    return f"{change.code} {style.text(change.title, 120)}" + (f" ({worth})" if worth else "")
+
+
+def _worth(share: float | None, usd_h: float | None) -> str:
+    if usd_h:
+        return f"{usd(usd_h)}/h"
+    return f"{fraction(share)} of the time" if share else ""
+
+
+def prediction_row(p: Prediction, style: Style) -> tuple[str, str, str, str]:
+    """What, predicted, realised, judged."""
+    said = f"{factor(p.low)} to {factor(p.high)}"
+    came = "unknown" if p.factor is None else factor(p.factor)
+    if p.saving_low_usd_h is not None and p.saving_high_usd_h is not None:
+        said += f", {usd(p.saving_low_usd_h)} to {usd(p.saving_high_usd_h)}/h"
+    if p.saving_usd_h is not None:
+        came += f", {usd(p.saving_usd_h)}/h"
+    done = {True: "its finding went", False: "its finding stayed: hardly made", None: ""}[p.answered]
+    judged = "; ".join(part for part in (_JUDGED[p.says], done, "forced" if p.forced else "") if part)
+    return f"{style.text(p.title, 100)} ({style.text(p.fix, 40)})", said, came, judged

@@ -1,0 +1,1 @@
+"""Comparison of two looks: records, intervals of differences, and what a prediction came to."""

@@ -1,0 +1,92 @@
+"""Predictions beside what came of them: is the realised throughput in the range that was given?"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import msgspec
+
+from rules.compare.records import Prediction, Throughput, Verdict
+from rules.finding import Finding
+from rules.whatif import WhatIf
+
+
+def predictions(
+    what_ifs: Sequence[WhatIf],
+    findings: Sequence[Finding],
+    remaining: Collection[str],
+    got: Throughput,
+    price_usd_h: float | None,
+) -> tuple[Prediction, ...]:
+    """What A expected of each fix on one row, beside the throughput that B realised.
+
+    findings: A's on that row; their own ranges are taken where no what-if answers them. remaining: codes that
+    B still has. price_usd_h: of the row in A.
+    """
+    made = [_of_what_if(w) for w in what_ifs if w.effect is not None and w.refused is None]
+    answered = {code for prediction in made for code in prediction.codes}
+    made += [p for f in findings if f.code not in answered for p in _of_finding(f)]
+    return tuple(_realised(each, remaining, got, price_usd_h) for each in made)
+
+
+def _of_what_if(what_if: WhatIf) -> Prediction:
+    effect = what_if.effect
+    assert effect is not None  # noqa: S101
+    return Prediction(
+        fix=what_if.fix,
+        title=what_if.title,
+        codes=what_if.codes,
+        basis=what_if.basis,
+        low=effect.low,
+        high=effect.high,
+    )
+
+
+def _of_finding(finding: Finding) -> list[Prediction]:
+    effect = finding.effect
+    if effect is None:
+        return []
+    title, codes = finding.title, (finding.code,)
+    return [
+        Prediction(
+            fix=finding.code, title=title, codes=codes, basis="finding", low=effect.low, high=effect.high
+        )
+    ]
+
+
+def _realised(
+    said: Prediction, remaining: Collection[str], got: Throughput, price_usd_h: float | None
+) -> Prediction:
+    answered = None if not said.codes else not any(code in remaining for code in said.codes)
+    return msgspec.structs.replace(
+        said,
+        factor=got.factor,
+        factor_low=got.low,
+        factor_high=got.high,
+        says=judged(said.low, said.high, got),
+        saving_low_usd_h=saving(price_usd_h, said.low),
+        saving_high_usd_h=saving(price_usd_h, said.high),
+        saving_usd_h=saving(price_usd_h, got.factor),
+        answered=answered,
+        forced=got.forced,
+    )
+
+
+def saving(price_usd_h: float | None, factor: float | None) -> float | None:
+    """Dollars an hour that the same work costs less at `factor` times the throughput; negative: more."""
+    if price_usd_h is None or factor is None or factor <= 0.0:
+        return None
+    return price_usd_h * (1.0 - 1.0 / factor)
+
+
+def judged(low: float, high: float, got: Throughput) -> Verdict:
+    """Where the realised factor lies against the predicted range."""
+    if got.factor is None:
+        return "unknown"
+    if low <= got.factor <= high:
+        return "inside"
+    least = got.factor if got.low is None else got.low
+    most = got.factor if got.high is None else got.high
+    if least <= high and most >= low:
+        return "within-noise"
+    return "below" if got.factor < low else "above"

@@ -1,0 +1,57 @@
+"""Thresholds of comparisons. See rules.compare and rules.thresholds."""
+
+from __future__ import annotations
+
+from rules.threshold import Threshold, own
+
+BATCHES_MIN = Threshold(
+    "fewest batches of a series from which a variance is taken",
+    5.0,
+    "Student's t widens an interval of fewer beyond use (Schmeiser 1982: 10 to 30, and fewer where batches "
+    "of that number still correlate)",
+)
+STRETCHES_MIN = Threshold(
+    "stretches of a window below which a difference has no interval",
+    20.0,
+    own("four stretches a batch: made-up series this short, with a correlation of 0.8, are covered 0.86"),
+)
+WINDOW_MIN_S = Threshold(
+    "seconds of a window below which a difference has no interval",
+    10.0,
+    own("steps of training and requests take up to seconds, and several must fit"),
+)
+INFLATION_CAP = Threshold(
+    "most correlation of neighbouring batches that an interval is widened for",
+    0.7,
+    own("beyond it a handful of batches does not tell correlation from drift"),
+)
+WINDOWS_UNLIKE = Threshold(
+    "ratio of two windows' lengths from which the difference is named",
+    2.0,
+    own("half the length has 1.4 times the chance"),
+)
+INTERVAL_UNLIKE = Threshold(
+    "ratio of two sampling intervals from which the difference is named",
+    1.25,
+    own("a longer sub-window mixes more kinds of work into one reading"),
+)
+LIMIT_MOVED = Threshold(
+    "relative difference of power limits or ceilings from which it is named",
+    0.02,
+    own("runs of a probe agree within 2 %"),
+)
+CLOCK_MOVED = Threshold(
+    "relative difference of the median SM clock at work from which it is named",
+    0.03,
+    own("a clock step is 0.8 %, and healthy cards of one model differ by about 2 %"),
+)
+UNKNOWN_SHARE = Threshold(
+    "share of a window of which nothing is known from which it weakens a comparison",
+    0.1,
+    own("what is not known may hide a difference of its own size"),
+)
+THROTTLE_MOVED = Threshold(
+    "difference of the share of time held back by a throttle reason from which it is named",
+    0.05,
+    own("less is seen of clocks that settle after a start"),
+)
