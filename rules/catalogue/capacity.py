@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rules import thresholds as th
 from rules.catalogue.common import at_least, item, memory_used_frac, pct, place, share, watched
-from rules.catalogue.memory import BATCH_HIGH, has_few_rows
+from rules.catalogue.memory import has_few_rows
 from rules.evidence import Evidence
 from rules.finding import Effect, Finding
 from rules.host_cause import leading
@@ -15,6 +15,9 @@ from rules.registry import Context, finding, rule
 from rules.roofs import PIPES
 from rules.servers import is_server
 from rules.verdict import EvidenceItem
+from rules.whatifs.anchors import BATCH_HIGH
+from rules.whatifs.compose import End, factor
+from rules.whatifs.levers import PER_STEP, doubled
 
 # Host causes that a larger batch helps: each step does more work for the same launches and synchronisations.
 _PER_STEP = frozenset({"launch-rate", "sync"})
@@ -126,15 +129,23 @@ def batch_can_grow(ctx: Context) -> Finding | None:
             "Double the batch until samples a second no longer rise, or memory is at 90 %.",
             "Serving: raise `--max-num-seqs`, or send the requests of two replicas to one.",
         ),
-        effect=Effect(
-            low=1.0,
-            high=BATCH_HIGH,
-            basis="doubling the batch once: up to 1.83x on an H100 with Llama-3.1-8B (ML.ENERGY); 1.0x where "
-            "another limit comes first",
-        ),
+        effect=_doubled(ctx),
         confidence=0.6,
         severity="low",
     )
+
+
+def _doubled(ctx: Context) -> Effect:
+    """As the what-if `batch` says it: the batch doubled once, on what each step pays for once."""
+    shares = {name: share(ctx, name) for name in PER_STEP}
+    levers = doubled(shares)
+    ends: tuple[End, ...] = ("low", "high", "bound")
+    low, high, bound = (factor(shares, levers, end) for end in ends)
+    basis = (
+        f"doubling the batch once: up to {BATCH_HIGH:g}x on an H100 with Llama-3.1-8B (ML.ENERGY), on time that "
+        "each step pays for once; 1.0x where another limit comes first"
+    )
+    return Effect(low=low, high=high, bound=bound, basis=basis)
 
 
 def _can_grow(ctx: Context, used: float, useful: float) -> bool:

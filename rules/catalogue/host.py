@@ -19,6 +19,7 @@ from rules.finding import Effect, Finding
 from rules.host_stacks import usable
 from rules.observed import visible
 from rules.registry import Context, finding, rule
+from rules.whatifs.levers import as_effect, graphs
 
 
 @rule(
@@ -128,7 +129,7 @@ def launch_rate(ctx: Context) -> Finding | None:
     cause = gap_caused_by(ctx, "launch-rate")
     if cause is None:
         return None
-    effect = _launch_effect(share(ctx, "host"))
+    effect = _launch_effect(ctx)
     return finding(
         ctx,
         launch_rate,
@@ -149,17 +150,11 @@ def launch_rate(ctx: Context) -> Finding | None:
     )
 
 
-def _launch_effect(gap: float) -> Effect:
-    """From the least to the most that graphs and compilers were seen to buy, never over the bound."""
-    bound = host_gap_bound(gap)
-    high = 2.27 if bound is None else min(2.27, bound)
-    return Effect(
-        low=min(1.03, high),
-        high=high,
-        bound=bound,
-        basis="CUDA graphs were seen to buy 1.03x (llama.cpp, RTX 3090) to 1.65x (8B model, H100), "
-        "torch.compile 2.27x (163 models, geometric mean of inference); never above the bound 1/(1-gap)",
-    )
+def _launch_effect(ctx: Context) -> Effect:
+    """As the what-if `cuda-graphs` says it, on the host gap alone."""
+    gap = share(ctx, "host")
+    levers, _, how = graphs(gap, ctx.ceilings)
+    return as_effect(gap, levers, how)
 
 
 @rule("HOST003", "Input pipeline cannot keep up", "high", "job", term="host_gap", causes=("input-pipeline",))

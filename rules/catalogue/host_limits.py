@@ -9,6 +9,7 @@ from rules.economics import host_gap_bound, host_gap_effect, saved
 from rules.finding import Effect, Finding
 from rules.host_cause import HostCause, leading
 from rules.registry import Context, finding, rule
+from rules.whatifs.levers import as_effect, in_gap_bytes_s, pinning
 
 
 def _present(ctx: Context, slug: str) -> HostCause | None:
@@ -59,7 +60,7 @@ def transfer(ctx: Context) -> Finding | None:
     cause = gap_caused_by(ctx, "transfer")
     if cause is None:
         return None
-    effect = _transfer_effect(share(ctx, "host"))
+    effect = _transfer_effect(ctx, cause)
     return finding(
         ctx,
         transfer,
@@ -77,16 +78,11 @@ def transfer(ctx: Context) -> Finding | None:
     )
 
 
-def _transfer_effect(gap: float) -> Effect:
-    """From what pinning alone bought to the bound; to pinning's best where the bound says nothing."""
-    bound = host_gap_bound(gap)
-    high = 1.15 if bound is None else bound
-    return Effect(
-        low=min(1.03, high),
-        high=high,
-        bound=bound,
-        basis="pinned memory alone bought 1.03x to 1.15x (Gao et al., ICSE'24); full overlap: the bound",
-    )
+def _transfer_effect(ctx: Context, cause: HostCause) -> Effect:
+    """As the what-if `pin-memory` says it: from pinning alone to full overlap."""
+    gap = share(ctx, "host")
+    levers, _, how = pinning(gap, ctx.ceilings, in_gap_bytes_s(cause.evidence))
+    return as_effect(gap, levers, how)
 
 
 @rule(

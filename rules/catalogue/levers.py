@@ -5,13 +5,13 @@ from __future__ import annotations
 from rules import thresholds as th
 from rules.catalogue.common import at_least, inefficiency, item, pct, place, share
 from rules.catalogue.compute import idle_tensor_cores, ratio_of, tensor_cores_idle, tensor_kind, tf32_pays
-from rules.catalogue.memory import FP8_LOW
 from rules.economics import amdahl
 from rules.finding import Effect, Finding
 from rules.observed import busy_mean, reading_note
 from rules.registry import Context, finding, rule
 from rules.roofs import TENSOR_PIPES
 from rules.trust import label_of, words
+from rules.whatifs.anchors import FP8_LOW
 
 
 def _limited_by(ctx: Context, pipes: frozenset[str]) -> bool:

@@ -21,12 +21,8 @@ from rules.registry import Context, clamp, finding, rule, severity_of
 from rules.servers import is_server
 from rules.trust import label_of, words
 from rules.verdict import EvidenceItem
+from rules.whatifs.anchors import BATCH_HIGH, BATCH_LOW, FP8_LOW
 
-# ML.ENERGY, one H100, Llama-3.1-8B bf16 under vLLM, tokens a second when the batch doubles:
-# 1,070 to 1,954 from 8 to 16, and 7,037 to 9,010 from 128 to 256.
-_BATCH_LOW, BATCH_HIGH = 1.28, 1.83
-# ML.ENERGY, Qwen3-235B on 8 H100s: fp8 ran at 0.81 of bf16's throughput at batch 8.
-FP8_LOW = 0.81
 # Kernels that use the tensor cores this many times as much are others than those that wait for DRAM.
 _APART = 2.0
 
@@ -203,7 +199,7 @@ _TRAINING = (
 
 def _larger_batch(part: float) -> Effect:
     return Effect(
-        low=amdahl(part, _BATCH_LOW),
+        low=amdahl(part, BATCH_LOW),
         high=amdahl(part, BATCH_HIGH),
         basis="doubling the batch, on the memory-bound share: 1.28x (128 to 256) to 1.83x (8 to 16) on "
         "an H100 with Llama-3.1-8B (ML.ENERGY); assumes that enough requests are waiting",

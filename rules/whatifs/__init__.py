@@ -1,0 +1,1 @@
+"""What-ifs: one function a fix, and how fixes compose."""

@@ -1,0 +1,178 @@
+"""What-ifs of a case: each fix worked out in throughput, dollars and tokens, alone or together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from rules.finding import Effect
+from rules.whatif import WhatIf, WhatIfBasis
+from rules.whatifs.case import Case
+from rules.whatifs.compose import factor, outlook, time_left
+from rules.whatifs.registry import Draft, Fix, Refused, all_fixes
+
+_BASES: tuple[WhatIfBasis, ...] = ("measured", "anchor", "assumption")
+_NOTHING = "it touches none of this card's time"
+TOGETHER = (
+    "Fixes compose on shares of time: at the upper end they save different time, at the lower end the same."
+)
+# Less than this of the paid time is not worth a fix of its own in a list that nobody asked for.
+_WORTH = 1.02
+
+
+class ExclusiveFixesError(ValueError):
+    """Fixes were to be combined of which one replaces the other."""
+
+
+def what_ifs(case: Case) -> tuple[WhatIf, ...]:
+    """What each fix would buy here, the most first; then those of which nothing can be said.
+
+    Fixes that change neither throughput nor price by 2 % are left out.
+    """
+    made = [one for one in (asked(case, fix) for fix in all_fixes()) if one is not None]
+    return tuple(sorted((one for one in made if _worth_telling(one)), key=_order))
+
+
+def asked(case: Case, fix: Fix) -> WhatIf | None:
+    """One fix; None where it touches none of this card's time."""
+    answer = fix.work(case)
+    if answer is None:
+        return None
+    return _refused(case, (fix,), answer.because) if isinstance(answer, Refused) else _made(case, fix, answer)
+
+
+def combined(case: Case, fixes: Sequence[Fix]) -> WhatIf:
+    """Several fixes together, in any order; one that touches nothing says so and gains nothing.
+
+    Refused as a whole where one is. Raises ExclusiveFixesError for fixes that replace each other.
+    """
+    chosen = _ordered(fixes)
+    _refuse_exclusive(chosen)
+    answers = [(fix, fix.work(case)) for fix in chosen]
+    reasons = [f"{fix.slug}: {a.because}" for fix, a in answers if isinstance(a, Refused)]
+    if reasons:
+        alone = len(chosen) == 1
+        return _refused(case, chosen, reasons[0].partition(": ")[2] if alone else "; ".join(reasons))
+    drafts = [(fix, a) for fix, a in answers if isinstance(a, Draft)]
+    idle = tuple(f"{fix.slug}: {_NOTHING}." for fix, a in answers if a is None)
+    if len(chosen) == 1 and drafts:
+        return _made(case, *drafts[0])
+    return _joined(case, chosen, [draft for _, draft in drafts], idle)
+
+
+def _ordered(fixes: Sequence[Fix]) -> tuple[Fix, ...]:
+    wanted = {fix.slug for fix in fixes}
+    return tuple(fix for fix in all_fixes() if fix.slug in wanted)
+
+
+def _refuse_exclusive(fixes: Sequence[Fix]) -> None:
+    for i, one in enumerate(fixes):
+        other = next((f for f in fixes[:i] if f.group and f.group == one.group), None)
+        if other is not None:
+            raise ExclusiveFixesError(f"{other.slug} and {one.slug} replace each other: ask for one of them")
+
+
+def _joined(case: Case, fixes: Sequence[Fix], drafts: Sequence[Draft], idle: tuple[str, ...]) -> WhatIf:
+    watts = next((d for d in drafts if d.watts_high is not None), None)
+    whole = Draft(
+        levers=tuple(lever for d in drafts for lever in d.levers),
+        basis=max((d.basis for d in drafts), key=_BASES.index, default="assumption"),
+        how="; ".join(d.how for d in drafts if d.how),
+        title=" + ".join(fix.title for fix in fixes),
+        assumes=(*idle, *dict.fromkeys(a for d in drafts for a in d.assumes), TOGETHER),
+        actions=tuple(dict.fromkeys(a for d in drafts for a in d.actions)),
+        price_low=_product(d.price_low for d in drafts),
+        price_high=_product(d.price_high for d in drafts),
+        watts_low=watts.watts_low if watts and len(drafts) == 1 else None,
+        watts_high=watts.watts_high if watts and len(drafts) == 1 else None,
+        no_work=bool(drafts) and all(d.no_work for d in drafts),
+    )
+    return _worked_out(case, fixes, whole)
+
+
+def _product(values: Iterable[float]) -> float:
+    return math.prod(sorted(values))
+
+
+def _made(case: Case, fix: Fix, draft: Draft) -> WhatIf:
+    return _worked_out(case, (fix,), draft)
+
+
+def _worked_out(case: Case, fixes: Sequence[Fix], draft: Draft) -> WhatIf:
+    shares = {lever.share: case.share(lever.share) for lever in draft.levers}
+    low, high, bound = (factor(shares, draft.levers, end) for end in ("low", "high", "bound"))
+    high = max(low, high)
+    effect = None if draft.no_work else Effect(low=low, high=high, bound=max(high, bound), basis=draft.how)
+    cheap = draft.price_low * _hours(case, time_left(shares, draft.levers, "high"))
+    dear = draft.price_high * _hours(case, time_left(shares, draft.levers, "low"))
+    cheap, dear = min(cheap, dear), max(cheap, dear)
+    price = case.ladder.price_usd_h
+    per_mtok = case.serving.usd_per_mtok if case.serving is not None else None
+    return WhatIf(
+        fix="+".join(fix.slug for fix in fixes),
+        title=draft.title or fixes[0].title,
+        key=case.evidence.key,
+        gpu=case.evidence.gpu,
+        mig=case.evidence.mig,
+        codes=_codes(fixes),
+        effect=effect,
+        basis=draft.basis,
+        outlook="faster" if effect is None else outlook(low, high),
+        levers=draft.levers,
+        price_low=draft.price_low,
+        price_high=draft.price_high,
+        price_usd_h=price,
+        usd_h_low=_times(price, cheap),
+        usd_h_high=_times(price, dear),
+        usd_per_mtok_low=_times(per_mtok, cheap),
+        usd_per_mtok_high=_times(per_mtok, dear),
+        watts_low=draft.watts_low,
+        watts_high=draft.watts_high,
+        assumes=draft.assumes,
+        actions=draft.actions,
+    )
+
+
+def _hours(case: Case, left: float) -> float:
+    """Hours of a card that an hour's work takes afterwards: slower work first fills the time without any."""
+    working = max(0.0, left - case.slack)
+    return max(working, min(1.0, left))
+
+
+def _times(amount: float | None, by: float) -> float | None:
+    return None if amount is None else amount * by
+
+
+def _refused(case: Case, fixes: Sequence[Fix], because: str) -> WhatIf:
+    return WhatIf(
+        fix="+".join(fix.slug for fix in fixes),
+        title=" + ".join(fix.title for fix in fixes),
+        key=case.evidence.key,
+        gpu=case.evidence.gpu,
+        mig=case.evidence.mig,
+        codes=_codes(fixes),
+        price_usd_h=case.ladder.price_usd_h,
+        refused=because,
+    )
+
+
+def _codes(fixes: Sequence[Fix]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(code for fix in fixes for code in fix.codes))
+
+
+def _worth_telling(one: WhatIf) -> bool:
+    """Whether it changes anything: throughput, what is paid, or power; or is refused."""
+    if one.refused is not None or one.effect is None or one.watts_low is not None:
+        return True
+    moved = max(one.effect.high, 1.0 / one.effect.low)
+    return moved >= _WORTH or min(one.price_low, 1.0 / one.price_high) < 1.0 / _WORTH
+
+
+def _order(one: WhatIf) -> tuple[bool, float, str]:
+    """By dollars afterwards in the middle of the range, cheapest first; refused ones last."""
+    if one.refused is not None:
+        return True, 0.0, one.fix
+    if one.usd_h_low is not None and one.usd_h_high is not None:
+        return False, (one.usd_h_low + one.usd_h_high) / 2, one.fix
+    effect = one.effect
+    return False, 0.0 if effect is None else 2 / (effect.low + effect.high), one.fix

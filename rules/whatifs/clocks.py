@@ -1,0 +1,115 @@
+"""Fixes of clocks and power: limits taken away, and a limit set on purpose."""
+
+from __future__ import annotations
+
+from rules import thresholds as th
+from rules.whatif import Lever
+from rules.whatifs.case import Case
+from rules.whatifs.registry import Answer, Draft, Refused, fix
+
+_GROUP = "power"
+_LEAST = 0.02
+# The cap that is asked about, as a part of the limit in force.
+CAP = 0.8
+# What a card draws with nothing to compute, as a part of its limit: an H100 70 of 700 W, a T4 10 of 70 W.
+_IDLE = 0.1
+# Power above idle follows the clock between in proportion (voltage at its floor) and its cube (else).
+_CUBE = 1.0 / 3.0
+# Memory-bound time follows the memory clock, which a cap leaves alone: it keeps at least this much.
+_MEMORY_KEEPS = 0.95
+
+
+@fix(
+    "full-clock",
+    "Let the clocks run free",
+    codes=("DEV002", "DEV003", "DEV010", "DEV015"),
+    group=_GROUP,
+)
+def full_clock(case: Case) -> Answer:
+    """What holds the clocks down goes: a lowered power limit, heat, a brake, or a clock setting.
+
+    The bound is the clock of the ceiling on time that follows the clock; the low end is no gain, as a board
+    may not hold more. Work at the board's own default limit has lost nothing, and gains nothing here.
+    """
+    pinned = _pinned(case)
+    if pinned is not None:
+        names = [name for name in ("compute", "throttle") if case.share(name) > 0.0]
+        levers = tuple(Lever(share=name, low=1.0, high=pinned, bound=pinned) for name in names)
+        how = (
+            "bound: the share that follows the clock runs at the board's highest clock; low end not measured"
+        )
+    elif case.share("throttle") >= _LEAST:
+        levers = (Lever(share="throttle", low=1.0, high=None),)
+        how = (
+            "the clock of the ceiling over the clock seen, on time that depends on it; nothing where the "
+            "board cannot hold more"
+        )
+    else:
+        return None
+    if not levers:
+        return None
+    actions = next((f.actions[:2] for f in case.findings if f.code in _CODES), ())
+    return Draft(
+        levers=levers,
+        basis="assumption",
+        how=how,
+        assumes=("Cooling and power supply carry the full clock.",),
+        actions=actions,
+    )
+
+
+_CODES = frozenset({"DEV002", "DEV003", "DEV010", "DEV015"})
+
+
+def _pinned(case: Case) -> float | None:
+    """The board's highest clock over the one that a setting allows; None where none is set low."""
+    limit, most = case.evidence.device.sm_mhz_limit, case.evidence.device.sm_mhz_max
+    if limit is None or most is None or not 0.0 < limit < th.CLOCK_PINNED.value * most:
+        return None
+    return most / limit
+
+
+@fix("power-cap", "Cap the power", group=_GROUP)
+def power_cap(case: Case) -> Answer:
+    """A power limit at 80 % of today's: watts for throughput.
+
+    Arithmetic follows the clock, which falls between in proportion to the power above idle and with its cube
+    root; DRAM keeps its own clock, so memory-bound work often loses nothing. Whoever rents pays the same for
+    the card, and more for the same work where it is slower; who pays for the electricity saves the watts.
+    """
+    device, drawn = case.evidence.device, case.evidence.power_w_p90
+    limit = device.power_limit_w
+    if case.evidence.mig is not None:
+        return Refused("power is limited for the whole GPU, not for a MIG instance") if drawn else None
+    if limit is None or drawn is None or limit <= 0.0:
+        return Refused("the power that it draws, or its limit, was not read")
+    cap = CAP * limit
+    if drawn <= cap:
+        return None
+    part = max(0.0, cap - _IDLE * limit) / (drawn - _IDLE * limit)
+    mean = case.evidence.power_w_p50 or drawn
+    return Draft(
+        levers=_slowed(case, part),
+        basis="assumption",
+        how=f"{cap:.0f} of {limit:.0f} W leaves {100 * part:.0f} % of the power above idle; clocks fall "
+        "between in proportion to it and with its cube root, on time that follows them",
+        assumes=(
+            "The price of the GPU is the same under a cap: only whoever pays for electricity saves.",
+            "DRAM keeps its clock under the cap.",
+        ),
+        actions=(f"`sudo nvidia-smi -i {case.evidence.gpu} -pl {cap:.0f}` sets it, until the next boot.",),
+        watts_low=min(mean, cap) * (1.0 if mean > cap else part),
+        watts_high=min(mean, cap),
+    )
+
+
+def _slowed(case: Case, part: float) -> tuple[Lever, ...]:
+    """What a cap leaves of the speed of each share that a clock drives."""
+    clock = part**_CUBE
+    found = (
+        Lever(share="compute", low=part, high=clock, bound=1.0),
+        Lever(share="throttle", low=part, high=clock, bound=1.0),
+        Lever(share="device", low=part, high=1.0, bound=1.0),
+        Lever(share="memory", low=_MEMORY_KEEPS, high=1.0, bound=1.0),
+    )
+    return tuple(lever for lever in found if case.share(lever.share) > 0.0)

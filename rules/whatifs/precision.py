@@ -1,0 +1,227 @@
+"""Fixes that compute in another precision: fewer bits move fewer bytes and use faster units, or neither."""
+
+from __future__ import annotations
+
+from rules import thresholds as th
+from rules.roofs import TENSOR_PIPES
+from rules.servers import is_server
+from rules.whatif import Lever, WhatIfBasis
+from rules.whatifs.anchors import (
+    CURVE_SOURCE,
+    FP8_LARGE,
+    FP8_LARGE_BATCH,
+    FP8_LOW,
+    FP8_SOURCE,
+    weights_part,
+)
+from rules.whatifs.case import Case
+from rules.whatifs.compose import factor
+from rules.whatifs.registry import Answer, Draft, Refused, fix
+
+_GROUP = "precision"
+# Less than this of the time is not worth another precision.
+_LEAST = 0.02
+_HALF = 2.0
+_ACCURACY = "Accuracy in the new precision is checked on your own evaluation; no speed says anything of it."
+# Tensor cores this busy in memory-bound time show matrix work there, whose bytes are of its own precision.
+_MATRIX = 0.02
+_CAST = '`torch.autocast("cuda", dtype=torch.{0})` for training and inference.'
+_TF32 = (
+    '`torch.backends.cuda.matmul.fp32_precision = "tf32"` (2.9 on), before that '
+    '`torch.set_float32_matmul_precision("high")`.'
+)
+
+
+def _pipe(case: Case) -> str:
+    """The pipe that computes: of the verdict, else the tensor cores where they are seen at work."""
+    if case.verdict.pipe:
+        return case.verdict.pipe
+    tensor = case.verdict.class_mean("memory", "tensor_active") or 0.0
+    return "tensor_active" if tensor >= _MATRIX else ""
+
+
+def _on_tensor_cores(case: Case) -> bool:
+    return _pipe(case) in TENSOR_PIPES
+
+
+def _fp32_work(case: Case) -> float:
+    """Share of the time that fp32 arithmetic takes: at its roof, or below every roof where COMP006 saw it."""
+    at_roof = case.share("compute") if case.verdict.pipe == "fp32" else 0.0
+    return at_roof + _below_roofs(case)
+
+
+def _below_roofs(case: Case) -> float:
+    return case.share("device") if case.finding("COMP006") is not None else 0.0
+
+
+def _label(label: str) -> WhatIfBasis:
+    return "measured" if label == "measured" else "assumption"
+
+
+@fix("tf32", "Allow TF32 for fp32 matrix products", codes=("COMP003", "COMP006"), group=_GROUP)
+def tf32(case: Case) -> Answer:
+    """fp32 matrix products go through the tensor cores in TF32, as far as the fp32 work is matrix work.
+
+    Other fp32 arithmetic gains nothing, and no counter tells the two apart: the low end is 1.0x.
+    """
+    if _fp32_work(case) < _LEAST:
+        return None
+    ratio = case.ratio("tf32", "fp32")
+    if ratio is None:
+        return Refused("this card's TF32 and fp32 rates are not both known; `advisor probe` measures them")
+    return Draft(
+        levers=_from_fp32(case, ratio[0]),
+        basis=_label(ratio[1]),
+        how=f"TF32 over fp32 GEMMs, {ratio[0]:.1f}x ({ratio[1]} ceilings), as far as it is matrix work; 1.0x "
+        "where none of it is",
+        assumes=("The fp32 work is matrix products, and 10 bits of mantissa are enough for them.",),
+        actions=(_TF32,),
+    )
+
+
+def _from_fp32(case: Case, times: float, *, bytes_too: bool = False) -> tuple[Lever, ...]:
+    """fp32 arithmetic `times` as fast where it is matrix work; with half the bytes of what waits for DRAM."""
+    low = min(1.0, times)
+    names: tuple[str, ...] = ("compute",) if case.verdict.pipe == "fp32" else ()
+    names += ("device",) if _below_roofs(case) > 0.0 else ()
+    levers = tuple(Lever(share=name, low=low, high=times, bound=times) for name in names)
+    halved = Lever(share="memory", low=1.0, high=_HALF, bound=_HALF)
+    return (*levers, halved) if bytes_too and case.share("memory") > 0.0 else levers
+
+
+@fix("bf16", "Compute in bf16 instead of fp32", codes=("COMP002",), group=_GROUP)
+def bf16(case: Case) -> Answer:
+    """Mixed precision: fp32 products on the bf16 tensor cores, and half the bytes where fp32 waits for DRAM.
+
+    Work that runs on 16-bit tensor cores already gains nothing, which is said.
+    """
+    return _half_precision(case, "bf16", "bfloat16")
+
+
+@fix("fp16", "Compute in fp16 instead of fp32", group=_GROUP)
+def fp16(case: Case) -> Answer:
+    """As bf16, for cards without it: fp16 needs loss scaling in training. Said where bf16 is not known."""
+    return None if case.rate("bf16") is not None else _half_precision(case, "fp16", "float16")
+
+
+def _half_precision(case: Case, dtype: str, name: str) -> Answer:
+    if _on_tensor_cores(case):
+        return None
+    if _fp32_work(case) < _LEAST:
+        return _half_the_bytes(case, dtype, name)
+    ratio = case.ratio(dtype, "fp32")
+    if ratio is None:
+        return Refused(f"this card's {dtype} and fp32 rates are not both known; `advisor probe` has them")
+    return Draft(
+        levers=_from_fp32(case, ratio[0], bytes_too=True),
+        basis=_label(ratio[1]),
+        how=f"{dtype} over fp32 GEMMs, {ratio[0]:.1f}x ({ratio[1]} ceilings), as far as it is matrix work, "
+        "and half the bytes at best; 1.0x where neither holds",
+        assumes=("The fp32 work is matrix products, and its tensors are fp32 now.", _ACCURACY),
+        actions=(_CAST.format(name),),
+    )
+
+
+def _half_the_bytes(case: Case, dtype: str, name: str) -> Answer:
+    """Where only bytes limit, and the tensor cores are seen to be idle."""
+    tensor = case.verdict.class_mean("memory", "tensor_active")
+    if case.share("memory") < th.SECONDARY.value or tensor is None or tensor >= _MATRIX:
+        return None
+    return Draft(
+        levers=(Lever(share="memory", low=1.0, high=_HALF, bound=_HALF),),
+        basis="assumption",
+        how=f"{dtype} has half the bytes of fp32 (2x on memory-bound time); 1.0x where tensors are not fp32",
+        assumes=("The tensors are fp32 now.", _ACCURACY),
+        actions=(_CAST.format(name),),
+    )
+
+
+@fix("fp8", "Compute in fp8 instead of 16 bits", codes=("COMP005", "MEM001"), group=_GROUP)
+def fp8(case: Case) -> Answer:
+    """Large linear layers in fp8: faster products where they limit, half the weights where DRAM does.
+
+    On the compute share the card's own ratio of GEMM rates; on the memory share the bytes of weights alone,
+    which are most of a small decoding batch and little of a large one. It can be slower: casts and scales
+    cost what small batches do not win back, and the low end is the published slowdown.
+    """
+    return _eight_bits(case, "fp8", "fp8 for the large linear layers: `--quantization fp8` (vLLM), or "
+                       "Transformer Engine `fp8_autocast`.")  # fmt: skip
+
+
+@fix("int8", "Compute in int8 instead of 16 bits", group=_GROUP)
+def int8(case: Case) -> Answer:
+    """Weights and activations of inference in int8 (W8A8), as fp8, by the card's own ratio of GEMM rates.
+
+    What no probe has measured is refused: data sheets say little of what int8 products reach.
+    """
+    if not is_server(case.evidence) and case.finding("COMP005") is None:
+        return None
+    return _eight_bits(case, "int8", "W8A8 weights (`llm-compressor`), for inference alone.")
+
+
+def _eight_bits(case: Case, dtype: str, action: str) -> Answer:
+    compute, memory = _sixteen_bit(case), case.share("memory")
+    if compute + memory < _LEAST or not _on_tensor_cores(case):
+        return None
+    if _pipe(case) in ("imma", "dfma", "dmma"):
+        return Refused("the tensor cores run integers or fp64 now, not 16-bit products")
+    ratio = case.ratio(dtype, "bf16") or case.ratio(dtype, "fp16")
+    if ratio is None:
+        return Refused(
+            f"this card's {dtype} rate is not known; `advisor probe` measures it where the card has it"
+        )
+    slow = _slowed(case, compute + memory)
+    levers = (
+        Lever(
+            share="compute",
+            part=1.0 if compute else 0.0,
+            low=min(slow, ratio[0]),
+            high=ratio[0],
+            bound=ratio[0],
+        ),
+        _fewer_weights(case, slow),
+    )
+    basis: WhatIfBasis = "measured" if ratio[1] == "measured" else "anchor"
+    return Draft(
+        levers=tuple(lever for lever in levers if case.share(lever.share) > 0.0),
+        basis=basis,
+        how=f"{dtype} over 16-bit GEMMs, {ratio[0]:.2f}x ({ratio[1]} ceilings), on compute-bound time; "
+        f"{_weights_words(case)}; low end: {FP8_SOURCE}",
+        assumes=("The work runs in 16 bits now, in linear layers.", _ACCURACY),
+        actions=(action,),
+    )  # fmt: skip
+
+
+def _sixteen_bit(case: Case) -> float:
+    return case.share("compute") if case.verdict.pipe in ("hmma", "tensor_active") else 0.0
+
+
+def _running(case: Case) -> float | None:
+    running = case.serving.running if case.serving is not None else None
+    return running if running is not None and running >= 1.0 else None
+
+
+def _slowed(case: Case, touched: float) -> float:
+    """The factor of the low end: 0.81, but from a batch of 128 on what was published for that."""
+    running = _running(case)
+    if running is None or running < FP8_LARGE_BATCH:
+        return FP8_LOW
+    # 1.08x of the whole, on the share that it touches.
+    saved = 1.0 - 1.0 / FP8_LARGE
+    return 1.0 / (1.0 - min(0.5, saved / touched))
+
+
+def _fewer_weights(case: Case, slow: float) -> Lever:
+    """Half the bytes of weights. How much of the traffic they are is known of an engine's batch alone."""
+    running = _running(case)
+    part = 1.0 if running is None else weights_part(running)
+    high = factor({"memory": 1.0}, (Lever(share="memory", part=part, high=_HALF),), "high")
+    return Lever(share="memory", low=min(slow, high), high=high, bound=high)
+
+
+def _weights_words(case: Case) -> str:
+    running = _running(case)
+    if running is None:
+        return "half the bytes of memory-bound time at best, if all of them are weights"
+    part = weights_part(running)
+    return f"{100 * part:.0f} % of a step reads weights at {running:.0f} requests, as of {CURVE_SOURCE}"

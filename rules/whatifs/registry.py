@@ -1,0 +1,117 @@
+"""Fixes: one function each, from a Case to what the fix would do there, registered by a decorator."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from functools import cache
+
+import msgspec
+
+from rules.whatif import Lever, WhatIfBasis
+from rules.whatifs.case import Case
+
+_MODULES = ("host", "precision", "work", "clocks", "cards", "replicas")
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """What a fix would do, before it is worked out in throughput and dollars.
+
+    how: what the range rests on, in words; the rest as in WhatIf. no_work: nothing ran that could be faster.
+    """
+
+    levers: tuple[Lever, ...]
+    basis: WhatIfBasis
+    how: str
+    title: str = ""
+    assumes: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+    price_low: float = 1.0
+    price_high: float = 1.0
+    watts_low: float | None = None
+    watts_high: float | None = None
+    no_work: bool = False
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """That nothing can be said of a fix that one would ask for, and why."""
+
+    because: str
+
+
+Answer = Draft | Refused | None
+
+
+class Fix(msgspec.Struct, frozen=True, kw_only=True):
+    """One fix. group: of fixes that exclude each other, else "". page: its docstring."""
+
+    slug: str
+    title: str
+    codes: tuple[str, ...]
+    group: str
+    work: Callable[[Case], Answer]
+    page: str
+
+    @property
+    def summary(self) -> str:
+        """The page's first line."""
+        return self.page.partition("\n")[0]
+
+
+class UnknownFixError(LookupError):
+    """No fix has this name. The message names close ones."""
+
+
+_FIXES: dict[str, Fix] = {}
+
+
+def fix(
+    slug: str, title: str, *, codes: tuple[str, ...] = (), group: str = ""
+) -> Callable[[Callable[[Case], Answer]], Callable[[Case], Answer]]:
+    """Register the decorated function as the fix `slug`.
+
+    It gives a Draft, a Refused where one would ask for it and nothing can be said, or None where it touches
+    none of this card's time. codes: rules whose findings it answers. Raises ValueError for a slug twice.
+    """
+
+    def register(work: Callable[[Case], Answer]) -> Callable[[Case], Answer]:
+        if slug in _FIXES:
+            raise ValueError(f"fix {slug} is declared twice")
+        page = inspect.cleandoc(work.__doc__ or "")
+        _FIXES[slug] = Fix(slug=slug, title=title, codes=codes, group=group, work=work, page=page)
+        return work
+
+    return register
+
+
+@cache
+def all_fixes() -> tuple[Fix, ...]:
+    """Every fix, in the order in which modules and functions stand."""
+    for module in _MODULES:
+        importlib.import_module(f"rules.whatifs.{module}")
+    return tuple(_FIXES.values())
+
+
+def named(word: str) -> tuple[Fix, ...]:
+    """The fix of this slug, or the fixes that answer a rule's code, in any case.
+
+    Raises UnknownFixError with what is close to it.
+    """
+    wanted = word.strip()
+    by_slug = [f for f in all_fixes() if f.slug == wanted.lower().replace("_", "-")]
+    found = by_slug or [f for f in all_fixes() if wanted.upper() in f.codes]
+    if not found:
+        raise UnknownFixError(_unknown(wanted))
+    return tuple(found)
+
+
+def _unknown(wanted: str) -> str:
+    import difflib
+
+    slugs = [f.slug for f in all_fixes()]
+    codes = sorted({code for f in all_fixes() for code in f.codes})
+    near = difflib.get_close_matches(wanted.lower(), slugs, n=3, cutoff=0.5)
+    near += difflib.get_close_matches(wanted.upper(), codes, n=3, cutoff=0.6)
+    hint = f"did you mean {', '.join(near[:3])}?" if near else f"there are {', '.join(slugs)}"
+    return f"no fix is called {wanted!r}; {hint}"

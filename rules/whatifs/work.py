@@ -1,0 +1,139 @@
+"""Fixes that change how much one step does: a larger batch, and kernels that move each byte once."""
+
+from __future__ import annotations
+
+from rules.servers import is_server
+from rules.serving import ServingFigures
+from rules.whatif import Lever
+from rules.whatifs.anchors import BATCH_HIGH, BATCH_LOW, CURVE_SOURCE, KNEE, curve_step_s, curve_tok_s
+from rules.whatifs.case import Case
+from rules.whatifs.levers import PER_STEP, doubled
+from rules.whatifs.registry import Answer, Draft, Refused, fix
+
+_LEAST = 0.02
+# KV cache that engines fill before they preempt.
+_KV_FULL = 0.9
+_WAITING = 1.0
+
+
+@fix("batch", "Raise the batch, up to the knee", codes=("MEM002", "CAP002"))
+def batch(case: Case) -> Answer:
+    """More requests or samples a step share the weights that it reads and the launches that it makes.
+
+    For an engine that was asked: from its running requests along the published curve up to its knee, as far
+    as the KV cache holds them. Else doubling once, where device memory has room.
+    """
+    if case.serving is not None and case.serving.running:
+        return _served(case, case.serving, case.serving.running)
+    if is_server(case.evidence):
+        return _server_unasked(case)
+    finding = case.finding("CAP002")
+    if finding is None:
+        return None
+    used = case.memory_used_frac
+    return Draft(
+        levers=doubled({name: case.share(name) for name in PER_STEP}),
+        basis="anchor",
+        how=f"doubling the batch once: up to {BATCH_HIGH:g}x on the share that each step pays for once, as "
+        f"of {CURVE_SOURCE}; 1.0x where another limit comes first",
+        assumes=(
+            f"Memory grows with the batch and has room: {100 * (used or 0.0):.0f} % of it is in use.",
+            "Training: the learning rate is adapted, and the larger batch converges as well.",
+        ),
+        actions=("Double the batch until samples a second no longer rise, or memory is at 90 %.",),
+    )
+
+
+def _server_unasked(case: Case) -> Answer:
+    """Doubling, where DRAM limits a server whose metrics nobody read."""
+    if case.share("memory") < _LEAST:
+        return None
+    return Draft(
+        levers=(Lever(share="memory", low=BATCH_LOW, high=BATCH_HIGH, bound=2.0),),
+        basis="anchor",
+        how=f"doubling the batch, on the memory-bound share: {BATCH_LOW:g}x (128 to 256) to {BATCH_HIGH:g}x "
+        f"(8 to 16), {CURVE_SOURCE}",
+        assumes=(
+            "Enough requests are waiting, and the KV cache holds them; `advisor serving` tells both.",
+            "The latency objective allows a longer step.",
+        ),
+        actions=("Serving: raise `--max-num-seqs`, or merge the traffic of two replicas.",),
+    )
+
+
+def _served(case: Case, serving: ServingFigures, running: float) -> Answer:
+    target = min(KNEE, _fitting(running, serving.kv_use_frac))
+    if target <= running * 1.05:
+        why = "the knee of the curve" if running >= KNEE / 1.05 else "what its KV cache holds"
+        return Refused(f"{running:.0f} requests run at once, which is {why}")
+    if serving.waiting is not None and serving.waiting < _WAITING:
+        return Refused("no request waits, so a larger batch has nothing to hold; `replicas` merges traffic")
+    now = curve_tok_s(running)
+    low, high = curve_tok_s(min(2.0 * running, target)) / now, curve_tok_s(target) / now
+    slower = curve_step_s(target) / curve_step_s(running)
+    return Draft(
+        levers=tuple(
+            Lever(share=name, low=low, high=high, bound=target / running)
+            for name in ("host", "memory")
+            if case.share(name) > 0.0
+        ),
+        basis="anchor",
+        how=f"from {running:.0f} requests at once to {min(2 * running, target):.0f} (low end) and "
+        f"{target:.0f}, along {CURVE_SOURCE}",
+        assumes=(
+            "Enough requests wait to fill it.",
+            f"The objective allows {slower:.1f} times as long between tokens.",
+            "Your model follows the curve of an 8B one; a larger one bends earlier.",
+        ),
+        actions=("Raise `--max-num-seqs` (vLLM), `--max-running-requests` (SGLang).",),
+    )
+
+
+def _fitting(running: float, kv_use_frac: float | None) -> float:
+    """Requests at once that the KV cache holds, if each takes what the present ones do."""
+    return KNEE if not kv_use_frac else running * _KV_FULL / kv_use_frac
+
+
+@fix("fuse", "Fuse element-wise kernels", codes=("MEM004",))
+def fuse(case: Case) -> Answer:
+    """A chain of element-wise kernels becomes one, which moves each byte once.
+
+    Two kernels in one move half the bytes; longer chains win more, work that is one kernel already nothing.
+    """
+    if case.finding("MEM004") is None or case.share("memory") < _LEAST:
+        return None
+    return Draft(
+        levers=(Lever(share="memory", low=1.0, high=2.0),),
+        basis="assumption",
+        how="two element-wise kernels fused into one move half the bytes (2x on memory-bound time); 1.0x "
+        "where nothing can be fused, more where a chain is longer",
+        assumes=("What waits for DRAM is a chain of kernels over the same tensors.",),
+        actions=("`torch.compile(model)`; for optimisers `torch.optim.AdamW(..., fused=True)`.",),
+    )
+
+
+@fix("fill-gpu", "Give every SM enough work", codes=("DEV005", "DEV006", "DEV007", "DEV008", "DEV009"))
+def fill_gpu(case: Case) -> Answer:
+    """Time below every roof runs at the nearer one: larger grids, more warps, longer kernels.
+
+    The bound is what a rule says that this time reaches of its roof; the low end is no gain.
+    """
+    found = next((f for f in case.findings if f.term == "inefficiency" and f.code.startswith("DEV")), None)
+    part = case.share("device")
+    if found is None or found.effect is None or part < _LEAST:
+        return None
+    most = found.effect.bound or found.effect.high
+    times = _on_share(part, most)
+    return Draft(
+        levers=(Lever(share="device", low=1.0, high=times, bound=times),),
+        basis="assumption",
+        how=found.effect.basis,
+        assumes=("The kernels can be launched with more blocks, or written to use more warps.",),
+        actions=found.actions[:2],
+    )
+
+
+def _on_share(part: float, whole: float) -> float | None:
+    """The factor on a share that makes the whole `whole` times as fast; None where the share falls away."""
+    left = part - (1.0 - 1.0 / whole)
+    return part / left if left > 0.0 else None
