@@ -36,3 +36,12 @@ def state_dir(env: Mapping[str, str] | None = None) -> Path:
 def ceilings_dir(env: Mapping[str, str] | None = None) -> Path:
     """Where probe runs are stored, one file a device."""
     return state_dir(env) / "ceilings"
+
+
+def history_file(env: Mapping[str, str] | None = None) -> Path:
+    """The history of diagnoses and probe runs, beside the ceilings.
+
+    In the state directory, not the data directory: XDG names history as state, being of this machine and
+    nothing to carry to another one; and one ADVISOR_STATE_DIR moves all that the program keeps.
+    """
+    return state_dir(env) / "history.sqlite3"

@@ -8,7 +8,7 @@ import msgspec
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-Which = Literal["diagnosis", "recording", "config", "probe"]
+Which = Literal["diagnosis", "recording", "config", "probe", "prices", "comparison", "history"]
 WHICH: tuple[Which, ...] = get_args(Which)
 
 _TITLES: dict[Which, str] = {
@@ -16,6 +16,9 @@ _TITLES: dict[Which, str] = {
     "recording": "One line of a recording",
     "config": "The configuration file",
     "probe": "A probe run",
+    "history": "What `advisor history --json` prints",
+    "prices": "The price list",
+    "comparison": "A comparison of two diagnoses",
 }
 
 
@@ -51,6 +54,18 @@ def _source(which: Which) -> tuple[Any, int]:
         from probes import record
 
         return record.ProbeRun, record.SCHEMA_VERSION
+    if which == "prices":
+        from advisor import price_list
+
+        return price_list.PriceList, price_list.SCHEMA_VERSION
+    if which == "comparison":
+        from rules.compare import records as compared
+
+        return compared.Comparison, compared.SCHEMA_VERSION
+    if which == "history":
+        from advisor.keeping import records as kept
+
+        return kept.History, kept.SCHEMA_VERSION
     raise ValueError(f"no schema is called {which!r}; there are {', '.join(WHICH)}")
 
 

@@ -18,8 +18,9 @@ from advisor.cli.options import duration_option, gpu_option, interval_option, js
 
 GROUPS = {
     "Look": ("diagnose", "run", "probe", "demo"),
-    "Keep": ("record", "replay", "export"),
-    "Understand": ("explain", "rules", "schema"),
+    "Keep": ("record", "replay", "history", "export", "bundle"),
+    "Weigh": ("compare",),
+    "Understand": ("explain", "cost", "prices", "rules", "schema"),
     "Set up": ("doctor", "config"),
 }
 COMMANDS = tuple(name for names in GROUPS.values() for name in names)

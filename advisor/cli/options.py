@@ -122,6 +122,13 @@ ignore_option = click.option(
     help="Leave these rules' findings out, and say so; the longer of two matching words decides.",
 )
 
+history_option = click.option(
+    "--history/--no-history",
+    "history",
+    default=None,
+    help="Keep the diagnosis for `advisor history`. Default: by configuration, and never synthetic data.",
+)
+
 
 def duration_option(default: str | None, help_text: str) -> Decorator:
     """--duration with this command's own default."""

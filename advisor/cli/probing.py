@@ -70,7 +70,10 @@ def measure(wanted: Wanted) -> ExitCode:
             _keep(store, report, wanted)
             reports.append(report)
     tell(store.warnings)
-    return _told(reports, before, wanted)
+    try:
+        return _told(reports, before, wanted)
+    finally:
+        _remember(store, reports, wanted)
 
 
 def show_history(wanted: Wanted) -> ExitCode:
@@ -216,6 +219,16 @@ def _keep(store: Store, report: ProbeReport, wanted: Wanted) -> None:
             note(f"stored in {path}")
     except StoreError as error:
         warn(f"{error}; {error.fix}" if error.fix else str(error))
+
+
+def _remember(store: Store, reports: Sequence[ProbeReport], wanted: Wanted) -> None:
+    """Into the history what was stored, and what the history does not have yet of those devices."""
+    from advisor.keeping.recorder import keep_runs
+
+    if wanted.store:
+        keep_runs(
+            store, [report.device.key for report in reports if has_figures(report)], load_config(), warn
+        )
 
 
 def _told(reports: Sequence[ProbeReport], before: Before, wanted: Wanted) -> ExitCode:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,7 +12,7 @@ import msgspec
 from advisor.cli.checks.host import own_pids_are_the_drivers
 from advisor.cli.child import Child
 from advisor.cli.delivery import Delivery, check_writable, deliver
-from advisor.cli.diagnostics import CliError, note
+from advisor.cli.diagnostics import CliError, note, warn
 from advisor.cli.durations import format_duration
 from advisor.cli.session import Look, Outcome, collect, diagnosis_of, live_feed, make_monitor
 from advisor.document import Diagnosis, Flag
@@ -97,8 +97,10 @@ class Observer:
         self.monitor = monitor
 
 
-def run_observed(argv: Sequence[str], look: Look, config: Config, wanted: Delivery) -> int:
-    """Run the command, report on it, and give its exit code."""
+def run_observed(
+    argv: Sequence[str], look: Look, config: Config, wanted: Delivery, history: bool | None = None
+) -> int:
+    """Run the command, report on it, and give its exit code. history: whether to keep the report, if said."""
     wanted = msgspec.structs.replace(wanted, to_stderr=True)
     check_writable(wanted)
     observer = Observer(live_feed(config), look, config)
@@ -113,16 +115,21 @@ def run_observed(argv: Sequence[str], look: Look, config: Config, wanted: Delive
     finally:
         observer.finish()
         child.restore()
-    _report(observer, argv[0], lasted_s, wanted, config)
+    if not observer.told:
+        _report(lambda: _diagnosis(observer, argv[0], lasted_s), wanted, config, history)
     return code
 
 
-def _report(observer: Observer, program: str, lasted_s: float, wanted: Delivery, config: Config) -> None:
+def _report(made: Callable[[], Diagnosis], wanted: Delivery, config: Config, history: bool | None) -> None:
     """Print the diagnosis, or why there is none; the command's exit code is never touched."""
-    if observer.told:
-        return
+    from advisor.keeping.recorder import keep_diagnosis
+
     try:
-        deliver(_diagnosis(observer, program, lasted_s), wanted, config)
+        diagnosis = made()
+        try:
+            deliver(diagnosis, wanted, config)
+        finally:
+            keep_diagnosis(diagnosis, config, warn, history)
     except KeyboardInterrupt:
         note("interrupted: there is no report")
     except Exception as error:

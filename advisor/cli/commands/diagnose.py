@@ -7,10 +7,11 @@ from pathlib import Path
 
 import rich_click as click
 
-from advisor.cli.diagnostics import CliError, ExitCode, cannot_measure
+from advisor.cli.diagnostics import CliError, ExitCode, cannot_measure, warn
 from advisor.cli.options import (
     duration_option,
     gpu_option,
+    history_option,
     interval_option,
     native_option,
     price_option,
@@ -30,6 +31,7 @@ from advisor.cli.options import (
 @native_option
 @report_options
 @select_options
+@history_option
 @click.option(
     "--fail-on",
     multiple=True,
@@ -51,6 +53,7 @@ def command(
     keep: bool,
     select: tuple[str, ...],
     ignore: tuple[str, ...],
+    history: bool | None,
     fail_on: tuple[str, ...],
 ) -> int:
     """Look at the GPUs for a while; say what limits each, how that is known, what it wastes, what to do.
@@ -72,6 +75,7 @@ def command(
         reproduce,
         started,
     )
+    from advisor.keeping.recorder import keep_diagnosis
 
     wanted = delivery(form, as_json, out, flavor, keep)
     check_writable(wanted)
@@ -95,6 +99,10 @@ def command(
             "Check the PID with nvidia-smi; in a container the driver's PIDs are the host's.",
         )
     diagnosis = diagnosis_of(monitor, outcome)
-    deliver(diagnosis, wanted, config)
+    try:
+        deliver(diagnosis, wanted, config)
+    finally:
+        if outcome.frames > 0:
+            keep_diagnosis(diagnosis, config, warn, history)
     code = exit_of(outcome)
     return code if code is not ExitCode.OK else judge(diagnosis, gate)

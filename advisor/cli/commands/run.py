@@ -6,7 +6,14 @@ import sys
 
 import rich_click as click
 
-from advisor.cli.options import gpu_option, interval_option, price_option, report_options, select_options
+from advisor.cli.options import (
+    gpu_option,
+    history_option,
+    interval_option,
+    price_option,
+    report_options,
+    select_options,
+)
 
 
 @click.command("run", context_settings={"allow_interspersed_args": False})
@@ -15,6 +22,7 @@ from advisor.cli.options import gpu_option, interval_option, price_option, repor
 @price_option
 @report_options
 @select_options
+@history_option
 @click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED, metavar="CMD...")
 def command(
     gpu: str | None,
@@ -27,6 +35,7 @@ def command(
     keep: bool,
     select: tuple[str, ...],
     ignore: tuple[str, ...],
+    history: bool | None,
     argv: tuple[str, ...],
 ) -> int:
     """Run CMD and diagnose the GPUs that it and its children use, from its start to its end.
@@ -45,4 +54,4 @@ def command(
     wanted = delivery(form, as_json, out, flavor, keep)
     look = Look(source="run", gpu=gpu, price=price, command=reproduce(sys.argv[1:]))
     config = load_config(interval_s=interval, **chosen(select, ignore))
-    return run_observed(argv, look, config, wanted)
+    return run_observed(argv, look, config, wanted, history)

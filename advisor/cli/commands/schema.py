@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 import rich_click as click
 
-Kind = Literal["diagnosis", "recording", "config", "probe"]
+Kind = Literal["diagnosis", "recording", "config", "probe", "prices", "comparison", "history"]
 
 
 @click.command("schema")
@@ -15,7 +15,8 @@ Kind = Literal["diagnosis", "recording", "config", "probe"]
     "--json", is_flag=True, expose_value=False, help="The schema is always JSON; accepted for symmetry."
 )
 def command(kind: Kind) -> int:
-    """Print the JSON Schema of a diagnosis (`--json`), a recording's lines, config.toml, or a probe run."""
+    """Print the JSON Schema of a diagnosis (`--json`), a recording's lines, config.toml, a probe run,
+    or the price list."""
     from advisor.cli import output
     from advisor.cli.diagnostics import ExitCode
     from advisor.schema import json_schema

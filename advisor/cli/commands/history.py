@@ -1,0 +1,105 @@
+"""`advisor history`: what was seen of these GPUs before, and how they changed."""
+
+from __future__ import annotations
+
+import rich_click as click
+from click.core import ParameterSource
+
+from advisor.cli.options import DURATION, NumberType, json_option, report_options
+
+DAYS = NumberType("days, above 0 and at most 36500; write 30", 36500)
+MIB = NumberType("mebibytes, above 0 and at most 100000; write 64", 100_000)
+
+
+@click.group("history", invoke_without_command=True)
+@click.option("--gpu", metavar="SEL", help="Indices or UUIDs (or their beginnings), comma-separated.")
+@click.option("--since", type=DURATION, help="Only what is not older, such as 7d.")
+@click.option("--metric", metavar="NAME", help="One figure over time: useful, wasted, power_w_p50, bf16, ...")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1_000_000),
+    default=20,
+    show_default=True,
+    help="Diagnoses to list of each device.",
+)
+@click.option(
+    "--trends", is_flag=True, help="How ceilings, waste and power moved; which ceiling fell, since when."
+)
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    gpu: str | None,
+    since: float | None,
+    metric: str | None,
+    limit: int,
+    trends: bool,
+    as_json: bool,
+) -> int:
+    """Past diagnoses of these GPUs, and how their ceilings moved beside their own past.
+
+    Without a command: a list. `diagnose`, `run` and `probe` add to it; settings history, history_days and
+    history_mib say whether and how much. `advisor probe --history` shows probe runs alone, figure by figure.
+    """
+    if ctx.invoked_subcommand is not None:
+        _refuse_misplaced(ctx)
+        return 0
+    from advisor.cli.past import Asked, show
+
+    return show(Asked(gpu=gpu, since_s=since, metric=metric, limit=limit, trends=trends, as_json=as_json))
+
+
+def _refuse_misplaced(ctx: click.Context) -> None:
+    """An option of the list before a command would be silently ignored."""
+    for name in ctx.params:
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = next(p.opts[-1] for p in ctx.command.params if p.name == name)
+            raise click.UsageError(f"{option} is an option of the list, not of {ctx.invoked_subcommand}", ctx)
+
+
+@command.command("show")
+@click.argument("number", type=click.IntRange(1, 2**63 - 1), metavar="ID")
+@report_options
+def show_one(number: int, form: str | None, as_json: bool, out: str | None, flavor: str, keep: bool) -> int:
+    """Print diagnosis ID again, in any format."""
+    from advisor.cli import past
+    from advisor.cli.delivery import check_writable, deliver, delivery
+    from advisor.cli.inputs import load_config
+
+    wanted = delivery(form, as_json, out, flavor, keep)
+    check_writable(wanted)
+    deliver(past.document(number), wanted, load_config())
+    return 0
+
+
+@command.command("add")
+@click.argument("file", metavar="DIAGNOSIS")
+def add(file: str) -> int:
+    """Keep a saved diagnosis too, such as another node's or a replay's; - reads stdin."""
+    from advisor.cli import past
+
+    return past.add(file)
+
+
+@command.command("prune")
+@click.option("--days", type=DAYS, help="Remove what is older.")
+@click.option("--mib", type=MIB, help="Remove the oldest until the file takes no more than this.")
+@click.option("--all", "everything", is_flag=True, help="Remove everything.")
+@json_option
+def prune(days: float | None, mib: float | None, everything: bool, as_json: bool) -> int:
+    """Remove what is too old or too much: by --days and --mib, else by the configuration.
+
+    Stored probe runs that live verdicts use are not touched: `advisor probe --history` lists those.
+    """
+    from advisor.cli import past
+
+    return past.prune(days, mib, everything=everything, as_json=as_json)
+
+
+@command.command("path")
+@json_option
+def path(as_json: bool) -> int:
+    """Print where the history is, or would be."""
+    from advisor.cli import past
+
+    return past.path(as_json=as_json)

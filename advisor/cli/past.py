@@ -1,0 +1,247 @@
+"""`advisor history` at work: what is kept, chosen and printed; and keeping what was just seen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from advisor.cli import output
+from advisor.cli.diagnostics import CliError, ExitCode, note, warn
+from advisor.cli.inputs import load_config, read_document, tell
+from advisor.document import Diagnosis
+from advisor.keeping.errors import HistoryError
+from advisor.keeping.history import DAY_S, HistoryFile, Limits
+from advisor.keeping.recorder import history_of
+from advisor.keeping.records import DeviceTrends, History, KeptDiagnosis, KeptFigure, Pruned
+from advisor.keeping.trends import WORKLOADS, device_trends
+from advisor.store import Store
+from probes.metrics import METRICS
+
+if TYPE_CHECKING:
+    from advisor.reports.probes import Page
+
+_Row = TypeVar("_Row", KeptDiagnosis, KeptFigure)
+_NOTHING = "nothing is kept"
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What to show. gpu: indices and UUIDs, or beginnings of those. limit: diagnoses of each device."""
+
+    gpu: str | None = None
+    since_s: float | None = None
+    metric: str | None = None
+    limit: int = 20
+    trends: bool = False
+    as_json: bool = False
+
+
+def show(asked: Asked) -> ExitCode:
+    """Print what is kept. Raises CliError (2) for a GPU or figure that the history does not know."""
+    history = history_of(load_config())
+    since_s = -float("inf") if asked.since_s is None else time.time() - asked.since_s
+    try:
+        _catch_up(history)
+        diagnoses, figures = history.diagnoses(since_s), history.figures(since_s)
+    except HistoryError as error:
+        raise CliError(str(error), error.fix) from error
+    diagnoses, figures = _chosen(asked.gpu, diagnoses, figures)
+    _check_metric(asked.metric, figures)
+    if asked.trends:
+        return _told_trends(history, device_trends(diagnoses, figures, asked.metric), asked)
+    return _told_list(history, diagnoses, figures, asked)
+
+
+def document(number: int) -> Diagnosis:
+    """The diagnosis of that number. Raises CliError (2) when none is kept."""
+    history = HistoryFile()
+    try:
+        found = history.document(number)
+        count, first, last = history.numbers()
+    except HistoryError as error:
+        raise CliError(str(error), error.fix) from error
+    if found is None:
+        there = f"there are {count}, numbered {first} to {last}" if count else _NOTHING
+        raise CliError(f"no diagnosis {number} is kept: {there}", "advisor history lists them")
+    return found
+
+
+def add(path: str) -> ExitCode:
+    """Keep a saved diagnosis. Raises CliError (2) for a file that is none, or that cannot be kept."""
+    from advisor.reports.redact import redact_diagnosis
+
+    config = load_config()
+    diagnosis = read_document(path)
+    if not diagnosis.verdicts:
+        raise CliError(f"{path} holds no verdict, so there is nothing to keep")
+    history = history_of(config)
+    try:
+        number = history.add(redact_diagnosis(diagnosis, keep=not config.redact))
+    except HistoryError as error:
+        raise CliError(str(error), error.fix) from error
+    tell(history.warnings)
+    note(f"{path} is kept already" if number is None else f"{path} is kept as diagnosis {number}")
+    return ExitCode.OK
+
+
+def prune(days: float | None, mib: float | None, *, everything: bool, as_json: bool) -> ExitCode:
+    """Remove what is over the limits given, else over the configuration's; or everything."""
+    config = load_config()
+    if everything and (days is not None or mib is not None):
+        raise CliError("--all leaves nothing that --days or --mib could keep", "give one of them")
+    limits = Limits(days, mib)
+    if days is None and mib is None:
+        limits = Limits(config.history_days, config.history_mib)
+    history = HistoryFile()
+    try:
+        done = history.prune(limits, everything=everything)
+    except HistoryError as error:
+        raise CliError(str(error), error.fix) from error
+    tell(history.warnings)
+    if as_json:
+        output.write_record({"path": str(history.path), **msgspec.to_builtins(done)})
+    else:
+        output.write(_pruned_said(done))
+    return ExitCode.OK
+
+
+def path(*, as_json: bool) -> ExitCode:
+    """Print where the history is, or would be."""
+    found = HistoryFile().path
+    if as_json:
+        output.write_record({"path": str(found), "exists": found.exists()})
+    else:
+        output.write(f"{found}\n")
+    return ExitCode.OK
+
+
+def _pruned_said(done: Pruned) -> str:
+    freed = max(0, done.bytes_before - done.bytes_after)
+    runs = "1 probe run" if done.probe_runs == 1 else f"{done.probe_runs} probe runs"
+    gone = "1 diagnosis" if done.diagnoses == 1 else f"{done.diagnoses} diagnoses"
+    return (
+        f"removed {gone} and {runs}, {freed / 1024:.0f} KiB given back; "
+        f"{done.kept_diagnoses} {'diagnosis is' if done.kept_diagnoses == 1 else 'diagnoses are'} kept\n"
+    )
+
+
+def _catch_up(history: HistoryFile) -> None:
+    """Take over probe runs that came while history was off, or from an earlier advisor."""
+    store = Store()
+    try:
+        history.take_over(store)
+    except HistoryError as error:
+        warn(f"probe runs were not taken over: {error}")
+    tell([*history.warnings, *store.warnings])
+
+
+def _chosen(
+    gpu: str | None, diagnoses: list[KeptDiagnosis], figures: list[KeptFigure]
+) -> tuple[list[KeptDiagnosis], list[KeptFigure]]:
+    """Rows of the devices that were asked for. Raises CliError when there are rows, and none of those."""
+    words = [word.strip().lower() for word in (gpu or "").split(",") if word.strip()]
+    if not words or "all" in words:
+        return diagnoses, figures
+    some, others = _of(words, diagnoses), _of(words, figures)
+    if (diagnoses or figures) and not (some or others):
+        known = sorted({*map(_name, diagnoses), *map(_name, figures)})
+        raise CliError(f"--gpu {gpu}: no such device is in the history", f"there are {', '.join(known)}")
+    return some, others
+
+
+def _of(words: Sequence[str], rows: Sequence[_Row]) -> list[_Row]:
+    def fits(row: _Row, word: str) -> bool:
+        return str(row.gpu) == word if word.isdigit() else row.key.lower().startswith(word)
+
+    return [row for row in rows if any(fits(row, word) for word in words)]
+
+
+def _name(row: KeptDiagnosis | KeptFigure) -> str:
+    return row.key if row.gpu is None else f"{row.gpu} ({row.key})"
+
+
+def _check_metric(metric: str | None, figures: Sequence[KeptFigure]) -> None:
+    known = [*WORKLOADS, *METRICS]
+    if metric is None or metric in known or any(f.metric == metric for f in figures):
+        return
+    near = get_close_matches(metric, known, n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"such as {', '.join([*WORKLOADS, 'bf16'])}"
+    raise CliError(f"--metric {metric}: there is no such figure", hint)
+
+
+def _told_trends(history: HistoryFile, devices: tuple[DeviceTrends, ...], asked: Asked) -> ExitCode:
+    from advisor.reports.history import trend_pages
+    from advisor.reports.probe_pages import TERMINAL
+
+    if asked.as_json:
+        return _as_json(History(path=str(history.path), trends=devices))
+    return _as_pages(history, trend_pages(devices, TERMINAL, unicode=output.unicode()))
+
+
+def _told_list(
+    history: HistoryFile, diagnoses: list[KeptDiagnosis], figures: list[KeptFigure], asked: Asked
+) -> ExitCode:
+    from advisor.reports.history import list_pages, metric_pages
+    from advisor.reports.probe_pages import TERMINAL
+
+    shown = _newest(diagnoses, asked.limit)
+    if asked.as_json:
+        wanted = [f for f in figures if asked.metric in (None, f.metric)]
+        left_out = len(diagnoses) - len(shown)
+        return _as_json(
+            History(path=str(history.path), diagnoses=tuple(shown), figures=tuple(wanted), left_out=left_out)
+        )
+    if asked.metric is not None:
+        return _as_pages(history, metric_pages(shown, figures, asked.metric, TERMINAL))
+    runs: dict[str, set[float]] = {}
+    for f in figures:
+        runs.setdefault(f.key, set()).add(f.t_s)
+    pages = list_pages(shown, {key: len(times) for key, times in runs.items()}, TERMINAL)
+    code = _as_pages(history, pages)
+    if len(shown) < len(diagnoses):
+        note(f"the newest {asked.limit} of each device; --limit or --json shows more")
+    return code
+
+
+def _newest(rows: Sequence[KeptDiagnosis], limit: int) -> list[KeptDiagnosis]:
+    """The newest rows of each device, devices by their latest index."""
+    counts: dict[str, int] = {}
+    place: dict[str, tuple[int, str]] = {}
+    kept = []
+    for row in rows:
+        place.setdefault(row.key, (row.gpu, row.key))
+        counts[row.key] = counts.get(row.key, 0) + 1
+        if counts[row.key] <= limit:
+            kept.append(row)
+    return sorted(kept, key=lambda row: place[row.key])
+
+
+def _as_json(history: History) -> ExitCode:
+    output.write_record(history)
+    return ExitCode.OK
+
+
+def _as_pages(history: HistoryFile, pages: Sequence[Page]) -> ExitCode:
+    from advisor.reports.probe_pages import as_text
+
+    if not pages:
+        output.write(_nothing_said(history))
+        return ExitCode.OK
+    text = as_text(pages, (), width=output.columns(), color=output.use_color(), unicode=output.unicode())
+    output.write(text)
+    return ExitCode.OK
+
+
+def _nothing_said(history: HistoryFile) -> str:
+    from advisor.reports.escape import terminal
+
+    return (
+        f"Nothing that was asked for is kept in {terminal(str(history.path))}.\n"
+        "advisor diagnose, advisor run and advisor probe add to it, unless the setting history is false.\n"
+    )
+
+
+__all__ = ["DAY_S", "Asked", "add", "document", "path", "prune", "show"]

@@ -1,0 +1,1 @@
+"""The history: past diagnoses and probe runs of this node's devices, in one SQLite file."""

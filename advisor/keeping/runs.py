@@ -1,0 +1,86 @@
+"""Probe runs in the history: their figures, taken over from the ceilings' store, which stays the truth."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from advisor.keeping.records import KeptFigure
+from advisor.reports.redact import redact_text
+from probes.record import Measurement, ProbeReport
+
+PRUNED_BEFORE = "runs_from_s"
+
+_INTO_RUNS = (
+    "INSERT INTO runs (t_s, key, gpu, mig, name, model, kind, mode, method_version, versions, power_limit_w, "
+    "ecc, contended) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id"
+)
+_INTO_FIGURES = (
+    "INSERT INTO figures (id, metric, unit, value, held, p10, p90, cv, valid, label, sm_mhz, mem_mhz, "
+    "power_w, temp_c, throttle_reasons) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_FIGURES = (
+    "SELECT t_s, key, gpu, mig, name, model, kind, mode, method_version, versions, power_limit_w, ecc, "
+    "contended, metric, unit, value, held, p10, p90, cv, valid, label, sm_mhz, mem_mhz, power_w, temp_c, "
+    "throttle_reasons FROM figures JOIN runs USING (id) WHERE t_s >= ? ORDER BY t_s DESC, id DESC, metric"
+)
+_FLAGS = ("contended", "held")
+
+
+def add(db: sqlite3.Connection, reports: Iterable[ProbeReport]) -> int:
+    """Take over runs that are not there yet and were not pruned; gives how many."""
+    mark = db.execute("SELECT value FROM marks WHERE name = ?", (PRUNED_BEFORE,)).fetchone()
+    from_s = -math.inf if mark is None else float(mark[0])
+    return sum(_add(db, report) for report in reports if report.t_s > from_s)
+
+
+def figures(db: sqlite3.Connection, since_s: float = -math.inf) -> list[KeptFigure]:
+    """Every figure of every run since then, newest first. A row that makes no sense is left out."""
+    least = since_s if math.isfinite(since_s) else -1e300
+    return list(_readable(db.execute(_FIGURES, (least,))))
+
+
+def _add(db: sqlite3.Connection, report: ProbeReport) -> bool:
+    d = report.device
+    where = (_text(d.key), d.index, _text(d.mig_profile), _clean(d.name), _clean(d.model), d.kind)
+    versions = msgspec.json.encode({_clean(k): _clean(v) for k, v in report.versions.items()}).decode()
+    under = (report.mode, report.method_version, versions, d.power_limit_w, d.ecc_enabled)
+    found = db.execute(_INTO_RUNS, (report.t_s, *where, *under, report.contended is not None)).fetchone()
+    if found is None:
+        return False
+    names = dict.fromkeys(m.metric for m in report.measurements)
+    best = [m for name in names if (m := report.measurement(name)) is not None]
+    db.executemany(_INTO_FIGURES, [(found[0], *_figure(m)) for m in best])
+    return True
+
+
+def _figure(m: Measurement) -> tuple[Any, ...]:
+    c = m.conditions
+    shown = (m.metric, m.unit, m.value, m.sustained is not None, m.p10, m.p90, m.cv, m.valid, m.label)
+    reasons = msgspec.json.encode([_clean(reason) for reason in c.throttle_reasons]).decode()
+    return (*shown, c.sm_mhz, c.mem_mhz, c.power_w, c.temp_c, reasons)
+
+
+def _readable(found: Iterable[Sequence[Any]]) -> Iterable[KeptFigure]:
+    for values in found:
+        record = dict(zip(KeptFigure.__struct_fields__, values, strict=True))
+        try:
+            record.update({name: bool(record[name]) for name in _FLAGS})
+            record["ecc"] = None if record["ecc"] is None else bool(record["ecc"])
+            record["versions"] = msgspec.json.decode(record["versions"])
+            record["throttle_reasons"] = msgspec.json.decode(record["throttle_reasons"])
+            yield msgspec.convert(record, KeptFigure)
+        except (msgspec.DecodeError, msgspec.ValidationError, TypeError):
+            continue
+
+
+def _text(raw: str | None) -> str | None:
+    return None if raw is None else raw.encode("utf-8", "replace").decode()
+
+
+def _clean(raw: str | None) -> str | None:
+    return None if raw is None else _text(redact_text(raw)[0])
