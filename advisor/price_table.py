@@ -16,7 +16,7 @@ from typing import Literal
 
 import msgspec
 
-from probes.specs import GpuSpec, bare_name
+from probes.specs import GpuSpec, all_specs, bare_name, find_spec
 
 # (gpu, variant) of the spec table -> names in the price table. Only boards the rows are for: the H100
 # rows are SXM instances, so an H100 PCIe or NVL has none.
@@ -36,6 +36,7 @@ _ACCELERATORS: dict[tuple[str, str], tuple[str, ...]] = {
     ("H200", "SXM 141GB"): ("H200-141GB",),
     ("B200", "SXM (HGX)"): ("B200",),
     ("B300", "SXM (HGX)"): ("B300",),
+    ("MI300X", "OAM"): ("MI300X",),
 }
 # Priced models without a data sheet in the spec table, by bare driver name.
 _NAMES: dict[str, tuple[str, ...]] = {"rtx a6000": ("RTXA6000",), "t4g": ("T4g",)}
@@ -138,14 +139,76 @@ def spoiled(flags: Sequence[Code], figure: Literal["on-demand", "spot"]) -> bool
     return any(MEANINGS[code][0] in (figure, "both") for code in flags)
 
 
-def accelerators_of(driver_name: str, spec: GpuSpec | None) -> tuple[str, ...]:
-    """The table's names for a GPU that the driver calls so; empty where no row is for it."""
-    name = bare_name(driver_name)[0]
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """A GPU model as its price is looked up. accelerators: the table's names for it, if it has any."""
+
+    name: str
+    spec: GpuSpec | None = None
+    accelerators: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What people call it: one name for all that drivers call it."""
+        same = (m.name for m in all_models() if m.spec == self.spec and m.accelerators == self.accelerators)
+        return next(same, self.name) if self.spec or self.accelerators else self.name
+
+
+def model_of(driver_name: str, memory_total_bytes: int | None = None) -> Model:
+    """The model that the driver calls so. A MIG instance's name gives its whole GPU's."""
+    spec = find_spec(driver_name, memory_total_bytes)
+    return Model(name=driver_name, spec=spec, accelerators=_accelerators(bare_name(driver_name)[0], spec))
+
+
+def _accelerators(name: str, spec: GpuSpec | None) -> tuple[str, ...]:
     if spec is None:
         return _NAMES.get(name, ())
     if (spec.gpu, spec.variant) == ("V100", "SXM2 16/32GB"):
         return ("V100-32GB",) if name.endswith("32gb") else ("V100-16GB",)
     return _ACCELERATORS.get((spec.gpu, spec.variant), ())
+
+
+@cache
+def all_models() -> tuple[Model, ...]:
+    """Every model with a data sheet or a price, each under one name."""
+    known = [
+        Model(name=_called(spec, names), spec=spec, accelerators=names)
+        for spec in all_specs()
+        for names in _names_of(spec)
+    ]
+    priced = {name for model in known for name in model.accelerators}
+    rest = dict.fromkeys(row.accelerator for row in bundled_rows() if row.accelerator not in priced)
+    return (*known, *(Model(name=name, accelerators=(name,)) for name in rest))
+
+
+def _names_of(spec: GpuSpec) -> tuple[tuple[str, ...], ...]:
+    """One data sheet may be of two cards that are priced apart."""
+    if (spec.gpu, spec.variant) == ("V100", "SXM2 16/32GB"):
+        return ("V100-16GB",), ("V100-32GB",)
+    return (_ACCELERATORS.get((spec.gpu, spec.variant), ()),)
+
+
+def _called(spec: GpuSpec, names: tuple[str, ...]) -> str:
+    return spec.model.replace("16/32GB", names[0][-4:]) if names and "16/32GB" in spec.variant else spec.model
+
+
+def find_models(text: str) -> tuple[Model, ...]:
+    """Models that a person may mean: the one the driver calls so, else those whose names hold every word."""
+    model = model_of(text)
+    if model.spec is not None or model.accelerators:
+        return (model,)
+    words = _words(text)
+    named = tuple(m for m in all_models() if words in map(_words, m.accelerators))
+    return named or tuple(m for m in all_models() if words and _holds(m, words))
+
+
+def _holds(model: Model, words: frozenset[str]) -> bool:
+    """Whether each word ends a word of the model's names: the A6000 is written RTXA6000 as well."""
+    known = _words(" ".join((model.name, *model.accelerators)))
+    return all(any(one.endswith(word) for one in known) for word in words)
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[a-z0-9]+", bare_name(text)[0]))
 
 
 def _spot_above(row: PriceRow) -> bool:

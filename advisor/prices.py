@@ -17,10 +17,10 @@ import msgspec
 from advisor.cloud import PROVIDERS
 from advisor.config import Config, ConfigError, LoadedConfig
 from advisor.owned import origin_of, owned_usd_h
-from advisor.price_table import PriceRow, accelerators_of, bundled_rows
+from advisor.price_table import Model, PriceRow, bundled_rows, model_of
 from advisor.reports.redact import host_hash
 from advisor.telemetry.records import HostInfo
-from probes.specs import GpuSpec, bare_name, find_spec
+from probes.specs import bare_name
 from rules.finding import Price
 
 NO_PRICE = Price(usd_h=None, basis="none", source="no price known for this model; give --price USD_H")
@@ -69,8 +69,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 class _Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A GPU whose price is asked for, and whose settings answer. partition: of the job that runs on it."""
 
-    name: str
-    spec: GpuSpec | None
+    model: Model
     config: Config
     node: NodeFacts
     partition: str | None
@@ -92,8 +91,7 @@ def price_for(
     not an amount.
     """
     places = candidates(
-        driver_name,
-        memory_total_bytes,
+        model_of(driver_name, memory_total_bytes),
         flag=flag,
         env=env,
         config=config,
@@ -109,8 +107,7 @@ def in_force(places: Sequence[Candidate]) -> Price:
 
 
 def candidates(
-    driver_name: str,
-    memory_total_bytes: int | None,
+    model: Model,
     *,
     flag: float | None = None,
     env: Mapping[str, str] | None = None,
@@ -118,14 +115,13 @@ def candidates(
     node: NodeFacts | None = None,
     partition: str | None = None,
 ) -> tuple[Candidate, ...]:
-    """Every place that could set this GPU's price, in the order in which they are asked.
+    """Every place that could set a GPU's price, in the order in which they are asked.
 
     partition: Slurm's, of the job on this GPU; else the node's counts. Raises ConfigError as `price_for`.
     """
     node = node or NodeFacts()
     asked = _Asked(
-        name=driver_name,
-        spec=find_spec(driver_name, memory_total_bytes),
+        model=model,
         config=config or Config(),
         node=node,
         partition=partition or node.partition,
@@ -211,7 +207,7 @@ def _of_job(asked: _Asked) -> Candidate:
     keys = [f"{kind}:{word}" for kind, word in words if word]
     hit = next((key for key in keys if key in entries), None)
     if hit is None:
-        return Candidate(place=place, why=f"{ENTRY}: no partition or label" if not keys else _lacks(keys))
+        return Candidate(place=place, why=_lacks(keys) if keys else "no partition or label is known")
     source = f'[job_prices] "{hit}" in {_where(asked.config)}'
     return Candidate(place=place, price=_configured(entries[hit], source))
 
@@ -228,9 +224,9 @@ def _lacks(keys: Sequence[str]) -> str:
 
 def _of_model(asked: _Asked) -> Candidate:
     """By driver name, by model, by short name."""
-    spec, entries = asked.spec, asked.config.prices
-    named = {" ".join(name.lower().split()): name for name in entries}
-    keys = [" ".join(asked.name.lower().split()), bare_name(asked.name)[0]]
+    name, spec, entries = asked.model.name, asked.model.spec, asked.config.prices
+    named = {" ".join(entry.lower().split()): entry for entry in entries}
+    keys = [" ".join(name.lower().split()), bare_name(name)[0]]
     keys += [spec.model.lower(), spec.gpu.lower()] if spec else []
     hit = next((named[key] for key in keys if key in named), None)
     if hit is None:
@@ -282,8 +278,7 @@ def _of_table(asked: _Asked) -> Candidate:
     """The preferred provider's row, else the median of all. Rows that a flag spoils are none."""
     rows = _rows(asked)
     if not rows:
-        known = accelerators_of(asked.name, asked.spec)
-        why = "its rows are all flagged" if known else "no row for this model"
+        why = "its rows are all flagged" if asked.model.accelerators else "no row for this model"
         return Candidate(place="bundled table", why=why)
     provider = asked.config.price_provider.strip().lower()
     own = [row for row in rows if row.provider == provider]
@@ -297,7 +292,7 @@ def _of_table(asked: _Asked) -> Candidate:
 
 def _rows(asked: _Asked) -> list[PriceRow]:
     """Rows for this model whose on-demand figure nothing spoils."""
-    names = accelerators_of(asked.name, asked.spec)
+    names = asked.model.accelerators
     return [row for row in bundled_rows() if row.accelerator in names and row.clean]
 
 

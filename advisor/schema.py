@@ -18,6 +18,7 @@ _TITLES: dict[Which, str] = {
     "probe": "A probe run",
     "history": "What `advisor history --json` prints",
     "prices": "The price list",
+    "calculation": "What a calculator of `advisor cost` says",
     "comparison": "A comparison of two diagnoses",
 }
 
@@ -66,6 +67,10 @@ def _source(which: Which) -> tuple[Any, int]:
         from advisor.keeping import records as kept
 
         return kept.History, kept.SCHEMA_VERSION
+    if which == "calculation":
+        from rules.calculators import calculation
+
+        return calculation.Calculation, calculation.SCHEMA_VERSION
     raise ValueError(f"no schema is called {which!r}; there are {', '.join(WHICH)}")
 
 

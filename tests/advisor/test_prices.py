@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from advisor.config import Config, ConfigError, LoadedConfig
-from advisor.prices import bundled_rows, price_for
+from advisor.price_table import bundled_rows
+from advisor.prices import price_for
 
 H100 = ("NVIDIA H100 80GB HBM3", 81559 << 20)
 CONFIG = Config(price_usd_h=3.0, prices={"H100": 4.0})

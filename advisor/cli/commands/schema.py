@@ -16,7 +16,7 @@ Kind = Literal["diagnosis", "recording", "config", "probe", "prices", "compariso
 )
 def command(kind: Kind) -> int:
     """Print the JSON Schema of a diagnosis (`--json`), a recording's lines, config.toml, a probe run,
-    or the price list."""
+    the price list, or a calculation of `advisor cost`."""
     from advisor.cli import output
     from advisor.cli.diagnostics import ExitCode
     from advisor.schema import json_schema
