@@ -142,8 +142,8 @@ def _doubled(ctx: Context) -> Effect:
     ends: tuple[End, ...] = ("low", "high", "bound")
     low, high, bound = (factor(shares, levers, end) for end in ends)
     basis = (
-        f"doubling the batch once: up to {BATCH_HIGH:g}x on an H100 with Llama-3.1-8B (ML.ENERGY), on time that "
-        "each step pays for once; 1.0x where another limit comes first"
+        f"doubling the batch once: up to {BATCH_HIGH:g}x on an H100 with Llama-3.1-8B (ML.ENERGY), on time "
+        "that each step pays for once; 1.0x where another limit comes first"
     )
     return Effect(low=low, high=high, bound=bound, basis=basis)
 

@@ -26,6 +26,8 @@ _LIKE_PAGEABLE = 1.25
 _COPIED = "part of the gap that PCIe copies fill"
 _COPY_LIMIT = "typical pinned copy on this link"
 _LAUNCH = ("launch_interval", "graph_node", "dispatch_eager")
+# Rounding of what is left of a share.
+_EXACT = 1e-9
 # Shares that each step pays for once, however large its batch.
 PER_STEP = ("host", "device", "memory")
 
@@ -35,6 +37,12 @@ def in_gap_bytes_s(items: Iterable[EvidenceItem]) -> float | None:
     said = {item.metric: item.value for item in items}
     part, limit = said.get(_COPIED), said.get(_COPY_LIMIT)
     return part * limit if isinstance(part, float) and isinstance(limit, float) else None
+
+
+def on_share(part: float, whole: float) -> float | None:
+    """The factor on a share of the time that makes all of it `whole` times as fast; None: it falls away."""
+    left = part - (1.0 - 1.0 / whole)
+    return part / left if left > _EXACT else None
 
 
 def pinning(
@@ -56,15 +64,9 @@ def pinning(
                 f"this card's pinned copies are {times:.1f} times as fast as pageable ones (probe), and "
                 f"these cross at a pageable rate; full overlap: the bound",
             )
-    low = low_lever(gap, PINNED_LOW)
-    high = None if host_gap_bound(gap) is not None else low_lever(gap, PINNED_HIGH)
+    low = on_share(gap, PINNED_LOW)
+    high = None if host_gap_bound(gap) is not None else on_share(gap, PINNED_HIGH)
     return (Lever(share="host", low=low, high=high),), "anchor", f"{PINNED_SOURCE}; full overlap: the bound"
-
-
-def low_lever(share: float, whole: float) -> float:
-    """The factor on a share that makes the whole `whole` times as fast; none beyond the share's bound."""
-    saved = 1.0 - 1.0 / whole
-    return share / max(share - saved, share * 1e-3) if share > 0.0 else 1.0
 
 
 def graphs(gap: float, ceilings: Ceilings | None) -> tuple[tuple[Lever, ...], WhatIfBasis, str]:
@@ -82,7 +84,7 @@ def graphs(gap: float, ceilings: Ceilings | None) -> tuple[tuple[Lever, ...], Wh
             )
     bound = host_gap_bound(gap)
     most = COMPILED if bound is None else min(COMPILED, bound)
-    low, high = (low_lever(gap, min(whole, most)) for whole in (GRAPHS_LOW, most))
+    low, high = (on_share(gap, min(whole, most)) for whole in (GRAPHS_LOW, most))
     return (
         (Lever(share="host", low=low, high=high),),
         "anchor",

@@ -7,7 +7,7 @@ from rules.serving import ServingFigures
 from rules.whatif import Lever
 from rules.whatifs.anchors import BATCH_HIGH, BATCH_LOW, CURVE_SOURCE, KNEE, curve_step_s, curve_tok_s
 from rules.whatifs.case import Case
-from rules.whatifs.levers import PER_STEP, doubled
+from rules.whatifs.levers import PER_STEP, doubled, on_share
 from rules.whatifs.registry import Answer, Draft, Refused, fix
 
 _LEAST = 0.02
@@ -123,7 +123,7 @@ def fill_gpu(case: Case) -> Answer:
     if found is None or found.effect is None or part < _LEAST:
         return None
     most = found.effect.bound or found.effect.high
-    times = _on_share(part, most)
+    times = on_share(part, most)
     return Draft(
         levers=(Lever(share="device", low=1.0, high=times, bound=times),),
         basis="assumption",
@@ -131,9 +131,3 @@ def fill_gpu(case: Case) -> Answer:
         assumes=("The kernels can be launched with more blocks, or written to use more warps.",),
         actions=found.actions[:2],
     )
-
-
-def _on_share(part: float, whole: float) -> float | None:
-    """The factor on a share that makes the whole `whole` times as fast; None where the share falls away."""
-    left = part - (1.0 - 1.0 / whole)
-    return part / left if left > 0.0 else None
