@@ -1,0 +1,1 @@
+"""Charts of a document, as inline SVG for HTML reports and as PNG for tickets."""

@@ -1,0 +1,119 @@
+"""What every chart is drawn with: a figure of one width, the same type, and two ways to write it.
+
+Matplotlib is used without pyplot, so that nothing is kept between charts and no display is looked for.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+import msgspec
+from matplotlib.figure import Figure
+
+from advisor.reports.charts.palette import LIGHT
+from advisor.reports.charts.svg import embedded
+from advisor.reports.escape import as_ascii, terminal
+
+WIDTH_IN = 5.6
+PNG_DPI = 180
+_RC: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "advisor",
+    "text.parse_math": False,
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "text.color": LIGHT["text"],
+    "axes.edgecolor": LIGHT["muted"],
+    "axes.labelcolor": LIGHT["muted"],
+    "axes.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "axes.axisbelow": True,
+    "xtick.color": LIGHT["muted"],
+    "ytick.color": LIGHT["muted"],
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "xtick.minor.visible": False,
+    "grid.color": LIGHT["grid"],
+    "grid.linewidth": 0.6,
+    "hatch.linewidth": 0.7,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "lines.linewidth": 1.4,
+    "lines.solid_joinstyle": "round",
+    "path.simplify": False,
+    "figure.facecolor": "none",
+}
+_NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
+
+
+class Chart(msgspec.Struct, frozen=True, kw_only=True):
+    """One chart. name: a slug, unique in the document. key: the device it is of; None for the node.
+
+    desc: what it shows, in words, for those who cannot see it.
+    """
+
+    name: str
+    title: str
+    desc: str
+    draw: Callable[[], Figure]
+    key: str | None = None
+
+    def svg(self) -> str:
+        """The chart as an element to embed in a page. The same chart gives the same bytes."""
+        with _drawing():
+            raw = io.BytesIO()
+            self.draw().savefig(raw, format="svg", metadata=_NO_METADATA, transparent=True)
+        return embedded(raw.getvalue(), self.name, self.title, self.desc)
+
+    def png(self) -> bytes:
+        """The chart on white, with its title, for places that show no SVG."""
+        with _drawing():
+            figure = self.draw()
+            above = figure.suptitle(self.title, x=0.01, y=1.0, ha="left", va="bottom", fontweight="bold")
+            above.set_in_layout(False)
+            raw = io.BytesIO()
+            figure.savefig(
+                raw,
+                format="png",
+                dpi=PNG_DPI,
+                facecolor=LIGHT["surface"],
+                bbox_inches="tight",
+                pad_inches=0.12,
+            )
+        return raw.getvalue()
+
+
+def _around(drawn: Figure, above: Any) -> Any:
+    """The whole figure and the title over it, in inches, with a margin."""
+    from matplotlib.transforms import Bbox
+
+    drawn.draw_without_rendering()
+    title = above.get_window_extent().transformed(drawn.dpi_scale_trans.inverted())
+    width, height = drawn.get_size_inches()
+    return Bbox([[-0.1, -0.1], [max(width, title.x1) + 0.1, max(height, title.y1) + 0.1]])
+
+
+@contextmanager
+def _drawing() -> Iterator[None]:
+    """Our type and colours; nothing is said of a glyph that the font lacks."""
+    with mpl.rc_context(_RC), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def figure(height_in: float) -> Figure:
+    """An empty figure that lays itself out."""
+    return Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+
+
+def label(text: str, limit: int = 28) -> str:
+    """Untrusted text as a chart can draw it: one line of ASCII, not too long."""
+    shown = as_ascii(terminal(text[: 4 * limit]))
+    return shown if len(shown) <= limit else shown[: limit - 3] + "..."
