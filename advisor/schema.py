@@ -8,7 +8,7 @@ import msgspec
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-Which = Literal["diagnosis", "recording", "config", "probe", "prices", "comparison", "history"]
+Which = Literal["diagnosis", "recording", "config", "probe", "prices", "comparison", "history", "calculation"]
 WHICH: tuple[Which, ...] = get_args(Which)
 
 _TITLES: dict[Which, str] = {

@@ -127,6 +127,12 @@ class Sheet:
     def result(self, calculator: str, title: str, name: str) -> Calculation:
         """The whole, with the step called `name` as its result."""
         main = next(part for part in self._parts if part.name == name)
+        used = {word for part in self._parts for word in _WORD.findall(part.formula)}
+        for item in self._inputs:
+            if item.name not in used and item.label == "flag":
+                self.warn(
+                    f"Not used, as other inputs decide or one that goes with it is missing: {item.source}."
+                )
         return Calculation(
             calculator=calculator,
             title=title,
@@ -136,7 +142,7 @@ class Sheet:
             worked=main.worked,
             value=main.value,
             unit=main.unit,
-            inputs=self._inputs,
+            inputs=tuple(item for item in self._inputs if item.name in used),
             parts=tuple(part for part in self._parts if part is not main),
             notes=tuple(self._notes),
             warnings=tuple(self._warnings),

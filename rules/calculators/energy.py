@@ -12,7 +12,7 @@ from rules.tokens import JOULES_PER_KWH, energy_usd_per_mtok, tokens_per_joule
 
 TITLE_TOKENS = "What a token's electricity costs"
 TITLE_PERIOD = "What electricity costs over a period"
-MEAN_POWER = "A year has 8,760 hours. Power is a mean at work, as read from the energy counter; a rating overstates it."
+MEAN_POWER = "A year has 8,760 hours. Power is a mean at work, by the energy counter; a rating overstates it."
 
 
 def energy_of_tokens(
@@ -38,10 +38,8 @@ def energy_of_tokens(
     price = sheet["electricity_usd_kwh"]
     per_mtok = energy_usd_per_mtok(sheet["tok_j"], price, sheet["pue"])
     formula = "1e6 / tok_kwh × electricity_usd_kwh × pue"
-    sheet.add("energy_usd_per_mtok", "$/Mtok", "electricity of a million tokens", formula, per_mtok)
-    sheet.add(
-        "energy_usd_per_tok", "$/tok", "electricity of a token", "energy_usd_per_mtok / 1e6", per_mtok / 1e6
-    )
+    sheet.add("energy_usd_per_mtok", "$/Mtok", "electricity", formula, per_mtok)
+    sheet.add("energy_usd_per_tok", "$/tok", "electricity", "energy_usd_per_mtok / 1e6", per_mtok / 1e6)
     _beside_the_price(sheet)
     return sheet.result("energy", TITLE_TOKENS, "energy_usd_per_mtok")
 
@@ -75,34 +73,42 @@ def _beside_the_price(sheet: Sheet) -> None:
 
 def energy_of_period(
     *,
-    power_w: Input,
     gpus: Input,
     nodes: Input,
     years: Input,
     electricity_usd_kwh: Input,
     pue: Input,
+    power_w: Input | None = None,
+    energy_j: Input | None = None,
+    window_s: Input | None = None,
     other_power_w: Input | None = None,
     power_p90_w: Input | None = None,
     price_usd_h: Input | None = None,
 ) -> Calculation:
-    """Dollars of electricity over years: of a GPU, a node and all nodes, or the difference to another GPU."""
+    """Dollars of electricity over years: of a GPU, a node and all nodes, or the difference to another GPU.
+
+    Power is given, or made of the energy counter's difference and its seconds.
+    """
     sheet = Sheet(
-        power_w, gpus, nodes, years, electricity_usd_kwh, pue, other_power_w, power_p90_w, price_usd_h
-    )
+        gpus, nodes, years, electricity_usd_kwh, pue, power_w, energy_j, window_s, other_power_w, power_p90_w,
+        price_usd_h,
+    )  # fmt: skip
     watts = _watts(sheet)
     hours = sheet.add("hours", "h", "the period", "years × 8760", sheet["years"] * HOURS_PER_YEAR)
     node_w = sheet.add("node_w", "W", "one node", f"{watts} × gpus", sheet[watts] * sheet["gpus"])
-    kwh = sheet.add("node_kwh", "kWh", "one node, at its plug", "node_w × hours / 1000", node_w * hours / 1e3)
+    kwh = sheet.add("node_kwh", "kWh", "one node, at the plug", "node_w × hours / 1000", node_w * hours / 1e3)
     plug = kwh * sheet["electricity_usd_kwh"]
-    sheet.add("node_usd_plug", "$", "one node, at its plug", "node_kwh × electricity_usd_kwh", plug)
+    sheet.add("node_usd_plug", "$", "one node, at the plug", "node_kwh × electricity_usd_kwh", plug)
     site = plug * sheet["pue"]
     sheet.add("node_usd", "$", "one node, with the site's cooling", "node_usd_plug × pue", site)
-    for where, usd in (("usd_plug", plug), ("usd", site)):
-        at = "at the plug" if where == "usd_plug" else "with the site's cooling"
-        sheet.add(f"all_{where}", "$", f"all nodes, {at}", f"node_{where} × nodes", usd * sheet["nodes"])
-        sheet.add(f"gpu_{where}", "$", f"one GPU, {at}", f"node_{where} / gpus", usd / sheet["gpus"])
+    for where, at, usd in (("usd_plug", "at the plug", plug), ("usd", "with the site's cooling", site)):
+        if sheet["nodes"] > 1:
+            total = usd * sheet["nodes"]
+            sheet.add(f"all_{where}", "$", f"all nodes, {at}", f"node_{where} × nodes", total)
+        if sheet["gpus"] > 1:
+            sheet.add(f"gpu_{where}", "$", f"one GPU, {at}", f"node_{where} / gpus", usd / sheet["gpus"])
     hourly = site / hours / sheet["gpus"]
-    sheet.add("gpu_usd_h", "$/h", "one GPU, with the site's cooling", "gpu_usd / hours", hourly)
+    sheet.add("gpu_usd_h", "$/h", "one GPU, with the site's cooling", "node_usd / hours / gpus", hourly)
     if sheet.has("price_usd_h"):
         share = hourly / sheet["price_usd_h"]
         sheet.add("of_price_frac", "frac", "of the GPU's price", "gpu_usd_h / price_usd_h", share)
@@ -113,6 +119,11 @@ def energy_of_period(
 def _watts(sheet: Sheet) -> str:
     """The name of the power that is paid: of one GPU, or what it has more than the other."""
     sheet.note(MEAN_POWER)
+    if not sheet.has("power_w"):
+        if not sheet.has("energy_j", "window_s"):
+            raise CalculationError("power is not known", "give --power-w, or --energy-j and --window-s")
+        mean = sheet["energy_j"] / sheet["window_s"]
+        sheet.add("power_w", "W", "mean power, by the energy counter", "energy_j / window_s", mean)
     if not sheet.has("other_power_w"):
         return "power_w"
     more = sheet["power_w"] - sheet["other_power_w"]

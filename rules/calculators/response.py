@@ -71,7 +71,7 @@ def _token_price(sheet: Sheet) -> None:
         )
     usd = tokens_cost(sheet["tok_s"], sheet["price_usd_h"] * sheet["gpus"])
     formula = "1e6 × price_usd_h × gpus / (3600 × tok_s)"
-    sheet.add("usd_per_mtok", "$/Mtok", "a million tokens", formula, usd)
+    sheet.add("usd_per_mtok", "$/Mtok", "the model's tokens", formula, usd)
 
 
 def _guardrail(sheet: Sheet) -> float:

@@ -15,8 +15,8 @@ FIT_FRAC = 0.9
 FIX = (
     "for another GPU --model and --other-model (or --price, --bandwidth-gb-s, --other-price-usd-h and "
     "--other-bandwidth-gb-s); for a lower precision --weights-gb, --step-ms and --bandwidth-gb-s; for the "
-    "host --gr-active-frac; for the batch --tflop-s and --bandwidth-gb-s; for the duty --requests-min and "
-    "--request-s"
+    "host --gr-active-frac; for the batch --batch with --model (or --tflop-s and --bandwidth-gb-s); for the "
+    "duty --requests-min and --request-s"
 )
 
 
@@ -81,7 +81,11 @@ def _in_time(sheet: Sheet) -> None:
     step = sheet["step_ms"] * sheet["bandwidth_gb_s"] / sheet["other_bandwidth_gb_s"]
     formula = "step_ms × bandwidth_gb_s / other_bandwidth_gb_s"
     sheet.add("other_step_ms", "ms", "a step on the other GPU", formula, step)
-    if sheet.has("slo_ms") and step > sheet["slo_ms"]:
+    if not sheet.has("slo_ms"):
+        return
+    part = step / sheet["slo_ms"]
+    sheet.add("of_slo", "x", "of what the objective allows", "other_step_ms / slo_ms", part)
+    if part > 1.0:
         sheet.warn(f"It misses the objective: {step:.4g} ms a step, {sheet['slo_ms']:.4g} ms allowed.")
 
 
@@ -121,18 +125,16 @@ def _host(sheet: Sheet) -> str | None:
 def _batch(sheet: Sheet) -> str | None:
     """What decode uses of the peak, and what a lower precision's peak is of this one's."""
     main = None
-    if sheet.has("tflop_s", "bandwidth_gb_s", "weight_bytes"):
+    if sheet.has("batch", "tflop_s", "bandwidth_gb_s", "weight_bytes"):
         ridge = sheet["tflop_s"] * 1e3 / sheet["bandwidth_gb_s"]
         sheet.add("ridge_flop_byte", "FLOP/B", "ridge point", "tflop_s × 1000 / bandwidth_gb_s", ridge)
         batch = ridge * sheet["weight_bytes"] / 2.0
         formula = "ridge_flop_byte × weight_bytes / 2"
-        main = "ridge_batch"
-        sheet.add(main, "count", "batch at which compute binds", formula, batch)
-        if sheet.has("batch"):
-            use = min(1.0, sheet["batch"] / batch)
-            formula = "batch / ridge_batch" if use < 1.0 else "1"
-            main = "peak_frac"
-            sheet.add(main, "frac", "decode's part of the peak, at most", formula, use)
+        sheet.add("ridge_batch", "count", "batch at which compute binds", formula, batch)
+        main, use = "peak_frac", sheet["batch"] / batch
+        sheet.add(main, "frac", "decode's part of the peak, at most", "batch / ridge_batch", use)
+        if use > 1.0:
+            sheet.note("Above 100 % compute binds, and more batch gives no more throughput.")
     return _peaks(sheet) or main
 
 

@@ -100,7 +100,9 @@ def compared(
     sheet.add("scaled_tok_s", "tok/s", "scaled", "one_tok_s × efficiency_frac", one)
     formula = "other_tok_s × other_efficiency_frac"
     sheet.add("other_scaled_tok_s", "tok/s", "the other kind, scaled", formula, other)
-    sheet.add("ratio", "x", "of the other, scaled", "scaled_tok_s / other_scaled_tok_s", one / other)
+    sheet.add(
+        "ratio", "x", "of the other kind, both scaled", "scaled_tok_s / other_scaled_tok_s", one / other
+    )
     flip = other / sheet["one_tok_s"]
     meaning = "efficiency at or below which the other is no slower"
     sheet.add("flip_frac", "frac", meaning, "other_scaled_tok_s / one_tok_s", flip)
@@ -137,11 +139,10 @@ def _plausible(sheet: Sheet) -> None:
 def _loss(sheet: Sheet) -> None:
     """Dollars an hour that buy no work."""
     if sheet.has("price_usd_h"):
-        lost = sheet["gpus"] * sheet["price_usd_h"] * max(0.0, 1.0 - sheet["efficiency_frac"])
+        lost = sheet["gpus"] * sheet["price_usd_h"] * (1.0 - sheet["efficiency_frac"])
         formula = "gpus × price_usd_h × (1 - efficiency_frac)"
         if sheet["efficiency_frac"] > 1.0:
             sheet.note("More than N single devices, within what measurements differ by: nothing is lost.")
-            formula = "0"
         sheet.add("loss_usd_h", "$/h", "lost to scaling", formula, lost)
 
 

@@ -38,7 +38,7 @@ def tokens(
         tokens_per_usd(sheet[total], usd_h),
     )
     sheet.add(
-        "usd_per_mtok", "$/Mtok", "a million tokens", "1e6 / tok_usd", usd_per_mtok(sheet[total], usd_h)
+        "usd_per_mtok", "$/Mtok", "all tokens alike", "1e6 / tok_usd", usd_per_mtok(sheet[total], usd_h)
     )
     _phases(sheet, usd_h)
     return sheet.result("tokens", TITLE, "usd_per_mtok")
@@ -54,7 +54,7 @@ def _total(sheet: Sheet) -> str:
         sheet.note("Generated tokens alone are counted, as prompt tokens are not known.")
         return "generation_tok_s"
     both = sheet["prompt_tok_s"] + sheet["generation_tok_s"]
-    sheet.add("tok_s", "tok/s", "prompt and generated tokens", "prompt_tok_s + generation_tok_s", both)
+    sheet.add("tok_s", "tok/s", "prompt and generated", "prompt_tok_s + generation_tok_s", both)
     return "tok_s"
 
 
@@ -84,5 +84,5 @@ def _phases(sheet: Sheet, usd_h: float) -> None:
         if sheet.has(rate) and sheet[rate] > 0.0:
             cost = 1e6 * sheet[f"{phase}_usd_h"] / (3600.0 * sheet[rate])
             formula = f"1e6 × {phase}_usd_h / (3600 × {rate})"
-            sheet.add(f"{phase}_usd_per_mtok", "$/Mtok", f"a million {token} tokens", formula, cost)
+            sheet.add(f"{phase}_usd_per_mtok", "$/Mtok", f"{token} tokens", formula, cost)
     sheet.note("The phases share the price by the requests' time in them, not by what each alone would need.")

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 import rich_click as click
 
-Kind = Literal["diagnosis", "recording", "config", "probe", "prices", "comparison", "history"]
+Kind = Literal["diagnosis", "recording", "config", "probe", "prices", "comparison", "history", "calculation"]
 
 
 @click.command("schema")

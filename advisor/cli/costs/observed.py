@@ -1,0 +1,128 @@
+"""What a saved diagnosis knows of a calculator's inputs: of one GPU, and of the engine that runs on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from advisor.cli.diagnostics import CliError
+from advisor.document import Diagnosis
+from advisor.price_table import Model, model_of
+from advisor.reports.escape import terminal
+from advisor.reports.figures import span
+from rules.finding import LadderRow
+from rules.serving import ServingFigures
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """figures: quantity -> value and where in the diagnosis it stands. model: None for a MIG instance."""
+
+    figures: Mapping[str, tuple[float, str]]
+    model: Model | None = None
+
+
+def seen_in(diagnosis: Diagnosis, gpu: str | None) -> Seen:
+    """Figures of one row. Raises CliError where it is not clear which row is meant."""
+    key = _key(diagnosis, gpu)
+    device = next((d for d in diagnosis.provenance.devices if d.key == key), None)
+    row = next((row for row in diagnosis.ladder if row.key == key), None)
+    engine = _engine(diagnosis, key)
+    figures = {
+        **_of_device(diagnosis, key),
+        **({} if row is None else _of_ladder(row)),
+        **({} if engine is None else _of_engine(engine)),
+    }
+    whole = device is not None and device.mig is None
+    model = model_of(device.name, device.mem_total_bytes) if device is not None and whole else None
+    kept = {n: (v, s) for n, (v, s) in figures.items() if v is not None and v > 0.0}
+    return Seen(figures=kept, model=model)
+
+
+def _key(diagnosis: Diagnosis, gpu: str | None) -> str:
+    """The row that is meant: the only one, or the one that --gpu names."""
+    rows = {v.key: (v.gpu, v.mig) for v in diagnosis.verdicts} or {
+        r.key: (r.gpu, r.mig) for r in diagnosis.ladder
+    }
+    if gpu is None:
+        if len(rows) == 1:
+            return next(iter(rows))
+        raise CliError(f"the diagnosis holds {len(rows)} GPUs", f"choose with --gpu: {_choices(rows)}")
+    whole = [key for key, (index, mig) in rows.items() if str(index) == gpu and mig is None]
+    named = [key for key in rows if key == gpu]
+    found = named or whole or [key for key, (index, _) in rows.items() if str(index) == gpu]
+    if len(found) != 1:
+        raise CliError(f"the diagnosis holds no one GPU {gpu!r}", f"choose with --gpu: {_choices(rows)}")
+    return found[0]
+
+
+def _choices(rows: Mapping[str, tuple[int, str | None]]) -> str:
+    names = [terminal(key) if mig else str(index) for key, (index, mig) in rows.items()]
+    return ", ".join(names[:16]) or "there is none"
+
+
+def _engine(diagnosis: Diagnosis, key: str) -> ServingFigures | None:
+    """The engine on that device; of several none, as a price cannot be split between them."""
+    on_it = [engine for engine in diagnosis.serving if key in engine.keys]
+    alone = (
+        [engine for engine in diagnosis.serving if not engine.keys] if len(diagnosis.verdicts) == 1 else []
+    )
+    found = on_it or alone
+    return found[0] if len(found) == 1 else None
+
+
+def _of_device(diagnosis: Diagnosis, key: str) -> dict[str, tuple[float | None, str]]:
+    """Power and memory. The energy counter covers the device's evidence, or else the window."""
+    p = diagnosis.provenance
+    device = next((d for d in p.devices if d.key == key), None)
+    if device is None:
+        return {}
+    evidence = next((o.evidence for o in diagnosis.observed if o.key == key), None)
+    window = p.t_end_s - p.t_start_s if evidence is None else evidence.t_end_s - evidence.t_start_s
+    name = f"GPU {device.gpu}"
+    found: dict[str, tuple[float | None, str]] = {"power_p90_w": (device.power_w_p90, f"P90 power of {name}")}
+    if device.energy_j and window > 0.0:
+        source = f"energy counter of {name}: {device.energy_j:,.0f} J in {span(window)}"
+        found["power_w"] = (device.energy_j / window, source)
+    return found
+
+
+def _of_ladder(row: LadderRow) -> dict[str, tuple[float | None, str]]:
+    """The price, and what of the time was used. The basis of the price goes with it."""
+    held = row.shares.get("free", 0.0) + row.shares.get("idle_held", 0.0)
+    unknown = row.shares.get("unknown", 0.0)
+    used = 1.0 - held - unknown
+    found: dict[str, tuple[float | None, str]] = {
+        "price_usd_h": (row.price_usd_h, f"{row.basis}: {row.price_source}")
+    }
+    if unknown < 1.0:
+        source = f"ladder of GPU {row.gpu}: neither free nor idle-held"
+        found["utilisation_frac"] = (min(1.0, used / (1.0 - unknown)), source)
+    if used > 0.0:
+        fed = 1.0 - row.shares.get("host_gap", 0.0) / used
+        found["gr_active_frac"] = (fed, f"ladder of GPU {row.gpu}: no host gap, of the time in use")
+    return found
+
+
+def _of_engine(engine: ServingFigures) -> dict[str, tuple[float | None, str]]:
+    """Rates, phases and responses. All of its devices together have the engine's price."""
+    who = f"{terminal(engine.engine)} at {terminal(engine.endpoint)}"
+    devices = max(1, len(engine.keys))
+    rates = [rate for rate in (engine.prompt_tok_s, engine.generation_tok_s) if rate is not None]
+    lengths = (engine.prompt_tokens_per_response, engine.generation_tokens_per_response)
+    found: dict[str, tuple[float | None, str]] = {
+        "prompt_tok_s": (engine.prompt_tok_s, who),
+        "generation_tok_s": (engine.generation_tok_s, who),
+        "tok_s": (sum(rates) if rates else None, f"{who}: prompt and generated tokens"),
+        "prefill_frac": (engine.prefill_time_frac, who),
+        "tok_j": (engine.tok_j, f"{who}, by its devices' energy counters"),
+        "step_ms": (None if engine.itl_p50_s is None else engine.itl_p50_s * 1e3, f"{who}: ITL p50"),
+        "success_frac": (engine.good_response_frac, who),
+        "tokens_per_response": (sum(n for n in lengths if n is not None), f"{who}: prompt and generated"),
+    }
+    if devices > 1:
+        found["gpus"] = (float(devices), f"{who}: its devices")
+    if engine.usd_h is not None:
+        source = f"{who}, a {devices}th of its devices' price; " if devices > 1 else ""
+        found["price_usd_h"] = (engine.usd_h / devices, source + terminal(engine.price_source))
+    return found
