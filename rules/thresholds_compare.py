@@ -40,10 +40,15 @@ LIMIT_MOVED = Threshold(
     0.02,
     own("runs of a probe agree within 2 %"),
 )
-CLOCK_MOVED = Threshold(
-    "relative difference of the median SM clock at work from which it is named",
-    0.03,
-    own("a clock step is 0.8 %, and healthy cards of one model differ by about 2 %"),
+MIX_MOVED = Threshold(
+    "change of memory's part in the time at either roof from which a useful second counts as other work",
+    0.25,
+    own("the part stays when a gap goes away; a larger batch or another kernel moves it"),
+)
+MIX_LEAST = Threshold(
+    "share of the time at either roof below which its parts are not compared",
+    0.1,
+    own("of less, the parts are mostly noise"),
 )
 UNKNOWN_SHARE = Threshold(
     "share of a window of which nothing is known from which it weakens a comparison",

@@ -212,10 +212,23 @@ def _work(a: Row, b: Row) -> Iterator[Difference]:
     if a.workload != b.workload:
         names = [row.workload or "no process seen" for row in (a, b)]
         yield told("workload", "weakening", names[0], names[1], "not the same program", "estimate")
+    yield from _mix(a, b)
     counts = [0 if r.verdict.workload is None else r.verdict.workload.others + 1 for r in (a, b)]
     if counts[0] != counts[1]:
         effect = "other processes share the card"
         yield told("processes", "weakening", counts[0], counts[1], effect)
+
+
+def _mix(a: Row, b: Row) -> Iterator[Difference]:
+    """Work at the memory roof is other work than the same time at the compute roof."""
+    at_roofs = [r.verdict.shares.get("memory", 0.0) + r.verdict.shares.get("compute", 0.0) for r in (a, b)]
+    if min(at_roofs) < tc.MIX_LEAST.value:
+        return
+    parts = [r.verdict.shares.get("memory", 0.0) / at for r, at in zip((a, b), at_roofs, strict=True)]
+    if abs(parts[0] - parts[1]) >= tc.MIX_MOVED.value:
+        shown = [f"{percent(part)} at the memory roof" for part in parts]
+        effect = "busy time is of another kind: a useful second is other work; give --work A=N,B=N"
+        yield told("mix", "weakening", shown[0], shown[1], effect, "estimate")
 
 
 def _limits(a: Row, b: Row) -> Iterator[Difference]:
@@ -288,7 +301,7 @@ def _prices(a: Row, b: Row, cards: bool) -> Iterator[Difference]:
     )
     if left == right or (left[0] is None and right[0] is None):
         return
-    shown = ["no price" if usd is None else f"${usd:,.2f}/h ({source})" for usd, source in (left, right)]
+    shown = ["no price" if usd is None else f"${usd:,.2f}/h" for usd, _ in (left, right)]
     if left[0] is None or right[0] is None or left[0] == right[0]:
         yield told("price", "info", shown[0], shown[1], "whose price it is differs")
     elif cards:
@@ -313,8 +326,8 @@ def _weak(look: Diagnosis, key: str) -> Sequence[str]:
 
 def refused_by(differences: Iterable[Difference]) -> dict[Group, str]:
     """Group of figures -> why no change of it is given."""
-    found: dict[Group, str] = {}
-    for difference in differences:
-        for group in difference.refuses:
-            found.setdefault(group, f"{difference.code} differs: {difference.effect}")
-    return found
+    found: dict[Group, list[str]] = {}
+    for d in differences:
+        for group in d.refuses:
+            found.setdefault(group, []).append(f"{d.code} differs ({d.a} -> {d.b}): {d.effect}")
+    return {group: "; ".join(reasons) for group, reasons in found.items()}

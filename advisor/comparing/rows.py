@@ -80,4 +80,6 @@ def side(row: Row) -> Side:
         workload=row.workload,
         headline=v.headline,
         observed_s=None if row.provenance is None else row.provenance.observed_s,
+        price_usd_h=None if row.ladder is None else row.ladder.price_usd_h,
+        price_source="" if row.ladder is None else row.ladder.price_source,
     )

@@ -91,7 +91,7 @@ class _Page:
     def _figures(self, pair: Pair) -> list[str]:
         rows = [(r.name, r.a, r.b, r.change, r.interval) for r in view.figure_rows(pair.figures)]
         lines = ["", *_aligned([_FIGURE_HEADS, *rows], "lrrrl"), ""]
-        for said in view.remarks(pair, _STYLE):
+        for said in [*view.remarks(pair, _STYLE), *view.price_lines(pair, _STYLE)]:
             lines += self._wrapped(said, 2)
         return lines
 
@@ -179,7 +179,10 @@ class _Ticket:
         heads: list[tuple[str, Align]] = [(n or "figure", "right" if n else "left") for n in _FIGURE_HEADS]
         rows = [[r.name, r.a, r.b, r.change, r.interval] for r in view.figure_rows(pair.figures)]
         said = [line.strip() for line in view.throughput_lines(pair.throughput, self._style)]
-        return m.table(heads, rows) + m.bullets([*said, *view.remarks(pair, self._style)])
+        style = self._style
+        return m.table(heads, rows) + m.bullets(
+            [*said, *view.remarks(pair, style), *view.price_lines(pair, style)]
+        )
 
     def _predictions(self, pair: Pair) -> str:
         rows = [list(view.prediction_row(p, self._style)) for p in pair.predictions]

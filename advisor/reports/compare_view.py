@@ -149,6 +149,17 @@ def limits_line(pair: Pair, style: Style) -> str:
     return f"{limit}; {_HOW[pair.matched_by]}"
 
 
+def price_lines(pair: Pair, style: Style) -> list[str]:
+    """Whose price the dollars are at."""
+    said = [
+        "no price" if s.price_usd_h is None else f"{usd(s.price_usd_h)}/h, {style.text(s.price_source, 300)}"
+        for s in (pair.a, pair.b)
+    ]
+    return (
+        [f"price: {said[0]}"] if said[0] == said[1] else [f"price of A: {said[0]}", f"price of B: {said[1]}"]
+    )
+
+
 def unmatched(sides: Sequence[Side], which: str, style: Style) -> list[str]:
     """Rows that have no counterpart."""
     return [
@@ -189,6 +200,8 @@ def _change(f: Figure) -> str:
         return "unknown"
     if f.says == "no-difference":
         return "within noise"
+    if f.change == 0.0:
+        return "none"
     return _signed(f.change, f.unit, "pt")
 
 
@@ -198,8 +211,8 @@ def _interval(f: Figure) -> str:
     forced = ["forced"] if f.forced else []
     if f.low is None or f.high is None:
         return ", ".join(["no interval", *forced])
-    ends = f"{_signed(f.low, f.unit)} to {_signed(f.high, f.unit)}"
-    return ", ".join([ends, *(["slow"] if f.slow else []), *forced])
+    ends = f"{_signed(f.low, f.unit)} to {_signed(f.high, f.unit)}{' ~' if f.slow else ''}"
+    return ", ".join([ends, *forced])
 
 
 def _signed(change: float, unit: str, points: str = "") -> str:
@@ -224,7 +237,7 @@ def remarks(pair: Pair, style: Style) -> list[str]:
     found += [f"no interval: {style.text(why, 300)}" for why in missing]
     if any(f.slow for f in pair.figures):
         found.append(
-            "slow: it wanders for longer than a window lasts; the interval is a least one, watch longer"
+            "~: it wanders for longer than a window lasts; the interval is a least one, watch longer"
         )
     return found
 
@@ -290,6 +303,8 @@ def prediction_row(p: Prediction, style: Style) -> tuple[str, str, str, str]:
         said += f", {usd(p.saving_low_usd_h)} to {usd(p.saving_high_usd_h)}/h"
     if p.saving_usd_h is not None:
         came += f", {usd(p.saving_usd_h)}/h"
-    done = {True: "its finding went", False: "its finding stayed: hardly made", None: ""}[p.answered]
+    done = {True: "its finding went", False: "its finding stayed, so it was hardly made", None: ""}[
+        p.answered
+    ]
     judged = "; ".join(part for part in (_JUDGED[p.says], done, "forced" if p.forced else "") if part)
     return f"{style.text(p.title, 100)} ({style.text(p.fix, 40)})", said, came, judged

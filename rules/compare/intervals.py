@@ -133,9 +133,9 @@ def t_95(freedom: float) -> float:
 
 def difference(a: Mean, b: Mean, floor: float = 0.0) -> Interval:
     """Interval of b - a. floor: the least half-width, of what the readings themselves can tell apart."""
-    half = math.hypot(_half(a.variance, b.variance, a, b), floor)
-    change = b.value - a.value
-    return Interval(change - half, change + half, a.slow or b.slow)
+    by_chance = _half(a.variance, b.variance, a, b)
+    half, change = math.hypot(by_chance, floor), b.value - a.value
+    return Interval(change - half, change + half, (a.slow or b.slow) and by_chance > floor)
 
 
 def ratio(a: Mean, b: Mean, floor: float = 0.0) -> Interval | None:

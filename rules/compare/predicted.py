@@ -39,7 +39,14 @@ def _of_what_if(what_if: WhatIf) -> Prediction:
         basis=what_if.basis,
         low=effect.low,
         high=effect.high,
+        saving_low_usd_h=_less(what_if.price_usd_h, what_if.usd_h_high),
+        saving_high_usd_h=_less(what_if.price_usd_h, what_if.usd_h_low),
     )
+
+
+def _less(price_usd_h: float | None, afterwards_usd_h: float | None) -> float | None:
+    """What is saved; a fix that changes what is rented says what it costs afterwards itself."""
+    return None if price_usd_h is None or afterwards_usd_h is None else price_usd_h - afterwards_usd_h
 
 
 def _of_finding(finding: Finding) -> list[Prediction]:
@@ -64,12 +71,16 @@ def _realised(
         factor_low=got.low,
         factor_high=got.high,
         says=judged(said.low, said.high, got),
-        saving_low_usd_h=saving(price_usd_h, said.low),
-        saving_high_usd_h=saving(price_usd_h, said.high),
+        saving_low_usd_h=_or(said.saving_low_usd_h, saving(price_usd_h, said.low)),
+        saving_high_usd_h=_or(said.saving_high_usd_h, saving(price_usd_h, said.high)),
         saving_usd_h=saving(price_usd_h, got.factor),
         answered=answered,
         forced=got.forced,
     )
+
+
+def _or(known: float | None, other: float | None) -> float | None:
+    return other if known is None else known
 
 
 def saving(price_usd_h: float | None, factor: float | None) -> float | None:

@@ -126,7 +126,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One row of one look. workload, headline: untrusted."""
+    """One row of one look. workload, headline: untrusted. price_source: provider, basis and date."""
 
     key: str
     gpu: int
@@ -138,6 +138,8 @@ class Side(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     workload: str | None = None
     headline: str = ""
     observed_s: float | None = None
+    price_usd_h: float | None = None
+    price_source: str = ""
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
