@@ -6,7 +6,9 @@ import contextlib
 import os
 import stat
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from advisor.reports.errors import WriteError
 from advisor.reports.escape import terminal
@@ -18,12 +20,22 @@ def write_atomic(path: str | Path, data: bytes) -> None:
     The old file stays when anything fails. A symbolic link is followed. A pipe or a device, such as
     /dev/stdout, is written to as it is. Raises WriteError (an OSError), also when `path` is a folder.
     """
+    write_stream(path, lambda file: _write_all(file, data))
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    file.write(data)
+
+
+def write_stream(path: str | Path, fill: Callable[[BinaryIO], None]) -> None:
+    """The same for what is too large to hold: `fill` writes it to the file that it is given."""
     target = Path(os.path.realpath(path))
     try:
         if _is_plain(path):
-            _replace(target, data)
+            _replace(target, fill)
         else:
-            Path(path).write_bytes(data)
+            with Path(path).open("wb") as file:
+                fill(file)
     except OSError as error:
         raise _explain(path, target, error) from error
 
@@ -39,11 +51,11 @@ def _is_plain(path: str | Path) -> bool:
     return stat.S_ISREG(mode)
 
 
-def _replace(target: Path, data: bytes) -> None:
+def _replace(target: Path, fill: Callable[[BinaryIO], None]) -> None:
     handle, name = tempfile.mkstemp(prefix=".advisor-", suffix=".tmp", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            fill(file)
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(target)
