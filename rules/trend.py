@@ -29,6 +29,8 @@ from rules import thresholds_history as th
 _P10_P90 = 2.563
 _MAD = 1.4826
 _LIMIT_STEP = 0.01  # drivers round a power limit to milliwatts; people move it by tens of watts
+# Beyond these no ratio or mean of two figures can be held; no card's figure comes near.
+_LEAST, _MOST = 1e-150, 1e150
 _BEST_OF = int(th.HISTORY_BEST_OF.value)
 
 
@@ -91,7 +93,8 @@ class Fall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Apart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Earlier runs that the newest is not compared with. differences: of the latest of them, in words.
 
-    median: of their figures. change_frac: the newest figure over it, less 1.
+    median: of their figures. change_frac: the median of the first HISTORY_BEST_OF runs under the newest one's
+    setting over it, less 1: what came with the new setting.
     """
 
     runs: int
@@ -127,7 +130,7 @@ def plain_trend(
     metric: str, unit: str, points: Sequence[tuple[float, float]], higher: bool | None = None
 ) -> Trend | None:
     """A figure that is shown and not judged. points: (Unix time, value), in any order. None without any."""
-    known = sorted((t, v) for t, v in points if math.isfinite(t) and math.isfinite(v))
+    known = sorted((t, v) for t, v in points if math.isfinite(t) and abs(v) < _MOST)
     if not known:
         return None
     values = tuple(v for _, v in known)
@@ -169,7 +172,7 @@ def ceiling_trend(metric: str, unit: str, takes: Sequence[Take], *, higher: bool
         judged=bool(past),
         because=None if past else _why_not(apart),
         fall=_fall([*past, now], best, higher) if past else None,
-        apart=_apart(apart, now) if apart else None,
+        apart=_apart(apart, [*past, now]) if apart else None,
     )
 
 
@@ -268,10 +271,15 @@ def _middle(takes: Sequence[Take], name: str) -> float | None:
     return median(known) if known else None
 
 
-def _apart(takes: Sequence[Take], now: Take) -> Apart:
+def _apart(takes: Sequence[Take], alike: Sequence[Take]) -> Apart:
+    """takes: under other settings. alike: under the newest one's setting, oldest first, the newest last."""
     usual = median(t.value for t in takes)
-    latest = differences(takes[-1].setting, now.setting)
-    return Apart(runs=len(takes), differences=latest, median=usual, change_frac=_change(now.value, usual))
+    return Apart(
+        runs=len(takes),
+        differences=differences(takes[-1].setting, alike[-1].setting),
+        median=usual,
+        change_frac=_change(median(t.value for t in alike[:_BEST_OF]), usual),
+    )
 
 
 def _why_not(apart: Sequence[Take]) -> str:
@@ -288,7 +296,7 @@ def _spread(take: Take) -> float:
 
 
 def _is_figure(take: Take) -> bool:
-    return math.isfinite(take.t_s) and math.isfinite(take.value) and take.value > 0
+    return math.isfinite(take.t_s) and _LEAST < take.value < _MOST
 
 
 def _change(now: float, usual: float | None) -> float | None:

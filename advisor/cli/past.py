@@ -196,11 +196,7 @@ def _told_list(
         )
     if asked.metric is not None:
         return _as_pages(history, metric_pages(shown, figures, asked.metric, TERMINAL))
-    runs: dict[str, set[float]] = {}
-    for f in figures:
-        runs.setdefault(f.key, set()).add(f.t_s)
-    pages = list_pages(shown, {key: len(times) for key, times in runs.items()}, TERMINAL)
-    code = _as_pages(history, pages)
+    code = _as_pages(history, list_pages(shown, figures, TERMINAL))
     if len(shown) < len(diagnoses):
         note(f"the newest {asked.limit} of each device; --limit or --json shows more")
     return code

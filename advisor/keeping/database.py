@@ -82,7 +82,8 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 def shrink(db: sqlite3.Connection) -> None:
     """Give pages that hold nothing back to the disk. Outside a transaction."""
     if _pragma(db, "freelist_count"):
-        db.execute("PRAGMA incremental_vacuum").fetchall()
+        # A cursor takes one step, which frees one page; a script is run to its end.
+        db.executescript("PRAGMA incremental_vacuum")
 
 
 def _attempt(path: Path, work: Work[Result]) -> Result:
@@ -127,10 +128,11 @@ def _as_text(raw: bytes) -> str:
 def _prepare(db: sqlite3.Connection) -> None:
     """Bring the tables up to date. Of two that try at once the second finds it done."""
     version = _version(db)
+    _check_ours(db, version)
     if version == VERSION:
-        _check_ours(db, version)
         return
-    db.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    if not _pragma(db, "page_count"):
+        db.execute("PRAGMA auto_vacuum=INCREMENTAL")
     with transaction(db):
         version = _version(db)
         _check_ours(db, version)

@@ -21,7 +21,7 @@ from rules.verdict import Verdict
 _UNCOUNTED = frozenset({"useful", "unknown"})
 _INTO_DOCUMENTS = (
     "INSERT INTO documents (t_s, source, synthetic, host, driver_version, advisor_version, digest, body) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO NOTHING RETURNING id"
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"
 )
 _INTO_DEVICES = (
     "INSERT INTO devices (id, place, key, gpu, mig, name, model, class, cause, confidence, shares, "
@@ -43,6 +43,9 @@ def add(db: sqlite3.Connection, diagnosis: Diagnosis) -> int | None:
     Raises DocumentError for one that JSON cannot hold.
     """
     raw = encode(diagnosis)
+    digest = hashlib.sha256(raw).digest()
+    if db.execute("SELECT 1 FROM documents WHERE digest = ?", (digest,)).fetchone() is not None:
+        return None
     p = diagnosis.provenance
     head = (
         p.t_end_s,
@@ -52,10 +55,7 @@ def add(db: sqlite3.Connection, diagnosis: Diagnosis) -> int | None:
         _text(p.driver_version),
         _text(p.advisor_version),
     )
-    found = db.execute(_INTO_DOCUMENTS, (*head, hashlib.sha256(raw).digest(), zlib.compress(raw))).fetchone()
-    if found is None:
-        return None
-    number = int(found[0])
+    number = int(db.execute(_INTO_DOCUMENTS, (*head, digest, zlib.compress(raw))).fetchone()[0])
     db.executemany(_INTO_DEVICES, [(number, *row) for row in _device_rows(decode(raw))])
     return number
 

@@ -23,9 +23,25 @@ _UNITS = frozenset(get_args(Unit))
 _Row = TypeVar("_Row")
 
 
-def list_pages(rows: Sequence[KeptDiagnosis], runs: dict[str, int], style: Style) -> list[Page]:
-    """A page a device: its diagnoses, newest first. runs: device's key -> probe runs kept of it."""
-    return [_listed(own, runs.get(own[0].key, 0), style) for own in _by_device(rows, lambda d: d.key)]
+def list_pages(rows: Sequence[KeptDiagnosis], figures: Sequence[KeptFigure], style: Style) -> list[Page]:
+    """A page a device: its diagnoses, newest first, and how many probe runs are kept of it."""
+    probed = {own[0].key: own for own in _by_device(figures, lambda f: f.key)}
+    pages = [
+        _listed(own, _runs(probed.pop(own[0].key, [])), style) for own in _by_device(rows, lambda d: d.key)
+    ]
+    return pages + [_probed(own, style) for own in probed.values()]
+
+
+def _runs(figures: Sequence[KeptFigure]) -> int:
+    return len({f.t_s for f in figures})
+
+
+def _probed(figures: Sequence[KeptFigure], style: Style) -> Page:
+    first = figures[0]
+    return Page(
+        title=device_title(first.gpu, first.mig, first.name, first.key, style),
+        said=f"no diagnosis, {_count(_runs(figures), 'probe run')} kept: --trends shows how figures moved",
+    )
 
 
 def metric_pages(
@@ -237,7 +253,7 @@ def _facts(device: DeviceTrends, style: Style) -> tuple[tuple[str, str], ...]:
         facts.append(("Not compared", _apart_said(words, trends, style)))
     if device.ceilings and not fallen(device):
         judged = sum(trend.judged for trend in device.ceilings)
-        said = f"none of {judged} ceilings that could be compared fell below this card's own past"
+        said = f"of {_count(judged, 'ceiling')} with earlier runs, none fell below this card's own past"
         facts.append(
             ("Degraded", said if judged else "unknown: no two runs were made under the same setting")
         )
@@ -265,7 +281,7 @@ def _apart_said(words: tuple[str, ...], trends: Sequence[Trend], style: Style) -
     named = ", ".join(
         f"{plain.title(t.metric)} {_percent_change(t.apart.change_frac)}" for t in moved if t.apart
     )
-    return f"{said}. Moved with that, so the card itself is not to blame for it: {named}"
+    return f"{said}. Changed with that, which the card itself need not have caused: {named}"
 
 
 def _ceiling_figure(number: float | None, unit: str) -> str:
