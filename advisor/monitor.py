@@ -22,14 +22,28 @@ from advisor.config import Config
 from advisor.document import Diagnosis
 from advisor.history import HISTORY_POINTS
 from advisor.host_facts import node_facts, partition_of
+from advisor.owned import electricity_rates
 from advisor.plugins import noted
 from advisor.prices import NodeFacts, facts_of, price_for
 from advisor.selection import parse_selection
 from advisor.series import time_series
+from advisor.serving.money import pricing
+from advisor.serving.tracks import EngineTracks, Pricing, slo_of
 from advisor.slices import price_share
 from advisor.snapshot import DeviceView, Mode, Snapshot, State
-from advisor.telemetry.records import DeviceInfo, End, Frame, Gap, Hello, HostSample, Message, StackLook
+from advisor.telemetry.records import (
+    DeviceInfo,
+    End,
+    EngineLook,
+    Frame,
+    Gap,
+    Hello,
+    HostSample,
+    Message,
+    StackLook,
+)
 from advisor.tracks import Software, Track
+from advisor.whatifs import with_what_ifs
 from probes.ceilings import Ceilings
 from rules.engine import Subject, conclude, judge
 from rules.finding import LadderRow, Price
@@ -105,9 +119,11 @@ class Monitor:
         self._parents: dict[str, DeviceInfo] = {}
         self._measured: dict[str, Ceilings] = {}
         self._host: Series[HostSample] = Series(keep_first)
+        self._engines = EngineTracks(slo_of(self.options.config.slo))
         self._shown_rows: dict[str, ShownRow] = {}
         self._prices: dict[tuple[str, int | None, str | None], Price] = {}
         self._node_facts = NodeFacts()
+        self._rates = electricity_rates(self.options.config)
         self._node_at: tuple[float, dict[str, Any]] | None = None
         self._costs: deque[float] = deque(maxlen=HISTORY_POINTS)
         self._pids = None if self.options.pids is None else set(self.options.pids)
@@ -132,6 +148,8 @@ class Monitor:
                 self._feed_frame(message)
             case StackLook():
                 self._feed_look(message)
+            case EngineLook():
+                self._engines.add(message)
             case Gap():
                 self._feed_gap(message)
             case End():
@@ -245,6 +263,7 @@ class Monitor:
         for track in self.tracks.values():
             track.forget(before)
         self._host.drop(lambda sample: sample.t_s < before)
+        self._engines.forget(before)
 
     # --- conclusions out -----------------------------------------------------------------------
 
@@ -310,8 +329,11 @@ class Monitor:
     def _judge(self, track: Track, steady: bool) -> Judged:
         start, end = self._window()
         known = price_share(track.info, track.parent) is not None
+        evidence = track.evidence(self._node(), start, end)
+        if self._engines:
+            evidence = msgspec.structs.replace(evidence, serving=self._engines.on(track.info.key))
         subject = Subject(
-            evidence=track.evidence(self._node(), start, end),
+            evidence=evidence,
             ceilings=track.ceilings,
             price=self._price_of(track) if known else NO_SLICE_PRICE,
             splits=track.splits(),
@@ -328,7 +350,9 @@ class Monitor:
             evidence=evidence,
             ceilings=track.ceilings,
             price=one.subject.price,
-            provenance=dx.device_provenance(track.info, evidence, track.ceilings, tuple(track.samples)),
+            provenance=dx.device_provenance(
+                track.info, evidence, track.ceilings, tuple(track.samples), self._rates
+            ),
             result=conclude(one.subject, one.verdict, around),
             series=None if one.steady else time_series(tuple(track.windows), tuple(track.samples)),
         )
@@ -356,7 +380,15 @@ class Monitor:
             keep_observed=kept,
         )
         document = dx.build(self._hello(), rows, self._remainders(), how)
+        if self._engines:
+            document = msgspec.structs.replace(document, serving=self._engines.figures(self._pricing(rows)))
+        document = with_what_ifs(document) if kept else document
         return self._selection.applied(noted(document))
+
+    def _pricing(self, rows: list[dx.Row]) -> Pricing:
+        """Price and power of the devices that are shown."""
+        samples = {row.info.key: tuple(self.tracks[row.info.key].samples) for row in rows}
+        return pricing([row.result.ladder for row in rows], samples, self.options.config)
 
     def _remainders(self) -> list[LadderRow]:
         if self._pids is not None:

@@ -16,7 +16,7 @@ from advisor.host_facts import main_process
 from advisor.monitor import Monitor
 from advisor.snapshot import Snapshot
 from advisor.telemetry.feed import Feed
-from advisor.telemetry.records import DeviceInfo, End, Frame, Gap, Hello, Message, StackLook
+from advisor.telemetry.records import DeviceInfo, End, EngineLook, Frame, Gap, Hello, Message, StackLook
 from advisor.telemetry.stacks import look, nothing
 from rules.stacks import Stacks
 
@@ -112,7 +112,7 @@ class Tape:
 
     def _note(self, message: Message) -> None:
         """What a recording that begins after this message has to start with."""
-        if isinstance(message, StackLook):
+        if isinstance(message, StackLook | EngineLook):
             return
         self._now_s = message.t_s
         self._gap = message if isinstance(message, Gap) else None

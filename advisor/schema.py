@@ -8,7 +8,17 @@ import msgspec
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-Which = Literal["diagnosis", "recording", "config", "probe", "prices", "comparison", "history", "calculation"]
+Which = Literal[
+    "diagnosis",
+    "recording",
+    "config",
+    "probe",
+    "prices",
+    "comparison",
+    "history",
+    "calculation",
+    "serving",
+]
 WHICH: tuple[Which, ...] = get_args(Which)
 
 _TITLES: dict[Which, str] = {
@@ -20,6 +30,7 @@ _TITLES: dict[Which, str] = {
     "prices": "The price list",
     "calculation": "What a calculator of `advisor cost` says",
     "comparison": "A comparison of two diagnoses",
+    "serving": "What `advisor serving --json` prints",
 }
 
 
@@ -47,6 +58,10 @@ def _source(which: Which) -> tuple[Any, int]:
         from advisor.telemetry import records
 
         return records.Message, records.SCHEMA_VERSION
+    if which == "serving":
+        from advisor.serving import document
+
+        return document.ServingReport, document.SCHEMA_VERSION
     if which == "config":
         from advisor.config import Config
 

@@ -23,10 +23,15 @@ class ServingFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     decode time. usd_h: price of the devices it runs on; usd_per_mtok: dollars per million tokens of both
     kinds, and of prefill and decode each, the price split by `prefill_time_frac`. usd_per_response:
     "meaningful" leaves out responses that failed or were aborted (good_response_frac). tok_j: tokens per
-    joule of the devices' energy counters. slo: the objective as given, such as "ttft=200ms,itl=30ms";
-    slo_met_frac: share of what the histograms can tell that met it, between slo_met_low_frac and
-    slo_met_high_frac where a bucket straddles it. goodput_tok_s: generated tokens a second that met it;
-    usd_per_mtok_good: dollars per million of those. missing: figure -> why it is None.
+    joule of the devices' energy counters. slo: the objective as given, such as "ttft=200ms,itl=30ms".
+    slo_met_low_frac, slo_met_high_frac: the share of requests that met it lies between: a bucket may straddle a
+    limit, and histograms of several latencies do not tell which requests met all; slo_met_frac: that share
+    where one limit alone is asked for (linear within its bucket) or both bounds agree. goodput_tok_s: generated
+    tokens a second that met it; usd_per_mtok_good: dollars per million of those; each with its low and high.
+    batch_requests: requests in a decode pass. waiting_capacity: of those waiting, for room in the KV cache.
+    tpot: time per token as a mean of each request, where an engine counts that. bounds: quantile -> the bounds
+    of its bucket, the upper one None where it has no end. missing: figure -> why it is None. notes: what to
+    know of the figures.
     """
 
     endpoint: str
@@ -47,6 +52,8 @@ class ServingFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     generation_tokens_per_response: float | None = None
     running: float | None = None
     waiting: float | None = None
+    waiting_capacity: float | None = None
+    batch_requests: float | None = None
     kv_use_frac: float | None = None
     kv_use_max_frac: float | None = None
     preemptions_s: float | None = None
@@ -57,6 +64,8 @@ class ServingFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ttft_p99_s: float | None = None
     itl_p50_s: float | None = None
     itl_p99_s: float | None = None
+    tpot_p50_s: float | None = None
+    tpot_p99_s: float | None = None
     e2e_p50_s: float | None = None
     e2e_p99_s: float | None = None
     queue_p50_s: float | None = None
@@ -77,5 +86,11 @@ class ServingFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     slo_met_low_frac: float | None = None
     slo_met_high_frac: float | None = None
     goodput_tok_s: float | None = None
+    goodput_low_tok_s: float | None = None
+    goodput_high_tok_s: float | None = None
     usd_per_mtok_good: float | None = None
+    usd_per_mtok_good_low: float | None = None
+    usd_per_mtok_good_high: float | None = None
+    bounds: dict[str, tuple[float, float | None]] = {}
     missing: dict[str, str] = {}
+    notes: tuple[str, ...] = ()

@@ -17,8 +17,8 @@ from advisor.cli.lazy import LazyGroup
 from advisor.cli.options import duration_option, gpu_option, interval_option, json_option, price_option
 
 GROUPS = {
-    "Look": ("diagnose", "run", "probe", "demo"),
-    "Keep": ("record", "replay", "history", "export", "bundle"),
+    "Look": ("diagnose", "run", "serving", "probe", "demo"),
+    "Keep": ("record", "replay", "history", "report", "export", "bundle"),
     "Weigh": ("compare",),
     "Understand": ("explain", "cost", "prices", "rules", "schema"),
     "Set up": ("doctor", "config"),

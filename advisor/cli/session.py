@@ -57,10 +57,20 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def live_feed(config: Config) -> Feed:
-    """The sampler of this node, not started yet. It brings along what probes measured on the node's cards."""
+    """The sampler of this node, not started yet. It brings along what probes measured on the node's cards,
+    and what inference engines on it say of themselves."""
     from advisor.telemetry.sampler import LiveFeed
 
-    feed = LiveFeed(interval_s=config.interval_s, gpm_interval_s=config.gpm_interval_s)
+    feed = with_ceilings(LiveFeed(interval_s=config.interval_s, gpm_interval_s=config.gpm_interval_s), config)
+    if not config.serving:
+        return feed
+    from advisor.serving.watch import EngineWatch, ServingFeed
+
+    return ServingFeed(feed, EngineWatch())
+
+
+def with_ceilings(feed: Feed, config: Config) -> Feed:
+    """The feed, with what probes measured on the node's cards unless configured otherwise."""
     if not config.use_stored_ceilings:
         return feed
     from advisor.ceilings import CeilingsFeed

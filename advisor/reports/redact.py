@@ -278,6 +278,9 @@ def redact_message(message: Message) -> Message:
         return _redact_hello(message)
     if isinstance(message, records.StackLook):
         return _replace(message, stacks=_redact_stacks(message.stacks))
+    if isinstance(message, records.EngineLook):
+        readings = (_replace(r, model=r.model and redact_text(r.model)[0]) for r in message.readings)
+        return _replace(message, readings=tuple(readings), problem=redact_text(message.problem)[0])
     return _replace(message, reason=redact_text(message.reason)[0])
 
 
@@ -352,6 +355,13 @@ def redact_diagnosis(diagnosis: Diagnosis, keep: bool = False) -> Diagnosis:
     provenance["host"] = _hashed_host(diagnosis.provenance.host)
     provenance["redacted"] = _merged(diagnosis.provenance.redacted, walker.summary())
     return msgspec.convert(document, type(diagnosis))
+
+
+def redact_record(record: _Record) -> _Record:
+    """Any record without secrets and home directories in its texts."""
+    import msgspec
+
+    return msgspec.convert(_Walker((), {}).walk(msgspec.to_builtins(record)), type(record))
 
 
 class _Walker:

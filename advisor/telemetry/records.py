@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from probes.ceilings import Ceilings
+from rules.engine_reading import Reading
 from rules.stacks import Stacks
 
 SCHEMA_VERSION = 1
@@ -262,6 +263,24 @@ class StackLook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     stacks: Stacks
 
 
+class EngineLook(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="engine", omit_defaults=True
+):
+    """An inference engine that was asked for its metrics at t_s.
+
+    endpoint: host and port. engine: as in ServingFigures. keys: devices that its processes hold, as far as
+    that is visible. readings: one a model; empty where it could not be read, and `problem` says why.
+    A reader that does not know this message skips it, and loses nothing else.
+    """
+
+    t_s: float
+    endpoint: str
+    engine: str = ""
+    keys: tuple[str, ...] = ()
+    readings: tuple[Reading, ...] = ()
+    problem: str = ""
+
+
 class Gap(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="gap", omit_defaults=True
 ):
@@ -286,4 +305,4 @@ class End(
     fix: str = ""
 
 
-Message = Hello | Frame | StackLook | Gap | End
+Message = Hello | Frame | StackLook | EngineLook | Gap | End

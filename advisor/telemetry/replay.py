@@ -12,7 +12,7 @@ import msgspec
 
 from advisor.telemetry.lines import RecordingError
 from advisor.telemetry.recording_reader import RecordingReader, read_recording
-from advisor.telemetry.records import End, Frame, Gap, Hello, Message
+from advisor.telemetry.records import End, EngineLook, Frame, Gap, Hello, Message
 
 # A gap of hours (a paused recording, a clock set anew) is not sat through again.
 LONGEST_WAIT_S = 60.0
@@ -243,6 +243,8 @@ def _shifted(message: Message, by_s: float) -> Any:
             for sample in message.samples
         )
         changes["host"] = _moved(message.host, by_s) if message.host is not None else None
+    elif isinstance(message, EngineLook):
+        changes["readings"] = tuple(_moved(reading, by_s) for reading in message.readings)
     return msgspec.structs.replace(message, **changes)
 
 

@@ -6,7 +6,17 @@ from typing import Literal, get_args
 
 import rich_click as click
 
-Kind = Literal["diagnosis", "recording", "config", "probe", "prices", "comparison", "history", "calculation"]
+Kind = Literal[
+    "diagnosis",
+    "recording",
+    "config",
+    "probe",
+    "prices",
+    "comparison",
+    "history",
+    "calculation",
+    "serving",
+]
 
 
 @click.command("schema")

@@ -1,0 +1,1 @@
+"""Serving: inference engines read from outside, through the metrics they already publish."""

@@ -1,0 +1,167 @@
+"""Discover: engines that listen on this node, reached over loopback alone, and the GPUs they hold."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from advisor.serving.engines import PORTS
+from advisor.telemetry import commands
+from rules.servers import server_in
+
+_LISTEN = "0A"
+_MAX_ARGV_BYTES = 1 << 16
+_PORT = re.compile(r"(?:^|[=:])(\d{1,5})$", re.ASCII)
+MAX_CANDIDATES = 32
+_MAX_TABLE_BYTES = 4 << 20
+# Local addresses in /proc/net/tcp that a connection to 127.0.0.1 or ::1 reaches.
+_ANY = {"00000000": "127.0.0.1", "0" * 32: "::1"}
+_LOOPBACK = {
+    "0100007F": "127.0.0.1",
+    "00000000000000000000000001000000": "::1",
+    "0000000000000000FFFF00000100007F": "127.0.0.1",
+}
+
+
+class Listener(msgspec.Struct, frozen=True, kw_only=True):
+    """A port that something listens on and loopback reaches. pid: whose, as far as it may be seen."""
+
+    host: str
+    port: int
+    inode: int
+    pid: int | None = None
+
+
+def listening(proc: Path = Path("/proc")) -> tuple[Listener, ...]:
+    """Ports that are listened on at loopback or every address; a port has one entry, IPv4 before IPv6."""
+    found: dict[int, Listener] = {}
+    for name in ("tcp", "tcp6"):
+        for line in _lines(proc / "net" / name):
+            listener = _listener(line)
+            if listener is not None:
+                found.setdefault(listener.port, listener)
+    return tuple(found.values())
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MAX_TABLE_BYTES).decode("ascii", "replace").splitlines()[1:]
+    except OSError:
+        return []
+
+
+def _listener(line: str) -> Listener | None:
+    fields = line.split()
+    try:
+        address, port = fields[1].split(":")
+        if fields[3] != _LISTEN:
+            return None
+        host = _ANY.get(address) or _LOOPBACK.get(address)
+        return None if host is None else Listener(host=host, port=int(port, 16), inode=int(fields[9]))
+    except (IndexError, ValueError):
+        return None
+
+
+def candidates(proc: Path = Path("/proc")) -> tuple[Listener, ...]:
+    """Listeners worth asking: of programs known to serve models, and of any at an engine's usual port.
+
+    A server's other ports carry protocols of its own, between its processes: they are left in peace. Asked
+    are those at a usual port, those that its command line names, and the only one that it has.
+    """
+    listeners = {one.inode: one for one in listening(proc)}
+    if not listeners:
+        return ()
+    owned: dict[int, Listener] = {}
+    for pid in servers(proc):
+        own = _sockets(proc, pid) & listeners.keys()
+        said = _numbers(_argv(proc, pid))
+        for inode in own:
+            port = listeners[inode].port
+            if port in PORTS or port in said or len(own) == 1:
+                owned[inode] = msgspec.structs.replace(listeners[inode], pid=pid)
+    usual = [one for one in listeners.values() if one.port in PORTS and one.inode not in owned]
+    return (*owned.values(), *usual)[:MAX_CANDIDATES]
+
+
+def servers(proc: Path = Path("/proc")) -> tuple[int, ...]:
+    """Processes whose own name or command line is of a program known to serve models."""
+    return tuple(pid for pid in _pids(proc) if server_in(_what_runs(proc, pid)) is not None)
+
+
+def owner(inode: int, proc: Path = Path("/proc")) -> int | None:
+    """The process that listens with this socket, as far as it may be seen. Reads every process's files."""
+    return next((pid for pid in _pids(proc) if inode in _sockets(proc, pid)), None)
+
+
+def _pids(proc: Path) -> list[int]:
+    try:
+        return sorted(int(name) for name in os.listdir(proc) if name.isdecimal())
+    except OSError:
+        return []
+
+
+def _what_runs(proc: Path, pid: int) -> str:
+    try:
+        comm = (proc / str(pid) / "comm").read_text(errors="replace").strip()
+    except OSError:
+        return ""
+    return commands.what_runs(_argv(proc, pid), comm)
+
+
+def _argv(proc: Path, pid: int) -> list[str]:
+    try:
+        raw = (proc / str(pid) / "cmdline").read_bytes()[:_MAX_ARGV_BYTES]
+    except OSError:
+        return []
+    return [word for word in raw.decode("utf-8", "replace").split("\0") if word]
+
+
+def _numbers(argv: Iterable[str]) -> set[int]:
+    """Numbers that a command line names, as in `--port 8001`, `--port=8001` or `0.0.0.0:8001`."""
+    return {int(n) for word in argv for n in _PORT.findall(word)}
+
+
+def _sockets(proc: Path, pid: int) -> set[int]:
+    """Inodes of the process's sockets; none where it is another user's."""
+    folder = proc / str(pid) / "fd"
+    found: set[int] = set()
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return found
+    for name in names:
+        try:
+            target = os.readlink(folder / name)
+        except OSError:
+            continue
+        if target.startswith("socket:[") and target[8:-1].isdecimal():
+            found.add(int(target[8:-1]))
+    return found
+
+
+def devices_of(pid: int, holders: Mapping[str, Iterable[int]]) -> tuple[str, ...]:
+    """Devices that the engine of process `pid` holds. holders: key of a device -> processes on it.
+
+    Its own are those of its descendants, of itself, of its ancestors, and of the other children of an
+    ancestor that is a server too: engines split themselves into a front and workers in all these ways.
+    """
+    import psutil
+
+    def ancestors(of: int) -> list[int]:
+        try:
+            return [of, *(parent.pid for parent in psutil.Process(of).parents())]
+        except psutil.Error:
+            return [of]
+
+    mine = ancestors(pid)
+    launchers = {p for p in mine if server_in(_what_runs(Path("/proc"), p)) is not None} | {pid}
+    found = []
+    for key, pids in holders.items():
+        if any(other in mine[:-1] or other == pid or launchers & set(ancestors(other)) for other in pids):
+            found.append(key)
+    return tuple(found)
