@@ -15,6 +15,7 @@ Which = Literal[
     "probe",
     "prices",
     "comparison",
+    "bundle",
     "history",
     "calculation",
     "serving",
@@ -30,6 +31,7 @@ _TITLES: dict[Which, str] = {
     "prices": "The price list",
     "calculation": "What a calculator of `advisor cost` says",
     "comparison": "A comparison of two diagnoses",
+    "bundle": "The manifest of a bundle",
     "serving": "What `advisor serving --json` prints",
 }
 
@@ -74,6 +76,10 @@ def _source(which: Which) -> tuple[Any, int]:
         from advisor import price_list
 
         return price_list.PriceList, price_list.SCHEMA_VERSION
+    if which == "bundle":
+        from advisor import bundle
+
+        return bundle.Manifest, bundle.SCHEMA_VERSION
     if which == "comparison":
         from rules.compare import records as compared
 

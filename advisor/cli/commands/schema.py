@@ -13,6 +13,7 @@ Kind = Literal[
     "probe",
     "prices",
     "comparison",
+    "bundle",
     "history",
     "calculation",
     "serving",

@@ -1,0 +1,315 @@
+"""The parts of a bundle: rendered, scrubbed, and handed to the archive."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from advisor import __version__
+from advisor.bundle import FOLDER, Item, Manifest, MemberRecord, member_records, write_bundle
+from advisor.cli import output
+from advisor.cli.diagnostics import CliError, ExitCode, note, warn
+from advisor.cli.documents import diagnosis_from, is_recording
+from advisor.cli.inputs import load_config, tell
+from advisor.document import Diagnosis
+from advisor.reports.scrub import Scrubber, of_this_machine
+
+# What trackers take: GitHub's attachments of 25 MB, Jira's of 10 MB unless an administrator says otherwise.
+GITHUB_BYTES, JIRA_BYTES = 25_000_000, 10_000_000
+# A recording of a node and day is about 100 MB; more is no attachment.
+MAX_RECORDING_BYTES = 512 << 20
+_HARD_TO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What to bundle. recording: one beside a diagnosis. keep: nothing is redacted."""
+
+    file: str
+    out: str | None = None
+    recording: str | None = None
+    with_recording: bool = True
+    with_doctor: bool = True
+    price: float | None = None
+    keep: bool = False
+
+
+class _Contents:
+    """What has been put together so far."""
+
+    def __init__(self) -> None:
+        self.items: list[Item] = []
+        self.left_out: dict[str, str] = {}
+        self.notes: list[str] = []
+
+    def add(self, name: str, what: str, text: str | bytes) -> None:
+        data = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
+        self.items.append(Item(name=name, what=what, data=data))
+
+
+def bundle(plan: Plan, *, as_json: bool) -> ExitCode:
+    """Write the bundle and say what is in it. Raises CliError."""
+    from advisor.reports.errors import WriteError
+
+    _check(plan)
+    keep = plan.keep or not load_config().redact
+    raw = diagnosis_from(plan.file, plan.price)
+    scrub = of_this_machine([raw.provenance.host], _users(raw), off=keep)
+    found = _redacted(raw, scrub, keep=keep)
+    target = _target(plan, found)
+    contents = _Contents()
+    _reports(found, contents)
+    doctor_host = _doctor(scrub, contents) if plan.with_doctor else None
+    try:
+        with tempfile.TemporaryDirectory(prefix="advisor-bundle-") as scratch:
+            _recording(plan, scrub, keep, Path(scratch), contents)
+            manifest = _manifest(found, contents, doctor_host, is_redacted=not keep)
+            contents.add("redactions.txt", "what was taken out", "\n".join(_taken_out(manifest)) + "\n")
+            contents.add("README.txt", "what each file is", _readme(found, manifest, contents.items))
+            size = write_bundle(target, contents.items, manifest)
+            listed = msgspec.structs.replace(manifest, members=member_records(contents.items))
+    except WriteError as error:
+        raise CliError(str(error), error.fix) from error
+    except OSError as error:
+        raise CliError(f"cannot make the bundle: {error.strerror or error}", "free some space") from error
+    _say(target, size, listed, as_json=as_json)
+    return ExitCode.OK
+
+
+def _check(plan: Plan) -> None:
+    """Fail before minutes of reading rather than after."""
+    if plan.recording is not None and not plan.with_recording:
+        raise CliError("--recording and --no-recording contradict each other", "give one of them")
+    if plan.recording is not None and is_recording(plan.file):
+        raise CliError("--recording is for a saved diagnosis: this is a recording", "leave --recording out")
+    if plan.out == "-":
+        raise CliError("a bundle is not for stdout", "give -o FILE.tar.gz")
+    path = None if plan.out is None else Path(plan.out)
+    if path is not None and path.is_dir():
+        raise CliError(f"{path} is a folder", "name a file in it")
+    if path is not None and not path.parent.is_dir():
+        raise CliError(f"{path.parent} is not a folder", "create it first")
+    inputs = [Path(p) for p in (plan.file, plan.recording) if p is not None and p != "-"]
+    if path is not None and path.exists() and any(p.exists() and path.samefile(p) for p in inputs):
+        raise CliError(f"-o {path} is what is to be bundled", "choose another name")
+
+
+def _users(d: Diagnosis) -> list[str]:
+    return [v.workload.user for v in d.verdicts if v.workload is not None and v.workload.user]
+
+
+def _redacted(raw: Diagnosis, scrub: Scrubber, *, keep: bool) -> Diagnosis:
+    """As every report is redacted, and without the names that only this machine knows."""
+    from advisor.reports.redact import redact_diagnosis
+
+    if keep:
+        return raw
+    found: Diagnosis = scrub.record(redact_diagnosis(raw))
+    return found
+
+
+def _target(plan: Plan, d: Diagnosis) -> Path:
+    if plan.out is not None:
+        return Path(plan.out)
+    words = (d.provenance.host[:40], d.provenance.created[:19].replace(":", ""))
+    named = _HARD_TO_NAME.sub("-", "-".join(words)).strip("-.")
+    return Path(f"advisor-bundle-{named or 'unnamed'}.tar.gz")
+
+
+# --- members --------------------------------------------------------------------------------------
+
+
+def _reports(d: Diagnosis, contents: _Contents) -> None:
+    """The document in every format; one that cannot be made is left out with its reason."""
+    for name, what, render in _RENDERERS:
+        try:
+            contents.add(name, what, render(d))
+        except ImportError as error:
+            contents.left_out[name] = f"a package is missing: {error.name}"
+        except (ValueError, ArithmeticError, RuntimeError) as error:
+            contents.left_out[name] = f"could not be made: {error}"
+
+
+def _html(d: Diagnosis) -> str:
+    from advisor.reports.html import render_html
+
+    return render_html(d)
+
+
+def _markdown(d: Diagnosis) -> str:
+    from advisor.reports.markdown import render_markdown
+
+    return render_markdown(d)
+
+
+def _text(d: Diagnosis) -> str:
+    from advisor.reports.text import render_text
+
+    return render_text(d, width=100, color=False)
+
+
+def _json(d: Diagnosis) -> bytes:
+    from advisor.reports.json import encode
+
+    return encode(d)
+
+
+def _csv(d: Diagnosis) -> str:
+    from advisor.reports.csv import render_csv
+
+    return render_csv(d)
+
+
+_RENDERERS: tuple[tuple[str, str, Callable[[Diagnosis], str | bytes]], ...] = (
+    ("report.html", "the report as one page: open it in a browser", _html),
+    ("report.md", "the report as Markdown: paste it into the ticket", _markdown),
+    ("report.txt", "the report as plain text", _text),
+    ("diagnosis.json", "everything, for programs: `advisor export diagnosis.json`", _json),
+    ("diagnosis.csv", "the figures of each GPU, for a spreadsheet", _csv),
+)
+
+
+def _doctor(scrub: Scrubber, contents: _Contents) -> str:
+    """What works on this machine, and the pseudonym of this machine."""
+    import platform
+
+    from advisor.cli.checks.every import as_text, every_check
+    from advisor.reports.redact import host_hash
+
+    checks = [scrub.record(check) for check in every_check()]
+    document = {"schema_version": 1, "checks": checks}
+    contents.add("doctor.txt", "`advisor doctor` where the bundle was made", as_text(checks, False))
+    body = msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+    contents.add("doctor.json", "the same for programs", body)
+    return host_hash(platform.node())
+
+
+def _recording(plan: Plan, scrub: Scrubber, keep: bool, scratch: Path, contents: _Contents) -> None:
+    """The recording, written anew: what is put in has gone through redaction here, whatever it was before."""
+    name = "recording.jsonl.gz"
+    source = plan.recording or (plan.file if is_recording(plan.file) else None)
+    if source is None:
+        contents.left_out[name] = "the bundle was made of a saved diagnosis; --recording FILE puts one in"
+        return
+    if not plan.with_recording:
+        contents.left_out[name] = "--no-recording"
+        return
+    damaged = _rewrite(source, scratch / name, scrub, keep=keep)
+    contents.items.append(
+        Item(
+            name=name, what="the samples themselves: `advisor replay recording.jsonl.gz`", path=scratch / name
+        )
+    )
+    if damaged:
+        contents.notes.append(f"{damaged} damaged lines of the recording are left out")
+
+
+def _rewrite(source: str, target: Path, scrub: Scrubber, *, keep: bool) -> int:
+    """The recording redacted anew, and how many of its lines were damaged. Raises CliError."""
+    from advisor.telemetry.recording import Recorder, RecordingError, read_recording
+
+    try:
+        with read_recording(source) as reader, Recorder(target, redact=not keep) as recorder:
+            recorder.write(scrub.message(reader.hello))
+            for message in reader:
+                recorder.write(scrub.message(message))
+                if recorder.messages % 256 == 0 and target.stat().st_size > MAX_RECORDING_BYTES:
+                    raise _too_large(source)
+            tell(reader.warnings)
+            return reader.damaged
+    except RecordingError as error:
+        raise CliError(str(error), error.fix) from error
+
+
+def _too_large(source: str) -> CliError:
+    limit = MAX_RECORDING_BYTES >> 20
+    return CliError(
+        f"{source} is too large for a bundle: over {limit} MiB",
+        "bundle it with --no-recording, or record a shorter one",
+    )
+
+
+# --- what it says of itself -----------------------------------------------------------------------
+
+
+def _manifest(d: Diagnosis, contents: _Contents, doctor_host: str | None, *, is_redacted: bool) -> Manifest:
+    p = d.provenance
+    notes = list(contents.notes)
+    if doctor_host is not None and is_redacted and doctor_host != p.host:
+        notes.append("the doctor looked at the machine where the bundle was made, which is another one")
+    if p.synthetic:
+        notes.append("the data is synthetic: no GPU produced these figures")
+    return Manifest(
+        advisor_version=__version__,
+        diagnosis_schema_version=d.schema_version,
+        created=p.created,
+        host=p.host,
+        source=p.source,
+        synthetic=p.synthetic,
+        is_redacted=is_redacted,
+        redacted=p.redacted if is_redacted else (),
+        doctor_host=doctor_host if is_redacted else None,
+        left_out=contents.left_out,
+        notes=tuple(notes),
+    )
+
+
+def _readme(d: Diagnosis, manifest: Manifest, items: list[Item]) -> str:
+    from advisor.reports.escape import terminal
+    from advisor.reports.titles import render_summary_line
+
+    width = max(len(item.name) for item in items)
+    lines = [
+        "A bundle of advisor: what limits a GPU workload, how that is known, what it wastes, what to do.",
+        "",
+        render_summary_line(d),
+        "",
+        f"Seen on {terminal(manifest.host)}, {terminal(manifest.created)} ({manifest.source}).",
+        f"Put together by advisor {manifest.advisor_version}.",
+        "",
+        *(f"{item.name:<{width}}  {item.what}" for item in sorted(items, key=lambda item: item.name)),
+        f"{'MANIFEST.json':<{width}}  sizes, checksums and versions",
+        "",
+    ]
+    lines += ["Left out:", *(f"  {name}: {why}" for name, why in manifest.left_out.items()), ""] * bool(
+        manifest.left_out
+    )
+    lines += ["Note:", *(f"  {text}" for text in manifest.notes), ""] * bool(manifest.notes)
+    return "\n".join([*lines, *_taken_out(manifest)]) + "\n"
+
+
+def _taken_out(manifest: Manifest) -> list[str]:
+    if not manifest.is_redacted:
+        return ["NOTHING WAS REDACTED (--no-redact): command lines may hold secrets, and users are named."]
+    return [
+        "Taken out of every file before it was put in:",
+        *(f"  {line}" for line in manifest.redacted),
+        "  names and home folders of the machine where the bundle was made",
+        "Pseudonyms such as node-1a2b3c stand for one name each, in every bundle.",
+    ]
+
+
+def _say(target: Path, size: int, manifest: Manifest, *, as_json: bool) -> None:
+    if as_json:
+        output.write_record(manifest)
+    else:
+        output.write("".join(_line(member) for member in manifest.members))
+    note(f"wrote {target}, {_megabytes(size)}, folder {FOLDER}/")
+    for name, why in manifest.left_out.items():
+        note(f"left out {name}: {why}")
+    if not manifest.is_redacted:
+        warn("nothing was redacted: look through it before it leaves this machine")
+    if size > JIRA_BYTES:
+        over = "GitHub takes attachments up to 25 MB and " if size > GITHUB_BYTES else ""
+        warn(f"{_megabytes(size)}: {over}Jira takes 10 MB unless set otherwise; --no-recording is smaller")
+
+
+def _line(member: MemberRecord) -> str:
+    return f"{member.size_bytes:>12,}  {member.name:<20} {member.what}\n"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.1f} kB"
