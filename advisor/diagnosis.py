@@ -21,6 +21,7 @@ from rules.engine import Result, ranked
 from rules.evidence import Evidence
 from rules.finding import TERMS, LadderRow, Price
 from rules.ladder import priced_row, wasted
+from rules.power import ElectricityRates, electricity
 from rules.trust import exceeded
 
 Source = Literal["live", "replay", "demo", "run"]
@@ -152,9 +153,13 @@ def _unseen_inside(e: Evidence) -> dict[str, str]:
 
 
 def device_provenance(
-    info: DeviceInfo, e: Evidence, ceilings: Ceilings | None, samples: Sequence[Sample]
+    info: DeviceInfo,
+    e: Evidence,
+    ceilings: Ceilings | None,
+    samples: Sequence[Sample],
+    rates: ElectricityRates | None = None,
 ) -> DeviceProvenance:
-    """How one row was observed."""
+    """How one row was observed. rates: what electricity costs there; None leaves that figure out."""
     last = samples[-1] if samples else None
     return DeviceProvenance(
         key=e.key,
@@ -173,6 +178,7 @@ def device_provenance(
         power_w_p90=e.power_w_p90,
         power_w_max=e.power_w_max,
         energy_j=e.energy_j,
+        electricity=None if rates is None else electricity(e.energy_j, e.energy_s, rates),
         sm_mhz_p50=quantile((s.sm_mhz for s in samples), 0.5),
         sm_mhz_max=e.device.sm_mhz_max,
         temp_c_max=e.temp_c_max,

@@ -10,6 +10,7 @@ from probes.ceilings import Ceilings
 from rules.bill import Bill
 from rules.evidence import Evidence, Tier
 from rules.finding import Finding, LadderRow, Price
+from rules.power import Electricity
 from rules.serving import ServingFigures
 from rules.verdict import Verdict
 from rules.whatif import WhatIf
@@ -32,6 +33,7 @@ class DeviceProvenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     ceilings_label: how the ceilings came about. ceilings_measured: when, as ISO 8601 in UTC, where any
     of them was measured on this very device. ceilings_stale: why those may no longer hold, else None.
+    electricity: what the board drew and what that costs, a part of its price and never added to it.
     """
 
     key: str
@@ -50,6 +52,7 @@ class DeviceProvenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     power_w_p90: float | None = None
     power_w_max: float | None = None
     energy_j: float | None = None
+    electricity: Electricity | None = None
     sm_mhz_p50: float | None = None
     sm_mhz_max: float | None = None
     temp_c_max: float | None = None

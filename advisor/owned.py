@@ -1,10 +1,11 @@
-"""What a GPU that one bought costs an hour, from the configuration: a price with its formula spelled out."""
+"""Costs of one's own GPUs, from the configuration: a price with its formula spelled out, and electricity."""
 
 from __future__ import annotations
 
 from advisor.config import Config, LoadedConfig
 from rules.finding import Price
 from rules.ownership import OwnershipInputs, owned_cost
+from rules.power import ElectricityRates
 
 
 def ownership_inputs(config: Config) -> OwnershipInputs | None:
@@ -13,6 +14,16 @@ def ownership_inputs(config: Config) -> OwnershipInputs | None:
         return None
     names = OwnershipInputs.__struct_fields__
     return OwnershipInputs(**{name: getattr(config, name) for name in names})
+
+
+def electricity_rates(config: Config) -> ElectricityRates:
+    """What electricity costs here, each figure with where it came from."""
+    return ElectricityRates(
+        usd_kwh=config.electricity_usd_kwh,
+        pue=config.pue,
+        usd_kwh_label=origin_of(config, "electricity_usd_kwh"),
+        pue_label=origin_of(config, "pue"),
+    )
 
 
 def owned_usd_h(config: Config) -> Price | None:

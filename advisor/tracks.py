@@ -266,6 +266,7 @@ class Track:
         """What rules read of this device between start_s and end_s. node: `host_facts.node_facts`."""
         samples, last = list(self.samples), self.samples.latest
         share = price_share(self.info, self.parent)
+        energy_j, energy_s = self._energy(samples)
         nonsense = {name: why for name, (_, why) in self._nonsense.items()}
         return Evidence(
             key=self.info.key,
@@ -285,7 +286,8 @@ class Track:
             power_w_p50=quantile((s.power_w for s in samples), 0.5),
             power_w_p90=quantile((s.power_w for s in samples), 0.9),
             power_w_max=max((s.power_w for s in samples if s.power_w is not None), default=None),
-            energy_j=self._energy_j(samples),
+            energy_j=energy_j,
+            energy_s=energy_s,
             temp_c_max=max((s.temp_c for s in samples if s.temp_c is not None), default=None),
             throttle_frac=reason_fracs(samples),
             gap_s=self._unseen_s() + self._silent_for(end_s),
@@ -303,12 +305,15 @@ class Track:
     def _silent_for(self, end_s: float) -> float:
         return 0.0 if self.silence is None else max(0.0, end_s - self.silence.t_s)
 
-    def _energy_j(self, samples: Sequence[Sample]) -> float | None:
+    def _energy(self, samples: Sequence[Sample]) -> tuple[float | None, float | None]:
+        """Joules by the counter and the seconds between its readings; None where it did not count on."""
         last = self.samples.latest
-        first = next((s.energy_j for s in samples if s.energy_j is not None), None)
-        if first is None or last is None or last.energy_j is None or last.energy_j < first:
-            return None
-        return last.energy_j - first
+        first = next((s for s in samples if s.energy_j is not None), None)
+        if first is None or first.energy_j is None or last is None or last.energy_j is None:
+            return None, None
+        if last.energy_j < first.energy_j:
+            return None, None
+        return last.energy_j - first.energy_j, last.t_s - first.t_s
 
     def _blank(self) -> Evidence:
         device = self._device([])

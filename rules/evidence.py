@@ -168,6 +168,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     gpu: the device's NVML index; mig: MIG profile and instance such as "1g.10gb/7", or None.
     price_share: the part of the GPU's price this row stands for (1.0, or a MIG slice's share).
+    energy_j: by the energy counter, over the energy_s seconds between its first and last reading.
     gap_s: time inside the window with no data (driver silent, worker restarted).
     throttle_frac: reason name -> share of observed time.
     server: the program that the workload serves requests with, as far as command lines tell (its own, its
@@ -193,6 +194,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     power_w_p90: float | None = None
     power_w_max: float | None = None
     energy_j: float | None = None
+    energy_s: float | None = None
     temp_c_max: float | None = None
     throttle_frac: dict[str, float] = {}
     gap_s: float = 0.0

@@ -14,6 +14,7 @@ from advisor.reports.findings import EvidenceRow, evidence_rows
 from advisor.reports.ladders import row_cents, wasted_of
 from rules.finding import LadderRow
 from rules.headline import WORDS, cause_words
+from rules.power import Electricity
 from rules.verdict import Verdict
 
 MAX_FLAGS = 30
@@ -181,6 +182,7 @@ def provenance(diagnosis: Diagnosis, style: Style) -> list[tuple[str, str]]:
     ]
     if p.watch_cost_frac is not None:
         pairs.append(("cost of watching", f"{p.watch_cost_frac * 100:.2g} % of one core in the sampler"))
+    pairs += _node_electricity(p.devices)
     if p.note:
         pairs.append(("note", style.prose(p.note, SENTENCE)))
     pairs += _selection(p, style)
@@ -245,10 +247,40 @@ def _stale(device: DeviceProvenance, style: Style) -> str:
 
 
 def _power(device: DeviceProvenance) -> list[str]:
-    parts = [("p50", device.power_w_p50), ("p90", device.power_w_p90), ("limit", device.power_limit_w)]
+    parts = [("p50", device.power_w_p50), ("p90", device.power_w_p90), ("max", device.power_w_max)]
+    parts.append(("limit", device.power_limit_w))
     known = [f"{name} {number(watts)} W" for name, watts in parts if watts is not None]
     energy = [] if device.energy_j is None else [f"energy {number(device.energy_j / 1e3)} kJ"]
-    return ([f"power {', '.join(known)}"] if known else []) + energy
+    return ([f"power {', '.join(known)}"] if known else []) + energy + _electricity(device.electricity)
+
+
+def _electricity(found: Electricity | None) -> list[str]:
+    """What an hour of the board's own electricity costs."""
+    if found is None:
+        return []
+    return [f"electricity {_small_usd(found.usd_h)}/h (mean {number(found.mean_w)} W by the energy counter)"]
+
+
+def _small_usd(figure: float) -> str:
+    return usd(figure) if figure >= 1.0 else f"${figure:.3f}"
+
+
+def _node_electricity(devices: Sequence[DeviceProvenance]) -> list[tuple[str, str]]:
+    """The boards together: a figure beside the price, not on top of it."""
+    found = [device.electricity for device in devices if device.electricity is not None]
+    if not found:
+        return []
+    rates = found[0].rates
+    cents = usd(rates.usd_kwh) if round(rates.usd_kwh, 2) == rates.usd_kwh else f"${rates.usd_kwh:g}"
+    usd_kwh = f"{cents}/kWh{_defaulted(rates.usd_kwh_label)}"
+    pue = f"PUE {rates.pue:g}{_defaulted(rates.pue_label)}"
+    boards = "1 board" if len(found) == 1 else f"{len(found)} boards"
+    cost = f"{_small_usd(sum(each.usd_h for each in found))}/h for {boards} by energy counter"
+    return [("electricity", f"{cost}, {usd_kwh}, {pue}; contained in a price, never on top of it")]
+
+
+def _defaulted(label: str) -> str:
+    return " (default)" if label == "default" else ""
 
 
 def _state(device: DeviceProvenance) -> list[str]:
