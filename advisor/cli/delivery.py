@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -14,10 +14,19 @@ from advisor.document import Diagnosis
 
 if TYPE_CHECKING:
     from advisor.config import Config
+    from advisor.reports.png import Image
 
-Format = Literal["text", "md", "json"]
+Format = Literal["text", "md", "json", "html", "csv"]
 Flavor = Literal["github", "jira"]
-_BY_SUFFIX: dict[str, Format] = {".json": "json", ".md": "md", ".markdown": "md", ".txt": "text"}
+_BY_SUFFIX: dict[str, Format] = {
+    ".json": "json",
+    ".md": "md",
+    ".markdown": "md",
+    ".txt": "text",
+    ".html": "html",
+    ".htm": "html",
+    ".csv": "csv",
+}
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,15 +76,19 @@ def check_writable(wanted: Delivery) -> None:
 
 def deliver(diagnosis: Diagnosis, wanted: Delivery, config: Config | None = None) -> None:
     """Redact (unless --no-redact or the configuration says not to), render and write."""
-    from advisor.reports.redact import redact_diagnosis
-
-    keep = wanted.keep or (config is not None and not config.redact)
-    shown = redact_diagnosis(diagnosis, keep=keep)
+    shown = redacted(diagnosis, wanted, config)
 
     def draw(width: int, color: bool, unicode: bool) -> str:
         return render(shown, wanted, width=width, color=color, unicode=unicode)
 
     hand_over(wanted, draw)
+
+
+def redacted(diagnosis: Diagnosis, wanted: Delivery, config: Config | None = None) -> Diagnosis:
+    """The document as it may leave the node."""
+    from advisor.reports.redact import redact_diagnosis
+
+    return redact_diagnosis(diagnosis, keep=wanted.keep or (config is not None and not config.redact))
 
 
 def hand_over(wanted: Delivery, draw: Callable[[int, bool, bool], str]) -> None:
@@ -88,23 +101,65 @@ def hand_over(wanted: Delivery, draw: Callable[[int, bool, bool], str]) -> None:
         output.write(draw(output.columns(), output.use_color(), output.unicode()))
 
 
-def render(diagnosis: Diagnosis, wanted: Delivery, *, width: int, color: bool, unicode: bool = True) -> str:
-    """The document in the shape asked for, ending in a newline. unicode: False for a stream that is ASCII."""
+def render(
+    diagnosis: Diagnosis,
+    wanted: Delivery,
+    *,
+    width: int,
+    color: bool,
+    unicode: bool = True,
+    images: Sequence[Image] = (),
+) -> str:
+    """The document in the shape asked for, ending in a newline. unicode: False for a stream that is ASCII.
+
+    images: that lie beside it, for a shape that can name them.
+    """
+    if wanted.shape == "csv":
+        return _csv(diagnosis, unicode)
     if wanted.shape == "json":
-        from advisor.reports.json import encode, escaped
-
-        text = encode(diagnosis).decode() if unicode else escaped(encode(diagnosis))
+        text = _json(diagnosis, unicode)
     elif wanted.shape == "md":
-        from advisor.reports.escape import markup_as_ascii
-        from advisor.reports.markdown import render_markdown
-
-        text = render_markdown(diagnosis, flavor=wanted.flavor)
-        text = text if unicode else markup_as_ascii(text)
+        text = _markdown(diagnosis, wanted, unicode, images)
+    elif wanted.shape == "html":
+        text = _html(diagnosis, unicode, images)
     else:
         from advisor.reports.text import render_text
 
         text = render_text(diagnosis, width=width, color=color, unicode=unicode)
     return text.rstrip("\n") + "\n"
+
+
+def _json(diagnosis: Diagnosis, unicode: bool) -> str:
+    from advisor.reports.json import encode, escaped
+
+    return encode(diagnosis).decode() if unicode else escaped(encode(diagnosis))
+
+
+def _markdown(diagnosis: Diagnosis, wanted: Delivery, unicode: bool, images: Sequence[Image]) -> str:
+    from advisor.reports.escape import markup_as_ascii
+    from advisor.reports.markdown import render_markdown
+
+    text = render_markdown(diagnosis, flavor=wanted.flavor)
+    if images:
+        from advisor.reports.png import image_links
+
+        text = f"{text.rstrip()}\n\n{image_links(images, wanted.flavor)}"
+    return text if unicode else markup_as_ascii(text)
+
+
+def _html(diagnosis: Diagnosis, unicode: bool, images: Sequence[Image]) -> str:
+    from advisor.reports.html import render_html
+
+    text = render_html(diagnosis, tuple(image.name for image in images))
+    return text if unicode else text.encode("ascii", "xmlcharrefreplace").decode()
+
+
+def _csv(diagnosis: Diagnosis, unicode: bool) -> str:
+    """Lines end as RFC 4180 has it."""
+    from advisor.reports.csv import render_csv
+    from advisor.reports.escape import as_ascii
+
+    return render_csv(diagnosis) if unicode else as_ascii(render_csv(diagnosis))
 
 
 def _to_file(path: Path, text: str) -> None:

@@ -17,6 +17,8 @@ else:
     _Seconds = click.ParamType  # not generic at run time in every click we support
 MAX_USD_H = 10_000
 FORMATS = ("text", "md", "json")
+# What a diagnosis can be rendered as besides.
+DIAGNOSIS_FORMATS = (*FORMATS, "html", "csv")
 FLAVORS = ("github", "jira")
 
 
@@ -88,6 +90,12 @@ format_option = click.option(
     type=click.Choice(FORMATS),
     help="Default: by the suffix of FILE given to -o, or text.",
 )
+diagnosis_format_option = click.option(
+    "--format",
+    "form",
+    type=click.Choice(DIAGNOSIS_FORMATS),
+    help="Default: by the suffix of FILE given to -o, or text.",
+)
 flavor_option = click.option(
     "--flavor",
     type=click.Choice(FLAVORS),
@@ -147,5 +155,13 @@ def select_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def report_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Everything about the shape of a printed report."""
     for option in reversed((format_option, json_option, out_option, flavor_option, keep_option)):
+        command = option(command)
+    return command
+
+
+def diagnosis_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a diagnosis, which can also become a page or a table."""
+    options = (diagnosis_format_option, json_option, out_option, flavor_option, keep_option)
+    for option in reversed(options):
         command = option(command)
     return command

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import rich_click as click
 
-from advisor.cli.options import report_options
+from advisor.cli.options import diagnosis_options
 
 
 @click.command("demo")
 @click.option(
     "-1", "--once", is_flag=True, help="Print the recording's diagnosis instead of opening the screen."
 )
-@report_options
+@diagnosis_options
 def command(once: bool, form: str | None, as_json: bool, out: str | None, flavor: str, keep: bool) -> int:
     """Replay the bundled demo recording; needs no GPU.
 

@@ -9,13 +9,13 @@ import rich_click as click
 
 from advisor.cli.diagnostics import CliError, ExitCode, cannot_measure, warn
 from advisor.cli.options import (
+    diagnosis_options,
     duration_option,
     gpu_option,
     history_option,
     interval_option,
     native_option,
     price_option,
-    report_options,
     select_options,
     stacks_option,
 )
@@ -29,7 +29,7 @@ from advisor.cli.options import (
 @price_option
 @stacks_option
 @native_option
-@report_options
+@diagnosis_options
 @select_options
 @history_option
 @click.option(

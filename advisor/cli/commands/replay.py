@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import rich_click as click
 
-from advisor.cli.options import DURATION, SPEED, gpu_option, price_option, report_options, select_options
+from advisor.cli.options import DURATION, SPEED, diagnosis_options, gpu_option, price_option, select_options
 
 
 @click.command("replay")
@@ -22,7 +22,7 @@ from advisor.cli.options import DURATION, SPEED, gpu_option, price_option, repor
 )
 @gpu_option
 @price_option
-@report_options
+@diagnosis_options
 @select_options
 def command(
     file: str,

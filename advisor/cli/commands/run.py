@@ -7,11 +7,11 @@ import sys
 import rich_click as click
 
 from advisor.cli.options import (
+    diagnosis_options,
     gpu_option,
     history_option,
     interval_option,
     price_option,
-    report_options,
     select_options,
 )
 
@@ -20,7 +20,7 @@ from advisor.cli.options import (
 @gpu_option
 @interval_option
 @price_option
-@report_options
+@diagnosis_options
 @select_options
 @history_option
 @click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED, metavar="CMD...")
