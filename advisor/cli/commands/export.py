@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import rich_click as click
 
-from advisor.cli.options import FORMATS, flavor_option, json_option, keep_option, out_option, select_options
+from advisor.cli.options import (
+    DIAGNOSIS_FORMATS,
+    flavor_option,
+    json_option,
+    keep_option,
+    out_option,
+    select_options,
+)
 
 
 @click.command("export")
 @click.argument("file", type=click.Path(allow_dash=True))
 @click.option(
-    "--format", "form", type=click.Choice(FORMATS), help="Default: by the suffix of FILE given to -o, or md."
+    "--format",
+    "form",
+    type=click.Choice(DIAGNOSIS_FORMATS),
+    help="Default: by the suffix of FILE given to -o, or md.",
 )
 @json_option
 @out_option
@@ -27,7 +37,7 @@ def command(
     select: tuple[str, ...],
     ignore: tuple[str, ...],
 ) -> int:
-    """Render a diagnosis saved as JSON (FILE, or - for stdin) as Markdown for a ticket, text, or JSON."""
+    """Render a diagnosis saved as JSON (FILE, or - for stdin) again: Markdown, text, JSON, HTML or CSV."""
     import msgspec
 
     from advisor.cli.delivery import check_writable, deliver, delivery
