@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from rules.bill import Bill, Group, bill_of, bills, groups, known_of, wasted_share
+from rules.bill import Bill, Group, Piece, bill_of, bills, groups, known_of, wasted_share
 from rules.cents import Cell, Horizon, cells
 from rules.finding import TERMS
 from rules.ladder import NOT_WASTED
@@ -88,6 +88,17 @@ def statement(document: Diagnosis, horizon: Horizon = "hour") -> Statement | Non
         tuple(sorted((a for a in amounts if a.bill.scope in ("job", "fleet")), key=_dearest)),
         next(a for a in amounts if a.bill.scope == "node"),
     )
+
+
+def row_amounts(document: Diagnosis, horizon: Horizon = "hour") -> dict[str, Amount]:
+    """Row's key -> its amount, in the cells that `statement` adds up."""
+    known = known_of(document.ladder, document.findings)
+    found = cells(document.ladder, [known[row.key] for row in document.ladder], horizon)
+    alone = [Group("gpu", row.key, (Piece(row),)) for row in document.ladder]
+    return {
+        group.name: _amount(group, bill_of(group, known), {id(row): cell})
+        for group, row, cell in zip(alone, document.ladder, found, strict=True)
+    }
 
 
 def _dearest(amount: Amount) -> tuple[bool, int, float]:

@@ -25,6 +25,8 @@ Scope = Literal["gpu", "job", "fleet", "node"]
 
 _NOT_FREE: tuple[str, ...] = tuple(term for term in TERMS if term != "free")
 _MAX_REASONS = 4
+# A share below this is floating point's, and no time at all.
+_DUST = 1e-12
 
 
 class Bill(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -116,11 +118,12 @@ def _by_job(ladder: Sequence[LadderRow], verdicts: Sequence[Verdict]) -> Iterabl
     fleet: list[Piece] = []
     for row in ladder:
         workload, free, taken = who.get(row.key), Piece(row, ("free",)), Piece(row, _NOT_FREE)
-        if workload is None or taken.share <= 0.0:
+        if workload is None or taken.share < _DUST:
             fleet.append(Piece(row))
             continue
-        jobs.setdefault(job_name(workload), []).append(taken)
-        fleet += [free] if free.share > 0.0 else []
+        split = free.share >= _DUST
+        jobs.setdefault(job_name(workload), []).append(taken if split else Piece(row))
+        fleet += [free] if split else []
     for name, pieces in jobs.items():
         held = [found for p in pieces if (found := who[p.row.key]) is not None]
         yield Group("job", name, tuple(pieces), held[0].name, sum(w.others > 0 for w in held))

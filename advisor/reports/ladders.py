@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from advisor.document import Diagnosis
 from advisor.reports.common import CELL, Style
 from advisor.reports.figures import fraction, percent, usd
+from rules.cents import cells
 from rules.economics import split_cents
 from rules.finding import TERMS, Finding, LadderRow
 from rules.headline import cause_words
@@ -64,7 +65,7 @@ def ladder(diagnosis: Diagnosis, style: Style) -> Ladder:
     used = priced or list(rows)
     shares = _mean_shares(used, by_price=bool(priced))
     price = sum(row.price_usd_h or 0.0 for row in priced) if priced else None
-    dollars = None if price is None else cents(_sum_terms(priced), price)
+    dollars = None if price is None else _summed(row_cents(rows).values())
     return Ladder(
         lines=_lines(diagnosis, used, shares, dollars, style),
         price_usd_h=None if dollars is None else round(sum(dollars.values()), 2),
@@ -96,14 +97,15 @@ def is_well_spent(finding: Finding) -> bool:
 
 
 def row_cents(rows: Sequence[LadderRow]) -> dict[str, dict[str, float]]:
-    """key -> term -> whole cents of each priced row. Over the rows they sum to the node's own cents."""
-    priced = [row for row in rows if row.price_usd_h is not None and row.terms is not None]
-    whole = cents(_sum_terms(priced), sum(row.price_usd_h or 0.0 for row in priced)) if priced else {}
-    found: dict[str, dict[str, float]] = {row.key: {} for row in priced}
-    for term, amount in whole.items():
-        parts = {row.key: (row.terms or {}).get(term, 0.0) for row in priced}
-        for key, usd_h in cents(parts, amount).items():
-            found[key][term] = usd_h
+    """key -> term -> dollars in whole cents of each priced row, as `rules.cents` has them.
+
+    Over its terms a row sums to its price, over the rows the terms sum to the node's.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for row, terms in zip(rows, cells(rows, [()] * len(rows)), strict=True):
+        if terms:
+            before = found.get(row.key, {})
+            found[row.key] = {term: before.get(term, 0.0) + cell.cost / 100 for term, cell in terms.items()}
     return found
 
 
@@ -127,8 +129,10 @@ def wasted_of(terms: dict[str, float]) -> float:
     return sum(value for term, value in terms.items() if term not in _NOT_WASTED)
 
 
-def _sum_terms(rows: Sequence[LadderRow]) -> dict[str, float]:
-    return {term: sum((row.terms or {}).get(term, 0.0) for row in rows) for term in TERMS}
+def _summed(rows: Iterable[dict[str, float]]) -> dict[str, float]:
+    """Cents of all rows, term by term."""
+    found = list(rows)
+    return {term: round(sum(row.get(term, 0.0) for row in found), 2) for term in TERMS}
 
 
 def _mean_shares(rows: Sequence[LadderRow], *, by_price: bool) -> dict[str, float]:

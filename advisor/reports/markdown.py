@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from advisor.document import Diagnosis
-from advisor.reports import sources
+from advisor.reports import bills, sources, whatifs
 from advisor.reports.common import criticals, is_node, labels, overlap, ranked, width_of
 from advisor.reports.findings import MAX_ALSO, EvidenceRow, FindingView, nothing_found, view
 from advisor.reports.fitting import Fitted, Part, fit
@@ -55,11 +55,19 @@ class _Ticket:
         """Make every part, let the least important give way, and put them together."""
         kept = self._findings()
         unmade = len(self.d.findings) - len(kept)
-        tail = [self._devices(), self._readings(), self._notes(), self._provenance(), self._made()]
+        tail = [
+            self._devices(),
+            self._readings(),
+            self._notes(),
+            self._provenance(),
+            self._made(),
+            self._what_ifs(),
+        ]
         parts = [Part(sizes=(self._head(),)), *kept, *tail]
         fitted = fit(parts, _steps(len(kept), criticals(self.d.findings)), self.limit)
         after = 1 + len(kept)
-        pieces = [*fitted.texts[:after], self._left_out(fitted, unmade), *fitted.texts[after:]]
+        *rest, what_ifs = fitted.texts[after:]
+        pieces = [*fitted.texts[:after], self._left_out(fitted, unmade), what_ifs, *rest]
         return "".join(pieces).rstrip("\n") + "\n"
 
     def _head(self) -> str:
@@ -77,9 +85,11 @@ class _Ticket:
         if not table.lines:
             return ""
         heads: list[tuple[str, Align]] = [("share", "right"), ("where it goes", "left")]
-        rows = [[line.share, line.where] for line in table.lines]
+        heads += [("who can act", "left"), ("recoverable", "right")]
+        won = {each.term: each for each in bills.won_back(self.d, self.m.style)}
+        rows = [[line.share, line.where, *_won(won.get(line.term))] for line in table.lines]
         bold = self.m.bold
-        rows.append([bold("100 %"), table.price])
+        rows.append([bold("100 %"), table.price, "", bold(bills.whole(self.d))])
         if table.price_usd_h is not None:
             heads.insert(0, ("$/h", "right"))
             amounts = [(line.usd or "").replace("$", "") for line in table.lines]
@@ -87,8 +97,8 @@ class _Ticket:
                 [cell, *row]
                 for cell, row in zip([*amounts, bold(f"{table.price_usd_h:,.2f}")], rows, strict=True)
             ]
-        drawn = self.m.table(heads, rows)
-        return drawn + (self.m.paragraph(unpriced(table.unpriced)) if table.unpriced else "")
+        said = (bills.month_line(self.d), unpriced(table.unpriced) if table.unpriced else "")
+        return self.m.table(heads, rows) + "".join(self.m.paragraph(line) for line in said if line)
 
     def _findings(self) -> list[Part]:
         """Texts of the findings that can fit at all, in the order shown."""
@@ -152,17 +162,43 @@ class _Ticket:
         return Part(sizes=(*sizes, ""), lost=("", "", "the table of GPUs"))
 
     def _device_table(self, rows: Sequence[sources.DeviceRow], count: int) -> str:
-        right = {"confidence", "$/h", "wasted"}
-        heads = ("GPU", "workload", "verdict", "confidence", "$/h", "wasted")
+        right = {"confidence", "$/h", "wasted", "recoverable"}
+        heads = ("GPU", "workload", "verdict", "confidence", "$/h", "wasted", "recoverable")
         cells = [
-            [r.name, r.workload, r.verdict, r.confidence, r.price.replace("$", ""), r.wasted]
+            [r.name, r.workload, r.verdict, r.confidence, r.price.replace("$", ""), r.wasted, r.recoverable]
             for r in rows[:count]
         ]
         more = (
             self.m.paragraph(f"{len(rows) - count} more rows are in the JSON.") if len(rows) > count else ""
         )
         drawn = self.m.table([(name, "right" if name in right else "left") for name in heads], cells)
-        return self.m.heading(3, "All GPUs") + drawn + more
+        return self.m.heading(3, "All GPUs") + drawn + more + self._jobs(count)
+
+    def _jobs(self, count: int) -> str:
+        """What each job costs, and the fleet; the last row is all of them."""
+        rows = bills.job_rows(self.d, self.m.style)
+        heads = ("job", "GPU", "$/h", "wasted", "recoverable", "$/month")
+        shown = [*rows[:-1][:count], *rows[-1:]]
+        cells = [
+            [r.name, r.gpus, r.price.replace("$", ""), r.wasted, r.won, r.month.replace("$", "")]
+            for r in shown
+        ]
+        more = len(rows) - len(shown)
+        drawn = self.m.table([(name, "left" if name == "job" else "right") for name in heads], cells)
+        left = self.m.paragraph(f"{more} more jobs are in the JSON.") if more else ""
+        return self.m.heading(3, "By job") + drawn + left if rows else ""
+
+    def _what_ifs(self) -> Part:
+        """What fixes would buy: the first that gives way."""
+        rows = whatifs.rows(self.d, self.m.style)
+        if not rows:
+            return Part(sizes=("", ""), lost=("",))
+        heads: list[tuple[str, Align]] = [("GPU", "left"), ("fix", "left"), ("throughput", "right")]
+        heads += [("$/h for today's work", "right"), ("basis", "left")]
+        cells = [[r.name, f"{r.title} ({r.fix})", r.times, r.cost.replace("$", ""), r.basis] for r in rows]
+        said = self.m.style.prose(whatifs.note(self.d))
+        body = self.m.heading(3, whatifs.HEADING) + self.m.table(heads, cells) + self.m.paragraph(said)
+        return Part(sizes=(body, ""), lost=("what fixes would buy",))
 
     def _readings(self) -> Part:
         found = sources.readings(self.d, self.m.style)
@@ -225,11 +261,12 @@ class _Ticket:
 
 
 def _steps(findings: int, critical: int) -> Iterator[tuple[int, int]]:
-    """What gives way, in order, of parts that are the head, findings, devices, readings, notes, ...
+    """What gives way, in order, of parts that are the head, findings, devices, readings, notes, ..., what-ifs
 
     Findings stand most important first: all but a few go before anything else, critical ones last.
     """
-    devices, readings, notes, provenance, made = range(1 + findings, 6 + findings)
+    devices, readings, notes, provenance, made, what_ifs = range(1 + findings, 7 + findings)
+    yield what_ifs, 1
     first = range(1, 1 + min(findings, max(KEPT_FINDINGS, critical)))
     urgent = range(1, 1 + min(findings, critical))
     yield from ((i, 2) for i in range(findings, len(first), -1))
@@ -238,6 +275,10 @@ def _steps(findings: int, critical: int) -> Iterator[tuple[int, int]]:
     yield from ((i, 2) for i in range(len(first), len(urgent), -1))
     yield from ((devices, 3), (provenance, 2), (made, 1), (notes, 2))
     yield from ((i, 2) for i in reversed(urgent))
+
+
+def _won(won: bills.Won | None) -> tuple[str, str]:
+    return ("", "") if won is None else (won.who, won.amount)
 
 
 def _cells(row: EvidenceRow) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from advisor.document import DeviceProvenance, Diagnosis, Flag, Provenance
+from advisor.reports.bills import row_totals
 from advisor.reports.common import CELL, SENTENCE, Style, row_name, rows_by_key, wasted_share
 from advisor.reports.figures import UNKNOWN, fraction, instant, number, percent, size, span, usd
 from advisor.reports.findings import EvidenceRow, evidence_rows
@@ -30,6 +31,7 @@ class DeviceRow(msgspec.Struct, frozen=True, kw_only=True):
     confidence: str
     price: str
     wasted: str
+    recoverable: str = "–"
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,17 +45,17 @@ def device_rows(diagnosis: Diagnosis, style: Style) -> list[DeviceRow]:
     """Every verdict with its cost, then ladder rows that have none (unallocated parts of MIG GPUs)."""
     rows = rows_by_key(diagnosis)
     known = {v.key for v in diagnosis.verdicts}
-    dollars = row_cents(diagnosis.ladder)
+    dollars, won = row_cents(diagnosis.ladder), row_totals(diagnosis)
 
-    def money(row: LadderRow | None) -> tuple[str, str]:
-        return _price(row, dollars), _wasted(row, dollars)
+    def money(row: LadderRow | None) -> tuple[str, str, str]:
+        return _price(row, dollars), _wasted(row, dollars), won.get(row.key, "–") if row else "–"
 
     found = [_verdict_row(v, *money(rows.get(v.key)), style) for v in diagnosis.verdicts]
     bare = [row for row in diagnosis.ladder if row.key not in known]
     return found + [_bare_row(row, *money(row), style) for row in bare]
 
 
-def _verdict_row(verdict: Verdict, price: str, wasted: str, style: Style) -> DeviceRow:
+def _verdict_row(verdict: Verdict, price: str, wasted: str, won: str, style: Style) -> DeviceRow:
     return DeviceRow(
         name=row_name(verdict.gpu, verdict.mig, style),
         workload=_workload(verdict, style),
@@ -61,10 +63,11 @@ def _verdict_row(verdict: Verdict, price: str, wasted: str, style: Style) -> Dev
         confidence="–" if verdict.class_ == "unknown" else fraction(verdict.confidence),
         price=price,
         wasted=wasted,
+        recoverable=won,
     )
 
 
-def _bare_row(row: LadderRow, price: str, wasted: str, style: Style) -> DeviceRow:
+def _bare_row(row: LadderRow, price: str, wasted: str, won: str, style: Style) -> DeviceRow:
     return DeviceRow(
         name=row_name(row.gpu, row.mig, style),
         workload="–",
@@ -72,6 +75,7 @@ def _bare_row(row: LadderRow, price: str, wasted: str, style: Style) -> DeviceRo
         confidence="–",
         price=price,
         wasted=wasted,
+        recoverable=won,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from advisor.document import Diagnosis
-from advisor.reports import sources
+from advisor.reports import bills, sources, whatifs
 from advisor.reports.common import Style, criticals, is_node, labels, overlap, ranked
 from advisor.reports.escape import as_ascii, terminal
 from advisor.reports.findings import MAX_ALSO, EvidenceRow, FindingView, nothing_found, view
@@ -27,6 +27,8 @@ MAX_WIDTH = 140
 BAR_WIDTH = 20
 MAX_FINDINGS = 20
 MAX_ROWS = 64
+# Below this width a table of many columns leaves out what its others tell.
+ROOMY = 100
 # Cells up to this length stay on one line; a longer one wraps rather than push others out.
 NARROW = 18
 
@@ -72,10 +74,10 @@ def _parts(d: Diagnosis, width: int) -> list[RenderableType]:
     first, second = title(d, _STYLE)
     parts += [*_gap(parts), _text(first, "bold"), _text(second)]
     parts += [_text(line) for line in (workload_line(d, _STYLE),) if line]
-    parts += _ladder(ladder(d, _STYLE), width)
-    parts += _findings(d)
+    parts += _ladder(ladder(d, _STYLE), width) + _won_back(d)
+    parts += _findings(d) + _what_ifs(d)
     if is_node(d):
-        parts += [_head("All GPUs"), _devices(sources.device_rows(d, _STYLE))]
+        parts += [_head("All GPUs"), _devices(sources.device_rows(d, _STYLE), width), *_jobs(d)]
     parts += _listed("Read this with care", sources.unknowns(d, _STYLE) + sources.notes(d, _STYLE))
     return parts + _provenance(d)
 
@@ -123,6 +125,35 @@ def _ladder(table: Ladder, width: int) -> list[RenderableType]:
     return [_head(heading), grid, *left]
 
 
+def _won_back(d: Diagnosis) -> list[RenderableType]:
+    """Of each wasted term, who could win back how much; then what it all comes to in a month."""
+    found, month = bills.won_back(d, _STYLE), bills.month_line(d)
+    grid = _grid("left", "left", "fill")
+    for won in (won for won in found if won.known):
+        grid.add_row(_text(won.amount, "bold"), _text(won.who), _text(f"{won.name}: {won.because}"))
+    heading = f"What could be won back, {'per hour' if month else 'of the paid time'}"
+    parts: list[RenderableType] = [_head(heading)] if found else []
+    parts += [grid] if grid.row_count else []
+    rest = [won.name for won in found if not won.known]
+    parts += [_text(f"Nothing is known to win back: {', '.join(rest)}.", "dim")] if rest else []
+    return [*parts, *([_text(month)] if month else [])]
+
+
+def _jobs(d: Diagnosis) -> list[RenderableType]:
+    """What each job costs, and the fleet."""
+    rows = bills.job_rows(d, _STYLE)
+    grid = _grid("fill", "right", "right", "right", "right", "right")
+    heads = ("job", "GPU", "$/h", "wasted", "recoverable", "month")
+    grid.add_row(*(_text(name, "dim") for name in heads))
+    for row in [*rows[:-1][:MAX_ROWS], *rows[-1:]]:
+        price = row.price.replace("$", "")
+        cells = (row.name, row.gpus, price, row.wasted, row.won, row.month)
+        grid.add_row(*(_text(cell) for cell in cells))
+    more = len(rows) - 1 - MAX_ROWS
+    left = [_text(f"{more} more jobs are in the JSON.", "dim")] if more > 0 else []
+    return [_head("By job"), grid, *left] if rows else []
+
+
 def _bar(frac: float, colour: str) -> Text:
     full = round(min(1.0, max(0.0, frac)) * BAR_WIDTH)
     return _text("█" * full, colour).append("░" * (BAR_WIDTH - full), "bright_black")
@@ -165,6 +196,22 @@ def _also(seen: FindingView) -> Table:
     return grid
 
 
+def _what_ifs(d: Diagnosis) -> list[RenderableType]:
+    """What fixes would buy, the few that save most on each GPU."""
+    rows = whatifs.rows(d, _STYLE)
+    if not rows:
+        return []
+    priced = any(row.cost for row in rows)
+    grid = _grid("left", "fill", "right", *(["right"] if priced else []), "left")
+    heads = ("GPU", "fix", "throughput", *(["$/h after"] if priced else []), "basis")
+    grid.add_row(*(_text(name, "dim") for name in heads))
+    for row in rows:
+        title = _text(row.title).append(f" ({row.fix})", "dim")
+        money = [_text(row.cost.replace("$", ""))] if priced else []
+        grid.add_row(_text(row.name), title, _text(row.times, "bold"), *money, _text(row.basis, "dim"))
+    return [_head(whatifs.HEADING), grid, _text(whatifs.note(d), "dim")]
+
+
 def _facts(seen: FindingView) -> Text:
     text = _text("")
     for i, fact in enumerate(seen.facts):
@@ -193,12 +240,16 @@ def _advice(seen: FindingView) -> Table:
     return grid
 
 
-def _devices(rows: Sequence[sources.DeviceRow]) -> Table:
-    grid = _grid("fill", "fill", "right", "right", "right", "fill")
-    grid.add_row(*(_text(name, "dim") for name in ("GPU", "verdict", "conf.", "$/h", "wasted", "workload")))
+def _devices(rows: Sequence[sources.DeviceRow], width: int) -> Table:
+    grid = _grid("fill", "fill", "right", "right", "right", "right", "fill")
+    heads = ("GPU", "verdict", "conf.", "$/h", "wasted", "recoverable", "workload")
+    grid.add_row(*(_text(name, "dim") for name in heads))
     for row in rows[:MAX_ROWS]:
         price, wasted = row.price.replace("$", ""), row.wasted
-        cells = (row.name, row.verdict, row.confidence, price, wasted, row.workload)
+        if width < ROOMY and "$" in wasted:
+            wasted = wasted.partition(" (")[0].replace("$", "")
+        won = row.recoverable.replace("$", "")
+        cells = (row.name, row.verdict, row.confidence, price, wasted, won, row.workload)
         grid.add_row(*(_text(cell) for cell in cells))
     if len(rows) > MAX_ROWS:
         grid.add_row(_text(f"{len(rows) - MAX_ROWS} more"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from advisor.document import Diagnosis
+from advisor.reports.bills import remark
 from advisor.reports.common import SENTENCE, Style, is_node, ranked, urgent_keys, worst
 from advisor.reports.figures import fraction, percent, usd
 from advisor.reports.ladders import Ladder, is_well_spent, ladder, shown_usd
@@ -25,7 +26,8 @@ def title(diagnosis: Diagnosis, style: Style) -> tuple[str, str]:
             f"{_node_cost(diagnosis, table)}.",
             f"Worst: {_limit(verdict, style)}{_main(diagnosis, verdict, style)}.",
         )
-    return f"{_limit(verdict, style)}.", f"{_cost(table)}{_main(diagnosis, verdict, style)}."
+    cost = _cost(table, remark(diagnosis))
+    return f"{_limit(verdict, style)}.", f"{cost}{_main(diagnosis, verdict, style)}."
 
 
 def workload_line(diagnosis: Diagnosis, style: Style) -> str:
@@ -64,24 +66,24 @@ def _limit(verdict: Verdict, style: Style) -> str:
     return said if verdict.class_ == "unknown" else f"{said} (confidence {fraction(verdict.confidence)})"
 
 
-def _cost(table: Ladder) -> str:
+def _cost(table: Ladder, won: str) -> str:
     if table.price_usd_h is None:
-        return f"{percent(table.wasted_share)} of the paid time does no useful work{_unknown(table)}"
+        return f"{percent(table.wasted_share)} of the paid time does no useful work{won}{_unknown(table)}"
     if table.unknown_share > 0.99:
         return f"What its {usd(table.price_usd_h)} per hour buys is unknown"
     said = f"{usd(table.wasted_usd_h or 0.0)} of {usd(table.price_usd_h)} per hour does no useful work"
-    return f"{said}{_unknown(table)}"
+    return f"{said}{won}{_unknown(table)}"
 
 
 def _node_cost(diagnosis: Diagnosis, table: Ladder) -> str:
-    where = f"on {_count(diagnosis)}"
+    where, won = f"on {_count(diagnosis)}", remark(diagnosis)
     if table.price_usd_h is None:
         part = f"{percent(table.wasted_share)} of the paid time {where}"
-        return f"{part} does no useful work{_unknown(table)}"
+        return f"{part} does no useful work{won}{_unknown(table)}"
     amount = table.wasted_usd_h or 0.0
     share = percent(amount / table.price_usd_h) if table.price_usd_h > 0 else "0 %"
     whole = f"{usd(table.price_usd_h)} per hour ({share}) {where}"
-    return f"{usd(amount)} of {whole} does no useful work{_unknown(table)}"
+    return f"{usd(amount)} of {whole} does no useful work{won}{_unknown(table)}"
 
 
 def _unknown(table: Ladder) -> str:
@@ -96,9 +98,11 @@ def _unknown(table: Ladder) -> str:
 def _short_cost(diagnosis: Diagnosis, table: Ladder) -> str:
     where = f" on {_count(diagnosis)}" if is_node(diagnosis) else ""
     if table.price_usd_h is None:
-        said = f"{percent(table.wasted_share)} of paid time wasted{where}"
+        said = f"{percent(table.wasted_share)} of paid time wasted{where}{remark(diagnosis)}"
         return said if table.unknown_share < 0.005 else f"{said}, {percent(table.unknown_share)} unknown"
-    said = f"{usd(table.wasted_usd_h or 0.0)}/h of {usd(table.price_usd_h)}/h wasted{where}"
+    said = (
+        f"{usd(table.wasted_usd_h or 0.0)}/h of {usd(table.price_usd_h)}/h wasted{where}{remark(diagnosis)}"
+    )
     amount = table.unknown_usd_h or 0.0
     return f"{said}, {usd(amount)}/h unknown" if amount >= 0.01 else said
 

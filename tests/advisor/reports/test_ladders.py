@@ -62,7 +62,7 @@ def test_a_finding_that_is_a_whole_term_shows_its_cents() -> None:
 def test_a_node_names_where_each_term_comes_from() -> None:
     table = ladder(make_diagnosis("host", "memory", "idle"), STYLE)
     said = {line.term: line.where for line in table.lines}
-    assert said["host_gap"] == "host gap (GPU 0 $2.61, GPU 1 $0.62): HOST003"
+    assert said["host_gap"] == "host gap (GPU 0 $2.62, GPU 1 $0.61): HOST003"
     assert said["idle_held"].endswith("(GPU 2 $6.88)")
     assert table.price_usd_h == 20.64
 

@@ -37,7 +37,7 @@ OWN_HTML = {
     "<details><summary>How each verdict was reached</summary>",
     "<details><summary>Provenance</summary>",
 }
-OWN_HEADINGS = {"All GPUs", "Read this with care"}
+OWN_HEADINGS = {"All GPUs", "By job", "Read this with care"}
 
 
 def tokens(text: str) -> list[Token]:
@@ -107,6 +107,7 @@ def test_order(flavor: Flavor) -> None:
         "Expect",
         "Check",
         "All GPUs",
+        "By job",
         "How each verdict was reached",
         "Read this with care",
         "Provenance",
@@ -123,7 +124,7 @@ def test_title_of_one_gpu_is_two_sentences() -> None:
     assert lines[0].startswith("> **SYNTHETIC DATA")
     assert lines[2] == (
         "## GPU 0 (Simulated X100 80GB) is host-bound: it waits for the input pipeline, 38 % of the time "
-        "(confidence 0.94). $5.15 of $6.88 per hour does no useful work; "
+        "(confidence 0.94). $5.15 of $6.88 per hour does no useful work ($1.97 to $2.58 recoverable); "
         "HOST003 could win back up to $2.61 per hour."
     )
 
@@ -131,9 +132,9 @@ def test_title_of_one_gpu_is_two_sentences() -> None:
 def test_title_of_a_node_is_totals_then_the_worst() -> None:
     title = render_markdown(make_diagnosis("host", "memory", "idle", "unknown")).splitlines()[2]
     first, second = title.split(". Worst: ")
-    assert (
-        first
-        == "## $15.48 of $27.52 per hour (56 %) on 4 GPUs does no useful work, and what $6.88 buys is unknown"
+    assert first == (
+        "## $15.48 of $27.52 per hour (56 %) on 4 GPUs does no useful work ($8.85 to $9.46 recoverable), "
+        "and what $6.88 buys is unknown"
     )
     assert second.startswith("GPU 2 (Simulated X100 80GB) is idle")
     assert second.endswith("HOST003 on GPU 0 could win back up to $2.61 per hour.")
@@ -183,7 +184,10 @@ def test_without_a_price_there_are_shares_and_it_says_so() -> None:
     assert "no price is known" in rows[-1][1]
     assert "$" not in text
     assert "65 %" not in text
-    assert "75 % of the paid time does no useful work; HOST003 stands for 38 %." in text
+    assert (
+        "75 % of the paid time does no useful work (29 % to 38 % recoverable); HOST003 stands for 38 %."
+        in text
+    )
 
 
 def test_rows_without_a_price_are_counted() -> None:
@@ -342,7 +346,7 @@ def test_limits_hold(flavor: Flavor, limit: int | None, count: int, rows: int, t
     made = render_markdown(big(count, rows, text), flavor, limit)
     allowed = LIMITS[flavor] if limit is None else limit
     assert width_of(made) == len(made.encode("utf-16-le")) // 2 <= allowed
-    shown = len(re.findall(r"^(?:###|h3\.) (?!All|Read|How|Prov)", made, re.M))
+    shown = len(re.findall(r"^(?:###|h3\.) (?!All|By|Read|How|Prov)", made, re.M))
     if shown < count:
         left = count - shown
         assert f"{left} smaller finding{'s' * (left != 1)}" in made.replace(",", "")
