@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from advisor.reports.escape import terminal
-from rules.calculators.calculation import Calculation, Input, Part
+from rules.calculators.calculation import Calculation, Input, Part, plain
 
 _PREFIX = frozenset({"$", "$/h", "$/Mtok", "$/tok", "$/kWh"})
 _WORDS = {"$/Mtok": " per million tokens", "$/tok": " per token", "$": "", "$/h": "/h", "$/kWh": "/kWh"}
@@ -114,19 +114,17 @@ def _lines(lead: str, text: str, width: int) -> Iterator[str]:
     """`text` beside `lead`, or below it where too little room is left."""
     room = width - len(lead)
     if room >= min(len(text), 24):
-        lines = textwrap.wrap(text, room) or [""]
+        lines = textwrap.wrap(text, room, break_on_hyphens=False) or [""]
         yield (lead + lines[0]).rstrip() + "\n"
         yield from (" " * len(lead) + line + "\n" for line in lines[1:])
     else:
         yield lead.rstrip() + "\n"
-        yield from ("      " + line + "\n" for line in textwrap.wrap(text, width - 6))
+        yield from ("      " + line + "\n" for line in textwrap.wrap(text, width - 6, break_on_hyphens=False))
 
 
 def given_figure(item: Input) -> str:
     """An input as it was given, with its unit: a share stays a share."""
-    number = (
-        f"{item.value:,.10g}" if 1e-4 <= abs(item.value) < 1e10 or not item.value else f"{item.value:.6g}"
-    )
+    number = plain(item.value) if abs(item.value) < 1e6 else f"{item.value:,.10g}"
     unit = {"frac": "", "count": "", "x": ""}.get(item.unit, item.unit)
     return f"{number} {unit}".rstrip()
 

@@ -36,7 +36,9 @@ def _other_gpu(sheet: Sheet) -> str | None:
     """Dollars per token on another GPU, of those on this one, for work that memory bandwidth binds."""
     if sheet.has("price_usd_h", "other_price_usd_h"):
         ratio = sheet["other_price_usd_h"] / sheet["price_usd_h"]
-        sheet.add("price_ratio", "x", "of an hour's price", "other_price_usd_h / price_usd_h", ratio)
+        sheet.add(
+            "price_ratio", "frac", "an hour there, of an hour here", "other_price_usd_h / price_usd_h", ratio
+        )
     if not sheet.has("price_usd_h", "other_price_usd_h", "bandwidth_gb_s", "other_bandwidth_gb_s"):
         return "price_ratio" if sheet.has("price_ratio") else None
     for this in ("", "other_"):
@@ -155,5 +157,7 @@ def _duty(sheet: Sheet) -> str | None:
     if not sheet.has("requests_min", "request_s"):
         return None
     duty = sheet["requests_min"] * sheet["request_s"] / 60.0
-    sheet.add("duty_frac", "x", "GPUs kept busy by these requests", "requests_min × request_s / 60", duty)
+    sheet.add(
+        "duty_frac", "frac", "of the time kept busy by these requests", "requests_min × request_s / 60", duty
+    )
     return "duty_frac"

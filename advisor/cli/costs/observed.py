@@ -16,10 +16,14 @@ from rules.serving import ServingFigures
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """figures: quantity -> value and where in the diagnosis it stands. model: None for a MIG instance."""
+    """figures: quantity -> value and where in the diagnosis it stands. model: None for a MIG instance.
+
+    lacks: why figures of tokens are not among them; empty where they are.
+    """
 
     figures: Mapping[str, tuple[float, str]]
     model: Model | None = None
+    lacks: str = ""
 
 
 def seen_in(diagnosis: Diagnosis, gpu: str | None) -> Seen:
@@ -36,7 +40,8 @@ def seen_in(diagnosis: Diagnosis, gpu: str | None) -> Seen:
     whole = device is not None and device.mig is None
     model = model_of(device.name, device.mem_total_bytes) if device is not None and whole else None
     kept = {n: (v, s) for n, (v, s) in figures.items() if v is not None and v > 0.0}
-    return Seen(figures=kept, model=model)
+    lacks = "" if engine else "the diagnosis knows of no one inference engine on that GPU"
+    return Seen(figures=kept, model=model, lacks=lacks)
 
 
 def _key(diagnosis: Diagnosis, gpu: str | None) -> str:
@@ -93,7 +98,7 @@ def _of_ladder(row: LadderRow) -> dict[str, tuple[float | None, str]]:
     unknown = row.shares.get("unknown", 0.0)
     used = 1.0 - held - unknown
     found: dict[str, tuple[float | None, str]] = {
-        "price_usd_h": (row.price_usd_h, f"{row.basis}: {row.price_source}")
+        "price_usd_h": (row.price_usd_h, f"{terminal(row.price_source)} ({terminal(row.basis)})")
     }
     if unknown < 1.0:
         source = f"ladder of GPU {row.gpu}: neither free nor idle-held"

@@ -63,6 +63,11 @@ class Sources:
         """Names of the inputs that flags give."""
         return tuple(self._flags)
 
+    @property
+    def lacks(self) -> str:
+        """Why a diagnosis that was named has no figures of tokens; empty where it has, or none was named."""
+        return "" if self._seen is None else self._seen.lacks
+
     def flagged(self, *names: str) -> bool:
         """Whether a flag gives any of these."""
         return any(name in self._flags for name in names)
@@ -108,7 +113,7 @@ class Sources:
         if model is None or model.spec is None or name == "other_tflop_s":
             return None
         value = _sheet_figure(bare, model.spec)
-        return None if value is None else given(name, value, "bundled", f"data sheet, {model.name}")
+        return None if value is None else given(name, value, "bundled", f"data sheet, {model.spec.model}")
 
     def _price(self, name: str, model: Model | None) -> Input | None:
         """By the configuration or the bundled table; a nameless model has a price where one is configured."""

@@ -40,7 +40,8 @@ class Order:
             _complain([name for name in needs if inputs[name] is None])
             done = calculator(**{name: item for name, item in inputs.items() if item is not None}, **more)
         except CalculationError as error:
-            raise CliError(str(error), error.fix) from error
+            lacks = self.sources.lacks
+            raise CliError(f"{error}; {lacks}" if lacks else str(error), error.fix) from error
         unused = [QUANTITIES[name].flag for name in self.sources.flags if name not in inputs]
         told = (f"Not used for this: {', '.join(unused)}.",) if unused else ()
         return msgspec.structs.replace(done, warnings=(*done.warnings, *told))

@@ -1,0 +1,318 @@
+"""`advisor cost`: where inputs come from, what is refused, and what is printed."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from advisor.cli.app import run_cli
+from advisor.cli.commands.cost import EXAMPLES
+from advisor.document import Diagnosis
+from advisor.reports.json import encode
+from advisor.schema import json_schema
+from rules.serving import ServingFigures
+from tests.factories import make_diagnosis
+
+jsonschema: Any = importlib.import_module("jsonschema")
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "economics.md"
+
+
+@pytest.fixture(autouse=True)
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No configuration, no ADVISOR_*, 80 columns."""
+    for name in ("ADVISOR_PRICE", "ADVISOR_PUE", "ADVISOR_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+
+def cost(capsys: pytest.CaptureFixture[str], line: str) -> str:
+    """What a command line prints, which must be well."""
+    code = run_cli(["cost", *shlex.split(line)])
+    done = capsys.readouterr()
+    assert (code, done.err) == (0, ""), line
+    return done.out
+
+
+def document(capsys: pytest.CaptureFixture[str], line: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(cost(capsys, line + " --json"))
+    return found
+
+
+def refused(capsys: pytest.CaptureFixture[str], line: str) -> str:
+    code = run_cli(["cost", *shlex.split(line)])
+    done = capsys.readouterr()
+    assert (code, done.out) == (2, ""), line
+    return done.err
+
+
+def inputs(found: dict[str, Any]) -> dict[str, tuple[float, str]]:
+    return {item["name"]: (item["value"], item["label"]) for item in found["inputs"]}
+
+
+def saved(tmp_path: Path, diagnosis: Diagnosis) -> str:
+    path = tmp_path / "diagnosis.json"
+    path.write_bytes(encode(diagnosis))
+    return str(path)
+
+
+def served(**more: Any) -> Diagnosis:
+    """One GPU with an engine on it."""
+    diagnosis = make_diagnosis("memory")
+    engine = ServingFigures(
+        endpoint="127.0.0.1:8000",
+        engine="vllm\x1b[31m",
+        t_start_s=0.0,
+        t_end_s=60.0,
+        keys=(diagnosis.verdicts[0].key,),
+        **{"prompt_tok_s": 4000.0, "generation_tok_s": 1000.0, "prefill_time_frac": 0.25, **more},
+    )
+    return msgspec.structs.replace(diagnosis, serving=(engine,))
+
+
+# --- the page ----------------------------------------------------------------------------------------
+
+
+def sections() -> dict[str, str]:
+    parts = re.split(r"^#{2,3} (.+)$", PAGE.read_text(), flags=re.MULTILINE)
+    return {title: body for title, body in zip(parts[1::2], parts[2::2], strict=True) if "```sh" in body}
+
+
+def test_all_twelve_claims_have_a_section() -> None:
+    assert [title.partition(".")[0] for title in sections() if title[0].isdigit()] == [
+        str(n) for n in range(1, 13)
+    ]
+
+
+@pytest.mark.parametrize("title", sections())
+def test_figures_of_the_page_are_what_its_commands_print(
+    title: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = sections()[title]
+    commands = re.findall(r"^advisor cost (.+)$", body, re.MULTILINE)
+    printed = " ".join(" ".join(cost(capsys, line) for line in commands).split())
+    figures = re.findall(r"\*\*(.+?)\*\*", " ".join(body.split()))
+    assert figures
+    missing = [f for f in figures if not re.search(rf"(?<![\d.,]){re.escape(f)}(?![\d,]|\.\d)", printed)]
+    assert missing == []
+
+
+@pytest.mark.parametrize("title", [title for title in sections() if title[0].isdigit()])
+def test_the_published_figure_is_not_printed(title: str, capsys: pytest.CaptureFixture[str]) -> None:
+    published = {"1": "3,000 W", "2": "63,000", "5": "1.7e-8", "6": "0.0314", "12": "10 %"}
+    figure = published.get(title.partition(".")[0])
+    for line in re.findall(r"^advisor cost (.+)$", sections()[title], re.MULTILINE):
+        printed = cost(capsys, line)
+        assert figure is None or "power-w 375" in line or figure not in printed
+
+
+# --- the command -------------------------------------------------------------------------------------
+
+
+def test_alone_it_lists_every_calculator_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = cost(capsys, "")
+    assert all(re.search(rf"^{name}\s", shown, re.MULTILINE) for name in EXAMPLES)
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_run_in_80_columns_and_are_valid_json(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    line = EXAMPLES[name].removeprefix("advisor cost ")
+    assert max(map(len, cost(capsys, line).splitlines())) <= 80
+    found = document(capsys, line)
+    jsonschema.Draft202012Validator(json_schema("calculation")).validate(found)
+    assert found["calculator"] == name
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_help_has_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"advisor cost {name} --" in cost(capsys, f"{name} --help")
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "-1", "0", "x", "", "1e400"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "tokens --price 6.88 --tok-s",
+        "tokens --tok-s 9 --price",
+        "energy --power-w 700 --gpus",
+        "energy --power-w 700 --pue",
+        "response --tokens-per-response 1 --usd-per-mtok 1 --attempts",
+        "tco --kw-per-gpu 1 --capex-usd-per-gpu",
+        "scaling --one-tok-s 1 --all-tok-s 4 --gpus",
+        "straggler --gpus 4 --price 1 --median-s 1 --slowest-s",
+        "rightsize --gr-active-frac",
+    ],
+)
+def test_nonsense_is_a_usage_error(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    flag = option.rpartition(" ")[2]
+    assert flag in refused(capsys, f"{option} {shlex.quote(value)}")
+
+
+@pytest.mark.parametrize(
+    ("line", "flags"),
+    [
+        ("tokens", ["--price", "--model", "--from"]),
+        ("tokens --price 1", ["--tok-s", "--generation-tok-s"]),
+        ("energy", ["--power-w", "--energy-j"]),
+        ("energy --tokens 5", ["--tok-j", "--energy-j"]),
+        ("response --tokens-per-response 9 --attempts 1", ["--usd-per-mtok", "--tok-s"]),
+        ("response --tokens-per-response 9 --usd-per-mtok 1", ["--success-frac", "--attempts"]),
+        ("tco", ["--capex-usd-per-gpu", "--kw-per-gpu"]),
+        ("scaling --gpus 8", ["--one-tok-s", "--all-tok-s"]),
+        ("rightsize", ["--other-model", "--step-ms", "--gr-active-frac"]),
+        ("straggler --gpus 4 --price 1", ["--slower-frac", "--times-s"]),
+    ],
+)
+def test_what_is_missing_is_named_by_its_flags(
+    line: str, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(capsys, line)
+    assert all(flag in said for flag in flags)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("scaling --gpus 8 --one-tok-s 100 --all-tok-s 90", "figure of each device"),
+        ("scaling --gpus 8 --one-tok-s 100 --all-tok-s 900", "cannot do 9 times"),
+        ("scaling --gpus 8 --one-tok-s 100 --each-tok-s 90 --aggregated", "count it twice"),
+        ("scaling --gpus 64 --per-doubling-frac 0.9 --aggregated", "count it twice"),
+        ("straggler --price 1 --times-s 1", "two or more"),
+        ("straggler --price 1 --times-s 1,nan", "nan"),
+        ("response --tokens-per-response 1 --success-frac 1.2 --usd-per-mtok 1", "at most 1"),
+        ("tokens --model H100 --tok-s 1", "H100 SXM5 80GB"),
+        ("tokens --model H1000 --tok-s 1", "no model"),
+        ("tokens --model 'H100 PCIe 80GB' --tok-s 1", "price_usd_h"),
+        ("rightsize --rank nobody", "nobody of that name"),
+        ("tokens --gpu 0 --tok-s 1 --price 1", "--from"),
+        ("tokens --from /nowhere.json", "cannot read"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(line: str, why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert why in refused(capsys, line)
+
+
+def test_a_flag_that_nothing_uses_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = " ".join(cost(capsys, "scaling --gpus 64 --per-doubling-frac 0.97 --racks 2").split())
+    assert "Not used for this: --racks." in shown
+    assert "--slo-ms" in cost(capsys, "rightsize --gr-active-frac 0.8 --slo-ms 5")
+
+
+# --- whose figure it is ------------------------------------------------------------------------------
+
+
+def test_labels_follow_flag_environment_file_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("electricity_usd_kwh = 0.2\npue = 1.2\nprice_usd_h = 2.5\n")
+    monkeypatch.setenv("ADVISOR_CONFIG", str(config))
+    monkeypatch.setenv("ADVISOR_PUE", "1.3")
+    found = inputs(document(capsys, "energy --tok-j 3"))
+    assert found["electricity_usd_kwh"] == (0.2, "config")
+    assert found["pue"] == (1.3, "environment")
+    assert found["tok_j"] == (3.0, "flag")
+    found = inputs(document(capsys, "tokens --tok-s 3"))
+    assert found["price_usd_h"] == (2.5, "config")
+    assert found["gpus"] == (1.0, "default")
+    monkeypatch.setenv("ADVISOR_PRICE", "3.5")
+    assert inputs(document(capsys, "tokens --tok-s 3"))["price_usd_h"] == (3.5, "environment")
+    assert inputs(document(capsys, "tokens --tok-s 3 --price 4"))["price_usd_h"] == (4.0, "flag")
+
+
+def test_a_model_gives_its_bundled_price_and_data_sheet(capsys: pytest.CaptureFixture[str]) -> None:
+    found = document(capsys, "rightsize --model 'NVIDIA H100 80GB HBM3' --other-model L40S")
+    assert inputs(found)["price_usd_h"] == (6.88, "bundled")
+    assert inputs(found)["other_bandwidth_gb_s"] == (864.0, "bundled")
+    price = next(item for item in found["inputs"] if item["name"] == "other_price_usd_h")
+    assert "g6e.xlarge" in price["source"]
+
+
+def test_a_diagnosis_gives_price_rates_and_phases(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = saved(tmp_path, served())
+    found = document(capsys, f"tokens --from {file}")
+    given = inputs(found)
+    assert given["prompt_tok_s"] == (4000.0, "diagnosis")
+    assert given["price_usd_h"][1] == "diagnosis"
+    usd_h = given["price_usd_h"][0]
+    assert found["value"] == pytest.approx(1e6 * usd_h / (3600 * 5000))
+    parts = {part["name"]: part["value"] for part in found["parts"]}
+    assert parts["prefill_usd_h"] + parts["decode_usd_h"] == pytest.approx(usd_h)
+    assert "\x1b" not in cost(capsys, f"tokens --from {file}")
+
+
+def test_a_flag_sets_aside_what_the_diagnosis_says_of_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = document(capsys, f"tokens --from {saved(tmp_path, served())} --tok-s 100 --price 3.6")
+    assert found["value"] == pytest.approx(10.0)
+    assert "prompt_tok_s" not in inputs(found)
+
+
+def test_an_engine_on_two_gpus_has_the_price_of_both(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    diagnosis = make_diagnosis("memory", "memory")
+    engine = msgspec.structs.replace(
+        served().serving[0], keys=tuple(v.key for v in diagnosis.verdicts), usd_h=10.0
+    )
+    file = saved(tmp_path, msgspec.structs.replace(diagnosis, serving=(engine,)))
+    found = document(capsys, f"tokens --from {file} --gpu 1")
+    assert inputs(found)["gpus"] == (2.0, "diagnosis")
+    assert found["value"] == pytest.approx(1e6 * 10.0 / (3600 * 5000))
+
+
+def test_a_response_from_a_diagnosis(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    engine = {
+        "good_response_frac": 0.8,
+        "prompt_tokens_per_response": 400.0,
+        "generation_tokens_per_response": 100.0,
+    }
+    found = document(capsys, f"response --price 3.6 --from {saved(tmp_path, served(**engine))}")
+    assert found["value"] == pytest.approx(500 / 0.8 * 3.6 / (3600 * 5000))
+
+
+def test_energy_of_a_diagnosis_is_of_its_counter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    diagnosis = make_diagnosis("memory")
+    (device,) = diagnosis.provenance.devices
+    devices = (msgspec.structs.replace(device, energy_j=30_000.0),)
+    provenance = msgspec.structs.replace(
+        diagnosis.provenance, devices=devices, t_start_s=100.0, t_end_s=160.0
+    )
+    file = saved(tmp_path, msgspec.structs.replace(diagnosis, provenance=provenance, observed=()))
+    found = document(capsys, f"energy --from {file} --years 1 --pue 1")
+    assert inputs(found)["power_w"] == (500.0, "diagnosis")
+    assert found["value"] == pytest.approx(438.0)
+
+
+def test_of_several_gpus_one_must_be_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = saved(tmp_path, make_diagnosis("host", "memory"))
+    assert "--gpu: 0, 1" in refused(capsys, f"rightsize --from {file}")
+    assert "--gpu: 0, 1" in refused(capsys, f"rightsize --from {file} --gpu 7")
+    assert "host_bound" in cost(capsys, f"rightsize --from {file} --gpu 1")
+
+
+def test_a_diagnosis_without_an_engine_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(capsys, f"tokens --from {saved(tmp_path, make_diagnosis('memory'))}")
+    assert "no one inference engine" in said
+    assert "--tok-s" in said
+
+
+def test_times_of_ranks(capsys: pytest.CaptureFixture[str]) -> None:
+    found = document(capsys, "straggler --price 2 --times-s 1,1,1,1.25")
+    assert found["value"] == pytest.approx(4 * 2 * 0.2)
+    assert {item["source"] for item in found["inputs"]} == {"--price", "--times-s"}
+
+
+def test_a_narrow_encoding_gets_ascii(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    monkeypatch.setattr("advisor.cli.output.unicode", lambda: False)
+    assert cost(capsys, EXAMPLES["rightsize"].removeprefix("advisor cost ")).isascii()
