@@ -19,6 +19,7 @@ Which = Literal[
     "history",
     "calculation",
     "serving",
+    "whatif",
 ]
 WHICH: tuple[Which, ...] = get_args(Which)
 
@@ -27,6 +28,7 @@ _TITLES: dict[Which, str] = {
     "recording": "One line of a recording",
     "config": "The configuration file",
     "probe": "A probe run",
+    "whatif": "What `advisor whatif --json` prints",
     "history": "What `advisor history --json` prints",
     "prices": "The price list",
     "calculation": "What a calculator of `advisor cost` says",
@@ -88,6 +90,10 @@ def _source(which: Which) -> tuple[Any, int]:
         from advisor.keeping import records as kept
 
         return kept.History, kept.SCHEMA_VERSION
+    if which == "whatif":
+        from advisor import asked
+
+        return asked.Answers, asked.SCHEMA_VERSION
     if which == "calculation":
         from rules.calculators import calculation
 

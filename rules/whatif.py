@@ -9,7 +9,8 @@ import msgspec
 from rules.finding import Effect
 
 # What a range rests on, the best of what it is made of: ratios measured on this very card; figures somebody
-# published for such a workload; or nothing better than an assumption that is stated.
+# published for such a workload; or nothing better than an assumption that is stated. Of several fixes
+# together it is the weakest.
 WhatIfBasis = Literal["measured", "anchor", "assumption"]
 # faster: the whole range is above 1; slower: below; no-gain: 1 within 2 %; uncertain: 1 lies inside.
 Outlook = Literal["faster", "no-gain", "slower", "uncertain"]

@@ -19,7 +19,7 @@ from advisor.cli.options import duration_option, gpu_option, interval_option, js
 GROUPS = {
     "Look": ("diagnose", "run", "serving", "probe", "demo"),
     "Keep": ("record", "replay", "history", "report", "export", "bundle"),
-    "Weigh": ("compare",),
+    "Weigh": ("whatif", "compare"),
     "Understand": ("explain", "cost", "prices", "rules", "schema"),
     "Set up": ("doctor", "config"),
 }

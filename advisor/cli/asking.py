@@ -1,0 +1,61 @@
+"""`advisor whatif`: a diagnosis and words on the command line become answers, or an error with its fix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from advisor.asked import Answers, answers
+from advisor.cli.diagnostics import CliError
+from advisor.cli.documents import diagnosis_from
+from advisor.document import Diagnosis
+from advisor.whatifs import missing
+from rules.whatifs.answers import ExclusiveFixesError
+from rules.whatifs.registry import Fix, UnknownFixError, named
+
+_AGAIN = "make it again with `advisor diagnose --json -o FILE`, or give a recording"
+
+
+def asked(path: str, words: Sequence[str], gpu: str | None, price: float | None, keep: bool) -> Answers:
+    """The answers for a saved diagnosis or a recording. Raises CliError."""
+    from advisor.cli.inputs import load_config
+    from advisor.reports.redact import redact_diagnosis
+
+    fixes = chosen(words)
+    document = redact_diagnosis(diagnosis_from(path, price), keep=keep or not load_config().redact)
+    keys = keys_of(document, gpu)
+    because = missing(document, keys or ())
+    if because is not None:
+        raise CliError(f"{path}: nothing can be worked out, as {because}", _AGAIN)
+    try:
+        return answers(document, fixes, keys)
+    except ExclusiveFixesError as error:
+        raise CliError(f"--fix: {error}") from error
+
+
+def chosen(words: Sequence[str]) -> tuple[Fix, ...]:
+    """The fixes that words name: slugs or codes of rules, comma-separated. Raises CliError for others."""
+    found: list[Fix] = []
+    try:
+        for word in (part for text in words for part in text.split(",") if part.strip()):
+            found += [fix for fix in named(word) if fix not in found]
+    except UnknownFixError as error:
+        raise CliError(f"--fix: {error}", "`advisor whatif --list` shows them all") from error
+    return tuple(found)
+
+
+def keys_of(document: Diagnosis, gpu: str | None) -> tuple[str, ...] | None:
+    """Keys of the rows that --gpu names by index or UUID (its beginning will do); None: all.
+
+    Raises CliError for one that is not there.
+    """
+    if gpu is None or gpu.strip().lower() == "all":
+        return None
+    rows = [(str(verdict.gpu), verdict.key) for verdict in document.verdicts]
+    found: list[str] = []
+    for word in (part.strip() for part in gpu.split(",") if part.strip()):
+        mine = [key for index, key in rows if word == index or (len(word) > 3 and key.startswith(word))]
+        if not mine:
+            known = ", ".join(dict.fromkeys(index for index, _ in rows)) or "none"
+            raise CliError(f"--gpu {word}: no such GPU in this diagnosis", f"it has GPU {known}")
+        found += mine
+    return tuple(dict.fromkeys(found))
