@@ -77,6 +77,12 @@ def add(path: str) -> ExitCode:
     diagnosis = read_document(path)
     if not diagnosis.verdicts:
         raise CliError(f"{path} holds no verdict, so there is nothing to keep")
+    age_days = (time.time() - diagnosis.provenance.t_end_s) / DAY_S
+    if age_days > config.history_days:
+        raise CliError(
+            f"{path} is of {age_days:.0f} days ago, and history is kept for {config.history_days:g} days",
+            "raise history_days in the configuration, or set ADVISOR_HISTORY_DAYS",
+        )
     history = history_of(config)
     try:
         number = history.add(redact_diagnosis(diagnosis, keep=not config.redact))

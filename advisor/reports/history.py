@@ -83,7 +83,7 @@ def _listed(rows: Sequence[KeptDiagnosis], runs: int, style: Style) -> Page:
     return Page(
         title=device_title(first.gpu, first.mig, first.name, first.key, style),
         said=said,
-        labels=() if is_mixed else tuple(f"{source.capitalize()}." for source in sources if source),
+        labels=() if is_mixed else tuple(f"{source[:1].upper()}{source[1:]}." for source in sources if source),
         tables=(
             Table(
                 heads=("sure", "useful", "wasted", "lost"),
