@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,14 @@ class NvmlStub:
     def without(self, omit: Sequence[str]) -> NvmlStub:
         """A library that lacks these functions, as an older driver's does."""
         return NvmlStub(build_stub(self.cache, omit), self.scratch, self.cache)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _state_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests keep by the way (ceilings, history) never gets among what this user keeps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ADVISOR_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+        yield
 
 
 def _writable(folder: Path) -> bool:
