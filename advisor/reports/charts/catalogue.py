@@ -105,7 +105,7 @@ def _bars(diagnosis: Diagnosis) -> Chart:
 
 def _bar(row: LadderRow, cents: dict[str, float] | None) -> Bar:
     sizes = cents if cents is not None else row.shares
-    wasted = f"{percent(wasted_share(row))} wasted"
+    wasted = f"{percent(wasted_share(row))} wasted" if row.shares.get("unknown", 0.0) <= 0.99 else "unknown"
     said = wasted if cents is None else f"{usd(sum(cents.values()))}, {wasted}"
     name = f"GPU {row.gpu}" + (f" {label(row.mig, 14)}" if row.mig else "")
     return Bar(name=name, sizes={k: max(0.0, v) for k, v in sizes.items()}, said=said)

@@ -93,6 +93,6 @@ TERM_WORDS: dict[str, str] = {
     "useful": "useful",
     "unknown": "unknown",
 }
-HATCH: dict[str, str] = {"throttle": "////", "unknown": "....", "free": "\\\\\\\\"}
+HATCH: dict[str, str] = {"throttle": "////", "unknown": "xxx", "free": "\\\\\\\\"}
 
 ROLE_OF: dict[str, str] = {colour: role for role, colour in LIGHT.items()}
