@@ -29,7 +29,7 @@ def as_text(calculation: Calculation, columns: int) -> str:
     blocks = [
         _wrapped("", f"{calculation.title}: {_said(main)}", width),
         _table(steps) if _is_table(steps) else "".join(_step(part, pad, width) for part in steps),
-        _inputs(calculation.inputs, width),
+        _inputs(_shown(calculation.inputs, steps), width),
         "".join(_wrapped("note     ", text, width) for text in calculation.notes),
         "".join(_wrapped("warning  ", text, width) for text in calculation.warnings),
     ]
@@ -94,6 +94,11 @@ def _table(parts: Sequence[Part]) -> str:
         f"  {terminal(part.name).ljust(wide)}  {part.worked.ljust(deep)} = {figure(part.value, part.unit)}\n"
         for part in parts
     )
+
+
+def _shown(inputs: Sequence[Input], parts: Sequence[Part]) -> Sequence[Input]:
+    """Every input; below a table, whose figures are in it already, those that need a source of their own."""
+    return [item for item in inputs if item.unit == "$/h"] if _is_table(parts) else inputs
 
 
 def _inputs(inputs: Sequence[Input], width: int) -> str:

@@ -19,7 +19,9 @@ EXAMPLES = {
 }
 
 
-@click.group("cost", invoke_without_command=True)
+@click.group(
+    "cost", invoke_without_command=True, epilog="Alone, `advisor cost` prints an example of each calculator."
+)
 @click.pass_context
 def command(ctx: click.Context) -> int:
     """Work out what tokens, energy, responses, owning, scaling or another GPU cost.

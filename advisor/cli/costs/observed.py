@@ -11,6 +11,7 @@ from advisor.document import Diagnosis
 from advisor.price_table import Model, model_of
 from advisor.reports.escape import terminal
 from advisor.reports.figures import span
+from rules.calculators.quantities import QUANTITIES
 from rules.finding import LadderRow
 from rules.serving import ServingFigures
 
@@ -39,7 +40,7 @@ def seen_in(diagnosis: Diagnosis, gpu: str | None) -> Seen:
     }
     whole = device is not None and device.mig is None
     model = model_of(device.name, device.mem_total_bytes) if device is not None and whole else None
-    kept = {n: (v, s) for n, (v, s) in figures.items() if v is not None and v > 0.0}
+    kept = {n: (v, s) for n, (v, s) in figures.items() if v is not None and not QUANTITIES[n].problem(v)}
     lacks = "" if engine else "the diagnosis knows of no one inference engine on that GPU"
     return Seen(figures=kept, model=model, lacks=lacks)
 

@@ -162,6 +162,14 @@ def test_host_bound_is_one_over_gr() -> None:
     assert rightsize(**figures(gr_active_frac=0.8)).value == pytest.approx(1.25)
 
 
+def test_hardly_any_work_bounds_nothing_and_spoils_nothing() -> None:
+    with pytest.raises(CalculationError, match="too little"):
+        rightsize(**figures(gr_active_frac=0.01))
+    found = rightsize(**figures(gr_active_frac=0.01, price_usd_h=2, other_price_usd_h=1))
+    assert found.value == 0.5
+    assert "no bound" in found.notes[0]
+
+
 def test_another_gpu_by_dollars_per_bandwidth() -> None:
     given_ = figures(
         price_usd_h=6.88, bandwidth_gb_s=3350, other_price_usd_h=7.912, other_bandwidth_gb_s=4800
@@ -231,13 +239,14 @@ def test_scaling_refuses_a_total_that_is_none(total: float) -> None:
 
 def test_scaling_refuses_aggregates() -> None:
     pair = figures(one_tok_s=138, efficiency_frac=0.85, other_tok_s=111, other_efficiency_frac=0.97)
-    for attempt in (
-        lambda: compared(**pair, aggregated=True),
-        lambda: compounded(**figures(gpus=64, per_doubling_frac=0.97), aggregated=True),
-        lambda: measured(**figures(gpus=8, one_tok_s=9, all_tok_s=50), aggregated=True),
-    ):
-        with pytest.raises(CalculationError, match="twice"):
-            attempt()
+    single = figures(gpus=8, one_tok_s=9, all_tok_s=50)
+    doubling = figures(gpus=64, per_doubling_frac=0.97)
+    with pytest.raises(CalculationError, match="twice"):
+        compared(**pair, aggregated=True)
+    with pytest.raises(CalculationError, match="twice"):
+        compounded(**doubling, aggregated=True)
+    with pytest.raises(CalculationError, match="twice"):
+        measured(**single, aggregated=True)
 
 
 def test_the_order_flips_below_the_flip_point() -> None:
