@@ -101,9 +101,13 @@ def draw(found: Comparison, wanted: Delivery, width: int, color: bool, unicode: 
 
 
 def _as_json(found: Comparison, unicode: bool) -> str:
-    from advisor.reports.json import escaped
+    from advisor.reports.json import escaped, without_surrogates
 
-    document = msgspec.json.format(msgspec.json.encode(found), indent=2)
+    try:
+        raw = msgspec.json.encode(found)
+    except UnicodeEncodeError:
+        raw = msgspec.json.encode(without_surrogates(msgspec.to_builtins(found)))
+    document = msgspec.json.format(raw, indent=2)
     return document.decode() + "\n" if unicode else escaped(document)
 
 

@@ -34,7 +34,7 @@ def encode(diagnosis: Diagnosis) -> bytes:
     try:
         raw = msgspec.json.encode(diagnosis)
     except UnicodeEncodeError:
-        raw = msgspec.json.encode(_without_surrogates(msgspec.to_builtins(diagnosis)))
+        raw = msgspec.json.encode(without_surrogates(msgspec.to_builtins(diagnosis)))
     try:
         msgspec.json.decode(raw, type=Diagnosis)
     except msgspec.ValidationError as error:
@@ -144,12 +144,12 @@ def _migrated(loaded: dict[str, Any], version: int) -> dict[str, Any]:
     return loaded
 
 
-def _without_surrogates(value: Any) -> Any:
+def without_surrogates(value: Any) -> Any:
     """Names from the kernel may hold bytes that are no UTF-8; each becomes a question mark."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, dict):
-        return {_without_surrogates(k): _without_surrogates(v) for k, v in value.items()}
+        return {without_surrogates(k): without_surrogates(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_surrogates(item) for item in value]
+        return [without_surrogates(item) for item in value]
     return value
