@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 from probes.ceilings import pcie_copy_bytes_s
 from rules import thresholds as th
+from rules.demand import demand
 from rules.evidence import Evidence, HostEvidence
 from rules.host_items import HostCause as HostCause
 from rules.host_items import item as _item
@@ -19,6 +20,9 @@ from rules.host_stacks import TOLD_BY_STACKS, stack_causes, usable
 from rules.observed import busy_mean, link_mean, mean, reading_note, variation
 from rules.servers import is_server
 from rules.verdict import EvidenceItem
+
+# An engine that says so itself is more than any guess from outside.
+_TOLD = 0.96
 
 
 def host_cause(evidence: Evidence) -> HostCause:
@@ -228,8 +232,13 @@ def _remote_numa(evidence: Evidence) -> HostCause | None:
 
 
 def _no_demand(evidence: Evidence) -> HostCause | None:
-    """The process sleeps, and so do its children: nobody asks for work, or it waits for another machine."""
-    host = evidence.host
+    """Nobody asks for work, as an engine says itself; or the process sleeps, and so do its children.
+
+    One that sleeps may wait for another machine as well.
+    """
+    host, told = evidence.host, demand(evidence)
+    if told is not None:
+        return None if told == "some" else HostCause("no-demand", _TOLD, _no_requests(evidence))
     cores, thread = host.process_cpu_cores, host.thread_demand_frac
     if cores is None or cores >= th.NO_DEMAND_CORES.value or host.children_busy:
         return None
@@ -239,6 +248,19 @@ def _no_demand(evidence: Evidence) -> HostCause | None:
     if thread is not None:
         items.append(_thread_item(host, th.THREAD_WAITING, above=False))
     return HostCause("no-demand", 0.75 if is_server(evidence) else 0.5, tuple(items))
+
+
+def _no_requests(evidence: Evidence) -> tuple[EvidenceItem, ...]:
+    made = evidence.serving
+    said = (
+        ("requests running", made.running if made else None),
+        ("requests waiting", made.waiting if made else None),
+    )
+    return tuple(
+        _item(what, value, "count", th.UNASKED, "the engine's own metrics", "<=")
+        for what, value in said
+        if value is not None
+    )
 
 
 def _cpu_contention(evidence: Evidence) -> HostCause | None:

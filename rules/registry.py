@@ -56,6 +56,7 @@ _CATALOGUE = (
     "degraded",
     "node",
     "communication",
+    "serving",
 )
 # Of two shares that are too close to tell apart, as sure as a toss between them: of the class, not the share.
 _EITHER = 0.5

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -57,7 +58,7 @@ class Window:
         return len(self._resets)
 
     def growth(self, name: str) -> float | None:
-        """How much a counter grew, all its series together; None where it was never there, or is too coarse."""
+        """How much a counter grew, all its series together; None where it was never there, or too coarse."""
         if self.length_s <= 0.0 or not any(name in r.counters for r in self.readings):
             return None
         total, error = 0.0, 0.0
@@ -157,7 +158,7 @@ def _restarts(readings: Sequence[Reading]) -> set[float]:
     """Times of the readings that another process of the engine gave."""
     return {
         b.t_s
-        for a, b in zip(readings, readings[1:], strict=False)
+        for a, b in pairwise(readings)
         if a.started is not None and b.started is not None and a.started != b.started
     }
 

@@ -41,7 +41,7 @@ _CHECK = (
     "check the address, and that the engine publishes its metrics (vLLM always; SGLang --enable-metrics; "
     "llama-server --metrics)"
 )
-# After the time is over one more look is waited for this long, so that the window is whole.
+# How long the last look may take, beyond the time that was asked for.
 _LAST_S = 4.0
 
 
@@ -187,14 +187,12 @@ class _Session:
             self.over = self.over or isinstance(message, End)
 
     def _whole(self) -> None:
-        """Wait for a look that is under way, so that engines asked once get their second reading."""
-        until_s = time.monotonic() + min(_LAST_S, self._asked.interval_s)
-        while self._single() and time.monotonic() < until_s:
-            self._step(0.1)
-
-    def _single(self) -> bool:
-        made = self._tracks.figures()
-        return not made or any(one.scrapes < 2 for one in made)
+        """Ask once more, so that the figures reach to the end of the time."""
+        done, until_s = self._watch.rounds, time.monotonic() + _LAST_S
+        self._watch.ask_now()
+        while self._watch.rounds == done and time.monotonic() < until_s and not self.over:
+            self._step(0.05)
+        self._step(0.0)
 
     def _print(self, wanted: Delivery, *, again: bool = False) -> ExitCode:
         report = self.report()
@@ -263,7 +261,7 @@ class _Session:
 
 
 def _redacted(report: ServingReport, wanted: Delivery) -> ServingReport:
-    """Without secrets and home paths; in what leaves the terminal without the names of other hosts as well."""
+    """Without secrets and home paths; in what leaves the terminal without names of other hosts as well."""
     from advisor.reports.redact import host_hash, redact_record
 
     clean = redact_record(report)

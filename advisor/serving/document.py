@@ -20,8 +20,8 @@ class Unread(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class ServingReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Engines over one window, and what is wrong with how they run.
 
-    host: a stable hash of the node's name. no_gpu: why nothing is known of GPUs, None where they were watched.
-    findings: of the rules for serving alone; `advisor diagnose` has them all.
+    no_gpu: why nothing is known of GPUs, None where they were
+    watched. findings: of the rules for serving alone; `advisor diagnose` has them all.
     """
 
     schema_version: int = SCHEMA_VERSION

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -69,7 +70,7 @@ def power_w(samples: Sequence[Sample], start_s: float, end_s: float) -> float | 
     points = [(s.t_s, s.energy_j) for s in samples if s.energy_j is not None]
     if len(points) < 2 or end_s <= start_s:
         return None
-    if any(b[1] < a[1] for a, b in zip(points, points[1:], strict=False)):
+    if any(b[1] < a[1] for a, b in pairwise(points)):
         return None
     first_s, last_s = max(start_s, points[0][0]), min(end_s, points[-1][0])
     if last_s - first_s < _COVERED * (end_s - start_s):

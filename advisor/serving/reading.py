@@ -34,7 +34,7 @@ class UnknownEngineError(Exception):
 
 
 def read_page(text: str, t_s: float, started: str | None = None) -> Page:
-    """The readings of a page. Raises ExpositionError for no metrics, UnknownEngineError for others' metrics."""
+    """The readings of a page. Raises ExpositionError: no metrics; UnknownEngineError: no engine's metrics."""
     parsed = parse(text, _wanted)
     points = _renamed(parsed)
     engine = _engine_of(points)

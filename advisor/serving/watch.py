@@ -18,13 +18,14 @@ EVERY_S = 5.0
 DISCOVER_S = 30.0
 # An endpoint that never was an engine is asked so often, and then left alone until it is another's.
 _CHANCES = 2
+_LEAST_S = 0.1
 
 
 class EngineWatch:
     """Asks engines for their metrics, and gives back what they said.
 
     targets: endpoints that a person named; None finds those that listen on this node. keys: devices that
-    the named ones run on, where the person says so.
+    the named ones run on, where the person says so. rounds: how often all of them have been asked.
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class EngineWatch:
         self._holders: dict[str, set[int]] = {}
         self._done: queue.SimpleQueue[EngineLook] = queue.SimpleQueue()
         self._stop = threading.Event()
+        self._wake = threading.Event()
+        self.rounds = 0
         self._thread = threading.Thread(target=self._run, name="advisor-engines", daemon=True)
 
     def start(self) -> None:
@@ -65,9 +68,14 @@ class EngineWatch:
             found.append(self._done.get())
         return found
 
+    def ask_now(self) -> None:
+        """Ask again at once, rather than when it is time. `rounds` counts up when all have been asked."""
+        self._wake.set()
+
     def close(self) -> None:
         """Stop asking. Safe to call twice."""
         self._stop.set()
+        self._wake.set()
         if self._thread.is_alive():
             self._thread.join(1.0)
 
@@ -84,8 +92,10 @@ class EngineWatch:
     def _run(self) -> None:
         while not self._stop.is_set():
             begun_s = time.monotonic()
+            self._wake.clear()
             self.once()
-            self._stop.wait(max(0.1, begun_s + self._every_s - time.monotonic()))
+            self.rounds += 1
+            self._wake.wait(max(_LEAST_S, begun_s + self._every_s - time.monotonic()))
 
     def _discovered(self) -> list[tuple[Scraper, Listener]]:
         """Engines that listen now; a port that another process took is another engine."""
@@ -125,7 +135,7 @@ def _scraper(listener: Listener) -> Scraper:
 
 
 class ServingFeed:
-    """A live feed beside which engines are asked; what they say comes out of `poll` as EngineLook messages."""
+    """A live feed beside which engines are asked; what they say comes out of `poll` as EngineLooks."""
 
     def __init__(self, feed: Feed, watch: EngineWatch) -> None:
         self._feed = feed

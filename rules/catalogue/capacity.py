@@ -113,7 +113,7 @@ def batch_can_grow(ctx: Context) -> Finding | None:
     - ML.ENERGY, one H100, Llama-3.1-8B: doubling the batch bought 1.28x to 1.83x
     """
     used, useful = _used(ctx), ctx.ladder.shares.get("useful", 0.0)
-    if used is None or not _can_grow(ctx, used, useful):
+    if used is None or not _can_grow(ctx, used, useful) or _nothing_waits(ctx.evidence):
         return None
     return finding(
         ctx,
@@ -146,6 +146,12 @@ def _doubled(ctx: Context) -> Effect:
         "that each step pays for once; 1.0x where another limit comes first"
     )
     return Effect(low=low, high=high, bound=bound, basis=basis)
+
+
+def _nothing_waits(evidence: Evidence) -> bool:
+    """Whether an engine says that no request waits: its batch is what is asked, and no setting's."""
+    made = evidence.serving
+    return made is not None and made.waiting is not None and made.waiting < th.WAITING.value
 
 
 def _can_grow(ctx: Context, used: float, useful: float) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rules import thresholds as th
 from rules.catalogue.common import at_least, item, pauses, pct, pid, place, share, watched, who
 from rules.catalogue.host_inside import checkpointing
+from rules.demand import demand
 from rules.finding import Finding
 from rules.host_cause import leading
 from rules.host_stacks import TOLD_BY_STACKS, usable
@@ -68,7 +69,8 @@ def held(ctx: Context) -> Finding | None:
     **How to tell it apart**
     IDLE003: pauses that come back, with work in between. A host gap (HOST001 to HOST009) has pauses of
     milliseconds between kernels; here nothing runs for seconds.
-    A server between requests looks the same: its process name usually tells. A process that saves much
+    A server between requests looks the same: its process name usually tells, and where its own metrics say so
+    it is SERVE005. A process that saves much
     before or after it works is HOST016.
 
     **What to do**
@@ -83,7 +85,7 @@ def held(ctx: Context) -> Finding | None:
     - dstack `utilization_policy` and Alibaba PAI stop jobs below 10 % for 60 minutes, as an example to follow
     """
     part = share(ctx, "idle_held")
-    if part < th.SECONDARY.value or pauses(ctx.evidence) > 1 or checkpointing(ctx) is not None:
+    if part < th.SECONDARY.value or pauses(ctx.evidence) > 1 or _told_otherwise(ctx):
         return None
     used = ctx.evidence.mem_used_bytes
     memory = "" if used is None else f" and {used / 2**30:.1f} GiB"
@@ -98,6 +100,11 @@ def held(ctx: Context) -> Finding | None:
         ),
         actions=_release(ctx),
     )
+
+
+def _told_otherwise(ctx: Context) -> bool:
+    """Whether a better reason is known: a checkpoint, or an engine that says that nobody asks it."""
+    return checkpointing(ctx) is not None or demand(ctx.evidence) == "none"
 
 
 def _release(ctx: Context) -> tuple[str, ...]:
@@ -141,7 +148,7 @@ def at_intervals(ctx: Context) -> Finding | None:
     - Gao et al., ICSE'24: interactive use is in 2.1 % of low-utilisation problems
     """
     part, count = share(ctx, "idle_held"), pauses(ctx.evidence)
-    if part < th.SECONDARY.value or count < 2 or checkpointing(ctx) is not None:
+    if part < th.SECONDARY.value or count < 2 or _told_otherwise(ctx):
         return None
     busy = _busy_host(ctx)
     return finding(

@@ -14,6 +14,7 @@ from rules.evidence import Evidence, HostEvidence, SubWindow, Workload
 from rules.finding import Price
 from rules.registry import coverage, get_rule, verdict_confidence
 from rules.roles import apart
+from rules.serving import ServingFigures
 from tests.rules.catalogue.signatures import card
 from tests.rules.loads import evidence, window
 
@@ -97,6 +98,24 @@ def hosts(draw: st.DrawFn) -> HostEvidence:
     return HostEvidence(**figures)
 
 
+# What an engine may say of itself; mostly nobody asked one.
+SERVING: dict[str, st.SearchStrategy[Any]] = {
+    "running": st.sampled_from([None, 0.0, 0.02, 0.6, 12.0, 200.0]),
+    "waiting": st.sampled_from([None, 0.0, 0.3, 1.0, 50.0]),
+    "generation_tok_s": st.sampled_from([None, 0.0, 900.0]),
+    "preemptions_s": st.sampled_from([None, 0.0, 0.5]),
+    **dict.fromkeys(("kv_use_frac", "graphs_frac", "slo_met_high_frac"), maybe),
+}
+servings = st.none() | st.builds(
+    ServingFigures,
+    endpoint=st.just("127.0.0.1:8000"),
+    engine=st.just("vllm"),
+    t_start_s=st.just(0.0),
+    t_end_s=st.just(60.0),
+    **SERVING,
+)
+
+
 @st.composite
 def evidences(draw: st.DrawFn) -> Evidence:
     """One workload, or none, on a made-up card."""
@@ -107,6 +126,7 @@ def evidences(draw: st.DrawFn) -> Evidence:
         draw(phases()),
         tier=draw(st.sampled_from(["counters", "counters", "nvml"])),
         host=draw(hosts()),
+        serving=draw(servings),
         workload=draw(st.none() | workload),
         mem_used_bytes=draw(st.none() | st.integers(0, 80 << 30)),
         throttle_frac=draw(

@@ -38,7 +38,7 @@ SGLANG = Engine(
     },
     absent={
         "prefill_s": "SGLang does not publish prefill and decode time",
-        "preemptions": "this SGLang has no counter of retracted requests (num_retracted_reqs is of one batch)",
+        "preemptions": "this SGLang counts no retracted requests (num_retracted_reqs is of one batch)",
     },
     notes=("SGLang counts tokens when a request is done: windows much longer than a request are right",),
     switch="start it with --enable-metrics",
