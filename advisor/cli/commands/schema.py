@@ -20,14 +20,13 @@ Kind = Literal[
 ]
 
 
-@click.command("schema")
-@click.argument("kind", type=click.Choice(get_args(Kind)), default="diagnosis")
+@click.command("schema", epilog=f"KIND is one of {', '.join(get_args(Kind))}.")
+@click.argument("kind", type=click.Choice(get_args(Kind)), default="diagnosis", metavar="[KIND]")
 @click.option(
     "--json", is_flag=True, expose_value=False, help="The schema is always JSON; accepted for symmetry."
 )
 def command(kind: Kind) -> int:
-    """Print the JSON Schema of a diagnosis (`--json`), a recording's lines, config.toml, a probe run,
-    the price list, or a calculation of `advisor cost`."""
+    """Print the JSON Schema of what advisor writes or reads; without KIND that of a diagnosis (`--json`)."""
     from advisor.cli import output
     from advisor.cli.diagnostics import ExitCode
     from advisor.schema import json_schema

@@ -57,6 +57,7 @@ class Sources:
         texts = {"": models.get("model"), "other_": models.get("other_model")}
         self._named = {of: model_named(text) for of, text in texts.items() if text}
         self._seen_model = None if seen is None else seen.model
+        self.notes: dict[str, list[str]] = {}
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -118,7 +119,10 @@ class Sources:
     def _price(self, name: str, model: Model | None) -> Input | None:
         """By the configuration or the bundled table; a nameless model has a price where one is configured."""
         price = price_of(model or Model(name=""), self._config)
-        return None if price.usd_h is None else given(name, price.usd_h, _LABELS[price.basis], price.source)
+        if price.usd_h is None:
+            return None
+        self.notes[name] = [f"{name}: {note}." for note in price.notes]
+        return given(name, price.usd_h, _LABELS[price.basis], price.source)
 
 
 def _sheet_figure(name: str, spec: GpuSpec) -> float | None:

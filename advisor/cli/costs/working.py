@@ -44,7 +44,8 @@ class Order:
             raise CliError(f"{error}; {lacks}" if lacks else str(error), error.fix) from error
         unused = [QUANTITIES[name].flag for name in self.sources.flags if name not in inputs]
         told = (f"Not used for this: {', '.join(unused)}.",) if unused else ()
-        return msgspec.structs.replace(done, warnings=(*done.warnings, *told))
+        about = [note for item in done.inputs for note in self.sources.notes.get(item.name, ())]
+        return msgspec.structs.replace(done, notes=(*done.notes, *about), warnings=(*done.warnings, *told))
 
     def show(self, calculation: Calculation) -> int:
         """Print the result, as text or JSON."""
@@ -85,4 +86,4 @@ def _complain(missing: Sequence[str]) -> None:
 def _ascii(text: str) -> str:
     from advisor.reports.escape import as_ascii
 
-    return as_ascii(text.replace("×", "*"))
+    return as_ascii(text.replace(" × ", " * "))

@@ -6,19 +6,27 @@ import importlib
 import json
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from advisor.cli.app import run_cli
 from advisor.cli.commands.cost import EXAMPLES
+from advisor.cli.costs.observed import seen_in
+from advisor.config import Config
 from advisor.document import Diagnosis
 from advisor.reports.json import encode
 from advisor.schema import json_schema
+from rules.calculators.quantities import QUANTITIES
 from rules.serving import ServingFigures
+from tests.advisor.cli.harness import clean_env
 from tests.factories import make_diagnosis
+from tests.strategies import diagnoses
 
 jsonschema: Any = importlib.import_module("jsonschema")
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "economics.md"
@@ -112,6 +120,16 @@ def test_the_published_figure_is_not_printed(title: str, capsys: pytest.CaptureF
     for line in re.findall(r"^advisor cost (.+)$", sections()[title], re.MULTILINE):
         printed = cost(capsys, line)
         assert figure is None or "power-w 375" in line or figure not in printed
+
+
+def test_defaults_of_the_page_are_those_in_force() -> None:
+    table = PAGE.read_text().partition("\n## Defaults\n")[2].partition("\n## ")[0]
+    rows = [re.match(r"\| (.+?) \| ([\d.]+)[ |]", line) for line in table.splitlines()]
+    said = {name: float(row[2]) for row in rows if row for name in re.findall(r"`([\w-]+)`", row[1])}
+    flags = {q.flag: q.default for q in QUANTITIES.values() if q.default is not None}
+    in_force = {**msgspec.structs.asdict(Config()), **flags}
+    assert len(said) == 10
+    assert said == {name: in_force[name] for name in said}
 
 
 # --- the command -------------------------------------------------------------------------------------
@@ -235,6 +253,7 @@ def test_a_model_gives_its_bundled_price_and_data_sheet(capsys: pytest.CaptureFi
     assert inputs(found)["other_bandwidth_gb_s"] == (864.0, "bundled")
     price = next(item for item in found["inputs"] if item["name"] == "other_price_usd_h")
     assert "g6e.xlarge" in price["source"]
+    assert any("span $2.95 to $10.98" in note for note in found["notes"]), found["notes"]
 
 
 def test_a_diagnosis_gives_price_rates_and_phases(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -316,3 +335,31 @@ def test_times_of_ranks(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_narrow_encoding_gets_ascii(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     monkeypatch.setattr("advisor.cli.output.unicode", lambda: False)
     assert cost(capsys, EXAMPLES["rightsize"].removeprefix("advisor cost ")).isascii()
+
+
+@settings(
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(diagnoses())
+def test_whatever_a_diagnosis_holds_its_figures_are_possible(diagnosis: Diagnosis) -> None:
+    for key in {verdict.key for verdict in diagnosis.verdicts}:
+        for name, (value, source) in seen_in(diagnosis, key).figures.items():
+            assert QUANTITIES[name].problem(value) == ""
+            assert source
+
+
+def test_nothing_that_draws_or_measures_is_imported(tmp_path: Path) -> None:
+    script = (
+        "import sys; from advisor.__main__ import main\n"
+        "sys.argv[1:] = ['cost', 'tokens', '--model', 'L40S', '--tok-s', '9']\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=clean_env(tmp_path), capture_output=True, text=True, check=True
+    )
+    never = {"textual", "torch", "cupy", "pynvml", "psutil", "matplotlib", "jinja2", "sqlite3", "asyncio"}
+    assert "per million tokens" in done.stdout
+    assert set(done.stderr.split()) & never == set()
