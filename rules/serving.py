@@ -24,14 +24,14 @@ class ServingFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     kinds, and of prefill and decode each, the price split by `prefill_time_frac`. usd_per_response:
     "meaningful" leaves out responses that failed or were aborted (good_response_frac). tok_j: tokens per
     joule of the devices' energy counters. slo: the objective as given, such as "ttft=200ms,itl=30ms".
-    slo_met_low_frac, slo_met_high_frac: the share of requests that met it lies between: a bucket may straddle a
-    limit, and histograms of several latencies do not tell which requests met all; slo_met_frac: that share
-    where one limit alone is asked for (linear within its bucket) or both bounds agree. goodput_tok_s: generated
-    tokens a second that met it; usd_per_mtok_good: dollars per million of those; each with its low and high.
-    batch_requests: requests in a decode pass. waiting_capacity: of those waiting, for room in the KV cache.
-    tpot: time per token as a mean of each request, where an engine counts that. bounds: quantile -> the bounds
-    of its bucket, the upper one None where it has no end. missing: figure -> why it is None. notes: what to
-    know of the figures.
+    The share of requests that met it lies between slo_met_low_frac and slo_met_high_frac: a bucket may
+    straddle a limit, and histograms of several latencies do not tell which requests met all. slo_met_frac:
+    that share where one limit alone is asked for (linear within its bucket) or both bounds agree.
+    goodput_tok_s: generated tokens a second that met it; usd_per_mtok_good: dollars per million of those;
+    each with its low and high. batch_requests: requests in a decode pass. waiting_capacity: of those waiting,
+    for room in the KV cache. tpot: time per token as a mean of each request, where an engine counts that.
+    bounds: quantile -> the bounds of its bucket, the upper one None where it has no end. missing: figure ->
+    why it is None. notes: what to know of the figures.
     """
 
     endpoint: str

@@ -1,4 +1,4 @@
-"""Figures of an engine over a window: rates, states and latencies from its readings, dollars and joules on top.
+"""Figures of an engine over a window: rates, states and latencies from its readings, then dollars, joules.
 
 Every figure that cannot be had is None, and `missing` says why.
 """
@@ -152,7 +152,7 @@ def _latencies(window: Window, missing: Missing) -> dict[str, Any]:
 
 
 def _objective(window: Window, slo: Slo, generation: float | None, missing: Missing) -> dict[str, Any]:
-    """How many met the objective: each latency's share is known, their overlap only within bounds (Frechet)."""
+    """How many met the objective: each latency's share is known, their overlap within bounds (Frechet)."""
     shares = []
     for name, limit_s in slo.limits.items():
         buckets = _of_requests(window, name)
@@ -188,7 +188,7 @@ def _objective(window: Window, slo: Slo, generation: float | None, missing: Miss
 
 
 def _of_requests(window: Window, name: str) -> Buckets | None:
-    """The histogram an objective is held against; requests' own means where gaps alone are counted by token."""
+    """The histogram an objective is held against: of tokens' gaps, requests' own means where they are had."""
     if name == "itl":
         return window.histogram("tpot") or window.histogram("itl")
     return window.histogram(name)
@@ -245,11 +245,8 @@ def _notes(window: Window, values: Mapping[str, Any]) -> tuple[str, ...]:
         said.append("the engine began anew meanwhile: what it counted just before that is lost")
     if values.get("slo_met_high_frac") is not None and "itl" in str(values.get("slo")):
         means = window.histogram("tpot") is not None
-        said.append(
-            "the time between tokens is held against each request's mean"
-            if means
-            else "the time between tokens is held against single gaps, as no histogram of requests' means is there"
-        )
+        against = "each request's mean" if means else "single gaps: no histogram of requests' means is there"
+        said.append(f"the time between tokens is held against {against}")
     return tuple(said)
 
 

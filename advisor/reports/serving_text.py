@@ -19,7 +19,7 @@ _MAX_WIDTH = 140
 
 
 def render_serving(report: ServingReport, *, width: int, color: bool, unicode: bool) -> str:
-    """The report as lines of at most `width` columns (40 to 140); untrusted text cannot drive the terminal."""
+    """The report as lines of at most `width` columns (40 to 140); no text of others drives the terminal."""
     columns = min(_MAX_WIDTH, max(_MIN_WIDTH, width))
     text = "\n".join(_lines(report, columns, color)).rstrip("\n") + "\n"
     return text if unicode else as_ascii(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -100,7 +100,7 @@ def owner(inode: int, proc: Path = Path("/proc")) -> int | None:
 
 def _pids(proc: Path) -> list[int]:
     try:
-        return sorted(int(name) for name in os.listdir(proc) if name.isdecimal())
+        return sorted(int(entry.name) for entry in proc.iterdir() if entry.name.isdecimal())
     except OSError:
         return []
 
@@ -128,19 +128,15 @@ def _numbers(argv: Iterable[str]) -> set[int]:
 
 def _sockets(proc: Path, pid: int) -> set[int]:
     """Inodes of the process's sockets; none where it is another user's."""
-    folder = proc / str(pid) / "fd"
     found: set[int] = set()
     try:
-        names = os.listdir(folder)
+        for entry in (proc / str(pid) / "fd").iterdir():
+            with contextlib.suppress(OSError):
+                link = str(entry.readlink())
+                if link.startswith("socket:[") and link[8:-1].isdecimal():
+                    found.add(int(link[8:-1]))
     except OSError:
         return found
-    for name in names:
-        try:
-            target = os.readlink(folder / name)
-        except OSError:
-            continue
-        if target.startswith("socket:[") and target[8:-1].isdecimal():
-            found.add(int(target[8:-1]))
     return found
 
 

@@ -56,7 +56,8 @@ def kv_limited(ctx: Context) -> Finding | None:
     requests grows.
 
     **Why it costs**
-    A preempted request computes its prompt and all that it generated again: paid for twice, and its user waits.
+    A preempted request computes its prompt and all that it generated again: paid for twice, and its user
+    waits.
 
     **How to tell it apart**
     A full cache alone is what a busy engine wants. SERVE003 has room in the cache and requests that wait.
@@ -103,20 +104,21 @@ def batch_starved(ctx: Context) -> Finding | None:
     """Every request that comes is served at once, and the card reads all weights for a few tokens a step.
 
     **What it detects**
-    Fewer than 32 requests running, none waiting, less than half of the KV cache in use, and at least 15 % of the
-    time bound by memory bandwidth.
+    Fewer than 32 requests running, none waiting, less than half of the KV cache in use, and at least 15 % of
+    the time bound by memory bandwidth.
 
     **Why it costs**
     A decode step reads the weights once for the whole batch: twice the requests take little longer, so each
     token costs nearly half.
 
     **How to tell it apart**
-    With requests waiting it is the scheduler (SERVE003) or the cache (SERVE001) that keeps the batch small. With
-    none running nobody asks (SERVE005, HOST009). A larger batch setting changes nothing here: nothing waits to
-    join it.
+    With requests waiting it is the scheduler (SERVE003) or the cache (SERVE001) that keeps the batch small.
+    With none running nobody asks (SERVE005, HOST009). A larger batch setting changes nothing here: nothing
+    waits to join it.
 
     **What to do**
-    Send the requests of several replicas to one, several models or adapters to one card, or use a smaller GPU.
+    Send the requests of several replicas to one, several models or adapters to one card, or use a smaller
+    GPU.
 
     **Evidence**
     Running and waiting requests and use of the KV cache (engine), time bound by memory (GPM).
@@ -160,8 +162,8 @@ def scheduler_limited(ctx: Context) -> Finding | None:
     """A limit of the scheduler keeps requests waiting while memory and bandwidth are free.
 
     **What it detects**
-    One request or more waiting on average, less than 90 % of the KV cache in use, and less than half of the DRAM
-    roof while busy, without the tensor cores being the limit.
+    One request or more waiting on average, less than 90 % of the KV cache in use, and less than half of the
+    DRAM roof while busy, without the tensor cores being the limit.
 
     **Why it costs**
     The batch could be larger at nearly the same time a step, and users wait for nothing.
@@ -171,8 +173,8 @@ def scheduler_limited(ctx: Context) -> Finding | None:
     Bursts queue for a moment in every engine: the mean over the window decides.
 
     **What to do**
-    Raise the limits of requests and tokens a step, admit prompts in chunks, and look at grammars, adapters and
-    priorities that hold requests back.
+    Raise the limits of requests and tokens a step, admit prompts in chunks, and look at grammars, adapters
+    and priorities that hold requests back.
 
     **Evidence**
     Waiting and running requests and use of the KV cache (engine), DRAM activity (GPM).
@@ -200,8 +202,8 @@ def scheduler_limited(ctx: Context) -> Finding | None:
             item("DRAM roof fraction while busy", roof, threshold=_below(th.DRAM_LOW)),
         ),
         actions=(
-            "Raise `--max-num-seqs` and `--max-num-batched-tokens` (vLLM), `--max-running-requests` (SGLang), "
-            "`--parallel` (llama-server).",
+            "Raise `--max-num-seqs` and `--max-num-batched-tokens` (vLLM), `--max-running-requests` "
+            "(SGLang), `--parallel` (llama-server).",
             "Let prompts join running batches: chunked prefill (`--enable-chunked-prefill`).",
             "Look at what the waiting ones need: a grammar, an adapter that is not loaded, a priority.",
         ),
@@ -215,20 +217,20 @@ def eager_decode(ctx: Context) -> Finding | None:
     """Requests run, and the GPU idles between the kernels of their steps: decoding without CUDA graphs.
 
     **What it detects**
-    Requests running, at least 15 % of the time lost to the host, and either decode passes of which more than 10 %
-    ran without a CUDA graph, or, where the engine does not count them, a GPU with something running for less
-    than 80 % of the time.
+    Requests running, at least 15 % of the time lost to the host, and either decode passes of which more than
+    10 % ran without a CUDA graph, or, where the engine does not count them, a GPU with something running for
+    less than 80 % of the time.
 
     **Why it costs**
     A decode step launches hundreds of kernels of microseconds; without a graph each waits for Python.
 
     **How to tell it apart**
-    With no requests running nobody asks (HOST009, SERVE005). Tokenising or serialising in the engine's process
-    (HOST012, HOST013) shows in a look inside: `--stacks`.
+    With no requests running nobody asks (HOST009, SERVE005). Tokenising or serialising in the engine's
+    process (HOST012, HOST013) shows in a look inside: `--stacks`.
 
     **What to do**
-    Let the engine capture its graphs, for batches as large as those that come, and keep its scheduler's thread
-    on a free core.
+    Let the engine capture its graphs, for batches as large as those that come, and keep its scheduler's
+    thread on a free core.
 
     **Evidence**
     Decode passes with and without graphs (SGLang), running requests (engine), gr_active (GPM).
@@ -308,8 +310,8 @@ def unasked(ctx: Context) -> Finding | None:
     return finding(
         ctx,
         unasked,
-        claim=f"{_who(made)} holds {place(ctx)} and had no request for {made.t_end_s - made.t_start_s:.0f} s; "
-        f"{pct(part)} of the time nothing ran.",
+        claim=f"{_who(made)} holds {place(ctx)} and had no request for "
+        f"{made.t_end_s - made.t_start_s:.0f} s; {pct(part)} of the time nothing ran.",
         share=part,
         evidence=(
             item("time held with nothing running", part, threshold=at_least(th.SECONDARY)),
@@ -336,9 +338,9 @@ def objective_missed(ctx: Context) -> Finding | None:
     Tokens that come too late are paid for like the others.
 
     **How to tell it apart**
-    Late first tokens with a queue are a matter of capacity or of the scheduler (SERVE003); late ones without a
-    queue of long prompts; slow gaps between tokens of too large a batch, or of prompts that are computed between
-    the steps.
+    Late first tokens with a queue are a matter of capacity or of the scheduler (SERVE003); late ones without
+    a queue of long prompts; slow gaps between tokens of too large a batch, or of prompts that are computed
+    between the steps.
 
     **What to do**
     For first tokens: more replicas, chunked prefill, prefix caching. Between tokens: a smaller batch, smaller
@@ -356,8 +358,8 @@ def objective_missed(ctx: Context) -> Finding | None:
     return finding(
         ctx,
         objective_missed,
-        claim=f"{_who(made)} on {place(ctx)} meets {made.slo} in {pct(made.slo_met_high_frac)} of requests at "
-        "most.",
+        claim=f"{_who(made)} on {place(ctx)} meets {made.slo} in at most "
+        f"{pct(made.slo_met_high_frac)} of requests.",
         share=0.0,
         evidence=(
             _said("requests that may have met it", made.slo_met_high_frac, "frac", at_least(th.SLO_MET)),

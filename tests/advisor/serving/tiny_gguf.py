@@ -1,4 +1,4 @@
-"""A model of random weights, small enough to be made in a test: `python -m tests.advisor.serving.tiny_gguf OUT`.
+"""A model of random weights, small enough to be made in a test: `python -m ...tiny_gguf OUT`.
 
 It needs the packages gguf and numpy, and says nothing sensible; a server runs it like any other model.
 """
@@ -13,7 +13,7 @@ _SPECIAL = ("<unk>", "<s>", "</s>")
 
 def write(path: str) -> None:
     """Write the model: llama's architecture with a vocabulary of single bytes and letters."""
-    import gguf
+    import gguf  # type: ignore[import-not-found]
     import numpy as np
 
     draw = np.random.default_rng(0)
