@@ -46,14 +46,19 @@ def _spelled(given: OwnershipInputs, config: Config) -> str:
         return text + ("*" if origin_of(config, name) == "default" else "")
 
     parts = [f"${given.capex_usd_per_gpu:,.0f} / {said('life_y', f'{given.life_y:g} y')}"]
-    parts.append(said("maintenance_frac_y", f"{given.maintenance_frac_y:.3g} of it a year"))
+    parts.append(said("maintenance_frac_y", f"{100 * given.maintenance_frac_y:g} % of it a year"))
     if given.kw_per_gpu is not None:
         site = said("pue", f"PUE {given.pue:g}")
-        rate = said("electricity_usd_kwh", f"${given.electricity_usd_kwh:g}/kWh")
+        rate = said("electricity_usd_kwh", f"{_usd(given.electricity_usd_kwh)}/kWh")
         parts.append(f"{given.kw_per_gpu:g} kW x {site} x {rate}")
-    parts.append(said("staffing_usd_h", f"staff ${given.staffing_usd_h:g}/h"))
+    parts.append(said("staffing_usd_h", f"staff {_usd(given.staffing_usd_h)}/h"))
     sum_ = " + ".join(parts)
     return f"cost of ownership: {sum_}{'; * default' if '*' in sum_ else ''}"
+
+
+def _usd(figure: float) -> str:
+    """Cents, or more digits where the figure has more."""
+    return f"${figure:.2f}" if round(figure, 2) == figure else f"${figure:g}"
 
 
 def _owned_notes(given: OwnershipInputs) -> tuple[str, ...]:

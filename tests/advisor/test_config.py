@@ -91,6 +91,9 @@ def test_the_default_file_may_be_missing(tmp_path: Path, monkeypatch: pytest.Mon
         ('theme = "neon"', ["theme = 'neon'", "auto, dark, light, ansi"]),
         ("[prices]\nH100 = -3", ["prices.'H100' = -3", "> 0"]),
         ("prices = 3", ["prices = 3", "expected object"]),
+        ("[node_prices]\n'a*' = 0", ["node_prices.'a*' = 0", "> 0"]),
+        ("[job_prices]\nh100 = 2", ["job_prices.'h100'", "partition:NAME", "label:NAME"]),
+        ("[job_prices]\n'label:' = 2", ["job_prices.'label:'", "partition:NAME"]),
         ("= broken", ["is not TOML", "line 1"]),
     ],
 )

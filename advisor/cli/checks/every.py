@@ -18,9 +18,10 @@ def every_check() -> list[Check]:
     from advisor.cli.checks.libraries import library_checks
     from advisor.cli.checks.nvidia import nvidia_checks
     from advisor.cli.checks.nvml_look import look
+    from advisor.cli.checks.prices import price_check
 
     seen = look()
-    libraries = [*library_checks(seen.cuda), ceilings_check(seen)]
+    libraries = [*library_checks(seen.cuda), ceilings_check(seen), price_check(seen)]
     return [*nvidia_checks(seen), *host_checks(), *libraries, *environment_checks()]
 
 

@@ -28,8 +28,8 @@ from tests.probes import reports
 IDS = [
     "nvidia.driver", "nvidia.nvml", "nvidia.gpus", "nvidia.gpm", "nvidia.permissions", "nvidia.events",
     "nvidia.clocks", "nvidia.mig", "host.cgroup", "host.pid_namespace", "host.psi", "host.clocks",
-    "host.ptrace", "python.pynvml", "python.torch", "python.cupy", "probes.ceilings", "terminal", "config",
-    "storage",
+    "host.ptrace", "python.pynvml", "python.torch", "python.cupy", "probes.ceilings", "prices.in_force",
+    "terminal", "config", "storage",
 ]  # fmt: skip
 
 

@@ -294,3 +294,33 @@ def test_the_real_host() -> None:
     assert sample.mem_total_bytes is not None
     assert sample.mem_used_bytes is not None
     assert 0 < sample.mem_used_bytes < sample.mem_total_bytes
+
+
+# --- what may set a price ------------------------------------------------------------------------
+
+
+def test_cloud_partition_and_label_are_facts_of_the_node(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_PARTITION", "h100-a")
+    monkeypatch.setenv("ADVISOR_LABEL", "pool-b")
+    tree.put("sys/class/dmi/id/sys_vendor", "Amazon EC2\n")
+    tree.put("sys/class/dmi/id/product_name", "p5.48xlarge\n")
+    info = tree.reader().info()
+    assert (info.provider, info.instance, info.partition, info.label) == (
+        "aws",
+        "p5.48xlarge",
+        "h100-a",
+        "pool-b",
+    )
+    assert "instance" not in info.missing
+
+
+def test_a_cloud_that_names_no_type_says_why_and_hostile_words_are_dropped(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_PARTITION", "\x1b[31m")
+    monkeypatch.setenv("ADVISOR_CONFIG", "/nowhere/at/all")
+    tree.put("sys/class/dmi/id/sys_vendor", "Amazon EC2\n")
+    tree.put("sys/class/dmi/id/product_name", "p5\x1b[2J\n")
+    info = tree.reader().info()
+    assert (info.provider, info.instance, info.partition, info.label) == ("aws", None, None, None)
+    assert "product name" in info.missing["instance"]

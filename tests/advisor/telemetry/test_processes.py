@@ -97,6 +97,14 @@ def test_a_first_look_says_who_and_no_rates(proc: Proc) -> None:
     assert sample.missing["io_read_bytes_s"] == NO_IO
 
 
+def test_a_job_s_partition_comes_from_its_environment_and_nothing_else_does(proc: Proc) -> None:
+    proc.process(42)
+    proc.put("42/environ", "HF_TOKEN=hf_secret\0SLURM_JOB_PARTITION=h100-a\0")
+    (sample,) = proc.reader().look([entry()])
+    assert (sample.partition, "partition" in sample.missing) == ("h100-a", False)
+    assert "hf_secret" not in repr(sample)
+
+
 def test_every_missing_figure_has_its_reason(proc: Proc) -> None:
     proc.process(42)
     for sample in proc.reader().look([entry(), entry(pid=99999)]):
