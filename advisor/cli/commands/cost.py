@@ -165,7 +165,8 @@ def tco(**given: Any) -> int:
         "capex_usd_per_gpu", "life_y", "maintenance_frac_y", "electricity_usd_kwh", "pue", "kw_per_gpu",
         "staffing_usd_h", "gpus",
     )  # fmt: skip
-    return order.show(order.work(calculator, needs, ("utilisation_frac", "price_usd_h")))
+    rented = () if order.sources.is_owned() else ("price_usd_h",)
+    return order.show(order.work(calculator, needs, ("utilisation_frac", *rented)))
 
 
 @command.command(

@@ -114,17 +114,16 @@ def _of_engine(engine: ServingFigures) -> dict[str, tuple[float | None, str]]:
     """Rates, phases and responses. All of its devices together have the engine's price."""
     who = f"{terminal(engine.engine)} at {terminal(engine.endpoint)}"
     devices = max(1, len(engine.keys))
-    rates = [rate for rate in (engine.prompt_tok_s, engine.generation_tok_s) if rate is not None]
-    lengths = (engine.prompt_tokens_per_response, engine.generation_tokens_per_response)
+    total, length, counted = _tokens(engine)
     found: dict[str, tuple[float | None, str]] = {
         "prompt_tok_s": (engine.prompt_tok_s, who),
         "generation_tok_s": (engine.generation_tok_s, who),
-        "tok_s": (sum(rates) if rates else None, f"{who}: prompt and generated tokens"),
+        "tok_s": (total, f"{who}: {counted}"),
         "prefill_frac": (engine.prefill_time_frac, who),
         "tok_j": (engine.tok_j, f"{who}, by its devices' energy counters"),
         "step_ms": (None if engine.itl_p50_s is None else engine.itl_p50_s * 1e3, f"{who}: ITL p50"),
         "success_frac": (engine.good_response_frac, who),
-        "tokens_per_response": (sum(n for n in lengths if n is not None), f"{who}: prompt and generated"),
+        "tokens_per_response": (length, f"{who}: {counted}"),
     }
     if devices > 1:
         found["gpus"] = (float(devices), f"{who}: its devices")
@@ -132,3 +131,16 @@ def _of_engine(engine: ServingFigures) -> dict[str, tuple[float | None, str]]:
         source = f"{who}, a {devices}th of its devices' price; " if devices > 1 else ""
         found["price_usd_h"] = (engine.usd_h / devices, source + terminal(engine.price_source))
     return found
+
+
+def _tokens(engine: ServingFigures) -> tuple[float | None, float | None, str]:
+    """Tokens a second, tokens a response, and which of them are counted: in both the same."""
+    kinds = (
+        (engine.prompt_tok_s, engine.prompt_tokens_per_response, "prompt"),
+        (engine.generation_tok_s, engine.generation_tokens_per_response, "generated"),
+    )
+    known = [(rate, length, kind) for rate, length, kind in kinds if rate is not None]
+    lengths = [length for _, length, _ in known if length is not None]
+    length = sum(lengths) if lengths and len(lengths) == len(known) else None
+    total = sum(rate for rate, _, _ in known) if known else None
+    return total, length, " and ".join(kind for _, _, kind in known) + " tokens"

@@ -77,6 +77,11 @@ class Sources:
         """Whether the diagnosis holds all of these."""
         return self._seen is not None and all(name in self._seen.figures for name in names)
 
+    def is_owned(self) -> bool:
+        """Whether the price is what a purchase comes to, which owning is not to be held against."""
+        price = self.find("price_usd_h")
+        return price is not None and "cost of ownership" in price.source
+
     def find(self, name: str) -> Input | None:
         """The input, or None where nobody knows it."""
         if name in self._flags:

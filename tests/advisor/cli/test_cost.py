@@ -300,6 +300,27 @@ def test_a_response_from_a_diagnosis(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert found["value"] == pytest.approx(500 / 0.8 * 3.6 / (3600 * 5000))
 
 
+def test_tokens_of_a_response_are_those_that_have_a_rate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lengths = {"prompt_tokens_per_response": 400.0, "generation_tokens_per_response": 100.0}
+    diagnosis = served(prompt_tok_s=None, good_response_frac=1.0, **lengths)
+    found = document(capsys, f"response --price 3.6 --from {saved(tmp_path, diagnosis)}")
+    assert inputs(found)["tokens_per_response"] == (100.0, "diagnosis")
+    assert found["value"] == pytest.approx(100 * 3.6 / (3600 * 1000))
+
+
+def test_owning_is_held_against_renting_never_against_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("capex_usd_per_gpu = 31250.0\nkw_per_gpu = 1.275\n")
+    monkeypatch.setenv("ADVISOR_CONFIG", str(config))
+    assert "breakeven_frac" not in cost(capsys, "tco")
+    assert "breakeven_frac" in cost(capsys, "tco --price 6.88")
+    assert "cost of ownership" in cost(capsys, "tokens --tok-s 100")
+
+
 def test_energy_of_a_diagnosis_is_of_its_counter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     diagnosis = make_diagnosis("memory")
     (device,) = diagnosis.provenance.devices
