@@ -29,14 +29,14 @@ def what_ifs(case: Case) -> tuple[WhatIf, ...]:
 
     Fixes that change neither throughput nor price by 2 % are left out.
     """
-    made = [one for one in (asked(case, fix) for fix in all_fixes()) if one is not None]
+    made = [one for one in (_unasked(case, fix) for fix in all_fixes()) if one is not None]
     return tuple(sorted((one for one in made if _worth_telling(one)), key=_order))
 
 
-def asked(case: Case, fix: Fix) -> WhatIf | None:
-    """One fix; None where it touches none of this card's time."""
+def _unasked(case: Case, fix: Fix) -> WhatIf | None:
+    """One fix, where what was seen speaks for it, or one would ask for it and nothing can be said."""
     answer = fix.work(case)
-    if answer is None:
+    if answer is None or (isinstance(answer, Draft) and answer.if_asked):
         return None
     return _refused(case, (fix,), answer.because) if isinstance(answer, Refused) else _made(case, fix, answer)
 

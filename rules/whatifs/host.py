@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from rules.economics import host_gap_bound
 from rules.whatif import Lever
+from rules.whatifs.anchors import COMPILED
 from rules.whatifs.case import Case
-from rules.whatifs.levers import graphs, in_gap_bytes_s, pinning
+from rules.whatifs.levers import graphs, in_gap_bytes_s, on_share, pinning
 from rules.whatifs.registry import Answer, Draft, Refused, fix
 
 # Less than this of the time is not waiting that anybody would mend.
@@ -58,8 +59,10 @@ def pin_memory(case: Case) -> Answer:
     The upper end hides them all. The lower end is pinning alone: the rates of pinned and pageable copies
     that a probe measured on this card, where the copies run at a pageable rate; else what was published.
     """
-    if case.share("host") < _LEAST or not _copies(case):
+    if case.share("host") < _LEAST:
         return None
+    if not _copies(case):
+        return _unseen(case, None, "copies from pageable memory")
     levers, basis, how = pinning(case.share("host"), case.ceilings, _in_gap(case))
     return Draft(
         levers=levers,
@@ -70,6 +73,22 @@ def pin_memory(case: Case) -> Answer:
             "The host has memory to pin: two batches or more.",
         ),
         actions=("`DataLoader(..., pin_memory=True)` and `.to(device, non_blocking=True)`.",),
+    )
+
+
+def _unseen(case: Case, most: float | None, what: str) -> Answer:
+    """What a fix would buy if the gap were made of `what`, though nothing seen says so."""
+    gap = case.share("host")
+    bound = host_gap_bound(gap)
+    if bound is None or case.verdict.cause == "no-demand":
+        return Refused(_TOO_LITTLE_RAN if bound is None else _NO_DEMAND)
+    high = on_share(gap, min(most, bound)) if most is not None else None
+    return Draft(
+        levers=(Lever(share="host", low=1.0, high=high),),
+        basis="assumption",
+        how=f"nothing seen says that {what} fill the gap; the upper end is where they do",
+        assumes=(f"The gap is made of {what}, which was not seen: a stack sample or a trace tells.",),
+        if_asked=True,
     )
 
 
@@ -93,7 +112,7 @@ def cuda_graphs(case: Case) -> Answer:
     if case.share("host") < _LEAST:
         return None
     if case.verdict.cause != "launch-rate" and case.finding("HOST002") is None:
-        return None
+        return _unseen(case, COMPILED, "launches")
     levers, basis, how = graphs(case.share("host"), case.ceilings)
     return Draft(
         levers=levers,

@@ -19,6 +19,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """What a fix would do, before it is worked out in throughput and dollars.
 
     how: what the range rests on, in words; the rest as in WhatIf. no_work: nothing ran that could be faster.
+    if_asked: nothing seen speaks for it, so it is said only to whoever asks for it.
     """
 
     levers: tuple[Lever, ...]
@@ -32,6 +33,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     watts_low: float | None = None
     watts_high: float | None = None
     no_work: bool = False
+    if_asked: bool = False
 
 
 class Refused(msgspec.Struct, frozen=True):
