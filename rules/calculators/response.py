@@ -43,10 +43,16 @@ def response(
     formula = "attempts × tokens_per_response × usd_per_mtok / 1e6"
     sheet.add("model_usd", "$", "the model's tokens, all attempts", formula, tried)
     once = _guardrail(sheet)
-    sheet.add("usd_per_response_once", "$", "guardrail once", "model_usd + guardrail_usd", tried + once)
+    sheet.add(
+        "usd_per_response_once", "$", "with the guardrail once", "model_usd + guardrail_usd", tried + once
+    )
     each = tried + sheet["attempts"] * once
     sheet.add(
-        "usd_per_response_attempt", "$", "guardrail per attempt", "model_usd + attempts × guardrail_usd", each
+        "usd_per_response_attempt",
+        "$",
+        "with the guardrail at each attempt",
+        "model_usd + attempts × guardrail_usd",
+        each,
     )
     _agreement(sheet)
     return sheet.result("response", TITLE, f"usd_per_response_{guardrail}")

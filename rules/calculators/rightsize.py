@@ -9,7 +9,7 @@ from __future__ import annotations
 from rules.calculators.calculation import Calculation, CalculationError, Input, Sheet
 from rules.economics import host_gap_bound
 
-TITLE = "What another size would cost"
+TITLE = "Right-sizing"
 # Of memory, what weights and cache may take: contexts, graphs and workspaces need the rest.
 FIT_FRAC = 0.9
 FIX = (

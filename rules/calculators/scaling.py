@@ -10,7 +10,7 @@ import math
 
 from rules.calculators.calculation import Calculation, CalculationError, Input, Sheet
 
-TITLE = "What scaling out loses"
+TITLE = "How well it scales"
 # Measurements of one thing differ by as much; a larger excess over N single devices is a mistake.
 NOISE = 0.02
 TWICE = (

@@ -92,6 +92,8 @@ def _option(quantity: Quantity) -> Decorator:
 def _default(quantity: Quantity) -> str:
     if quantity.default is not None:
         return f" Default: {quantity.default:g} ({quantity.why})."
+    if quantity.name == "price_usd_h":
+        return " Default: of --model, of the diagnosis, configuration."
     return " Default: configuration." if quantity.name in SETTINGS else ""
 
 

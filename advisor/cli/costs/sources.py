@@ -127,7 +127,7 @@ class Sources:
         if price.usd_h is None:
             return None
         self.notes[name] = [f"{name}: {note}." for note in price.notes]
-        return given(name, price.usd_h, _LABELS[price.basis], price.source)
+        return given(name, price.usd_h, _LABELS.get(price.basis, "config"), price.source)
 
 
 def _sheet_figure(name: str, spec: GpuSpec) -> float | None:
