@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -12,42 +11,16 @@ import msgspec
 from advisor import __version__
 from advisor.bundle import FOLDER, Item, Manifest, MemberRecord, member_records, write_bundle
 from advisor.cli import output
+from advisor.cli.bundle_parts import Contents, Plan, doctor, recording, reports
 from advisor.cli.diagnostics import CliError, ExitCode, note, warn
 from advisor.cli.documents import diagnosis_from, is_recording
-from advisor.cli.inputs import load_config, tell
+from advisor.cli.inputs import load_config
 from advisor.document import Diagnosis
 from advisor.reports.scrub import Scrubber, of_this_machine
 
 # What trackers take: GitHub's attachments of 25 MB, Jira's of 10 MB unless an administrator says otherwise.
 GITHUB_BYTES, JIRA_BYTES = 25_000_000, 10_000_000
-# A recording of a node and day is about 100 MB; more is no attachment.
-MAX_RECORDING_BYTES = 512 << 20
 _HARD_TO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to bundle. recording: one beside a diagnosis. keep: nothing is redacted."""
-
-    file: str
-    out: str | None = None
-    recording: str | None = None
-    with_recording: bool = True
-    with_doctor: bool = True
-    price: float | None = None
-    keep: bool = False
-
-
-class _Contents:
-    """What has been put together so far."""
-
-    def __init__(self) -> None:
-        self.items: list[Item] = []
-        self.left_out: dict[str, str] = {}
-        self.notes: list[str] = []
-
-    def add(self, name: str, what: str, text: str | bytes) -> None:
-        data = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
-        self.items.append(Item(name=name, what=what, data=data))
 
 
 def bundle(plan: Plan, *, as_json: bool) -> ExitCode:
@@ -60,12 +33,12 @@ def bundle(plan: Plan, *, as_json: bool) -> ExitCode:
     scrub = of_this_machine([raw.provenance.host], _users(raw), off=keep)
     found = _redacted(raw, scrub, keep=keep)
     target = _target(plan, found)
-    contents = _Contents()
-    _reports(found, contents)
-    doctor_host = _doctor(scrub, contents) if plan.with_doctor else None
+    contents = Contents()
+    reports(found, contents)
+    doctor_host = doctor(scrub, contents) if plan.with_doctor else None
     try:
         with tempfile.TemporaryDirectory(prefix="advisor-bundle-") as scratch:
-            _recording(plan, scrub, keep, Path(scratch), contents)
+            recording(plan, scrub, keep, Path(scratch), contents)
             manifest = _manifest(found, contents, doctor_host, is_redacted=not keep)
             contents.add("redactions.txt", "what was taken out", "\n".join(_taken_out(manifest)) + "\n")
             contents.add("README.txt", "what each file is", _readme(found, manifest, contents.items))
@@ -119,123 +92,10 @@ def _target(plan: Plan, d: Diagnosis) -> Path:
     return Path(f"advisor-bundle-{named or 'unnamed'}.tar.gz")
 
 
-# --- members --------------------------------------------------------------------------------------
-
-
-def _reports(d: Diagnosis, contents: _Contents) -> None:
-    """The document in every format; one that cannot be made is left out with its reason."""
-    for name, what, render in _RENDERERS:
-        try:
-            contents.add(name, what, render(d))
-        except ImportError as error:
-            contents.left_out[name] = f"a package is missing: {error.name}"
-        except (ValueError, ArithmeticError, RuntimeError) as error:
-            contents.left_out[name] = f"could not be made: {error}"
-
-
-def _html(d: Diagnosis) -> str:
-    from advisor.reports.html import render_html
-
-    return render_html(d)
-
-
-def _markdown(d: Diagnosis) -> str:
-    from advisor.reports.markdown import render_markdown
-
-    return render_markdown(d)
-
-
-def _text(d: Diagnosis) -> str:
-    from advisor.reports.text import render_text
-
-    return render_text(d, width=100, color=False)
-
-
-def _json(d: Diagnosis) -> bytes:
-    from advisor.reports.json import encode
-
-    return encode(d)
-
-
-def _csv(d: Diagnosis) -> str:
-    from advisor.reports.csv import render_csv
-
-    return render_csv(d)
-
-
-_RENDERERS: tuple[tuple[str, str, Callable[[Diagnosis], str | bytes]], ...] = (
-    ("report.html", "the report as one page: open it in a browser", _html),
-    ("report.md", "the report as Markdown: paste it into the ticket", _markdown),
-    ("report.txt", "the report as plain text", _text),
-    ("diagnosis.json", "everything, for programs: `advisor export diagnosis.json`", _json),
-    ("diagnosis.csv", "the figures of each GPU, for a spreadsheet", _csv),
-)
-
-
-def _doctor(scrub: Scrubber, contents: _Contents) -> str:
-    """What works on this machine, and the pseudonym of this machine."""
-    import platform
-
-    from advisor.cli.checks.every import as_text, every_check
-    from advisor.reports.redact import host_hash
-
-    checks = [scrub.record(check) for check in every_check()]
-    document = {"schema_version": 1, "checks": checks}
-    contents.add("doctor.txt", "`advisor doctor` where the bundle was made", as_text(checks, False))
-    body = msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
-    contents.add("doctor.json", "the same for programs", body)
-    return host_hash(platform.node())
-
-
-def _recording(plan: Plan, scrub: Scrubber, keep: bool, scratch: Path, contents: _Contents) -> None:
-    """The recording, written anew: what is put in has gone through redaction here, whatever it was before."""
-    name = "recording.jsonl.gz"
-    source = plan.recording or (plan.file if is_recording(plan.file) else None)
-    if source is None:
-        contents.left_out[name] = "the bundle was made of a saved diagnosis; --recording FILE puts one in"
-        return
-    if not plan.with_recording:
-        contents.left_out[name] = "--no-recording"
-        return
-    damaged = _rewrite(source, scratch / name, scrub, keep=keep)
-    contents.items.append(
-        Item(
-            name=name, what="the samples themselves: `advisor replay recording.jsonl.gz`", path=scratch / name
-        )
-    )
-    if damaged:
-        contents.notes.append(f"{damaged} damaged lines of the recording are left out")
-
-
-def _rewrite(source: str, target: Path, scrub: Scrubber, *, keep: bool) -> int:
-    """The recording redacted anew, and how many of its lines were damaged. Raises CliError."""
-    from advisor.telemetry.recording import Recorder, RecordingError, read_recording
-
-    try:
-        with read_recording(source) as reader, Recorder(target, redact=not keep) as recorder:
-            recorder.write(scrub.message(reader.hello))
-            for message in reader:
-                recorder.write(scrub.message(message))
-                if recorder.messages % 256 == 0 and target.stat().st_size > MAX_RECORDING_BYTES:
-                    raise _too_large(source)
-            tell(reader.warnings)
-            return reader.damaged
-    except RecordingError as error:
-        raise CliError(str(error), error.fix) from error
-
-
-def _too_large(source: str) -> CliError:
-    limit = MAX_RECORDING_BYTES >> 20
-    return CliError(
-        f"{source} is too large for a bundle: over {limit} MiB",
-        "bundle it with --no-recording, or record a shorter one",
-    )
-
-
 # --- what it says of itself -----------------------------------------------------------------------
 
 
-def _manifest(d: Diagnosis, contents: _Contents, doctor_host: str | None, *, is_redacted: bool) -> Manifest:
+def _manifest(d: Diagnosis, contents: Contents, doctor_host: str | None, *, is_redacted: bool) -> Manifest:
     p = d.provenance
     notes = list(contents.notes)
     if doctor_host is not None and is_redacted and doctor_host != p.host:
