@@ -41,10 +41,13 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 def show(asked: Asked) -> ExitCode:
     """Print what is kept. Raises CliError (2) for a GPU or figure that the history does not know."""
-    history = history_of(load_config())
+    config = load_config()
+    history = history_of(config)
     since_s = -float("inf") if asked.since_s is None else time.time() - asked.since_s
     try:
-        _catch_up(history)
+        history.numbers()  # a damaged file is named here, and left as it is
+        if config.history:
+            _catch_up(history)
         diagnoses, figures = history.diagnoses(since_s), history.figures(since_s)
     except HistoryError as error:
         raise CliError(str(error), error.fix) from error

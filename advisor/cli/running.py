@@ -14,7 +14,15 @@ from advisor.cli.child import Child
 from advisor.cli.delivery import Delivery, check_writable, deliver
 from advisor.cli.diagnostics import CliError, note, warn
 from advisor.cli.durations import format_duration
-from advisor.cli.session import Look, Outcome, collect, diagnosis_of, live_feed, make_monitor
+from advisor.cli.session import (
+    Look,
+    Outcome,
+    beside_its_past,
+    collect,
+    diagnosis_of,
+    live_feed,
+    make_monitor,
+)
 from advisor.document import Diagnosis, Flag
 from advisor.telemetry.feed import NoFeedError
 
@@ -125,7 +133,7 @@ def _report(made: Callable[[], Diagnosis], wanted: Delivery, config: Config, his
     from advisor.keeping.recorder import keep_diagnosis
 
     try:
-        diagnosis = made()
+        diagnosis = beside_its_past(made(), config)
         try:
             deliver(diagnosis, wanted, config)
         finally:

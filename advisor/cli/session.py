@@ -208,6 +208,16 @@ def diagnosis_of(monitor: Monitor, outcome: Outcome) -> Diagnosis:
     return monitor.diagnosis()
 
 
+def beside_its_past(diagnosis: Diagnosis, config: Config) -> Diagnosis:
+    """The diagnosis with a flag for each card whose own ceilings, as far as they are stored, fell."""
+    if not config.use_stored_ceilings:
+        return diagnosis
+    from advisor.keeping.falls import with_falls
+    from advisor.store import Store
+
+    return with_falls(diagnosis, Store())
+
+
 class _Tally:
     """What went by while collecting."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from advisor import locations
 from advisor.document import Diagnosis
 from advisor.keeping import database, diagnoses, prune, runs
+from advisor.keeping.errors import HistoryError
 from advisor.keeping.records import KeptDiagnosis, KeptFigure, Pruned
 
 if TYPE_CHECKING:
@@ -58,7 +60,8 @@ class HistoryFile:
     def take_over(self, store: Store, keys: Sequence[str] | None = None) -> int:
         """Take over what the ceilings' store has and the history has not, of some devices or of all."""
         wanted = store.keys() if keys is None else keys
-        reports = [report for key in wanted for report in store.history(key)]
+        there = self._known_runs()
+        reports = [report for key in wanted for report in store.history(key) if there.lacks(report)]
         if not reports:
             return 0
 
@@ -69,6 +72,14 @@ class HistoryFile:
             return added
 
         return database.change(self.path, work, self.warnings.append)
+
+    def _known_runs(self) -> runs.Known:
+        """What need not be taken over; nothing of a damaged file, as whoever writes to it begins anew."""
+        nothing = runs.Known(frozenset(), -math.inf)
+        try:
+            return database.read(self.path, runs.known) or nothing
+        except HistoryError:
+            return nothing
 
     def document(self, number: int) -> Diagnosis | None:
         """The diagnosis of that number, or None."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -17,7 +17,7 @@ PRUNED_BEFORE = "runs_from_s"
 
 _INTO_RUNS = (
     "INSERT INTO runs (t_s, key, gpu, mig, name, model, kind, mode, method_version, versions, power_limit_w, "
-    "ecc, contended) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id"
+    "ecc, contended) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"
 )
 _INTO_FIGURES = (
     "INSERT INTO figures (id, metric, unit, value, held, p10, p90, cv, valid, label, sm_mhz, mem_mhz, "
@@ -31,11 +31,31 @@ _FIGURES = (
 _FLAGS = ("contended", "held")
 
 
+class Known(NamedTuple):
+    """Runs that are there, by key and time; and the time up to which runs were pruned."""
+
+    runs: frozenset[tuple[str, float]]
+    from_s: float
+
+    def lacks(self, report: ProbeReport) -> bool:
+        """Whether a run of the store is to be taken over."""
+        return report.t_s > self.from_s and (_text(report.device.key), report.t_s) not in self.runs
+
+
+def known(db: sqlite3.Connection) -> Known:
+    """What is there already."""
+    mark = db.execute("SELECT value FROM marks WHERE name = ?", (PRUNED_BEFORE,)).fetchone()
+    runs = frozenset(db.execute("SELECT key, t_s FROM runs").fetchall())
+    return Known(runs, -math.inf if mark is None else float(mark[0]))
+
+
 def add(db: sqlite3.Connection, reports: Iterable[ProbeReport]) -> int:
     """Take over runs that are not there yet and were not pruned; gives how many."""
-    mark = db.execute("SELECT value FROM marks WHERE name = ?", (PRUNED_BEFORE,)).fetchone()
-    from_s = -math.inf if mark is None else float(mark[0])
-    return sum(_add(db, report) for report in reports if report.t_s > from_s)
+    there = known(db)
+    new = {(r.device.key, r.t_s): r for r in reports if there.lacks(r)}
+    for report in new.values():
+        _add(db, report)
+    return len(new)
 
 
 def figures(db: sqlite3.Connection, since_s: float = -math.inf) -> list[KeptFigure]:
@@ -44,18 +64,28 @@ def figures(db: sqlite3.Connection, since_s: float = -math.inf) -> list[KeptFigu
     return list(_readable(db.execute(_FIGURES, (least,))))
 
 
-def _add(db: sqlite3.Connection, report: ProbeReport) -> bool:
+def figures_of(report: ProbeReport) -> list[KeptFigure]:
+    """A run's figures as they would come back from the history."""
+    head = (report.t_s, *_run(report))
+    return list(_readable((*head, *_figure(m)) for m in _best(report)))
+
+
+def _add(db: sqlite3.Connection, report: ProbeReport) -> None:
+    number = db.execute(_INTO_RUNS, (report.t_s, *_run(report))).fetchone()[0]
+    db.executemany(_INTO_FIGURES, [(number, *_figure(m)) for m in _best(report)])
+
+
+def _run(report: ProbeReport) -> tuple[Any, ...]:
     d = report.device
     where = (_text(d.key), d.index, _text(d.mig_profile), _clean(d.name), _clean(d.model), d.kind)
     versions = msgspec.json.encode({_clean(k): _clean(v) for k, v in report.versions.items()}).decode()
     under = (report.mode, report.method_version, versions, d.power_limit_w, d.ecc_enabled)
-    found = db.execute(_INTO_RUNS, (report.t_s, *where, *under, report.contended is not None)).fetchone()
-    if found is None:
-        return False
+    return (*where, *under, report.contended is not None)
+
+
+def _best(report: ProbeReport) -> list[Measurement]:
     names = dict.fromkeys(m.metric for m in report.measurements)
-    best = [m for name in names if (m := report.measurement(name)) is not None]
-    db.executemany(_INTO_FIGURES, [(found[0], *_figure(m)) for m in best])
-    return True
+    return [m for name in names if (m := report.measurement(name)) is not None]
 
 
 def _figure(m: Measurement) -> tuple[Any, ...]:

@@ -17,6 +17,7 @@ from advisor.cli.options import (
     native_option,
     price_option,
     select_options,
+    serving_option,
     stacks_option,
 )
 
@@ -29,6 +30,7 @@ from advisor.cli.options import (
 @price_option
 @stacks_option
 @native_option
+@serving_option
 @diagnosis_options
 @select_options
 @history_option
@@ -46,6 +48,7 @@ def command(
     price: float | None,
     stacks: bool,
     native: bool,
+    no_serving: bool,
     form: str | None,
     as_json: bool,
     out: str | None,
@@ -67,6 +70,7 @@ def command(
     from advisor.cli.ruleset import chosen
     from advisor.cli.session import (
         Look,
+        beside_its_past,
         collect,
         diagnosis_of,
         exit_of,
@@ -79,7 +83,9 @@ def command(
 
     wanted = delivery(form, as_json, out, flavor, keep)
     check_writable(wanted)
-    config = load_config_for(duration, interval, **chosen(select, ignore))
+    config = load_config_for(
+        duration, interval, serving=False if no_serving else None, **chosen(select, ignore)
+    )
     if pid is not None and not Path(f"/proc/{pid}").exists():
         raise CliError(f"there is no process {pid}", "check the PID with nvidia-smi or ps")
     gate = parse_fail_on(fail_on or (config.fail_on,))
@@ -98,7 +104,7 @@ def command(
             f"process {pid} and its children hold no GPU that can be seen here",
             "Check the PID with nvidia-smi; in a container the driver's PIDs are the host's.",
         )
-    diagnosis = diagnosis_of(monitor, outcome)
+    diagnosis = beside_its_past(diagnosis_of(monitor, outcome), config)
     try:
         deliver(diagnosis, wanted, config)
     finally:

@@ -14,6 +14,8 @@ import pytest
 
 from advisor.cli.app import run_cli
 from advisor.document import Diagnosis
+from advisor.keeping import database
+from advisor.keeping.errors import HistoryError
 from advisor.keeping.history import HistoryFile
 from advisor.reports.json import decode, encode
 from advisor.schema import json_schema
@@ -163,6 +165,31 @@ def test_nothing_kept_is_said_and_creates_nothing(state: Path, capsys: pytest.Ca
     assert not state.exists()
 
 
+def test_without_history_nothing_is_taken_over(
+    filled: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADVISOR_HISTORY", "0")
+    found = as_json(capsys)
+    assert (len(found["diagnoses"]), found["figures"]) == (6, [])
+    monkeypatch.delenv("ADVISOR_HISTORY")
+    assert len(as_json(capsys)["figures"]) == 5
+
+
+def test_a_history_that_cannot_be_written_can_be_read(
+    filled: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_args: object) -> None:
+        raise HistoryError("it is read-only")
+
+    monkeypatch.setattr(database, "change", refused)
+    assert run_cli(["history"]) == 0
+    said = capsys.readouterr()
+    assert said.out.count("host: input-pipeline") == 3
+    assert said.err.splitlines() == [
+        "advisor: warning: probe runs were not taken over: it is read-only",
+    ]
+
+
 def test_options_of_the_list_are_not_ignored(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--gpu is an option of the list" in printed(capsys, "--gpu", "0", "show", "1", code=2)
 
@@ -170,8 +197,6 @@ def test_options_of_the_list_are_not_ignored(filled: Path, capsys: pytest.Captur
 def test_a_damaged_history_is_named_and_left(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = filled / "history.sqlite3"
     path.write_bytes(b"no database " * 900)
-    for store in (filled / "ceilings").iterdir():
-        store.unlink()
     said = printed(capsys, code=2)
     assert "is no SQLite database" in said and "moves it aside" in said
     assert path.read_bytes().startswith(b"no database")
