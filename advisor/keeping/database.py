@@ -80,10 +80,11 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def shrink(db: sqlite3.Connection) -> None:
-    """Give pages that hold nothing back to the disk. Outside a transaction."""
-    if _pragma(db, "freelist_count"):
-        # A cursor takes one step, which frees one page; a script is run to its end.
-        db.executescript("PRAGMA incremental_vacuum")
+    """Give pages that hold nothing back to the disk, if it can be done now. Outside a transaction."""
+    with suppress(sqlite3.OperationalError):  # what was to be kept is kept by now; the next one shrinks it
+        if _pragma(db, "freelist_count"):
+            # A cursor takes one step, which frees one page; a script is run to its end.
+            db.executescript("PRAGMA incremental_vacuum")
 
 
 def _attempt(path: Path, work: Work[Result]) -> Result:

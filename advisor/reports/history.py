@@ -18,6 +18,8 @@ from rules.thresholds_history import HISTORY_FALL
 from rules.trend import Fall, Trend
 
 SPARK_WIDTH = 16
+# Shares that move by less than this look flat: a share of 1 % that doubles is no news.
+SHARE_STEP = 0.1
 _SOURCES = {"replay": "from a recording", "demo": "from the bundled demo"}
 _UNITS = frozenset(get_args(Unit))
 _Row = TypeVar("_Row")
@@ -83,14 +85,16 @@ def _listed(rows: Sequence[KeptDiagnosis], runs: int, style: Style) -> Page:
     return Page(
         title=device_title(first.gpu, first.mig, first.name, first.key, style),
         said=said,
-        labels=() if is_mixed else tuple(f"{source[:1].upper()}{source[1:]}." for source in sources if source),
+        labels=()
+        if is_mixed
+        else tuple(f"{source[:1].upper()}{source[1:]}." for source in sources if source),
         tables=(
             Table(
-                heads=("sure", "useful", "wasted", "lost"),
+                heads=("conf", "useful", "wasted", "lost"),
                 sections=(
                     Section(title="Diagnoses", lines=tuple(_line(r, size, is_mixed, style) for r in rows)),
                 ),
-                spare=("sure", "useful"),
+                spare=("conf", "useful"),
             ),
         ),
     )
@@ -241,7 +245,7 @@ def _workload_line(trend: Trend, unicode: bool) -> Line:
             _workload_figure(trend.now, trend.unit),
             _workload_figure(trend.usual, trend.unit),
             _points(trend) if trend.unit == "frac" else _percent_change(trend.change_frac),
-            spark(trend.values, SPARK_WIDTH, unicode=unicode),
+            spark(trend.values, SPARK_WIDTH, unicode=unicode, least=SHARE_STEP * (trend.unit == "frac")),
         ),
     )
 

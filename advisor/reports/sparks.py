@@ -12,15 +12,18 @@ ASCII_BARS = "_.-~=+*#"
 FLAT = 0.25
 
 
-def spark(values: Sequence[float], width: int, *, unicode: bool = True) -> str:
-    """One bar a value, the newest last; of more than `width` values each bar is the mean of its stretch."""
+def spark(values: Sequence[float], width: int, *, unicode: bool = True, least: float = 0.0) -> str:
+    """One bar a value, the newest last; of more than `width` values each bar is the mean of its stretch.
+
+    least: a range below which changes are not worth a look, in the unit of the values.
+    """
     known = [v for v in values if math.isfinite(v)]
     if not known or width < 1:
         return ""
     drawn = _stretched(known, width)
     bars = BARS if unicode else ASCII_BARS
     high, low = max(drawn), min(drawn)
-    span = max(high - low, FLAT * max(abs(high), abs(low)))
+    span = max(high - low, FLAT * max(abs(high), abs(low)), least)
     if not span or not math.isfinite(span):
         return bars[0] * len(drawn)
     return "".join(bars[_level(1.0 - (high - v) / span, len(bars))] for v in drawn)

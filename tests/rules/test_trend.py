@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import Any
 
 import msgspec
@@ -210,3 +211,25 @@ def test_plain_trends_are_shown_and_not_judged() -> None:
     assert (found.judged, found.fall) == (False, None)
     assert plain_trend("useful", "frac", []) is None
     assert ceiling_trend("bf16", "flop_s", []) is None
+
+
+def test_false_alarms_are_rare_where_runs_differ_by_chance() -> None:
+    """Healthy cards repeat within 1 %: of 2000 histories under such noise one in two hundred may be wrong."""
+    dice = random.Random(7)
+    alarms = sum(
+        trend(takes(*(dice.gauss(1.0, 0.01) for _ in range(dice.randint(2, 30))))).fall is not None
+        for _ in range(2000)
+    )
+    assert alarms <= 10
+
+
+def test_a_planted_fall_of_a_tenth_is_nearly_always_found() -> None:
+    dice = random.Random(8)
+    found = sum(
+        trend(
+            takes(*(dice.gauss(1.0, 0.01) for _ in range(8)), *(dice.gauss(0.9, 0.01) for _ in range(2)))
+        ).fall
+        is not None
+        for _ in range(500)
+    )
+    assert found >= 490

@@ -536,6 +536,24 @@ def test_a_lock_that_stays_is_waited_for_and_then_said(
     assert kept.add(at(2.0)) == 2
 
 
+def test_room_that_cannot_be_given_back_now_costs_nothing(
+    kept: HistoryFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_S", 0.05)
+    for number in range(3):
+        kept.add(bulky(number))
+    with closing(database._connect(kept.path, "rw")) as db:
+        db.execute("DELETE FROM documents")
+        before = kept.path.stat().st_size
+        with closing(sqlite3.connect(kept.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            database.shrink(db)
+            assert kept.path.stat().st_size == before
+            other.execute("ROLLBACK")
+        database.shrink(db)
+    assert kept.path.stat().st_size < before / 2
+
+
 def test_hosts_of_one_home_share_the_file(kept: HistoryFile) -> None:
     """Rows are keyed by UUID: GPU 0 of two nodes are two devices."""
     for host, gpu in (("host-a", 0), ("host-b", 1)):

@@ -162,3 +162,5 @@ def test_sparks_show_falls_and_not_noise() -> None:
     assert spark([1.0, 1.0, 0.5], 9) == "██▁"
     assert spark([0.0, 0.0], 9) == "▁▁"
     assert spark([0.0, 1.0], 9) == "▁█"
+    assert spark([0.02, 0.01], 9) == "█▁"
+    assert spark([0.02, 0.01], 9, least=0.1) == "█▇"
