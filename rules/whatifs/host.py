@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rules.economics import host_gap_bound
+from rules.economics import host_gap_bound, host_gap_effect
+from rules.finding import Finding
 from rules.whatif import Lever
 from rules.whatifs.anchors import COMPILED
 from rules.whatifs.case import Case
@@ -15,18 +16,17 @@ _NO_DEMAND = "nobody asks the card for more, so no change of code fills the gap"
 _TOO_LITTLE_RAN = "hardly anything ran, so how fast the rest would run is not known"
 
 
-@fix(
-    "host-gap",
-    "Close the host gap",
-    codes=(
-        *("HOST001", "HOST003", "HOST004", "HOST006", "HOST007", "HOST008", "HOST010", "HOST011"),
-        *("HOST012", "HOST013", "HOST014", "HOST015", "HOST016", "HOST017"),
-    ),
+_GAP_CODES = (
+    *("HOST001", "HOST003", "HOST004", "HOST006", "HOST007", "HOST008", "HOST010", "HOST011"),
+    *("HOST012", "HOST013", "HOST014", "HOST015", "HOST016", "HOST017"),
 )
+
+
+@fix("host-gap", "Close the host gap", codes=_GAP_CODES)
 def host_gap(case: Case) -> Answer:
     """The host keeps the GPU fed: the gap h falls away, at most 1/(1-h).
 
-    The low end closes half of it; where no cause is known it closes nothing.
+    The range is that of the finding that names the gap's cause. Without one the low end closes half of it.
     """
     gap = case.share("host")
     if gap < _LEAST:
@@ -36,15 +36,22 @@ def host_gap(case: Case) -> Answer:
     bound = host_gap_bound(gap)
     if bound is None:
         return Refused(_TOO_LITTLE_RAN)
-    known = case.finding("HOST001") is None
-    low = "the low end closes half of it" if known else "no cause is known, so it may not close"
+    found = _named_cause(case)
+    effect = found.effect if found is not None else host_gap_effect(gap)
+    low, high = (on_share(gap, max(1.0, end)) for end in (effect.low, effect.high)) if effect else (1.0, None)
     return Draft(
-        levers=(Lever(share="host", low=2.0 if known else 1.0, high=None),),
+        levers=(Lever(share="host", low=low, high=high),),
         basis="assumption",
-        how=f"bound 1/(1-{gap:.2f}) = {bound:.2f}x when the gap closes; {low}",
+        how=effect.basis if effect else "",
         assumes=("The device's own work runs as before once it no longer waits.",),
-        actions=_advice(case, "HOST"),
+        actions=found.actions[:2] if found is not None else _advice(case, "HOST"),
     )
+
+
+def _named_cause(case: Case) -> Finding | None:
+    """The finding that names why the gap is there, and what closing it buys."""
+    found = [f for f in case.findings if f.code in _GAP_CODES and f.effect is not None]
+    return next((f for f in found if f.role == "primary"), found[0] if found else None)
 
 
 def _advice(case: Case, family: str) -> tuple[str, ...]:
@@ -102,7 +109,7 @@ def _in_gap(case: Case) -> float | None:
     return in_gap_bytes_s(found.evidence) if found else None
 
 
-@fix("cuda-graphs", "Launch through CUDA graphs", codes=("HOST002",))
+@fix("cuda-graphs", "Launch through CUDA graphs", codes=("HOST002", "SERVE004"))
 def cuda_graphs(case: Case) -> Answer:
     """The step is captured once and replayed: launches no longer go through the framework.
 
@@ -111,7 +118,7 @@ def cuda_graphs(case: Case) -> Answer:
     """
     if case.share("host") < _LEAST:
         return None
-    if case.verdict.cause != "launch-rate" and case.finding("HOST002") is None:
+    if case.verdict.cause != "launch-rate" and not any(case.finding(c) for c in ("HOST002", "SERVE004")):
         return _unseen(case, COMPILED, "launches")
     levers, basis, how = graphs(case.share("host"), case.ceilings)
     return Draft(

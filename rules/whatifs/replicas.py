@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 
+from rules import thresholds as th
 from rules.servers import is_server
 from rules.whatifs.anchors import CURVE_SOURCE, KNEE, curve_step_s
 from rules.whatifs.case import Case
 from rules.whatifs.registry import Answer, Draft, Refused, fix
 
-# An engine with fewer requests at once, a KV cache emptier than this and none waiting is starved.
-STARVED_RUNNING = 32.0
-STARVED_KV = 0.5
 _KV_FULL = 0.9
 
 
-@fix("replicas", "Serve the same with fewer replicas", codes=("SERVE002", "HOST009"))
+@fix("replicas", "Serve the same with fewer replicas", codes=("SERVE002", "SERVE005", "HOST009"))
 def replicas(case: Case) -> Answer:
     """Traffic of starved replicas on this node goes to fewer of them; the other GPUs are released.
 
@@ -35,9 +33,9 @@ def replicas(case: Case) -> Answer:
             f"{count} GPUs of this node serve the same; how many requests each runs at once is not known: "
             "`advisor serving` reads it"
         )
-    if not all(running < STARVED_RUNNING and kv < STARVED_KV for running, kv in known):
+    if not all(running < th.FEW_RUNNING.value and kv < th.KV_ROOM.value for running, kv in known):
         return None
-    if own is not None and (own.waiting or 0.0) >= 1.0:
+    if own is not None and (own.waiting or 0.0) >= th.WAITING.value:
         return None
     return _draft(known, count)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rules import thresholds as th
 from rules.servers import is_server
 from rules.serving import ServingFigures
 from rules.whatif import Lever
@@ -13,10 +14,9 @@ from rules.whatifs.registry import Answer, Draft, Refused, fix
 _LEAST = 0.02
 # KV cache that engines fill before they preempt.
 _KV_FULL = 0.9
-_WAITING = 1.0
 
 
-@fix("batch", "Raise the batch, up to the knee", codes=("MEM002", "CAP002"))
+@fix("batch", "Raise the batch, up to the knee", codes=("MEM002", "CAP002", "SERVE003"))
 def batch(case: Case) -> Answer:
     """More requests or samples a step share the weights that it reads and the launches that it makes.
 
@@ -66,7 +66,7 @@ def _served(case: Case, serving: ServingFigures, running: float) -> Answer:
     if target <= running * 1.05:
         why = "the knee of the curve" if running >= KNEE / 1.05 else "what its KV cache holds"
         return Refused(f"{running:.0f} requests run at once, which is {why}")
-    if serving.waiting is not None and serving.waiting < _WAITING:
+    if serving.waiting is not None and serving.waiting < th.WAITING.value:
         return Refused("no request waits, so a larger batch has nothing to hold; `replicas` merges traffic")
     now = curve_tok_s(running)
     low, high = curve_tok_s(min(2.0 * running, target)) / now, curve_tok_s(target) / now

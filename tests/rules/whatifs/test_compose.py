@@ -1,0 +1,185 @@
+"""Fixes compose on shares of time: properties over made-up shares and levers."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rules.verdict import SHARES
+from rules.whatif import Lever
+from rules.whatifs.answers import ExclusiveFixesError, combined, what_ifs
+from rules.whatifs.case import Case
+from rules.whatifs.compose import LEAST_LEFT, End, factor, outlook, time_left
+from rules.whatifs.registry import all_fixes, named
+from tests.rules.whatifs.made import LARGE, OWN, SMALL, ask, ceilings, make_case, make_finding, make_serving
+from tests.strategies import parts
+
+ENDS: tuple[End, ...] = ("low", "high", "bound")
+
+
+@st.composite
+def levers(draw: st.DrawFn, least: float = 0.1) -> Lever:
+    low = draw(st.floats(least, 8.0))
+    high = draw(st.none() | st.floats(low, 16.0))
+    bound = None if high is None else draw(st.none() | st.floats(high, 32.0))
+    return Lever(
+        share=draw(st.sampled_from(SHARES)), part=draw(st.floats(0.0, 1.0)), low=low, high=high, bound=bound
+    )
+
+
+many = st.lists(levers(), max_size=6)
+shares = parts(SHARES)
+
+
+@given(shares, many, st.integers(0, 1000))
+def test_the_order_of_fixes_does_not_matter(split: dict[str, float], found: list[Lever], seed: int) -> None:
+    shuffled = random.Random(seed).sample(found, len(found))
+    for end in ENDS:
+        assert time_left(split, found, end) == pytest.approx(time_left(split, shuffled, end), abs=1e-12)
+
+
+@given(shares, many)
+def test_low_is_at_most_high_is_at_most_the_bound(split: dict[str, float], found: list[Lever]) -> None:
+    low, high, bound = (factor(split, found, end) for end in ENDS)
+    assert 0.0 < low <= high * (1 + 1e-9) <= bound * (1 + 1e-9) ** 2
+
+
+@given(shares, many)
+def test_no_share_costs_less_than_nothing(split: dict[str, float], found: list[Lever]) -> None:
+    touched = {lever.share for lever in found}
+    rest = math.fsum(share for name, share in split.items() if name not in touched)
+    for end in ENDS:
+        assert time_left(split, found, end) >= rest - 1e-9
+        assert factor(split, found, end) <= 1.0 / max(LEAST_LEFT, rest - 1e-9) * (1 + 1e-9)
+
+
+@given(shares, st.lists(levers(least=1.0), min_size=1, max_size=5))
+def test_fixes_that_speed_up_are_together_as_good_as_each(
+    split: dict[str, float], found: list[Lever]
+) -> None:
+    for lever, end in itertools.product(found, ENDS):
+        assert factor(split, found, end) >= factor(split, [lever], end) * (1 - 1e-9)
+
+
+@given(shares, many)
+def test_percentages_are_never_added(split: dict[str, float], found: list[Lever]) -> None:
+    """Together they save at most what each saves alone, added up."""
+    fast = [lever for lever in found if (lever.low or 0.0) >= 1.0]
+    for end in ENDS:
+        alone = math.fsum(1.0 - time_left(split, [lever], end) for lever in fast)
+        assert 1.0 - time_left(split, fast, end) <= alone + 1e-9
+
+
+def test_two_fixes_on_one_share_save_the_same_time_at_the_low_end_and_different_time_at_the_high_end() -> (
+    None
+):
+    both = [Lever(share="memory", low=2.0, high=2.0), Lever(share="memory", low=4.0, high=4.0)]
+    assert time_left({"memory": 1.0}, both, "low") == pytest.approx(0.25)
+    assert time_left({"memory": 1.0}, both, "high") == pytest.approx(0.125)
+    slow = Lever(share="memory", low=0.5, high=1.0)
+    assert time_left({"memory": 1.0}, [*both, slow], "low") == pytest.approx(0.5)
+
+
+def test_amdahl_of_two_shares() -> None:
+    both = [Lever(share="host", low=2.0, high=None), Lever(share="compute", low=1.0, high=2.0, bound=2.0)]
+    split = {"host": 0.4, "compute": 0.5, "memory": 0.1}
+    assert factor(split, both, "high") == pytest.approx(1.0 / (0.25 + 0.1))
+    assert factor(split, both, "low") == pytest.approx(1.0 / 0.8)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word"),
+    [
+        (1.0, 1.0, "no-gain"),
+        (0.99, 1.015, "no-gain"),
+        (1.1, 1.5, "faster"),
+        (0.5, 0.9, "slower"),
+        (0.8, 1.2, "uncertain"),
+        (1.0, 1.7, "uncertain"),
+    ],
+)
+def test_outlook(low: float, high: float, word: str) -> None:
+    assert outlook(low, high) == word
+
+
+@st.composite
+def made_cases(draw: st.DrawFn) -> Case:
+    codes = draw(st.lists(st.sampled_from(["HOST001", "HOST002", "HOST005", "MEM004", "COMP006", "CAP002"])))
+    engine = make_serving(
+        running=draw(st.none() | st.floats(0.0, 900.0)),
+        waiting=draw(st.none() | st.floats(0.0, 9.0)),
+        kv_use_frac=draw(st.none() | st.floats(0.0, 1.0)),
+        usd_per_mtok=draw(st.none() | st.floats(0.0, 100.0)),
+    )
+    split: dict[str, Any] = {name: share for name, share in draw(shares).items() if name != "unknown"}
+    return make_case(
+        evidence={
+            "mem_used_bytes": draw(st.none() | st.integers(0, 80 << 30)),
+            "power_w_p90": draw(st.none() | st.floats(0.0, 800.0)),
+            "server": draw(st.sampled_from([None, "vllm"])),
+        },
+        card={"power_limit_w": draw(st.none() | st.floats(0.0, 800.0))},
+        verdict={
+            "useful_frac": draw(st.floats(0.0, 1.0)),
+            "pipe": draw(st.sampled_from([None, "hmma", "fp32", "imma", "tensor_active"])),
+            "cause": draw(st.sampled_from(["", "launch-rate", "transfer", "no-demand"])),
+        },
+        limits=ceilings(draw(st.sampled_from(["measured", "assumed"]))),
+        findings=tuple(make_finding(code) for code in codes),
+        serving=draw(st.sampled_from([None, engine])),
+        candidates=draw(st.sampled_from([(), (OWN, SMALL, LARGE)])),
+        **split,
+    )
+
+
+@settings(max_examples=150)
+@given(made_cases(), st.lists(st.sampled_from(all_fixes()), min_size=1, max_size=5, unique=True))
+def test_any_fixes_together_hold_their_bounds(case: Case, fixes: list[object]) -> None:
+    chosen = [fix for fix in all_fixes() if fix in fixes]
+    try:
+        one = combined(case, chosen)
+    except ExclusiveFixesError:
+        return
+    assert (one.refused is None) or one.effect is None
+    if one.effect is not None:
+        assert one.effect.bound is not None
+        assert 0.0 < one.effect.low <= one.effect.high <= one.effect.bound
+        assert math.isfinite(one.effect.bound)
+    if one.usd_h_low is not None and one.usd_h_high is not None:
+        assert 0.0 <= one.usd_h_low <= one.usd_h_high < math.inf
+    assert combined(case, chosen[::-1]) == one
+
+
+@settings(max_examples=150)
+@given(made_cases())
+def test_waiting_that_ends_never_buys_more_than_the_useful_floor(case: Case) -> None:
+    """Fixes that leave the work as it is cannot do it in less than its useful time."""
+    same_work = [fix for fix in all_fixes() if fix.slug in ("host-gap", "overlap", "full-clock")]
+    one = combined(case, same_work)
+    if one.effect is not None and one.effect.bound is not None:
+        assert one.effect.bound <= 1.0 / max(LEAST_LEFT, case.ladder.shares["useful"]) * (1 + 1e-9)
+
+
+@settings(max_examples=100)
+@given(made_cases())
+def test_what_is_listed_is_what_is_answered(case: Case) -> None:
+    for one in what_ifs(case):
+        assert combined(case, named(one.fix)) == one
+
+
+def test_a_fix_without_a_share_gains_nothing_and_says_so() -> None:
+    one = ask(make_case(host=0.0, compute=1.0), "host-gap")
+    assert one.effect is not None
+    assert (one.effect.low, one.effect.high, one.outlook) == (1.0, 1.0, "no-gain")
+    assert "touches none" in one.assumes[0]
+
+
+def test_fixes_that_replace_each_other_are_not_combined() -> None:
+    with pytest.raises(ExclusiveFixesError, match="replace each other"):
+        ask(make_case(compute=1.0, verdict={"pipe": "hmma"}), "fp8", "int8")
