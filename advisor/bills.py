@@ -90,6 +90,14 @@ def statement(document: Diagnosis, horizon: Horizon = "hour") -> Statement | Non
     )
 
 
+def won_back_cents(document: Diagnosis) -> tuple[int, int]:
+    """What of the whole node is known to be recoverable an hour, in cents; cheap enough for every tick."""
+    known = known_of(document.ladder, document.findings)
+    found = cells(document.ladder, [known[row.key] for row in document.ladder])
+    all_cells = [cell for row in found for cell in row.values()]
+    return sum(cell.low for cell in all_cells), sum(cell.high for cell in all_cells)
+
+
 def row_amounts(document: Diagnosis, horizon: Horizon = "hour") -> dict[str, Amount]:
     """Row's key -> its amount, in the cells that `statement` adds up."""
     known = known_of(document.ladder, document.findings)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
+from advisor.bills import won_back_cents
 from advisor.snapshot import Snapshot
 from advisor.telemetry.records import HostSample
 from advisor.tui import format as fmt
@@ -20,6 +21,9 @@ from advisor.tui.text import safe
 from advisor.tui.unallocated import is_unallocated, parents_of
 from rules.finding import Finding
 from rules.roles import grouped
+
+# The longer ways to begin the money line leave room for a term or two.
+_TERMS_ROOM = Span(" " * 14)
 
 
 def header_row(snapshot: Snapshot, width: int, glyphs: Glyphs, *, recording: bool = False) -> Row:
@@ -123,16 +127,30 @@ def money_row(snapshot: Snapshot, width: int) -> Row:
     lead = Span(f" {fmt.money(wasted)}", "money strong")
     unknown = _unknown(shares)
     of_price = f" of {fmt.money(totals.price_usd_h)}"
+    won = _won_back(snapshot)
     starts: list[Row] = [
+        (lead, Span(f"{of_price} per hour wasted ({share})", "strong"), *won, *unknown, _TERMS_ROOM),
+        (lead, Span(f"{of_price}/h wasted ({share})", "strong"), *won, *unknown, _TERMS_ROOM),
+        (lead, Span(f"{of_price}/h wasted", "strong"), *won, *unknown),
         (lead, Span(f"{of_price} per hour wasted ({share})", "strong"), *unknown),
         (lead, Span(f"{of_price}/h wasted ({share})", "strong"), *unknown),
         (lead, Span(f"{of_price}/h wasted", "strong"), *unknown),
         (lead, Span(of_price, "strong"), *unknown),
     ]
     start = next((row for row in starts if width_of(row) <= width), starts[-1])
+    start = tuple(span for span in start if span is not _TERMS_ROOM)
     if totals.unpriced:
         start = (*start, Span(f"  {totals.unpriced} without price", "warn"))
     return _with_terms(start, shares, (Span(f"{price_words(snapshot)} ", "dim"),), width)
+
+
+def _won_back(snapshot: Snapshot) -> Row:
+    """What of it is known to be recoverable; left out where that is nothing."""
+    low, high = won_back_cents(snapshot.diagnosis)
+    if not high:
+        return ()
+    least = "up to " if not low else "" if low == high else f"{fmt.money(low / 100)} to "
+    return (Span(", "), Span(f"{least}{fmt.money(high / 100)} recoverable", "good"))
 
 
 def _unknown(shares: dict[str, float]) -> Row:

@@ -19,12 +19,16 @@ from advisor.tui.labels import SEVERITY_ROLE, TERM_GROUP, TERM_WORDS
 from advisor.tui.rows import Row, Span, clip, left, right, wrap
 from advisor.tui.text import safe
 from advisor.tui.unallocated import is_unallocated
+from rules.cents import cells
 from rules.economics import split_cents
 from rules.finding import TERMS, Finding, LadderRow
+from rules.recover import recoverable
 from rules.verdict import EvidenceItem, Verdict
 
 # Below this width a line of evidence has no room for where it was read.
 SOURCE_WIDTH = 90
+# From this share of time on something is worth a line.
+_LEAST_SHARE = 0.005
 
 
 def history_rows(
@@ -103,8 +107,10 @@ def evidence_rows(items: Sequence[EvidenceItem], width: int) -> list[Row]:
     return out
 
 
-def ladder_rows(ladder: LadderRow | None, width: int, glyphs: Glyphs) -> list[Row]:
-    """Where one device's dollars go; the cents sum to the price."""
+def ladder_rows(
+    ladder: LadderRow | None, width: int, glyphs: Glyphs, findings: Sequence[Finding] = ()
+) -> list[Row]:
+    """Where one device's dollars go, and what could be won back; the cents sum to the price."""
     rows = [heading("money", width, glyphs)]
     if ladder is None:
         return [*rows, (Span("no ladder yet", "dim"),)]
@@ -113,7 +119,23 @@ def ladder_rows(ladder: LadderRow | None, width: int, glyphs: Glyphs) -> list[Ro
         share = ladder.shares.get(term, 0.0)
         if share > 0.0:
             rows.append(_term_row(term, share, dollars.get(term) if dollars else None, width, glyphs))
-    return [*rows, *_price_rows(ladder, width)]
+    return [*rows, *_price_rows(ladder, width), *_won_back(ladder, findings, width)]
+
+
+def _won_back(ladder: LadderRow, findings: Sequence[Finding], width: int) -> list[Row]:
+    """What of the device's waste is known to be recoverable, and because of which findings."""
+    entries = [e for e in recoverable(ladder, findings) if e.basis != "none" and e.share_high >= _LEAST_SHARE]
+    if not entries:
+        return []
+    (found,) = cells([ladder], [tuple(entries)])
+    if found:
+        low, high = (fmt.money(sum(getattr(c, w) for c in found.values()) / 100) for w in ("low", "high"))
+    else:
+        low, high = (fmt.percent(sum(getattr(e, f"share_{w}") for e in entries)) for w in ("low", "high"))
+    codes = ", ".join(safe(e.because) for e in entries if e.basis == "finding")
+    least = "" if low == high else "up to " if low in (fmt.money(0.0), fmt.percent(0.0)) else f"{low} to "
+    words = f"  {least}{high} recoverable{f': {codes}' if codes else ''}"
+    return [(Span(left(words, width).rstrip(), "good"),)]
 
 
 def _cents(ladder: LadderRow) -> dict[str, float] | None:
@@ -232,7 +254,7 @@ def preview_rows(
     other = width - split - 2
     under = _that_fit((counter_rows(view, split, glyphs), trend_rows(view, split, glyphs)), room - 9)
     first = [*history_rows(view, split, max(3, min(26, room - len(under) - 2)), glyphs), *under]
-    second = [*verdict_rows(view, other, glyphs), (), *ladder_rows(view.ladder, other, glyphs)]
+    second = [*verdict_rows(view, other, glyphs), (), *ladder_rows(view.ladder, other, glyphs, findings)]
     more = (finding_rows(findings, other, glyphs), process_rows(view, other, glyphs))
     second += _that_fit(more, room - len(second))
     return [title, *beside(first, second, split)][:height]
@@ -283,7 +305,7 @@ def detail_rows(
             history_rows(view, width, chart_height, glyphs),
             verdict_rows(view, width, glyphs),
             counter_rows(view, width, glyphs),
-            ladder_rows(view.ladder, width, glyphs),
+            ladder_rows(view.ladder, width, glyphs, findings),
             finding_rows(findings, width, glyphs),
             processes,
             trend_rows(view, width, glyphs),
@@ -293,6 +315,6 @@ def detail_rows(
     other = width - split - 2
     first = [*history_rows(view, split, chart_height, glyphs), (), *counter_rows(view, split, glyphs), ()]
     first += trend_rows(view, split, glyphs)
-    second = [*verdict_rows(view, other, glyphs), (), *ladder_rows(view.ladder, other, glyphs), ()]
+    second = [*verdict_rows(view, other, glyphs), (), *ladder_rows(view.ladder, other, glyphs, findings), ()]
     second += finding_rows(findings, other, glyphs)
     return [*head, *beside(first, second, split), (), *processes]

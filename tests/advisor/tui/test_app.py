@@ -23,7 +23,7 @@ from advisor.tui.rows import text_of, width_of
 from advisor.tui.screens.overview import OverviewScreen
 from tests import factories as make
 from tests.advisor.tui import fakes
-from tests.advisor.tui.screen_text import running, screen_lines, screen_text, until
+from tests.advisor.tui.screen_text import line_with, running, screen_lines, screen_text, until
 
 
 def options(folder: Path) -> TuiOptions:
@@ -497,3 +497,24 @@ def test_run_tui_closes_the_source_whatever_happens(
         with pytest.raises(RuntimeError):
             run_tui(source)
     assert source.closed == 1
+
+
+async def test_money_by_gpu_job_and_term_per_hour_day_and_month() -> None:
+    async with running(fakes.FakeSource()) as (app, pilot):
+        await pilot.press("dollar_sign")
+        await pilot.pause()
+        assert "dollars per hour, by GPU" in screen_text(app)
+        keys = screen_lines(app)[-1]
+        assert "b By" in keys and "t Time" in keys and "q Quit" in keys
+        await pilot.press("b", "t")
+        await pilot.pause()
+        assert line_with(app, "slurm:4702").split()[2:5] == ["165.12", "123.51", "47.18–61.92"]
+        assert "dollars per day, by job" in screen_text(app)
+        await pilot.press("b", "t")
+        await pilot.pause()
+        assert "by job" not in screen_text(app)
+        assert line_with(app, "wasted   ").split()[:2] == ["wasted", "30,054.04"]
+        assert "a month is 730 h" in screen_text(app)
+        await pilot.press("b", "t")
+        await pilot.pause()
+        assert "dollars per hour, by GPU" in screen_text(app)

@@ -74,10 +74,10 @@ def test_notice_gives_the_reason() -> None:
 
 def test_money_line_at_80_and_at_200() -> None:
     narrow = text_of(banner.money_row(fakes.node(), 80))
-    assert narrow == " $41.17 of $55.04 per hour wasted (75 %)   ineff. 29 %  idle 26 %  host 10 %"
-    wide = text_of(banner.money_row(fakes.node(), 220))
+    assert narrow == " $41.17 of $55.04/h wasted (75 %), $17.97 to $18.58 recoverable   ineff. 29 %"
+    wide = text_of(banner.money_row(fakes.node(), 260))
     assert wide.startswith(
-        " $41.17 of $55.04 per hour wasted (75 %)   inefficiency 29 %  idle, memory held 13 %"
+        " $41.17 of $55.04 per hour wasted (75 %), $17.97 to $18.58 recoverable   inefficiency 29 %"
     )
     assert wide.rstrip().endswith("price: example-cloud x100.8xlarge / 8, on-demand, us-1, 2026-04 (bundled)")
 
@@ -87,7 +87,7 @@ def of_shares(**shares: float) -> Snapshot:
     terms = {name: share * 10 for name, share in shares.items()}
     wasted = sum(usd for name, usd in terms.items() if name not in ("useful", "unknown"))
     totals = Totals(price_usd_h=10.0, wasted_usd_h=wasted, terms=terms)
-    return make.make_snapshot(diagnosis=replace(make.make_diagnosis(), totals=totals))
+    return make.make_snapshot(diagnosis=replace(make.make_diagnosis(findings=[]), totals=totals))
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 200])

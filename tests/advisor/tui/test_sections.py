@@ -11,8 +11,9 @@ from advisor.tui import sections
 from advisor.tui.counters import counter_rows
 from advisor.tui.findings import finding_key, full_rows, ranked
 from advisor.tui.glyphs import UNICODE
-from advisor.tui.money import money_rows
+from advisor.tui.money import HORIZONS, VIEWS, View, money_rows
 from advisor.tui.rows import Row, text_of, width_of
+from rules.cents import Horizon
 from tests import factories as make
 from tests.advisor.tui import fakes
 
@@ -187,26 +188,83 @@ def test_money_sums_agree_both_ways() -> None:
     lines = texts(money_rows(fakes.node().diagnosis, 100, UNICODE))
     head = lines[1].split()
     table = {line.split()[0 if line.startswith("node") else 1]: line.split() for line in lines[2:11]}
+    won = head.index("recoverable")
     cents = {
-        name: [0 if cell == "–" else round(float(cell) * 100) for cell in cells[-len(head) :]]
+        name: [
+            0 if cell == "–" or place == won else round(float(cell) * 100)
+            for place, cell in enumerate(cells[-len(head) :])
+        ]
         for name, cells in table.items()
     }
     node = cents.pop("node")
     assert node == [sum(row[column] for row in cents.values()) for column in range(len(head))]
     for row in [*cents.values(), node]:
-        assert sum(row[:-2]) == row[-1]
+        assert sum(row[:-3]) == row[-1] >= row[-3]
     assert node[-1] == 8 * 688
 
 
 @pytest.mark.parametrize("width", [78, 100, 160, 200])
-def test_money_fits_every_width(width: int) -> None:
-    assert max(width_of(line) for line in money_rows(fakes.node().diagnosis, width, UNICODE)) <= width
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("horizon", HORIZONS)
+def test_money_fits_every_width(width: int, view: View, horizon: Horizon) -> None:
+    rows = money_rows(fakes.node().diagnosis, width, UNICODE, view, horizon)
+    assert max(width_of(line) for line in rows) <= width
+
+
+def test_money_by_job_and_in_a_narrow_terminal() -> None:
+    lines = texts(money_rows(fakes.node().diagnosis, 80, UNICODE, "job", "month"))
+    assert lines[0].startswith("─ dollars per month, by job")
+    job = next(line for line in lines if line.startswith("train_vit.py slurm:4702"))
+    assert job.split()[2:5] == ["5,022.40", "3,756.76", "1,434.97–1,883.40"]
+    assert next(line for line in lines if line.startswith("fleet")).split()[1:4] == ["5,022.40"] * 3
+    assert next(line for line in lines if line.startswith("node")).split()[1:3] == ["40,179.20", "30,054.04"]
+    assert "a month is 730 h at the rates of this window" in lines
+
+
+def test_money_by_term_says_who_could_win_back_what_and_why() -> None:
+    lines = texts(money_rows(fakes.node().diagnosis, 80, UNICODE, "node"))
+    gap = next(number for number, line in enumerate(lines) if line.startswith("host gap"))
+    assert lines[gap].split() == ["host", "gap", "5.23", "10", "%", "1.97–2.58", "job", "owner"]
+    assert lines[gap + 1] == "  HOST003"
+    link = next(number for number, line in enumerate(lines) if line.startswith("communication"))
+    assert "not known" in lines[link] and "no finding" in lines[link + 1]
+    wasted = next(line for line in lines if line.startswith("wasted"))
+    assert wasted.split() == ["wasted", "41.17", "75", "%", "17.97–18.58"]
+
+
+def test_money_of_instances_stands_below_their_gpu() -> None:
+    verdicts = [make.make_verdict("host", gpu=0, mig=f"3g.40gb/{i}") for i in (1, 2)]
+    rows = tuple(make.make_ladder(verdict, price_usd_h=3.0) for verdict in verdicts)
+    lines = texts(money_rows(make.make_diagnosis(verdicts=verdicts, ladder=rows), 100, UNICODE))
+    assert [line.split()[0] for line in lines[2:6]] == ["GPU", "3g.40gb/1", "3g.40gb/2", "node"]
+    assert lines[2].split()[-1] == lines[5].split()[-1] == "6.00"
+
+
+def test_money_marks_a_job_that_shares_its_gpu() -> None:
+    verdict = make.make_verdict("host", workload=make.make_workload(others=2))
+    lines = texts(money_rows(make.make_diagnosis(verdicts=[verdict]), 100, UNICODE, "job"))
+    assert lines[2].startswith("train_vit.py slurm:4711 *")
+    assert "* shares a GPU with other processes; all of it is counted here" in lines
+
+
+def test_money_of_one_device_says_what_is_recoverable() -> None:
+    view = fakes.view_of(2)
+    found = [each for each in fakes.findings() if each.gpu == 2]
+    assert texts(sections.ladder_rows(view.ladder, 60, UNICODE, found))[-1] == (
+        "  $1.97 to $2.58 recoverable: HOST003"
+    )
+    bare = make.make_ladder(view.verdict, price_usd_h=None)
+    assert texts(sections.ladder_rows(bare, 60, UNICODE, found))[-1] == (
+        "  29 % to 38 % recoverable: HOST003"
+    )
+    assert "recoverable" not in "".join(texts(sections.ladder_rows(view.ladder, 60, UNICODE)))
 
 
 def test_money_without_prices_gives_shares_and_advice() -> None:
     text = "\n".join(texts(money_rows(make.make_diagnosis("host", price_usd_h=None), 80, UNICODE)))
     assert "--price" in text
     assert "host gap 38 %" in text
+    assert "recoverable 29 % to 38 %" in " ".join(text.split())
 
 
 def test_money_where_only_some_have_a_price() -> None:
