@@ -217,9 +217,17 @@ def flags(hello: Hello, rows: Sequence[Row], how: Circumstances) -> list[Flag]:
         found.append(Flag(code="clock-step", message=said))
     for row in rows:
         found.extend(_row_flags(row))
+    for notes, name in price_notes(rows).items():
+        found.append(Flag(code="price", message=f"{name}: {'; '.join(notes)}"))
     if rows and all(row.result.ladder.price_usd_h is None for row in rows):
         found.append(Flag(code="no-price", message="no price is known: shares are shown without dollars"))
     return found
+
+
+def price_notes(rows: Sequence[Row]) -> dict[tuple[str, ...], str]:
+    """What weakens the prices -> the first GPU whose price it is; once for all of which the same is said."""
+    said = [(row.price.notes, f"GPU {row.evidence.gpu}") for row in rows if row.price.usd_h is not None]
+    return {notes: name for notes, name in reversed(said) if notes}
 
 
 def _row_flags(row: Row) -> list[Flag]:

@@ -135,3 +135,18 @@ def test_electricity_stands_beside_the_price_with_its_labels() -> None:
     assert (facts.electricity.rates.usd_kwh_label, facts.electricity.rates.pue_label) == ("default", "config")
     assert facts.power_w_max == 500.0
     assert document.ladder[0].price_usd_h == 6.88
+
+
+def test_what_weakens_a_price_is_said_once_in_the_document() -> None:
+    both = (device(0), device(1))
+    monitor = Monitor(MonitorOptions(config=Config(), env={}))
+    for message in (hello(*both), *frames({"dram_active": 0.9}, 10, *both)):
+        monitor.feed(message)
+    (flag,) = [flag for flag in monitor.diagnosis().flags if flag.code == "price"]
+    assert flag.message == (
+        "GPU 0: on-demand rows for this model span $2.95 to $10.98; the catalogue's date is not known"
+    )
+    given = Monitor(MonitorOptions(config=Config(), env={}, price_flag=2.0))
+    for message in stream():
+        given.feed(message)
+    assert not [flag for flag in given.diagnosis().flags if flag.code == "price"]
