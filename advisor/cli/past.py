@@ -185,6 +185,8 @@ def _told_trends(history: HistoryFile, devices: tuple[DeviceTrends, ...], asked:
     from advisor.reports.history import trend_pages
     from advisor.reports.probe_pages import TERMINAL
 
+    if asked.metric is not None:
+        devices = tuple(device for device in devices if device.ceilings or device.workloads)
     if asked.as_json:
         return _as_json(History(path=str(history.path), trends=devices))
     return _as_pages(history, trend_pages(devices, TERMINAL, unicode=output.unicode()))
@@ -197,17 +199,17 @@ def _told_list(
     from advisor.reports.probe_pages import TERMINAL
 
     shown = _newest(diagnoses, asked.limit)
+    latest = _newest_runs([f for f in figures if asked.metric in (None, f.metric)], asked.limit)
     if asked.as_json:
-        wanted = [f for f in figures if asked.metric in (None, f.metric)]
         left_out = len(diagnoses) - len(shown)
         return _as_json(
-            History(path=str(history.path), diagnoses=tuple(shown), figures=tuple(wanted), left_out=left_out)
+            History(path=str(history.path), diagnoses=tuple(shown), figures=tuple(latest), left_out=left_out)
         )
     if asked.metric is not None:
-        return _as_pages(history, metric_pages(shown, figures, asked.metric, TERMINAL))
+        return _as_pages(history, metric_pages(shown, latest, asked.metric, TERMINAL))
     code = _as_pages(history, list_pages(shown, figures, TERMINAL))
     if len(shown) < len(diagnoses):
-        note(f"the newest {asked.limit} of each device; --limit or --json shows more")
+        note(f"the newest {asked.limit} of each device; --limit shows more")
     return code
 
 
@@ -222,6 +224,18 @@ def _newest(rows: Sequence[KeptDiagnosis], limit: int) -> list[KeptDiagnosis]:
         if counts[row.key] <= limit:
             kept.append(row)
     return sorted(kept, key=lambda row: place[row.key])
+
+
+def _newest_runs(figures: Sequence[KeptFigure], limit: int) -> list[KeptFigure]:
+    """Figures of the newest runs of each device."""
+    seen: dict[str, set[float]] = {}
+    kept = []
+    for figure in figures:
+        runs = seen.setdefault(figure.key, set())
+        if figure.t_s in runs or len(runs) < limit:
+            runs.add(figure.t_s)
+            kept.append(figure)
+    return kept
 
 
 def _as_json(history: History) -> ExitCode:

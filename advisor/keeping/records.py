@@ -106,7 +106,7 @@ class DeviceTrends(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class History(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What `advisor history` prints: the newest first, or each device's trends with --trends.
 
-    path: the file. left_out: diagnoses that --limit left out.
+    path: the file. left_out: rows of diagnoses that --limit left out; it bounds probe runs, too.
     """
 
     schema_version: int = SCHEMA_VERSION

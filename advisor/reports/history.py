@@ -261,7 +261,7 @@ def _facts(device: DeviceTrends, style: Style) -> tuple[tuple[str, str], ...]:
         facts.append(
             ("Degraded", said if judged else "unknown: no two runs were made under the same setting")
         )
-    if not device.ceilings:
+    if not device.probe_runs:
         facts.append(("Degraded", "unknown: no probe run is kept; advisor probe makes one"))
     if device.workloads:
         facts.append(("Usual", "the median of earlier values; workloads differ, so none of theirs is judged"))

@@ -20,7 +20,7 @@ MIB = NumberType("mebibytes, above 0 and at most 100000; write 64", 100_000)
     type=click.IntRange(1, 1_000_000),
     default=20,
     show_default=True,
-    help="Diagnoses to list of each device.",
+    help="Diagnoses, and with --json or --metric probe runs, to list of each device.",
 )
 @click.option(
     "--trends", is_flag=True, help="How ceilings, waste and power moved; which ceiling fell, since when."

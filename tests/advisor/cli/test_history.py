@@ -91,6 +91,7 @@ def test_gpu_since_and_limit_choose(filled: Path, capsys: pytest.CaptureFixture[
     limited = as_json(capsys, "--limit", "1")
     assert [d["id"] for d in limited["diagnoses"]] == [3, 3]
     assert limited["left_out"] == 4
+    assert [f["value"] for f in limited["figures"]] == [6e14]
     assert len(as_json(capsys, "--gpu", "0,1")["diagnoses"]) == 6
     assert "there are 0 (" in printed(capsys, "--gpu", "7", code=2)
 
