@@ -16,6 +16,8 @@ MIN_WIDTH, MAX_WIDTH = 60, 140
 GAP = "  "
 STYLE = Style(terminal, lambda raw: f"`{terminal(raw)}`")
 _OUTLOOKS = {"faster": "faster", "no-gain": "no gain", "slower": "slower", "uncertain": "may gain nothing"}
+# Columns of the table that a narrow terminal does without: power, then dollars a token.
+_GIVE_WAY = (4, 3)
 _BASES = (
     "measured: ratios measured on this very card; anchor: published figures; assumption: nothing better. "
     "$/h is what today's work would cost an hour, at both ends of the range."
@@ -61,7 +63,10 @@ def _table(found: Sequence[WhatIf], width: int) -> list[str]:
     ]
     used = [i for i in range(len(heads)) if any(row[i] for row in cells)]
     sizes = {i: max(len(heads[i]), *(len(row[i]) for row in cells)) for i in used}
-    lead = 2 + sum(sizes[i] + len(GAP) for i in used)
+    for column in _GIVE_WAY:
+        if _lead(used, sizes) > width:
+            used = [i for i in used if i != column]
+    lead = _lead(used, sizes)
     beside = width - lead >= 24
     lines = [_aligned(heads, used, sizes) + ("what" if beside else "")]
     for one, row in zip(found, cells, strict=True):
@@ -71,6 +76,10 @@ def _table(found: Sequence[WhatIf], width: int) -> list[str]:
         lines += [" " * lead + more for more in said[1:]]
         lines += [] if beside else [f"    {line}" for line in _wrapped(one.title, width - 4)]
     return lines
+
+
+def _lead(used: Sequence[int], sizes: dict[int, int]) -> int:
+    return 2 + sum(sizes[i] + len(GAP) for i in used)
 
 
 def _aligned(row: Sequence[str], used: Sequence[int], sizes: dict[int, int]) -> str:

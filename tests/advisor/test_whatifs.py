@@ -1,0 +1,242 @@
+"""What-ifs of whole documents: the same from a live look and a saved one, composed, said, and refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jsonschema  # type: ignore[import-untyped]
+import msgspec
+import pytest
+
+from advisor.asked import answers, pages
+from advisor.cli.asking import asked, chosen, keys_of
+from advisor.cli.diagnostics import CliError
+from advisor.config import Config
+from advisor.document import Diagnosis
+from advisor.monitor import Monitor, MonitorOptions
+from advisor.reports.common import Style
+from advisor.reports.escape import terminal
+from advisor.reports.json import decode, encode
+from advisor.reports.markdown import MIN_LIMIT, render_markdown
+from advisor.reports.text import render_text
+from advisor.reports.whatif_pages import as_text, list_text
+from advisor.reports.whatifs import HEADING, rows
+from advisor.schema import json_schema
+from advisor.telemetry.recording import demo_feed
+from advisor.telemetry.records import End
+from advisor.whatifs import candidates, cases, of_row, with_what_ifs
+from rules.engine import Subject
+from rules.serving import ServingFigures
+from rules.whatif import Lever, WhatIf
+from rules.whatifs.case import case_of
+from rules.whatifs.registry import all_fixes
+from tests.factories import make_diagnosis
+
+STYLE = Style(terminal, terminal)
+
+
+@pytest.fixture(scope="module")
+def monitor() -> Monitor:
+    """A monitor that has read the bundled recording."""
+    made = Monitor(MonitorOptions(window_s=None, source="demo", config=Config(), env={}))
+    feed = demo_feed(speed=0)
+    made.feed(feed.start())
+    while made.end is None:
+        for message in feed.poll(0.0):
+            made.feed(message)
+            assert isinstance(message, End) == (made.end is not None)
+    feed.close()
+    return made
+
+
+@pytest.fixture(scope="module")
+def document(monitor: Monitor) -> Diagnosis:
+    return monitor.diagnosis()
+
+
+@pytest.fixture(scope="module")
+def saved(document: Diagnosis, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("whatif") / "demo.json"
+    path.write_bytes(encode(document))
+    return str(path)
+
+
+def test_a_case_is_the_same_live_and_saved(monitor: Monitor, saved: str) -> None:
+    from_file = {case.evidence.key: case for case in cases(decode(Path(saved).read_bytes()))}
+    live = monitor._rows(steady=False)
+    assert len(live) == len(from_file) == 4
+    for row in live:
+        subject = Subject(evidence=row.evidence, ceilings=row.ceilings, price=row.price)
+        case = case_of(subject, row.result, candidates=candidates())
+        again = from_file[row.evidence.key]
+        order = sorted(case.findings, key=lambda f: f.code)
+        assert sorted(again.findings, key=lambda f: f.code) == order
+        assert msgspec.structs.replace(again, findings=case.findings) == case
+
+
+def test_the_document_holds_what_its_own_origins_give(document: Diagnosis) -> None:
+    assert document.what_ifs
+    assert with_what_ifs(document) == document
+    loader = {one.fix: one for one in of_row(document, document.verdicts[2].key)}
+    gap = loader["host-gap"].effect
+    finding = next(f for f in document.findings if f.code == "HOST003")
+    assert gap is not None
+    assert finding.effect is not None
+    assert (gap.low, gap.high) == pytest.approx((finding.effect.low, finding.effect.high))
+
+
+def test_a_screen_pays_for_none_of_it(monitor: Monitor) -> None:
+    assert monitor.snapshot().diagnosis.what_ifs == ()
+
+
+def test_models_to_rent_have_a_price_and_a_data_sheet() -> None:
+    found = {one.model: one for one in candidates()}
+    assert len(found) >= 8
+    assert all(one.usd_h > 0 and one.rates["dram"] > 0 and "aws" in one.source for one in found.values())
+
+
+def test_replicas_are_servers_of_one_model_on_one_card_each(document: Diagnosis) -> None:
+    keys = [verdict.key for verdict in document.verdicts]
+
+    def engine(key: str, model: str) -> ServingFigures:
+        return ServingFigures(
+            endpoint=f"localhost:{8000 + keys.index(key)}",
+            engine="vllm",
+            t_start_s=0.0,
+            t_end_s=1.0,
+            model=model,
+            keys=(key,),
+            running=4.0,
+        )
+
+    serving = (engine(keys[0], "m"), engine(keys[1], "m"), engine(keys[2], "other"))
+    made = cases(msgspec.structs.replace(document, serving=serving))
+    assert [[r.key for r in case.replicas] for case in made] == [[keys[1]], [keys[0]], [], []]
+    wide = msgspec.structs.replace(serving[0], keys=(keys[0], keys[1]))
+    assert not cases(msgspec.structs.replace(document, serving=(wide,)))[0].replicas
+
+
+def test_the_section_shows_what_saves_at_80_columns(document: Diagnosis) -> None:
+    text = render_text(document, 80, False)
+    assert HEADING in text
+    assert max(len(line) for line in text.splitlines()) <= 80
+    shown = rows(document, STYLE)
+    assert {row.name for row in shown} == {"GPU 0", "GPU 1", "GPU 2", "GPU 3"}
+    assert "power-cap" not in {row.fix for row in shown}
+    markdown = render_markdown(document)
+    assert f"### {HEADING}" in markdown
+    assert "| GPU 2 | Close the host gap (host-gap) | 1.27× to 1.73× |" in markdown
+
+
+def test_the_section_is_the_first_to_give_way(document: Diagnosis) -> None:
+    made = render_markdown(document, limit=MIN_LIMIT)
+    assert HEADING not in made
+    assert "what fixes would buy" in made
+    assert "HOST003" in made
+
+
+def test_hostile_words_are_escaped() -> None:
+    nasty = WhatIf(
+        fix="host-gap",
+        title="\x1b[31m<script>|`x`",
+        key=make_diagnosis().verdicts[0].key,
+        gpu=0,
+        mig="\u202e|x",
+        levers=(Lever(share="host"),),
+        price_usd_h=10.0,
+        usd_h_low=1.0,
+        usd_h_high=2.0,
+    )
+    hostile = msgspec.structs.replace(make_diagnosis(), what_ifs=(nasty,))
+    assert "\x1b" not in render_text(hostile, 80, False)
+    made = render_markdown(hostile)
+    assert "<script>" not in made
+    assert "\u202e" not in made
+
+
+def test_answers_are_valid_by_their_schema(saved: str) -> None:
+    validator = jsonschema.Draft202012Validator(json_schema("whatif"))
+    for words in ((), ("host-gap", "fp8")):
+        found = asked(saved, words, None, None, keep=False)
+        validator.validate(msgspec.json.decode(msgspec.json.encode(found)))
+        assert found.synthetic
+        assert len(found.rows) == 4
+
+
+def test_fixes_together_are_one_answer_with_what_it_assumes(saved: str) -> None:
+    found = asked(saved, ("HOST003,fp8",), "2", None, keep=False)
+    (one,) = found.rows[0].what_ifs
+    assert found.fixes == ("host-gap", "fp8")
+    assert one.fix == "host-gap+fp8"
+    assert one.effect is not None
+    alone = {w.fix: w.effect for w in answers(decode(Path(saved).read_bytes())).rows[2].what_ifs}
+    gap, fp8 = alone["host-gap"], alone["fp8"]
+    assert gap is not None
+    assert fp8 is not None
+    saves = [1 - 1 / effect.high for effect in (gap, fp8)]
+    assert one.effect.high == pytest.approx(1 / (1 - sum(saves)))
+    text = as_text(found, width=80)
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert "SYNTHETIC" in text
+    assert "Assumes" in text
+    assert "throughput" in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_the_table_fits(saved: str, width: int) -> None:
+    text = as_text(asked(saved, (), None, None, keep=False), width=width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert "cannot be said, because:" in text
+    assert "Move to" in text
+
+
+def test_the_list_names_every_fix() -> None:
+    text = list_text(pages(), width=80)
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert all(fix.slug in text for fix in all_fixes())
+    assert next(p for p in pages() if p.fix == "fp8").replaces == ("tf32", "bf16", "fp16", "int8")
+
+
+def test_names_that_are_not_there_say_what_is(document: Diagnosis) -> None:
+    with pytest.raises(CliError, match="did you mean pin-memory"):
+        chosen(("pin-memry",))
+    with pytest.raises(CliError, match="no such GPU") as error:
+        keys_of(document, "7")
+    assert error.value.fix == "it has GPU 0, 1, 2, 3"
+    assert keys_of(document, "all") is None
+    assert keys_of(document, f"1,{document.verdicts[3].key}") == tuple(
+        document.verdicts[i].key for i in (1, 3)
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "because"),
+    [({"observed": ()}, "without `observed`"), ({"verdicts": (), "ladder": (), "observed": ()}, "no GPU")],
+)
+def test_old_documents_say_what_they_lack(
+    document: Diagnosis, changes: dict[str, object], because: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "old.json"
+    path.write_bytes(encode(msgspec.structs.replace(document, **changes)))
+    with pytest.raises(CliError, match=because) as error:
+        asked(str(path), (), None, None, keep=False)
+    assert "advisor diagnose --json" in error.value.fix
+
+
+def test_fixes_that_replace_each_other_are_an_error(saved: str) -> None:
+    with pytest.raises(CliError, match="replace each other"):
+        asked(saved, ("fp8", "int8"), None, None, keep=False)
+
+
+def test_a_price_of_ones_own_moves_what_another_card_costs(document: Diagnosis) -> None:
+    """The ratio of both list prices is kept."""
+    two = with_what_ifs(at(document, 2.0))
+    one = with_what_ifs(at(document, 1.0))
+    costs = [{w.fix: w.usd_h_low for w in d.what_ifs if w.gpu == 2} for d in (one, two)]
+    assert costs[0]["smaller-gpu"] is not None
+    assert costs[1]["smaller-gpu"] == pytest.approx(2 * costs[0]["smaller-gpu"])
+
+
+def at(document: Diagnosis, usd_h: float) -> Diagnosis:
+    ladder = tuple(msgspec.structs.replace(row, price_usd_h=usd_h) for row in document.ladder)
+    return msgspec.structs.replace(document, ladder=ladder)
