@@ -25,7 +25,6 @@ COUNTERS: tuple[str, ...] = (
     "decodes_graph",
     "decodes_plain",
     "batch_requests",
-    "energy_j",
 )
 GAUGES: tuple[str, ...] = ("running", "waiting", "waiting_capacity", "kv_use", "prefix_hit")
 HISTOGRAMS: tuple[str, ...] = ("ttft", "itl", "tpot", "e2e", "queue")

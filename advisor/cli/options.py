@@ -81,6 +81,12 @@ native_option = click.option(
     is_flag=True,
     help="With C and CUDA frames; implies --stacks, and pauses the process for milliseconds a sample.",
 )
+serving_option = click.option(
+    "--no-serving",
+    "no_serving",
+    is_flag=True,
+    help="Do not ask inference engines on this node's loopback ports for their metrics.",
+)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON that is valid by `advisor schema`."
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from advisor.document import Diagnosis
-from advisor.reports import bills, sources, whatifs
+from advisor.reports import bills, serving, sources, whatifs
 from advisor.reports.common import criticals, is_node, labels, overlap, ranked, width_of
 from advisor.reports.findings import MAX_ALSO, EvidenceRow, FindingView, nothing_found, view
 from advisor.reports.fitting import Fitted, Part, fit
@@ -62,12 +62,13 @@ class _Ticket:
             self._provenance(),
             self._made(),
             self._what_ifs(),
+            self._serving(),
         ]
         parts = [Part(sizes=(self._head(),)), *kept, *tail]
         fitted = fit(parts, _steps(len(kept), criticals(self.d.findings)), self.limit)
         after = 1 + len(kept)
-        *rest, what_ifs = fitted.texts[after:]
-        pieces = [*fitted.texts[:after], self._left_out(fitted, unmade), what_ifs, *rest]
+        *rest, what_ifs, engines = fitted.texts[after:]
+        pieces = [*fitted.texts[:after], self._left_out(fitted, unmade), what_ifs, engines, *rest]
         return "".join(pieces).rstrip("\n") + "\n"
 
     def _head(self) -> str:
@@ -200,6 +201,18 @@ class _Ticket:
         body = self.m.heading(3, whatifs.HEADING) + self.m.table(heads, cells) + self.m.paragraph(said)
         return Part(sizes=(body, ""), lost=("what fixes would buy",))
 
+    def _serving(self) -> Part:
+        """Inference engines on this node, as they describe themselves."""
+        if not self.d.serving:
+            return Part(sizes=("", ""), lost=("",))
+        body = self.m.heading(3, "Serving")
+        for made in self.d.serving[: serving.MAX_ENGINES]:
+            lines = serving.lines(made, self.m.style)
+            body += self.m.paragraph(self.m.bold(serving.heading(made, self.m.style)))
+            body += self.m.bullets([f"{self.m.bold(what)} {text}" for what, text in lines])
+        body += "".join(self.m.paragraph(line) for line in serving.left_out(self.d.serving))
+        return Part(sizes=(body, ""), lost=("what inference engines say",))
+
     def _readings(self) -> Part:
         found = sources.readings(self.d, self.m.style)
         if not found:
@@ -261,12 +274,13 @@ class _Ticket:
 
 
 def _steps(findings: int, critical: int) -> Iterator[tuple[int, int]]:
-    """What gives way, in order, of parts that are the head, findings, devices, readings, notes, ..., what-ifs
+    """What gives way, in order, of parts that are the head, findings, devices, readings, notes, ..., engines
 
     Findings stand most important first: all but a few go before anything else, critical ones last.
     """
-    devices, readings, notes, provenance, made, what_ifs = range(1 + findings, 7 + findings)
+    devices, readings, notes, provenance, made, what_ifs, engines = range(1 + findings, 8 + findings)
     yield what_ifs, 1
+    yield engines, 1
     first = range(1, 1 + min(findings, max(KEPT_FINDINGS, critical)))
     urgent = range(1, 1 + min(findings, critical))
     yield from ((i, 2) for i in range(findings, len(first), -1))

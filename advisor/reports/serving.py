@@ -20,6 +20,8 @@ _TITLES = {
 }
 # Why a figure is unknown is told once a reason; so many figures are named with it.
 _NAMED = 4
+# Engines of a node that a report has room for.
+MAX_ENGINES = 8
 _LATENCIES = (
     ("ttft", "to the first token"),
     ("itl", "between tokens"),
@@ -83,11 +85,10 @@ def lines(made: ServingFigures, style: Style) -> tuple[Line, ...]:
     return tuple(line for line in candidates if line.text)
 
 
-def summary(made: ServingFigures, style: Style) -> str:
-    """One line of an engine, for a screen."""
-    parts = [_tokens(made), _requests(made), _memory(made)]
-    money = f"${made.usd_per_mtok:,.3g}/M tokens" if made.usd_per_mtok is not None else ""
-    return f"{heading(made, style)}: " + "; ".join(part for part in (*parts, money) if part)
+def left_out(engines: Sequence[ServingFigures]) -> tuple[str, ...]:
+    """What to say of engines beyond those shown."""
+    more = len(engines) - MAX_ENGINES
+    return (f"{more} more engines are in the JSON.",) if more > 0 else ()
 
 
 def _tokens(made: ServingFigures) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from advisor.document import Diagnosis
-from advisor.reports import bills, sources, whatifs
+from advisor.reports import bills, serving, sources, whatifs
 from advisor.reports.common import Style, criticals, is_node, labels, overlap, ranked
 from advisor.reports.escape import as_ascii, terminal
 from advisor.reports.findings import MAX_ALSO, EvidenceRow, FindingView, nothing_found, view
@@ -75,7 +75,7 @@ def _parts(d: Diagnosis, width: int) -> list[RenderableType]:
     parts += [*_gap(parts), _text(first, "bold"), _text(second)]
     parts += [_text(line) for line in (workload_line(d, _STYLE),) if line]
     parts += _ladder(ladder(d, _STYLE), width) + _won_back(d)
-    parts += _findings(d) + _what_ifs(d)
+    parts += _findings(d) + _what_ifs(d) + _serving(d)
     if is_node(d):
         parts += [_head("All GPUs"), _devices(sources.device_rows(d, _STYLE), width), *_jobs(d)]
     parts += _listed("Read this with care", sources.unknowns(d, _STYLE) + sources.notes(d, _STYLE))
@@ -210,6 +210,17 @@ def _what_ifs(d: Diagnosis) -> list[RenderableType]:
         money = [_text(row.cost.replace("$", ""))] if priced else []
         grid.add_row(_text(row.name), title, _text(row.times, "bold"), *money, _text(row.basis, "dim"))
     return [_head(whatifs.HEADING), grid, _text(whatifs.note(d), "dim")]
+
+
+def _serving(d: Diagnosis) -> list[RenderableType]:
+    """Inference engines on this node, as they describe themselves."""
+    parts: list[RenderableType] = [_head("Serving")] if d.serving else []
+    for made in d.serving[: serving.MAX_ENGINES]:
+        grid = _grid("left", "fill")
+        for what, text in serving.lines(made, _STYLE):
+            grid.add_row(_text(f"  {what}", "dim"), _text(text))
+        parts += [_text(serving.heading(made, _STYLE), "bold"), grid]
+    return [*parts, *(_text(line, "dim") for line in serving.left_out(d.serving))]
 
 
 def _facts(seen: FindingView) -> Text:

@@ -10,13 +10,12 @@ _NO_TOKENS = "Triton publishes no count of tokens with in-flight batching"
 TRITON = Engine(
     name="triton",
     title="Triton",
-    marks=("nv_inference_", "nv_trt_llm_", "nv_energy_consumption"),
+    marks=("nv_inference_", "nv_trt_llm_"),
     ports=(8002,),
     model_labels=("model",),
     counters={
         "responses": first("nv_inference_request_success"),
         "bad_responses": first("nv_inference_request_failure"),
-        "energy_j": first("nv_energy_consumption"),
     },
     gauges={
         "running": (Series(_REQUESTS, {"request_type": ("scheduled",)}),),

@@ -36,5 +36,7 @@ class DetailScreen(OneDeviceScreen):
         header.show(snapshot)
         view = find_view(snapshot, self.key)
         found = [finding for finding in snapshot.diagnosis.findings if finding.key == self.key]
-        self.query_one(DeviceBody).looking = self.key in self.advisor.looking
-        self.query_one(DeviceBody).show(view, by_weight(found))
+        body = self.query_one(DeviceBody)
+        body.looking = self.key in self.advisor.looking
+        body.engines = tuple(made for made in snapshot.diagnosis.serving if self.key in made.keys)
+        body.show(view, by_weight(found))

@@ -1,0 +1,265 @@
+"""Windows over readings: growth that is never negative, quantiles in buckets, objectives within bounds."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rules.engine_reading import Buckets, Reading
+from rules.serving_figures import EngineFacts, Money, figures, priced
+from rules.serving_window import Window, quantile, within
+from rules.slo import parse_slo
+
+FACTS = EngineFacts(endpoint="127.0.0.1:8000", engine="vllm")
+
+
+def counted(*values: float | None, name: str = "generation_tokens", **more: object) -> list[Reading]:
+    """A reading every ten seconds; None is a scrape without the counter."""
+    return [
+        Reading(t_s=10.0 * i, counters={} if value is None else {name: {"": value}}, **more)  # type: ignore[arg-type]
+        for i, value in enumerate(values)
+    ]
+
+
+def timed(
+    *shown: tuple[float, ...] | None, bounds: tuple[float, ...] = (0.1, 0.5), name: str = "ttft"
+) -> list[Reading]:
+    """A histogram every ten seconds."""
+    return [
+        Reading(
+            t_s=10.0 * i,
+            histograms={} if counts is None else {name: {"": Buckets(bounds=bounds, counts=counts)}},
+        )
+        for i, counts in enumerate(shown)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "grown", "resets"),
+    [
+        ((100.0, 150.0, 250.0), 150.0, 0),
+        ((100.0, 150.0, 30.0), 80.0, 1),
+        ((100.0, 0.0, 0.0, 40.0), 40.0, 1),
+        ((100.0, None, 160.0), 60.0, 0),
+        ((None, 40.0, 60.0), 60.0, 0),
+        ((100.0, 100.0), 0.0, 0),
+    ],
+)
+def test_counters_grow_over_restarts_and_gaps(
+    values: tuple[float | None, ...], grown: float, resets: int
+) -> None:
+    window = Window(counted(*values))
+    assert (window.growth("generation_tokens"), window.resets) == (grown, resets)
+
+
+def test_a_series_that_was_unreadable_before_does_not_count_from_zero() -> None:
+    first, second = counted(None, 5000.0)
+    assert Window([msgspec.structs.replace(first, damaged=1), second]).growth("generation_tokens") == 0.0
+
+
+def test_a_restart_that_counters_do_not_show_is_told_by_the_process() -> None:
+    before, after = counted(100.0, 120.0)
+    pair = [msgspec.structs.replace(r, started=s) for r, s in ((before, "1"), (after, "2"))]
+    window = Window(pair)
+    assert (window.growth("generation_tokens"), window.resets) == (120.0, 1)
+
+
+def test_one_reading_and_absent_counters_are_unknown_with_a_reason() -> None:
+    made = figures(FACTS, counted(100.0))
+    assert made.generation_tok_s is None
+    assert "one reading" in made.missing["generation_tok_s"]
+    assert "does not publish" in made.missing["prompt_tok_s"]
+
+
+def test_counters_of_six_digits_are_no_figure_where_rounding_hides_the_window() -> None:
+    coarse = figures(FACTS, counted(1.23457e8, 1.23458e8, digits=6))
+    assert coarse.generation_tok_s is None
+    assert "few digits" in coarse.missing["generation_tok_s"]
+    fine = figures(FACTS, counted(123_457.0, 125_457.0, digits=6))
+    assert fine.generation_tok_s == 200.0
+
+
+@given(st.lists(st.floats(0, 1e9), min_size=2, max_size=8))
+def test_no_rate_is_ever_negative(values: list[float]) -> None:
+    grown = Window(counted(*values)).growth("generation_tokens")
+    assert grown is not None and grown >= 0.0
+
+
+def test_quantiles_are_linear_within_their_bucket_and_keep_its_bounds() -> None:
+    buckets = Window(timed((0.0, 0.0, 0.0), (50.0, 90.0, 100.0))).histogram("ttft")
+    assert buckets is not None
+    half, late = quantile(buckets, 0.5), quantile(buckets, 0.7)
+    assert half is not None and late is not None
+    assert (half.value_s, half.low_s, half.high_s) == (0.1, 0.0, 0.1)
+    assert late.value_s == pytest.approx(0.3)
+    last = quantile(buckets, 0.99)
+    assert last is not None and (last.value_s, last.low_s, last.high_s) == (None, 0.5, None)
+
+
+def test_a_quantile_without_an_end_says_what_it_is_at_least() -> None:
+    made = figures(FACTS, timed((0.0, 0.0, 0.0), (50.0, 90.0, 100.0)))
+    assert made.ttft_p99_s is None
+    assert "at least 0.5 s" in made.missing["ttft_p99_s"]
+    assert made.bounds["ttft_p99_s"] == (0.5, None)
+
+
+def test_histograms_restart_and_stand_askew_like_counters() -> None:
+    restarted = Window(timed((50.0, 90.0, 100.0), (1.0, 2.0, 2.0))).histogram("ttft")
+    assert restarted is not None and restarted.counts == (1.0, 2.0, 2.0)
+    askew = Window(timed((10.0, 10.0, 10.0), (12.0, 11.0, 12.0))).histogram("ttft")
+    assert askew is not None and askew.counts == (2.0, 2.0, 2.0)
+    assert Window(timed(None, None)).histogram("ttft") is None
+
+
+cumulative = st.lists(st.integers(0, 50), min_size=4, max_size=4).map(
+    lambda steps: tuple(float(sum(steps[: i + 1])) for i in range(4))
+)
+
+
+@given(cumulative, st.floats(0.01, 0.99), st.floats(0.01, 3.0))
+def test_quantiles_and_shares_agree_with_each_other(
+    counts: tuple[float, ...], q: float, limit_s: float
+) -> None:
+    buckets = Buckets(bounds=(0.1, 0.5, 2.0), counts=counts)
+    found, share = quantile(buckets, q), within(buckets, limit_s)
+    if counts[-1] == 0.0:
+        assert found is None and share is None
+        return
+    assert found is not None and share is not None
+    assert 0.0 <= share.low <= share.high <= 1.0
+    assert share.frac is None or share.low <= share.frac <= share.high
+    if found.value_s is not None:
+        assert found.high_s is not None and found.low_s <= found.value_s <= found.high_s
+        back = within(buckets, found.value_s)
+        assert back is not None and back.low - 1e-9 <= q <= back.high + 1e-9
+
+
+def latencies(ttft: tuple[float, ...], itl: tuple[float, ...], tokens: float = 1000.0) -> list[Reading]:
+    """Two readings ten seconds apart, in which these latencies were counted."""
+    bounds = {"ttft": (0.2, 1.0), "itl": (0.03, 0.1)}
+    grown = {"ttft": ttft, "itl": itl}
+    empty = {name: {"": Buckets(bounds=b, counts=(0.0, 0.0, 0.0))} for name, b in bounds.items()}
+    full = {name: {"": Buckets(bounds=b, counts=grown[name])} for name, b in bounds.items()}
+    return [
+        Reading(t_s=0.0, counters={"generation_tokens": {"": 0.0}}, histograms=empty),
+        Reading(t_s=10.0, counters={"generation_tokens": {"": tokens}}, histograms=full),
+    ]
+
+
+def test_one_limit_at_a_bound_is_exact() -> None:
+    made = figures(FACTS, latencies((80.0, 95.0, 100.0), (1.0, 1.0, 1.0)), parse_slo("ttft=200ms"))
+    assert (made.slo_met_frac, made.slo_met_low_frac, made.slo_met_high_frac) == (0.8, 0.8, 0.8)
+    assert made.goodput_tok_s == pytest.approx(80.0)
+
+
+def test_two_limits_leave_a_range_since_their_overlap_is_not_counted() -> None:
+    made = figures(
+        FACTS, latencies((80.0, 95.0, 100.0), (90.0, 95.0, 100.0)), parse_slo("ttft=200ms,itl=30ms")
+    )
+    assert made.slo_met_low_frac == pytest.approx(0.7)
+    assert made.slo_met_high_frac == pytest.approx(0.8)
+    assert made.slo_met_frac is None
+    assert "which requests" in made.missing["slo_met_frac"]
+    dollars = priced(made, Money(usd_h=3.6))
+    assert dollars.usd_per_mtok_good_low == pytest.approx(12.5)
+    assert dollars.usd_per_mtok_good_high == pytest.approx(14.2857, rel=1e-4)
+    assert dollars.usd_per_mtok_good is None
+
+
+def test_a_limit_inside_a_bucket_is_a_range_with_a_guess_in_it() -> None:
+    made = figures(FACTS, latencies((80.0, 100.0, 100.0), (1.0, 1.0, 1.0)), parse_slo("ttft=600ms"))
+    assert (made.slo_met_low_frac, made.slo_met_high_frac) == (0.8, 1.0)
+    assert made.slo_met_frac == pytest.approx(0.9)
+
+
+def test_an_objective_that_no_histogram_tells_is_unknown() -> None:
+    made = figures(FACTS, latencies((1.0, 1.0, 1.0), (1.0, 1.0, 1.0)), parse_slo("e2e=5s"))
+    assert made.slo == "e2e=5s"
+    assert made.slo_met_frac is None and "no histogram tells e2e" in made.missing["slo_met_frac"]
+
+
+@given(
+    cumulative.map(lambda c: c[:3]),
+    cumulative.map(lambda c: c[:3]),
+    st.floats(0.01, 2.0),
+    st.floats(0.001, 0.2),
+)
+def test_the_share_that_met_all_is_within_each_ones_share(
+    ttft: tuple[float, ...], itl: tuple[float, ...], first_s: float, gap_s: float
+) -> None:
+    slo = parse_slo(f"ttft={first_s:.4f}s,itl={gap_s:.4f}s")
+    made = figures(FACTS, latencies(ttft, itl), slo)
+    low, high = made.slo_met_low_frac, made.slo_met_high_frac
+    assert (low is None) == (ttft[-1] == 0.0 or itl[-1] == 0.0)
+    assert low is None or high is None or 0.0 <= low <= high + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("ttft=200ms,itl=30ms", "ttft=200ms,itl=30ms"),
+        (" TPOT = 30 ms , e2e=5s", "itl=30ms,e2e=5s"),
+        ("ttft=1500ms", "ttft=1.5s"),
+        ("itl=.5ms", "itl=0.5ms"),
+        ("e2e=2m", "e2e=120s"),
+    ],
+)
+def test_objectives_as_people_write_them(text: str, said: str) -> None:
+    assert parse_slo(text).text == said
+    assert parse_slo(said) == parse_slo(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ",",
+        "ttft",
+        "ttft=",
+        "ttft=200",
+        "ttft=-1ms",
+        "ttft=0s",
+        "latency=1s",
+        "ttft=1s,ttft=2s",
+        "e2e=99999m",
+    ],
+)
+def test_objectives_that_are_none(text: str) -> None:
+    with pytest.raises(ValueError, match=r"objective|time|twice|day"):
+        parse_slo(text)
+
+
+def test_dollars_are_split_by_the_time_of_requests() -> None:
+    """Worked examples: 9,010 tok/s at $6.88/h is $0.212 per million; 691 W is 13.0 tokens a joule."""
+    readings = [
+        Reading(
+            t_s=t_s,
+            counters={
+                "prompt_tokens": {"": 4010.0 * t_s},
+                "generation_tokens": {"": 5000.0 * t_s},
+                "prefill_s": {"": 1.0 * t_s},
+                "decode_s": {"": 3.0 * t_s},
+                "responses": {"": 10.0 * t_s},
+                "good_responses": {"": 8.0 * t_s},
+            },
+        )
+        for t_s in (0.0, 10.0)
+    ]
+    money = Money(usd_h=6.88, source="test", power_w=691.0, electricity_usd_kwh=0.10, pue=1.54)
+    made = priced(figures(FACTS, readings), money)
+    assert made.usd_per_mtok == pytest.approx(0.212, abs=5e-4)
+    assert made.tok_j == pytest.approx(13.04, abs=0.01)
+    assert made.usd_energy_per_mtok == pytest.approx(0.0033, abs=5e-5)
+    assert made.prefill_time_frac == 0.25
+    prefill, decode = made.usd_per_mtok_prefill, made.usd_per_mtok_decode
+    assert prefill is not None and decode is not None
+    assert prefill * 4010.0 + decode * 5000.0 == pytest.approx(6.88 / 3600 * 1e6)
+    assert made.usd_per_response == pytest.approx(6.88 / 3600 / 8.0)
+
+
+def test_without_price_or_power_the_reasons_are_given() -> None:
+    made = priced(figures(FACTS, counted(0.0, 100.0)), Money())
+    assert made.usd_per_mtok is None and made.missing["usd_per_mtok"] == "no price is known"
+    assert made.tok_j is None and "GPUs are not known" in made.missing["tok_j"]
