@@ -55,6 +55,11 @@ UNKNOWN_SHARE = Threshold(
     0.1,
     own("what is not known may hide a difference of its own size"),
 )
+FINDING_SMALLER = Threshold(
+    "part of a finding's share that may be left where its fix counts as made",
+    0.75,
+    own("a fix that takes less than a quarter of what it is for can be chance"),
+)
 THROTTLE_MOVED = Threshold(
     "difference of the share of time held back by a throttle reason from which it is named",
     0.05,

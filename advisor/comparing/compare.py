@@ -13,7 +13,7 @@ from advisor.comparing.match import Matched, Matching, match, match_asked, restr
 from advisor.comparing.rows import rows_of, side
 from advisor.comparing.throughput import Work, throughput
 from advisor.document import Diagnosis
-from rules.compare.predicted import predictions
+from rules.compare.predicted import Circumstances, predictions
 from rules.compare.records import Comparison, Difference, Figure, FindingChange, Look, Pair
 from rules.finding import Finding
 
@@ -100,13 +100,25 @@ def _pair(
     if "all" in refused and not wish.force:
         return msgspec.structs.replace(pair, refused=refused["all"])
     got = throughput(held, wish.work)
-    price = None if a.ladder is None else a.ladder.price_usd_h
+    known = Circumstances(
+        price_usd_h=None if a.ladder is None else a.ladder.price_usd_h, unchanged=_unchanged(found)
+    )
     return msgspec.structs.replace(
         pair,
         figures=figures(held),
         throughput=got,
-        predictions=predictions(a.what_ifs, a.findings, {f.code for f in b.findings}, got, price),
+        predictions=predictions(a.what_ifs, a.findings, b.findings, got, known),
         forced=bool(refused) and wish.force,
+    )
+
+
+def _unchanged(found: Sequence[Difference]) -> frozenset[str]:
+    """What no difference names."""
+    codes = {difference.code for difference in found}
+    return frozenset(
+        what
+        for what, named in (("card", {"model", "mig"}), ("power limit", {"power-limit"}))
+        if not codes & named
     )
 
 

@@ -100,7 +100,8 @@ class _Page:
         for prediction in pair.predictions:
             name, said, came, judged = view.prediction_row(prediction, _STYLE)
             lines += self._wrapped(name, 2, 2)
-            lines += self._wrapped(f"predicted {said}; realised {came}: {judged}", 2, 4)
+            got = f"; realised {came}" if came else ""
+            lines += self._wrapped(f"predicted {said}{got}: {judged}", 2, 4)
         return ["", self._bold("What A said a fix would buy"), *lines] if lines else []
 
     def _findings(self, found: Sequence[FindingChange]) -> list[str]:

@@ -52,9 +52,13 @@ _JUDGED = {
     "within-noise": "outside, by no more than noise",
     "below": "less than predicted",
     "above": "more than predicted",
+    "not-made": "not made, as it seems",
     "unknown": "cannot be told",
 }
 _BASES = {"serving": "counted by the engine", "work": "counted by the user", "estimate": "estimated"}
+
+# Changes that the last digit shown cannot hold.
+_LEAST_SHOWN = {"frac": 0.0005, "w": 0.5, "mhz": 0.5, "usd_h": 0.005}
 
 
 class FigureRow(msgspec.Struct, frozen=True):
@@ -200,7 +204,7 @@ def _change(f: Figure) -> str:
         return "unknown"
     if f.says == "no-difference":
         return "within noise"
-    if f.change == 0.0:
+    if abs(f.change) < _LEAST_SHOWN.get(f.unit, 0.0):
         return "none"
     return _signed(f.change, f.unit, "pt")
 
@@ -299,12 +303,12 @@ def prediction_row(p: Prediction, style: Style) -> tuple[str, str, str, str]:
     """What, predicted, realised, judged."""
     said = f"{factor(p.low)} to {factor(p.high)}"
     came = "unknown" if p.factor is None else factor(p.factor)
+    if p.says == "not-made":
+        came = ""
     if p.saving_low_usd_h is not None and p.saving_high_usd_h is not None:
-        said += f", {usd(p.saving_low_usd_h)} to {usd(p.saving_high_usd_h)}/h"
-    if p.saving_usd_h is not None:
-        came += f", {usd(p.saving_usd_h)}/h"
-    done = {True: "its finding went", False: "its finding stayed, so it was hardly made", None: ""}[
-        p.answered
-    ]
-    judged = "; ".join(part for part in (_JUDGED[p.says], done, "forced" if p.forced else "") if part)
+        said += f", saving {usd(p.saving_low_usd_h)} to {usd(p.saving_high_usd_h)}/h"
+    if p.saving_usd_h is not None and came:
+        came += f", saving {usd(p.saving_usd_h)}/h"
+    said_of_it = (_JUDGED[p.says], style.text(p.because, 200), "forced" if p.forced else "")
+    judged = "; ".join(part for part in said_of_it if part)
     return f"{style.text(p.title, 100)} ({style.text(p.fix, 40)})", said, came, judged

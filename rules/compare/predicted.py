@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from rules import thresholds_compare as tc
 from rules.compare.records import Prediction, Throughput, Verdict
 from rules.finding import Finding
 from rules.whatif import WhatIf
 
 
+class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
+    """price_usd_h: of the row in A. unchanged: what is the same in both, of "card" and "power limit"."""
+
+    price_usd_h: float | None = None
+    unchanged: frozenset[str] = frozenset()
+
+
 def predictions(
     what_ifs: Sequence[WhatIf],
     findings: Sequence[Finding],
-    remaining: Collection[str],
+    after: Sequence[Finding],
     got: Throughput,
-    price_usd_h: float | None,
+    circumstances: Circumstances,
 ) -> tuple[Prediction, ...]:
     """What A expected of each fix on one row, beside the throughput that B realised.
 
-    findings: A's on that row; their own ranges are taken where no what-if answers them. remaining: codes that
-    B still has. price_usd_h: of the row in A.
+    findings: A's on that row; their own ranges are taken where no what-if answers them. after: B's.
     """
-    made = [_of_what_if(w) for w in what_ifs if w.effect is not None and w.refused is None]
-    answered = {code for prediction in made for code in prediction.codes}
-    made += [p for f in findings if f.code not in answered for p in _of_finding(f)]
-    return tuple(_realised(each, remaining, got, price_usd_h) for each in made)
+    said = [_of_what_if(w) for w in what_ifs if w.effect is not None and w.refused is None]
+    answered = {code for prediction in said for code in prediction.codes}
+    said += [p for f in findings if f.code not in answered for p in _of_finding(f)]
+    shares = {f.code: f.share for f in findings}, {f.code: f.share for f in after}
+    return tuple(_realised(_seen(each, shares, circumstances), got, circumstances) for each in said)
 
 
 def _of_what_if(what_if: WhatIf) -> Prediction:
@@ -61,20 +69,40 @@ def _of_finding(finding: Finding) -> list[Prediction]:
     ]
 
 
-def _realised(
-    said: Prediction, remaining: Collection[str], got: Throughput, price_usd_h: float | None
+def _seen(
+    said: Prediction, shares: tuple[Mapping[str, float], Mapping[str, float]], circumstances: Circumstances
 ) -> Prediction:
-    answered = None if not said.codes else not any(code in remaining for code in said.codes)
+    """With whether the fix was made, as far as what changed tells."""
+    for word, what in (("gpu", "card"), ("power-cap", "power limit")):
+        if word in said.fix and what in circumstances.unchanged:
+            return msgspec.structs.replace(said, made=False, because=f"the {what} is the same")
+        if word in said.fix:
+            return msgspec.structs.replace(said, made=True, because=f"the {what} is another")
+    had, has = (sum(side.get(code, 0.0) for code in said.codes) for side in shares)
+    if had <= 0.0:
+        return said
+    if has <= 0.0:
+        return msgspec.structs.replace(said, made=True, because="its finding went")
+    smaller = has <= tc.FINDING_SMALLER.value * had
+    word = "fell" if smaller else "stayed"
+    return msgspec.structs.replace(
+        said,
+        made=smaller,
+        because=f"its finding {word}, from {had * 100:.0f} % to {has * 100:.0f} % of the time",
+    )
+
+
+def _realised(said: Prediction, got: Throughput, circumstances: Circumstances) -> Prediction:
+    price = circumstances.price_usd_h
     return msgspec.structs.replace(
         said,
         factor=got.factor,
         factor_low=got.low,
         factor_high=got.high,
-        says=judged(said.low, said.high, got),
-        saving_low_usd_h=_or(said.saving_low_usd_h, saving(price_usd_h, said.low)),
-        saving_high_usd_h=_or(said.saving_high_usd_h, saving(price_usd_h, said.high)),
-        saving_usd_h=saving(price_usd_h, got.factor),
-        answered=answered,
+        says="not-made" if said.made is False else judged(said.low, said.high, got),
+        saving_low_usd_h=_or(said.saving_low_usd_h, saving(price, said.low)),
+        saving_high_usd_h=_or(said.saving_high_usd_h, saving(price, said.high)),
+        saving_usd_h=saving(price, got.factor),
         forced=got.forced,
     )
 

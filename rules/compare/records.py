@@ -20,7 +20,8 @@ Group = Literal["all", "roofs", "money", "estimate"]
 Change = Literal["up", "down", "no-difference", "unclear", "unknown"]
 Basis = Literal["serving", "work", "estimate"]
 # inside: the realised factor is in the predicted range. within-noise: it is not, but its interval reaches in.
-Verdict = Literal["inside", "within-noise", "below", "above", "unknown"]
+# not-made: nothing shows that the fix was made, and something that it was not.
+Verdict = Literal["inside", "within-noise", "below", "above", "not-made", "unknown"]
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,8 +105,9 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """What A said a fix would buy, beside what B shows.
 
     low, high: predicted throughput factors. factor, factor_low, factor_high: realised. saving_*: dollars an
-    hour that A's work costs less: predicted range, and realised at A's price. answered: whether the findings
-    that the fix answers are gone, None where it answers none; a fix whose finding stayed was hardly made.
+    hour that A's work costs less: predicted range, and realised at A's price. made: whether the fix seems to
+    have been made, None where nothing tells; because: what tells it. A throughput changes for every reason at
+    once, so that of several fixes that were made none can be told from the others.
     """
 
     fix: str
@@ -121,7 +123,8 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     saving_low_usd_h: float | None = None
     saving_high_usd_h: float | None = None
     saving_usd_h: float | None = None
-    answered: bool | None = None
+    made: bool | None = None
+    because: str = ""
     forced: bool = False
 
 

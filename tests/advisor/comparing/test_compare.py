@@ -280,7 +280,7 @@ def test_predicted_against_realised() -> None:
     )
     a = make_look(make_row(0.4), findings=(make_finding("HOST003"),), what_ifs=(expected,))
     (found,) = the_pair(a, AFTER).predictions
-    assert (found.says, found.answered) == ("inside", True)
+    assert (found.says, found.made) == ("inside", True)
     assert found.saving_usd_h == pytest.approx(6.88 * (1 - 1 / 1.5))
 
 
