@@ -81,7 +81,7 @@ def _listed(rows: Sequence[KeptDiagnosis], runs: int, style: Style) -> Page:
     size = max(len(str(row.id)) for row in rows)
     sources = {_source(row) for row in rows}
     is_mixed = len(sources) > 1
-    said = f"{_count(len(rows), 'diagnosis', 'diagnoses')}, {_count(runs, 'probe run')} kept"
+    said = f"{_count(len(rows), 'diagnosis', 'diagnoses')} listed, {_count(runs, 'probe run')} kept"
     return Page(
         title=device_title(first.gpu, first.mig, first.name, first.key, style),
         said=said,
@@ -299,7 +299,10 @@ def _workload_figure(number: float | None, unit: str) -> str:
 
 
 def _points(trend: Trend) -> str:
-    return "" if trend.usual is None else f"{(trend.now - trend.usual) * 100:+.0f} pt"
+    if trend.usual is None:
+        return ""
+    moved = (trend.now - trend.usual) * 100
+    return f"{moved:+.0f} pt" if abs(moved) >= 0.95 else f"{moved:+.1f} pt"
 
 
 def _percent_change(change: float | None) -> str:
