@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from advisor.document import Diagnosis
-from advisor.reports import sources
+from advisor.reports import sources, whatifs
 from advisor.reports.bills import job_rows, won_back
 from advisor.reports.charts.catalogue import charts_of
 from advisor.reports.charts.drawing import Chart
@@ -26,7 +26,7 @@ from advisor.reports.common import is_node, labels, overlap, ranked
 from advisor.reports.findings import FindingView, nothing_found, view
 from advisor.reports.html_devices import device_sections
 from advisor.reports.html_money import cards, first
-from advisor.reports.html_more import engines, what_if_rows
+from advisor.reports.html_more import engines, other_what_ifs, what_if_views
 from advisor.reports.html_style import STYLE, finalize, plain
 from advisor.reports.ladders import ladder, unpriced
 from advisor.reports.titles import title, workload_line
@@ -71,7 +71,9 @@ def render_html(diagnosis: Diagnosis, images: tuple[str, ...] = ()) -> str:
             nothing_found=nothing_found(diagnosis),
             won=won_back(diagnosis, STYLE),
             jobs=job_rows(diagnosis, STYLE),
-            what_ifs=what_if_rows(diagnosis.what_ifs, STYLE),
+            what_ifs=what_if_views(diagnosis, STYLE),
+            what_ifs_note=whatifs.note(diagnosis),
+            other_what_ifs=other_what_ifs(diagnosis, STYLE),
             engines=engines(diagnosis.serving, STYLE),
             notes=sources.unknowns(diagnosis, STYLE)[:MAX_ROWS] + sources.notes(diagnosis, STYLE),
             provenance=sources.provenance(diagnosis, STYLE),

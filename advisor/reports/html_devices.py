@@ -11,7 +11,7 @@ from advisor.reports.charts.rooflines import rate, roof_name, roof_rate
 from advisor.reports.common import SENTENCE, Style, row_name
 from advisor.reports.figures import fraction, number, percent
 from advisor.reports.findings import EvidenceRow, evidence_rows
-from advisor.reports.roofs import observed_by_key, roofline_of
+from advisor.reports.roofs import observed_by_key, roofline_of, series_of
 from advisor.reports.sources import device_facts
 from rules.headline import WORDS, headline
 from rules.roofline import Roofline
@@ -100,7 +100,7 @@ def _section(diagnosis: Diagnosis, verdict: Verdict, slug: str, style: Style) ->
         points=_points(found),
         roofline_note=_roofline_note(found),
         no_roofline=found.missing or "",
-        no_series="" if observed is not None and observed.series is not None else _NO_SERIES,
+        no_series="" if series_of(observed) is not None else _NO_SERIES,
         power=_power(facts),
         provenance=device_facts(facts, style) if facts else "",
     )

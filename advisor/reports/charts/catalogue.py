@@ -13,7 +13,7 @@ from advisor.reports.common import Style, is_node, rows_by_key, wasted_share
 from advisor.reports.escape import terminal
 from advisor.reports.figures import percent, span, usd
 from advisor.reports.ladders import Ladder, ladder, row_cents
-from advisor.reports.roofs import observed_by_key, roofline_of
+from advisor.reports.roofs import observed_by_key, roofline_of, series_of
 from rules.finding import LadderRow
 from rules.roofline import Roofline
 from rules.verdict import SHARES, Verdict
@@ -115,8 +115,8 @@ def _device(diagnosis: Diagnosis, verdict: Verdict) -> Iterator[Chart]:
     observed = observed_by_key(diagnosis).get(verdict.key)
     slug = slugs(diagnosis)[verdict.key]
     place = f"GPU {verdict.gpu}" + (f" MIG {label(verdict.mig)}" if verdict.mig else "")
-    series = observed.series if observed else None
-    if series is not None and series.t_s and series.shares:
+    series = series_of(observed)
+    if series is not None and series.shares:
         yield _shares(slug, place, verdict, series)
     if series is not None and {"power_w", "sm_mhz"} & series.figures.keys():
         facts = next((p for p in diagnosis.provenance.devices if p.key == verdict.key), None)
