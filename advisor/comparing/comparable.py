@@ -24,6 +24,10 @@ _WEAK_FLAGS = {
 }
 
 
+# A clock that is low because nothing runs.
+_NO_THROTTLE = frozenset({"gpu_idle"})
+
+
 def told(code: str, weight: Weight, a: object, b: object, effect: str, *refuses: Group) -> Difference:
     """A difference; what one side does not know is said as that."""
     shown = [UNKNOWN if value is None else str(value) for value in (a, b)]
@@ -287,8 +291,10 @@ def _settled(a: Row, b: Row) -> Iterator[Difference]:
 
 
 def _throttled(a: Row, b: Row) -> Iterator[Difference]:
-    held = [{} if row.observed is None else row.observed.evidence.throttle_frac for row in (a, b)]
-    for reason in sorted({*held[0], *held[1]}):
+    if a.observed is None or b.observed is None:
+        return
+    held = [row.observed.evidence.throttle_frac for row in (a, b) if row.observed is not None]
+    for reason in sorted({*held[0], *held[1]} - _NO_THROTTLE):
         left, right = held[0].get(reason, 0.0), held[1].get(reason, 0.0)
         if abs(left - right) >= tc.THROTTLE_MOVED.value:
             effect = f"held back by {reason} for another part of the time: clocks differ"

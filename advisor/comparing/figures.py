@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -59,20 +59,23 @@ def figures(pair: Pairing) -> tuple[Figure, ...]:
 
 def _short(pair: Pairing) -> str | None:
     """Why there can be no interval, naming the side."""
-    said = [f"{name}: {why}" for name, row in (("A", pair.a), ("B", pair.b)) if (why := too_short(row))]
-    return "; ".join(said) or None
+    reasons = [too_short(row) for row in (pair.a, pair.b)]
+    if reasons[0] == reasons[1] and reasons[0] is not None:
+        return f"both: {reasons[0]}"
+    return "; ".join(f"{name}: {why}" for name, why in zip("AB", reasons, strict=True) if why) or None
 
 
 def _raw(a: Row, b: Row) -> list[Figure]:
     """The figures of both sides, without a change."""
     shares = [_share(name, a, b) for name in SHARES]
+    power = powers_w(a, b)
     found = [f for f in shares if f.a or f.b]
     found += [
         _figure("useful", a.verdict.useful_frac, b.verdict.useful_frac, "roofs", "up"),
         _figure("wasted", wasted_share(a), wasted_share(b), "roofs", "down"),
         _figure("dram_roof", a.verdict.dram_roof_frac, b.verdict.dram_roof_frac, "roofs", "up"),
         _figure("pipe_roof", a.verdict.pipe_roof_frac, b.verdict.pipe_roof_frac, "roofs", "up"),
-        Figure(name="power", unit="w", a=power_w(a), b=power_w(b), group="device"),
+        Figure(name="power", unit="w", a=power[0], b=power[1], group="device"),
         Figure(name="sm_clock", unit="mhz", a=_clock(a), b=_clock(b), group="device"),
         Figure(name="wasted_usd", unit="usd_h", a=_usd(a), b=_usd(b), group="money", better="down"),
     ]
@@ -98,15 +101,26 @@ def wasted_share(row: Row) -> float | None:
     return math.fsum(share for term, share in row.ladder.shares.items() if term not in NOT_WASTED)
 
 
-def power_w(row: Row) -> float | None:
-    """Mean power: of the series, else of the energy counter over the window, else the median of samples."""
+def powers_w(a: Row, b: Row) -> tuple[float | None, float | None]:
+    """Mean power of both, read in one way: from the series, else the energy counters, else the medians."""
+    ways: tuple[Callable[[Row], float | None], ...] = (_of_series, _of_energy, _of_samples)
+    found = [(way(a), way(b)) for way in ways]
+    return next((both for both in found if None not in both), found[-1])
+
+
+def _of_series(row: Row) -> float | None:
     mean = means(row).get("power_w")
-    if mean is not None:
-        return mean.value
-    p, length_s = row.provenance, window_s(row)
-    if p is None or p.energy_j is None or not length_s:
-        return None if p is None else p.power_w_p50
-    return p.energy_j / length_s
+    return None if mean is None else mean.value
+
+
+def _of_energy(row: Row) -> float | None:
+    length_s = window_s(row)
+    energy_j = None if row.provenance is None else row.provenance.energy_j
+    return energy_j / length_s if energy_j is not None and length_s > 0.0 else None
+
+
+def _of_samples(row: Row) -> float | None:
+    return None if row.provenance is None else row.provenance.power_w_p50
 
 
 def window_s(row: Row) -> float:
@@ -189,8 +203,3 @@ def direction(change: float, low: float, high: float, nothing: float = 0.0) -> C
     if low <= nothing <= high:
         return "no-difference"
     return "up" if change > nothing else "down"
-
-
-def refusals(pair: Pairing, names: Collection[Group]) -> str | None:
-    """The first reason among these groups, or None."""
-    return next((pair.refused[name] for name in ("all", *names) if name in pair.refused), None)

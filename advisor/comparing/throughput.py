@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from advisor.comparing.figures import Pairing, direction, power_w
+from advisor.comparing.figures import Pairing, direction, powers_w
 from advisor.comparing.means import means, too_short
 from rules import thresholds as th
 from rules.compare.intervals import ratio
@@ -100,7 +100,7 @@ def _bounded(found: Throughput, pair: Pairing) -> Throughput:
 
 def _energy(pair: Pairing, factor: float) -> float | None:
     """Joules for the same work, as a factor of A's."""
-    powers = power_w(pair.a), power_w(pair.b)
+    powers = powers_w(pair.a, pair.b)
     if not powers[0] or powers[1] is None or factor <= 0.0:
         return None
     return powers[1] / powers[0] / factor

@@ -45,6 +45,8 @@ class _Page:
         found += self._wrapped(f"A  {view.look_line(c.a, _STYLE)}", 3)
         found += self._wrapped(f"B  {view.look_line(c.b, _STYLE)}", 3)
         found += self._differences(c.differences)
+        if overview := view.pair_rows(c, _STYLE)[:MAX_PAIRS]:
+            found += ["", *_aligned([view.PAIR_HEADS, *overview], "llrr")]
         for pair in c.pairs[:MAX_PAIRS]:
             found += self._pair(pair)
         if len(c.pairs) > MAX_PAIRS:
@@ -145,6 +147,9 @@ class _Ticket:
         parts.append(m.heading(2, view.headline(c, style)))
         parts.append(m.bullets([f"A: {view.look_line(c.a, style)}", f"B: {view.look_line(c.b, style)}"]))
         parts.append(self._differences(c.differences))
+        if overview := view.pair_rows(c, style)[:MAX_PAIRS]:
+            heads: list[tuple[str, Align]] = [(name or "GPU", "left") for name in view.PAIR_HEADS]
+            parts.append(m.table(heads, overview))
         parts += [self._pair(pair) for pair in c.pairs[:MAX_PAIRS]]
         if len(c.pairs) > MAX_PAIRS:
             parts.append(m.paragraph(f"{len(c.pairs) - MAX_PAIRS} more pairs are in the JSON."))

@@ -88,10 +88,9 @@ def _speed(got: Throughput) -> str:
     basis = _BASES[got.basis or "estimate"]
     if got.says == "no-difference":
         return f"no difference in throughput within noise ({forced}{within(got)}, {basis})"
-    shown = f"{factor(got.factor)} the work per hour"
-    return (
-        f"{shown} ({forced}{within(got)}, {basis})" if got.low is not None else f"{shown} ({forced}{basis})"
-    )
+    counted = got.low is None and got.basis != "estimate"
+    how = basis if counted else f"{within(got)}, {basis}"
+    return f"{factor(got.factor)} the work per hour ({forced}{how})"
 
 
 def within(got: Throughput) -> str:
@@ -107,8 +106,12 @@ def _money(c: Comparison) -> str:
         return ""
     if total.says == "no-difference":
         return "; dollars wasted: no difference within noise"
+    if abs(total.change) < _LEAST_SHOWN["usd_h"]:
+        return "; as many dollars are wasted"
     way = "more" if total.change > 0 else "less"
-    return f"; {usd(abs(total.change))}/h {way} is wasted{' (forced)' if total.forced else ''}"
+    remarks_ = [*(["no interval"] if total.low is None else []), *(["forced"] if total.forced else [])]
+    said = f" ({', '.join(remarks_)})" if remarks_ else ""
+    return f"; {usd(abs(total.change))}/h {way} is wasted{said}"
 
 
 def warnings(c: Comparison) -> list[str]:
@@ -127,6 +130,26 @@ def look_line(look: Look, style: Style) -> str:
     """Which document it is."""
     facts = [style.text(look.name, 60), style.text(look.created, 40), f"{look.source}, {span(look.window_s)}"]
     return " · ".join([*facts, style.text(look.host, 40)])
+
+
+PAIR_HEADS = ("", "limited by", "throughput", "wasted, $/h")
+
+
+def pair_rows(c: Comparison, style: Style) -> list[tuple[str, str, str, str]]:
+    """One line a pair, where there are several."""
+    return [] if len(c.pairs) < 2 else [_pair_row(pair, style) for pair in c.pairs]
+
+
+def _pair_row(pair: Pair, style: Style) -> tuple[str, str, str, str]:
+    limits = pair.a.class_ if pair.a.class_ == pair.b.class_ else f"{pair.a.class_} -> {pair.b.class_}"
+    if pair.refused is not None:
+        return _place(pair, style), limits, "refused", "refused"
+    got = pair.throughput
+    speed = "unknown" if got.factor is None else factor(got.factor)
+    if got.says == "no-difference":
+        speed = "within noise"
+    wasted = next((f for f in pair.figures if f.name == "wasted_usd"), None)
+    return _place(pair, style), limits, speed, "unknown" if wasted is None else _change(wasted)
 
 
 def pair_title(pair: Pair, style: Style) -> str:
