@@ -15,7 +15,7 @@ from advisor.telemetry.records import EngineLook, Frame, Hello, Message, Process
 
 EVERY_S = 5.0
 # How often the node's ports are looked through for engines that started meanwhile.
-DISCOVER_S = 30.0
+DISCOVER_S = 60.0
 # An endpoint that never was an engine is asked so often, and then left alone until it is another's.
 _CHANCES = 2
 _LEAST_S = 0.1

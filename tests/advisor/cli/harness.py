@@ -18,7 +18,10 @@ DEADLINE_S = 90.0
 
 
 def clean_env(home: Path, **more: str) -> dict[str, str]:
-    """This process's environment without anything that would change what the program does."""
+    """This process's environment without anything that would change what the program does.
+
+    Engines that happen to listen on this machine are left alone.
+    """
     dropped = ("ADVISOR_", "XDG_", "COV_", "PYTEST_")
     unset = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped) and k not in unset}
@@ -27,6 +30,7 @@ def clean_env(home: Path, **more: str) -> dict[str, str]:
         "HOME": str(home),
         "XDG_CONFIG_HOME": str(home / "config"),
         "TERM": "xterm-256color",
+        "ADVISOR_SERVING": "false",
         **more,
     }
 

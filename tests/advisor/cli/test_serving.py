@@ -1,0 +1,91 @@
+"""`advisor serving` as a person runs it, against a real HTTP server."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+
+import msgspec
+
+from advisor.schema import json_schema
+from advisor.serving.document import ServingReport
+from tests.advisor.cli.harness import advisor, on_simulated, without_driver
+from tests.advisor.serving import pages, server
+from tests.conftest import NvmlStub
+
+QUICK = ("--duration", "600ms", "--interval", "250ms")
+# As many pages as looks could ask for: each says ten more of everything.
+GROWING = [pages.vllm_v1(10.0 * n) for n in range(1, 40)]
+
+
+def test_a_named_engine_without_any_gpu(tmp_path: Path) -> None:
+    env = without_driver(tmp_path, COLUMNS="80")
+    with server.serving(server.page(*GROWING)) as port:
+        url = f"http://me:hunter2@127.0.0.1:{port}"
+        done = advisor("serving", url, *QUICK, "--price", "2", "--gpus", "4", "--slo", "ttft=100ms", env=env)
+    assert done.returncode == 0, done.stderr
+    assert f"vLLM at 127.0.0.1:{port}, model meta-llama/Llama-3.1-8B-Instruct" in done.stdout
+    assert "$8.00/h (--price 2 for 4 GPUs)" in done.stdout
+    assert "ttft=100ms: met by 60 %" in done.stdout
+    assert "GPUs were not watched" in done.stdout
+    assert "hunter2" not in done.stdout + done.stderr
+    assert all(len(line) <= 80 for line in done.stdout.splitlines())
+
+
+def test_json_is_valid_by_the_schema(tmp_path: Path) -> None:
+    env = without_driver(tmp_path)
+    with server.serving(server.page(*GROWING)) as port:
+        done = advisor("serving", f"localhost:{port}", "127.0.0.1:1", *QUICK, "--json", env=env)
+    document = msgspec.json.decode(done.stdout)
+    importlib.import_module("jsonschema").validate(document, json_schema("serving"))
+    report = msgspec.convert(document, ServingReport)
+    assert report.engines[0].generation_tok_s is not None
+    assert [one.reason for one in report.unread] == ["nothing listens there"]
+
+
+def test_the_price_and_energy_of_the_gpus_it_runs_on(nvml_stub: NvmlStub, tmp_path: Path) -> None:
+    """The simulated GPU is held by this process, which is the server's."""
+    env = on_simulated(nvml_stub, "memory", tmp_path, ADVISOR_NVML_PID=str(os.getpid()))
+    with server.serving(server.page(*GROWING)) as port:
+        args = ("--duration", "3s", "--interval", "1s", "--json", "--price", "3")
+        done = advisor("serving", f"127.0.0.1:{port}", *args, env=env)
+    (made,) = msgspec.json.decode(done.stdout, type=ServingReport).engines
+    assert len(made.keys) == 1
+    assert made.usd_h == 3.0
+    assert made.tok_j is not None and made.tok_j > 0.0
+
+
+def test_watching_prints_one_document_after_the_other(tmp_path: Path) -> None:
+    import signal
+    import subprocess
+
+    from tests.advisor.cli.harness import ADVISOR
+
+    env = without_driver(tmp_path)
+    with server.serving(server.page(*GROWING)) as port:
+        command = [*ADVISOR, "serving", f"127.0.0.1:{port}", "--watch", "--interval", "300ms", "--json"]
+        running = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
+        assert running.stdout is not None
+        lines = [running.stdout.readline() for _ in range(3)]
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=20)
+    reports = [msgspec.json.decode(line, type=ServingReport) for line in lines]
+    assert reports[-1].engines[0].scrapes >= 2
+    assert running.returncode == 130
+
+
+def test_what_cannot_be_read_ends_with_3_and_what_is_wrong_with_2(tmp_path: Path) -> None:
+    env = without_driver(tmp_path)
+    dead = advisor("serving", "127.0.0.1:1", *QUICK, env=env)
+    assert dead.returncode == 3
+    assert "nothing listens there" in dead.stderr and "fix:" in dead.stderr
+    for args in (
+        ("ftp://x",),
+        ("h:1", "--slo", "ttft=200"),
+        ("h:1", "--duration", "1s"),
+        ("h:1", "--gpus", "2"),
+        ("h:1", "--watch", "-o", str(tmp_path / "x.json")),
+    ):
+        wrong = advisor("serving", *args, env=env)
+        assert (wrong.returncode, wrong.stdout) == (2, ""), args
