@@ -2,7 +2,7 @@
 
 Per hour, day or month, the node's exact price is rounded to cents; these are divided among GPUs, a GPU's
 among its rows and a row's among its terms, each time by largest remainders. What rounding gives a term in one
-row counts against it in the next, so that the node's terms stay within about a cent of their exact sums too.
+row counts against it in the next, so that the node's terms stay within two cents of their exact sums too.
 GPUs, jobs, the fleet and the node are then sums of the same cells, so that they agree to the cent.
 """
 
