@@ -14,6 +14,7 @@ from advisor.cli.inputs import tell
 from advisor.document import Diagnosis
 from advisor.reports.scrub import Scrubber
 
+RECORDING = "recording.jsonl.gz"
 # A recording of a node and day is about 100 MB; more is no attachment.
 MAX_RECORDING_BYTES = 512 << 20
 # Messages between two looks at how large it has become.
@@ -21,9 +22,11 @@ CHECK_EVERY = 256
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to bundle. recording: one beside a diagnosis. keep: nothing is redacted."""
+    """What to bundle. file: "" with live_s. recording: one beside a diagnosis. keep: nothing is redacted."""
 
     file: str
+    live_s: float | None = None
+    interval_s: float | None = None
     out: str | None = None
     recording: str | None = None
     with_recording: bool = True
@@ -112,7 +115,7 @@ def doctor(scrub: Scrubber, contents: Contents) -> str:
 
 def recording(plan: Plan, scrub: Scrubber, keep: bool, scratch: Path, contents: Contents) -> None:
     """The recording, written anew: what is put in has gone through redaction here, whatever it was before."""
-    name = "recording.jsonl.gz"
+    name = RECORDING
     source = plan.recording or (plan.file if is_recording(plan.file) else None)
     if source is None:
         contents.left_out[name] = "the bundle was made of a saved diagnosis; --recording FILE puts one in"

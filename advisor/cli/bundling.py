@@ -11,8 +11,8 @@ import msgspec
 from advisor import __version__
 from advisor.bundle import FOLDER, Item, Manifest, MemberRecord, member_records, write_bundle
 from advisor.cli import output
-from advisor.cli.bundle_parts import Contents, Plan, doctor, recording, reports
-from advisor.cli.diagnostics import CliError, ExitCode, note, warn
+from advisor.cli.bundle_parts import RECORDING, Contents, Plan, doctor, recording, reports
+from advisor.cli.diagnostics import CliError, ExitCode, cannot_measure, note, warn
 from advisor.cli.documents import diagnosis_from, is_recording
 from advisor.cli.inputs import load_config
 from advisor.document import Diagnosis
@@ -24,12 +24,33 @@ _HARD_TO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def bundle(plan: Plan, *, as_json: bool) -> ExitCode:
-    """Write the bundle and say what is in it. Raises CliError."""
+    """Write the bundle and say what is in it, after a look at this node where one is asked for.
+
+    Raises CliError; with exit code 3 where nothing can be measured.
+    """
+    _check(plan)
+    if plan.live_s is None:
+        return _bundle(plan, as_json=as_json)
+    from advisor.cli.inputs import load_config_for
+    from advisor.cli.recording import record_into
+
+    config = load_config_for(plan.live_s, plan.interval_s)
+    with tempfile.TemporaryDirectory(prefix="advisor-look-") as scratch:
+        seen = str(Path(scratch) / RECORDING)
+        keep = plan.keep or not config.redact
+        frames, _ = record_into(seen, config, duration_s=plan.live_s, force=True, keep=keep)
+        if frames == 0:
+            raise cannot_measure(
+                "nothing could be measured, so there is nothing to bundle", "run `advisor doctor`"
+            )
+        return _bundle(msgspec.structs.replace(plan, file=seen), as_json=as_json)
+
+
+def _bundle(plan: Plan, *, as_json: bool) -> ExitCode:
     from advisor.reports.errors import WriteError
 
-    _check(plan)
     keep = plan.keep or not load_config().redact
-    raw = diagnosis_from(plan.file, plan.price)
+    raw = diagnosis_from(plan.file, plan.price, RECORDING)
     scrub = of_this_machine([raw.provenance.host], _users(raw), off=keep)
     found = _redacted(raw, scrub, keep=keep)
     target = _target(plan, found)
@@ -54,6 +75,8 @@ def bundle(plan: Plan, *, as_json: bool) -> ExitCode:
 
 def _check(plan: Plan) -> None:
     """Fail before minutes of reading rather than after."""
+    if (plan.live_s is None) is not bool(plan.file):
+        raise CliError("nothing to bundle, or two things", "give DIAGNOSIS|RECORDING, or --live and no file")
     if plan.recording is not None and not plan.with_recording:
         raise CliError("--recording and --no-recording contradict each other", "give one of them")
     if plan.recording is not None and is_recording(plan.file):

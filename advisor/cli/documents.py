@@ -37,8 +37,9 @@ def _is_header(start: bytes) -> bool:
     return start.lstrip().replace(b" ", b"").startswith(b'{"type":"hello"')
 
 
-def diagnosis_from(path: str, price: float | None = None) -> Diagnosis:
-    """The diagnosis in a file, or of the whole recording in it. price: for recordings alone.
+def diagnosis_from(path: str, price: float | None = None, called: str | None = None) -> Diagnosis:
+    """The diagnosis in a file, or of the whole recording in it. price: for recordings alone. called: what the
+    document calls the recording, where that is not its path here.
 
     Raises CliError for a file that is neither, and for a recording that holds no samples.
     """
@@ -47,7 +48,7 @@ def diagnosis_from(path: str, price: float | None = None) -> Diagnosis:
     config = load_config()
     feed, hello = open_replay(path, AT_ONCE)
     try:
-        look = Look(source="replay", price=price, command=reproduce(["replay", path, "--once"]))
+        look = Look(source="replay", price=price, command=reproduce(["replay", called or path, "--once"]))
         monitor = make_monitor(hello, look, config)
         outcome = collect(feed, monitor, hello, None, label="reading")
         tell(feed.warnings)

@@ -23,6 +23,18 @@ def record(path: str, config: Config, *, duration_s: float | None, force: bool, 
 
     Ctrl-C is the normal end of a recording without a duration, and cuts one with a duration short (130).
     """
+    frames, cut = record_into(path, config, duration_s=duration_s, force=force, keep=keep)
+    note(f"recorded {frames} samples into {path}; show them with `advisor replay {path}`")
+    if frames == 0:
+        note("the file holds no samples: the driver gave none")
+        return ExitCode.CANNOT_MEASURE
+    return ExitCode.INTERRUPTED if cut and duration_s is not None else ExitCode.OK
+
+
+def record_into(
+    path: str, config: Config, *, duration_s: float | None, force: bool, keep: bool
+) -> tuple[int, bool]:
+    """The same without a word: how many samples, and whether Ctrl-C came first. Raises CliError."""
     from advisor.telemetry.recording import Recorder, RecordingError
 
     feed = live_feed(config)
@@ -33,16 +45,11 @@ def record(path: str, config: Config, *, duration_s: float | None, force: bool, 
             started(feed) as hello,
             Recorder(path, overwrite=force, redact=config.redact and not keep) as recorder,
         ):
-            frames, cut = _pump(feed, hello, recorder, duration_s)
+            return _pump(feed, hello, recorder, duration_s)
     except RecordingError as error:
         raise CliError(str(error), error.fix) from error
     except OSError as error:
         raise CliError(f"cannot write {path}: {error.strerror or error}", "choose another file") from error
-    note(f"recorded {frames} samples into {path}; show them with `advisor replay {path}`")
-    if frames == 0:
-        note("the file holds no samples: the driver gave none")
-        return ExitCode.CANNOT_MEASURE
-    return ExitCode.INTERRUPTED if cut and duration_s is not None else ExitCode.OK
 
 
 def _pump(feed: Feed, hello: Hello, recorder: Recorder, duration_s: float | None) -> tuple[int, bool]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import rich_click as click
 
-from advisor.cli.options import keep_option, price_option
+from advisor.cli.options import duration_option, interval_option, keep_option, price_option
 
 
 @click.command("bundle")
-@click.argument("file", metavar="DIAGNOSIS|RECORDING", type=click.Path(allow_dash=True))
+@click.argument("file", metavar="DIAGNOSIS|RECORDING", type=click.Path(allow_dash=True), required=False)
+@click.option("--live", is_flag=True, help="Look at this node now, and bundle that, recording included.")
+@duration_option("30s", "How long to look, with --live.")
+@interval_option
 @click.option(
     "-o",
     "--output",
@@ -28,7 +31,10 @@ from advisor.cli.options import keep_option, price_option
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON (`advisor schema bundle`).")
 @keep_option
 def command(
-    file: str,
+    file: str | None,
+    live: bool,
+    duration: float,
+    interval: float | None,
     out: str | None,
     recording: str | None,
     no_recording: bool,
@@ -39,14 +45,17 @@ def command(
 ) -> int:
     """Put reports, JSON, CSV, doctor output and the recording into one .tar.gz for a ticket.
 
-    It is made of a saved diagnosis (- is stdin) or of a recording. Secrets, user names and host names are
-    taken out of every member first; the list of what went is inside, with sizes and checksums. Equal contents
-    give equal files. --price is for recordings.
+    It is made of a saved diagnosis (- is stdin), of a recording, or of a look at this node (--live). Secrets,
+    user names and host names are taken out of every member first; the list of what went is inside, with sizes
+    and checksums. Equal contents give equal files. --price is for recordings and for --live.
     """
-    from advisor.cli.bundling import Plan, bundle
+    from advisor.cli.bundle_parts import Plan
+    from advisor.cli.bundling import bundle
 
     plan = Plan(
-        file=file,
+        file=file or "",
+        live_s=duration if live else None,
+        interval_s=interval,
         out=out,
         recording=recording,
         with_recording=not no_recording,

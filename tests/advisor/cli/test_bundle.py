@@ -24,7 +24,9 @@ from advisor.reports.scrub import Scrubber
 from advisor.schema import json_schema
 from advisor.telemetry.recording import Recorder, read_recording
 from advisor.telemetry.records import End, Frame
+from tests.advisor.cli.harness import advisor, on_simulated, without_driver
 from tests.advisor.comparing.looks import BEFORE, make_look, make_row, with_provenance
+from tests.conftest import NvmlStub
 from tests.factories import make_finding, make_hello, make_process, make_sample, make_workload
 
 jsonschema: Any = importlib.import_module("jsonschema")
@@ -164,6 +166,19 @@ def test_a_recording_goes_in_by_itself_and_replays(tmp_path: Path) -> None:
     assert "recording.jsonl.gz" not in contents("c.tar.gz")
 
 
+def test_a_look_at_this_node(nvml_stub: NvmlStub, tmp_path: Path) -> None:
+    env = on_simulated(nvml_stub, "host", tmp_path)
+    args = ("bundle", "--live", "--duration", "1s", "--interval", "200ms", "-o", str(tmp_path / "b.tar.gz"))
+    done = advisor(*args, env=env)
+    assert done.returncode == 0, done.stderr
+    found = contents(tmp_path / "b.tar.gz")
+    assert set(found) == MEMBERS | {"recording.jsonl.gz"}
+    assert decode(found["diagnosis.json"]).provenance.command == "advisor replay recording.jsonl.gz --once"
+    without = advisor(*args[:-1], str(tmp_path / "c.tar.gz"), env=without_driver(tmp_path))
+    assert without.returncode == 3
+    assert not (tmp_path / "c.tar.gz").exists()
+
+
 def test_a_recording_that_was_cut_off_is_kept_as_far_as_it_is_good(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -210,6 +225,7 @@ def test_bad_input_makes_nothing_and_loses_nothing(
     [
         (["-o", "-"], "not for stdout"),
         (["-o", "."], "is a folder"),
+        (["--live"], "no file"),
         (["-o", "none/b.tar.gz"], "is not a folder"),
         (["-o", "d.json"], "is what is to be bundled"),
         (["--recording", "none.jsonl"], "none.jsonl"),
