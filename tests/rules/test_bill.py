@@ -6,7 +6,7 @@ import math
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.bills import Amount, Statement, statement, with_bills
@@ -82,6 +82,7 @@ def scoped(document: Diagnosis, *scopes: str) -> list[Bill]:
     return [b for b in with_bills(document).bills if b.scope in scopes]
 
 
+@settings(max_examples=60)
 @given(documents())
 def test_every_bill_sums_to_its_price_and_its_shares_to_one(document: Diagnosis) -> None:
     for bill in with_bills(document).bills:
@@ -95,6 +96,7 @@ def test_every_bill_sums_to_its_price_and_its_shares_to_one(document: Diagnosis)
         assert bill.wasted_usd_h == pytest.approx(spent, abs=1e-9)
 
 
+@settings(max_examples=60)
 @given(documents())
 def test_the_node_is_the_sum_of_its_gpus_and_of_its_jobs_with_the_fleet(document: Diagnosis) -> None:
     (node,) = scoped(document, "node")
@@ -107,6 +109,7 @@ def test_the_node_is_the_sum_of_its_gpus_and_of_its_jobs_with_the_fleet(document
             assert part == pytest.approx((node.terms or {}).get(term, 0.0), abs=1e-7)
 
 
+@settings(max_examples=60)
 @given(documents())
 def test_what_is_recoverable_is_at_most_what_is_wasted(document: Diagnosis) -> None:
     for bill in with_bills(document).bills:
@@ -138,6 +141,7 @@ def same_cents(whole: Amount, parts: tuple[Amount, ...]) -> None:
             assert sum(cells) == (getattr(whole, which) or {}).get(term, 0), (term, which)
 
 
+@settings(max_examples=60)
 @given(documents(), st.sampled_from(HORIZONS))
 def test_displayed_cents_sum_in_every_view(document: Diagnosis, horizon: Horizon) -> None:
     shown = said(document, horizon)
@@ -155,6 +159,7 @@ def test_displayed_cents_sum_in_every_view(document: Diagnosis, horizon: Horizon
             assert 0 <= amount.low[term] <= amount.high[term] <= cents
 
 
+@settings(max_examples=60)
 @given(documents(), st.sampled_from(HORIZONS))
 def test_no_displayed_cell_is_a_cent_off(document: Diagnosis, horizon: Horizon) -> None:
     """A whole GPU's price is off by less than a cent, each of its terms by less than two: a price of whole
@@ -171,6 +176,7 @@ def test_no_displayed_cell_is_a_cent_off(document: Diagnosis, horizon: Horizon) 
             assert amount.bill.terms[term] or not cents
 
 
+@settings(max_examples=60)
 @given(documents())
 def test_a_longer_horizon_is_the_hour_times_its_hours(document: Diagnosis) -> None:
     hour = said(document, "hour").node.price
