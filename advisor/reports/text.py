@@ -29,6 +29,8 @@ MAX_FINDINGS = 20
 MAX_ROWS = 64
 # Below this width a table of many columns leaves out what its others tell.
 ROOMY = 100
+# Below this one such a table keeps what is wasted and what is recoverable.
+NARROW_PAGE = 70
 # Cells up to this length stay on one line; a longer one wraps rather than push others out.
 NARROW = 18
 
@@ -77,7 +79,7 @@ def _parts(d: Diagnosis, width: int) -> list[RenderableType]:
     parts += _ladder(ladder(d, _STYLE), width) + _won_back(d)
     parts += _findings(d) + _what_ifs(d) + _serving(d)
     if is_node(d):
-        parts += [_head("All GPUs"), _devices(sources.device_rows(d, _STYLE), width), *_jobs(d)]
+        parts += [_head("All GPUs"), _devices(sources.device_rows(d, _STYLE), width), *_jobs(d, width)]
     parts += _listed("Read this with care", sources.unknowns(d, _STYLE) + sources.notes(d, _STYLE))
     return parts + _provenance(d)
 
@@ -139,16 +141,17 @@ def _won_back(d: Diagnosis) -> list[RenderableType]:
     return [*parts, *([_text(month)] if month else [])]
 
 
-def _jobs(d: Diagnosis) -> list[RenderableType]:
+def _jobs(d: Diagnosis, width: int) -> list[RenderableType]:
     """What each job costs, and the fleet."""
     rows = bills.job_rows(d, _STYLE)
-    grid = _grid("fill", "right", "right", "right", "right", "right")
+    kept = (0, 1, 2, 3, 4, 5) if width >= NARROW_PAGE else (0, 3, 4)
+    grid = _grid("fill", *["right"] * (len(kept) - 1))
     heads = ("job", "GPU", "$/h", "wasted", "recoverable", "month")
-    grid.add_row(*(_text(name, "dim") for name in heads))
+    grid.add_row(*(_text(heads[place], "dim") for place in kept))
     for row in [*rows[:-1][:MAX_ROWS], *rows[-1:]]:
-        price = row.price.replace("$", "")
-        cells = (row.name, row.gpus, price, row.wasted, row.won, row.month)
-        grid.add_row(*(_text(cell) for cell in cells))
+        wasted = row.wasted if width >= NARROW_PAGE else row.wasted.partition(" (")[0]
+        cells = (row.name, row.gpus, row.price.replace("$", ""), wasted, row.won, row.month)
+        grid.add_row(*(_text(cells[place]) for place in kept))
     more = len(rows) - 1 - MAX_ROWS
     left = [_text(f"{more} more jobs are in the JSON.", "dim")] if more > 0 else []
     return [_head("By job"), grid, *left] if rows else []
@@ -252,19 +255,24 @@ def _advice(seen: FindingView) -> Table:
 
 
 def _devices(rows: Sequence[sources.DeviceRow], width: int) -> Table:
-    grid = _grid("fill", "fill", "right", "right", "right", "right", "fill")
+    kinds = ("fill", "fill", "right", "right", "right", "right", "fill")
     heads = ("GPU", "verdict", "conf.", "$/h", "wasted", "recoverable", "workload")
-    grid.add_row(*(_text(name, "dim") for name in heads))
+    kept = range(7) if width >= NARROW_PAGE else (0, 1, 4, 6)
+    grid = _grid(*(kinds[place] for place in kept))
+    grid.add_row(*(_text(heads[place], "dim") for place in kept))
     for row in rows[:MAX_ROWS]:
-        price, wasted = row.price.replace("$", ""), row.wasted
-        if width < ROOMY and "$" in wasted:
-            wasted = wasted.partition(" (")[0].replace("$", "")
-        won = row.recoverable.replace("$", "")
-        cells = (row.name, row.verdict, row.confidence, price, wasted, won, row.workload)
-        grid.add_row(*(_text(cell) for cell in cells))
+        price, won = row.price.replace("$", ""), row.recoverable.replace("$", "")
+        cells = (row.name, row.verdict, row.confidence, price, _wasted(row, width), won, row.workload)
+        grid.add_row(*(_text(cells[place]) for place in kept))
     if len(rows) > MAX_ROWS:
         grid.add_row(_text(f"{len(rows) - MAX_ROWS} more"))
     return grid
+
+
+def _wasted(row: sources.DeviceRow, width: int) -> str:
+    """Dollars with their share, or alone where columns are many."""
+    brief = width < ROOMY and "$" in row.wasted
+    return row.wasted.partition(" (")[0].replace("$", "") if brief else row.wasted
 
 
 def _listed(heading: str, lines: Sequence[str]) -> list[RenderableType]:

@@ -140,3 +140,9 @@ def test_any_document_can_be_shown(document: Diagnosis) -> None:
     assert bool(rows) == bool(document.ladder)
     bills.won_back(document, STYLE)
     assert "\x1b" not in bills.remark(document) + bills.month_line(document)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_jobs_keep_their_names_at_every_width(width: int) -> None:
+    table = render_text(node(), width, False).split("By job")[1].split("\n\n")[0]
+    assert "slurm:4711" in squeezed(table) and "$1.38 to $3.44" in table and "$6.88" in table
