@@ -36,7 +36,7 @@ def what_ifs(case: Case) -> tuple[WhatIf, ...]:
 def _unasked(case: Case, fix: Fix) -> WhatIf | None:
     """One fix, where what was seen speaks for it, or one would ask for it and nothing can be said."""
     answer = fix.work(case)
-    if answer is None or (isinstance(answer, Draft) and answer.if_asked):
+    if answer is None or answer.if_asked:
         return None
     return _refused(case, (fix,), answer.because) if isinstance(answer, Refused) else _made(case, fix, answer)
 

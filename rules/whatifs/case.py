@@ -65,9 +65,9 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     candidates: tuple[Candidate, ...] = ()
 
     def share(self, name: str) -> float:
-        """One of the verdict's shares; 0 where too little is known for a verdict."""
+        """One of the verdict's shares, 0 to 1; 0 where too little is known for a verdict."""
         unknown = self.verdict.class_ == "unknown" and self.verdict.cause != WITHIN_NOISE
-        return 0.0 if unknown else self.verdict.shares.get(name, 0.0)
+        return 0.0 if unknown else min(1.0, max(0.0, self.verdict.shares.get(name, 0.0)))
 
     @property
     def slack(self) -> float:

@@ -23,6 +23,8 @@ End = Literal["low", "high", "bound"]
 
 # Something is left to run, so that a factor stays a number.
 LEAST_LEFT = 0.01
+# No figure that a device gives slows a share down further; a made-up one must not end in infinity.
+SLOWEST = 1e-3
 # Closer to 1 than this is no gain.
 _NO_GAIN = 0.02
 # Rounding of sums of shares.
@@ -64,4 +66,4 @@ def _kept(levers: Sequence[Lever], end: End) -> float:
 def _one(lever: Lever, end: End) -> float:
     times = {"low": lever.low, "high": lever.high, "bound": lever.bound}[end]
     part = min(1.0, max(0.0, lever.part))
-    return 1.0 - part if times is None else 1.0 - part + part / times
+    return 1.0 - part if times is None else 1.0 - part + part / max(SLOWEST, times)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from rules import thresholds as th
 from rules.roofs import TENSOR_PIPES
 from rules.servers import is_server
@@ -154,9 +156,10 @@ def int8(case: Case) -> Answer:
 
     What no probe has measured is refused: data sheets say little of what int8 products reach.
     """
-    if not is_server(case.evidence) and case.finding("COMP005") is None:
-        return None
-    return _eight_bits(case, "int8", "W8A8 weights (`llm-compressor`), for inference alone.")
+    answer = _eight_bits(case, "int8", "W8A8 weights (`llm-compressor`), for inference alone.")
+    if answer is None or is_server(case.evidence):
+        return answer
+    return msgspec.structs.replace(answer, if_asked=True)
 
 
 def _eight_bits(case: Case, dtype: str, action: str) -> Answer:

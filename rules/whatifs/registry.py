@@ -37,9 +37,10 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """That nothing can be said of a fix that one would ask for, and why."""
+    """That nothing can be said of a fix that one would ask for, and why. if_asked: as in Draft."""
 
     because: str
+    if_asked: bool = False
 
 
 Answer = Draft | Refused | None

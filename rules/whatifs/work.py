@@ -23,8 +23,9 @@ def batch(case: Case) -> Answer:
     For an engine that was asked: from its running requests along the published curve up to its knee, as far
     as the KV cache holds them. Else doubling once, where device memory has room.
     """
-    if case.serving is not None and case.serving.running:
-        return _served(case, case.serving, case.serving.running)
+    running = case.serving.running if case.serving is not None else None
+    if case.serving is not None and running is not None and running > 0.0:
+        return _served(case, case.serving, max(1.0, running))
     if is_server(case.evidence):
         return _server_unasked(case)
     finding = case.finding("CAP002")

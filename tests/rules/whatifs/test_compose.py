@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -183,3 +185,53 @@ def test_a_fix_without_a_share_gains_nothing_and_says_so() -> None:
 def test_fixes_that_replace_each_other_are_not_combined() -> None:
     with pytest.raises(ExclusiveFixesError, match="replace each other"):
         ask(make_case(compute=1.0, verdict={"pipe": "hmma"}), "fp8", "int8")
+
+
+numbers = st.floats(-1e308, 1e308, allow_nan=False) | st.sampled_from([0.0, 5e-324, 1e-300, 1e308])
+
+
+@st.composite
+def hostile_cases(draw: st.DrawFn) -> Case:
+    """What a document that somebody made up may hold: any number anywhere."""
+    split: dict[str, Any] = {name: draw(numbers) for name in SHARES}
+    case = make_case(
+        evidence={"mem_used_bytes": draw(st.integers(-(2**62), 2**62)), "server": "vllm"},
+        verdict={"pipe": draw(st.sampled_from(["hmma", "fp32"])), "cause": "launch-rate"},
+        findings=tuple(make_finding(code) for code in ("HOST005", "MEM004", "COMP006", "CAP002")),
+        limits=ceilings(
+            "measured", **{name: draw(numbers) for name in ("bf16", "fp8", "tf32", "graph_node")}
+        ),
+        candidates=(OWN, SMALL, LARGE),
+        serving=make_serving(
+            running=draw(numbers),
+            waiting=draw(numbers),
+            kv_use_frac=draw(numbers),
+            usd_per_mtok=draw(numbers),
+        ),
+        memory=1.0,
+    )
+    evidence = msgspec.structs.replace(
+        case.evidence,
+        power_w_p90=draw(numbers),
+        power_w_p50=draw(numbers),
+        device=msgspec.structs.replace(
+            case.evidence.device,
+            power_limit_w=draw(numbers),
+            sm_mhz_limit=draw(numbers),
+            sm_mhz_max=draw(numbers),
+        ),
+    )
+    verdict = msgspec.structs.replace(case.verdict, shares=split)
+    return msgspec.structs.replace(case, evidence=evidence, verdict=verdict)
+
+
+@settings(max_examples=200)
+@given(hostile_cases(), st.sampled_from(all_fixes()), st.sampled_from(all_fixes()))
+def test_figures_that_no_device_gives_break_nothing(case: Case, first: object, second: object) -> None:
+    chosen = [fix for fix in all_fixes() if fix in (first, second)]
+    made = list(what_ifs(case))
+    with contextlib.suppress(ExclusiveFixesError):
+        made.append(combined(case, chosen))
+    for one in made:
+        effect = one.effect
+        assert effect is None or 0.0 < effect.low <= effect.high < math.inf
