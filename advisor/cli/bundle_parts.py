@@ -36,9 +36,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Contents:
-    """What has been put together so far."""
+    """What has been put together so far. host: the node of the diagnosis."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str) -> None:
+        self.host = host
         self.items: list[Item] = []
         self.left_out: dict[str, str] = {}
         self.notes: list[str] = []
@@ -123,7 +124,9 @@ def recording(plan: Plan, scrub: Scrubber, keep: bool, scratch: Path, contents: 
     if not plan.with_recording:
         contents.left_out[name] = "--no-recording"
         return
-    damaged = _rewrite(source, scratch / name, scrub, keep=keep)
+    damaged, host = _rewrite(source, scratch / name, scrub, keep=keep)
+    if plan.recording is not None and host != contents.host:
+        contents.notes.append(f"the recording is of {host}, which is not the node of the diagnosis")
     contents.items.append(
         Item(
             name=name, what="the samples themselves: `advisor replay recording.jsonl.gz`", path=scratch / name
@@ -133,8 +136,9 @@ def recording(plan: Plan, scrub: Scrubber, keep: bool, scratch: Path, contents: 
         contents.notes.append(f"{damaged} damaged lines of the recording are left out")
 
 
-def _rewrite(source: str, target: Path, scrub: Scrubber, *, keep: bool) -> int:
-    """The recording redacted anew, and how many of its lines were damaged. Raises CliError."""
+def _rewrite(source: str, target: Path, scrub: Scrubber, *, keep: bool) -> tuple[int, str]:
+    """Write the recording redacted anew; gives the number of damaged lines, and its node. Raises CliError."""
+    from advisor.reports.redact import redact_hello
     from advisor.telemetry.recording import Recorder, RecordingError, read_recording
 
     try:
@@ -145,7 +149,8 @@ def _rewrite(source: str, target: Path, scrub: Scrubber, *, keep: bool) -> int:
                 if recorder.messages % CHECK_EVERY == 0 and target.stat().st_size > MAX_RECORDING_BYTES:
                     raise _too_large(source)
             tell(reader.warnings)
-            return reader.damaged
+            hello = reader.hello if keep else redact_hello(reader.hello)
+            return reader.damaged, hello.host.host
     except RecordingError as error:
         raise CliError(str(error), error.fix) from error
 

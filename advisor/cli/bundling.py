@@ -54,7 +54,7 @@ def _bundle(plan: Plan, *, as_json: bool) -> ExitCode:
     scrub = of_this_machine([raw.provenance.host], _users(raw), off=keep)
     found = _redacted(raw, scrub, keep=keep)
     target = _target(plan, found)
-    contents = Contents()
+    contents = Contents(found.provenance.host)
     reports(found, contents)
     doctor_host = doctor(scrub, contents) if plan.with_doctor else None
     try:

@@ -275,7 +275,7 @@ def redact_message(message: Message) -> Message:
     if isinstance(message, records.Frame):
         return _redact_frame(message)
     if isinstance(message, records.Hello):
-        return _redact_hello(message)
+        return redact_hello(message)
     if isinstance(message, records.StackLook):
         return _replace(message, stacks=_redact_stacks(message.stacks))
     if isinstance(message, records.EngineLook):
@@ -316,7 +316,8 @@ def _redact_process(process: ProcessSample) -> ProcessSample:
     )
 
 
-def _redact_hello(hello: Hello) -> Hello:
+def redact_hello(hello: Hello) -> Hello:
+    """A stream's header as a recording keeps it."""
     label = hello.host.label and redact_text(hello.host.label)[0]
     return _replace(
         hello,

@@ -166,6 +166,17 @@ def test_a_recording_goes_in_by_itself_and_replays(tmp_path: Path) -> None:
     assert "recording.jsonl.gz" not in contents("c.tar.gz")
 
 
+def test_a_recording_of_another_node_is_noted(tmp_path: Path) -> None:
+    raw = str(recording(tmp_path / "raw.jsonl.gz"))
+    with read_recording(raw) as reader:
+        host = reader.hello.host.host
+    for name, said in ((host, False), ("node-1a2b3c", True)):
+        saved(with_provenance(BEFORE, host=name))
+        assert run_cli(["bundle", "d.json", "--recording", raw, "-o", "b.tar.gz", "--no-doctor"]) == 0
+        notes = json.loads(contents("b.tar.gz")["MANIFEST.json"])["notes"]
+        assert any("not the node of the diagnosis" in note for note in notes) is said
+
+
 def test_a_look_at_this_node(nvml_stub: NvmlStub, tmp_path: Path) -> None:
     env = on_simulated(nvml_stub, "host", tmp_path)
     args = ("bundle", "--live", "--duration", "1s", "--interval", "200ms", "-o", str(tmp_path / "b.tar.gz"))
