@@ -9,8 +9,9 @@ from __future__ import annotations
 from rules.threshold import GUESS, NCU, own
 from rules.threshold import Threshold as Threshold
 from rules.thresholds_catalogue import *  # noqa: F403  (one namespace for all of them)
-from rules.thresholds_serving import *  # noqa: F403
 from rules.thresholds_history import *  # noqa: F403
+from rules.thresholds_serving import *  # noqa: F403
+from rules.thresholds_whatif import *  # noqa: F403
 
 # --- classifier -------------------------------------------------------------------------------
 ENGINE_IDLE = Threshold(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from rules import thresholds as th
 from rules.roofs import TENSOR_PIPES
 from rules.whatif import Lever
 from rules.whatifs.case import Candidate, Case
@@ -11,13 +12,8 @@ from rules.whatifs.compose import time_left
 from rules.whatifs.registry import Answer, Draft, Refused, fix
 
 _GROUP = "card"
-# Neither card was measured beside the other: their ratio may be off by as much either way.
-_ERROR = 0.1
-# Room that a process needs beside what it holds now.
-_ROOM = 1.05
 # Prices closer than this are the same.
 _SAME = 0.02
-_COMM_MOST = 0.15
 _MET = 0.99
 
 
@@ -50,10 +46,12 @@ def _move(case: Case, wanted: Callable[[Candidate, Candidate], bool], what: str)
     used = case.evidence.mem_used_bytes
     if used is None:
         return Refused("how much device memory it holds was not read")
-    if case.share("communication") > _COMM_MOST:
+    if case.share("communication") > th.SECONDARY.value:
         return Refused("it communicates with other GPUs, and one card of them cannot be replaced alone")
     others = [c for c in case.candidates if c.model != own.model and wanted(c, own)]
-    fitting = [c for c in others if c.memory_bytes >= _ROOM * used and _levers(case, c, own)]
+    fitting = [
+        c for c in others if c.memory_bytes >= th.OTHER_CARD_ROOM.value * used and _levers(case, c, own)
+    ]
     if not fitting:
         gib = f"{used / 2**30:.0f} GiB"
         return Refused(f"no {what} model in the price list holds its {gib} and has known rates for this work")
@@ -85,7 +83,7 @@ def _draft(case: Case, other: Candidate, own: Candidate) -> Answer:
         levers=levers,
         basis="assumption",
         how=f"{other.model} against {own.model} by what such cards reach: {_ratios(case, other, own)}, each "
-        f"{100 * _ERROR:.0f} % either way",
+        f"{100 * th.OTHER_CARD_ERROR.value:.0f} % either way",
         title=f"Move to {other.model}",
         assumes=(
             f"Prices of both are from one list ({other.source}; {own.source}): {price:.2f}x an hour, "
@@ -137,8 +135,8 @@ def _clocked(case: Case) -> float:
 def _either_way(share: str, ratio: float | None) -> Lever | None:
     if ratio is None:
         return None
-    high = ratio * (1.0 + _ERROR)
-    return Lever(share=share, low=ratio * (1.0 - _ERROR), high=high, bound=high)
+    high = ratio * (1.0 + th.OTHER_CARD_ERROR.value)
+    return Lever(share=share, low=ratio * (1.0 - th.OTHER_CARD_ERROR.value), high=high, bound=high)
 
 
 def _over(other: float | None, own: float | None) -> float | None:

@@ -8,15 +8,8 @@ from rules.whatifs.case import Case
 from rules.whatifs.registry import Answer, Draft, Refused, fix
 
 _GROUP = "power"
-_LEAST = 0.02
-# The cap that is asked about, as a part of the limit in force.
-CAP = 0.8
-# What a card draws with nothing to compute, as a part of its limit: an H100 70 of 700 W, a T4 10 of 70 W.
-_IDLE = 0.1
 # Power above idle follows the clock between in proportion (voltage at its floor) and its cube (else).
 _CUBE = 1.0 / 3.0
-# Memory-bound time follows the memory clock, which a cap leaves alone: it keeps at least this much.
-_MEMORY_KEEPS = 0.95
 
 
 @fix(
@@ -38,7 +31,7 @@ def full_clock(case: Case) -> Answer:
         how = (
             "bound: the share that follows the clock runs at the board's highest clock; low end not measured"
         )
-    elif case.share("throttle") >= _LEAST:
+    elif case.share("throttle") >= th.WORTH_A_FIX.value:
         levers = (Lever(share="throttle", low=1.0, high=None),)
         how = (
             "the clock of the ceiling over the clock seen, on time that depends on it; nothing where the "
@@ -83,10 +76,11 @@ def power_cap(case: Case) -> Answer:
         return Refused("power is limited for the whole GPU, not for a MIG instance") if drawn else None
     if limit is None or drawn is None or limit <= 0.0:
         return Refused("the power that it draws, or its limit, was not read")
-    cap = CAP * limit
+    cap = th.POWER_CAP.value * limit
     if drawn <= cap:
         return None
-    part = max(0.0, cap - _IDLE * limit) / (drawn - _IDLE * limit)
+    idle = th.NVML_IDLE_POWER.value * limit
+    part = max(0.0, cap - idle) / (drawn - idle)
     mean = case.evidence.power_w_p50 or drawn
     return Draft(
         levers=_slowed(case, part),
@@ -110,6 +104,6 @@ def _slowed(case: Case, part: float) -> tuple[Lever, ...]:
         Lever(share="compute", low=part, high=clock, bound=1.0),
         Lever(share="throttle", low=part, high=clock, bound=1.0),
         Lever(share="device", low=part, high=1.0, bound=1.0),
-        Lever(share="memory", low=_MEMORY_KEEPS, high=1.0, bound=1.0),
+        Lever(share="memory", low=th.CAPPED_MEMORY.value, high=1.0, bound=1.0),
     )
     return tuple(lever for lever in found if case.share(lever.share) > 0.0)

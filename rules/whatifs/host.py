@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rules import thresholds as th
 from rules.economics import host_gap_bound, host_gap_effect
 from rules.finding import Finding
 from rules.whatif import Lever
@@ -10,8 +11,6 @@ from rules.whatifs.case import Case
 from rules.whatifs.levers import graphs, in_gap_bytes_s, on_share, pinning
 from rules.whatifs.registry import Answer, Draft, Refused, fix
 
-# Less than this of the time is not waiting that anybody would mend.
-_LEAST = 0.02
 _NO_DEMAND = "nobody asks the card for more, so no change of code fills the gap"
 _TOO_LITTLE_RAN = "hardly anything ran, so how fast the rest would run is not known"
 
@@ -29,7 +28,7 @@ def host_gap(case: Case) -> Answer:
     The range is that of the finding that names the gap's cause. Without one the low end closes half of it.
     """
     gap = case.share("host")
-    if gap < _LEAST:
+    if gap < th.WORTH_A_FIX.value:
         return None
     if case.verdict.cause == "no-demand":
         return Refused(_NO_DEMAND)
@@ -66,7 +65,7 @@ def pin_memory(case: Case) -> Answer:
     The upper end hides them all. The lower end is pinning alone: the rates of pinned and pageable copies
     that a probe measured on this card, where the copies run at a pageable rate; else what was published.
     """
-    if case.share("host") < _LEAST:
+    if case.share("host") < th.WORTH_A_FIX.value:
         return None
     if not _copies(case):
         return _unseen(case, None, "copies from pageable memory")
@@ -116,7 +115,7 @@ def cuda_graphs(case: Case) -> Answer:
     What is left of a gap of launches is what a node of a graph costs over what a launch costs. Both are
     measured by `advisor probe`; without them, what graphs and compilers were published to buy.
     """
-    if case.share("host") < _LEAST:
+    if case.share("host") < th.WORTH_A_FIX.value:
         return None
     if case.verdict.cause != "launch-rate" and not any(case.finding(c) for c in ("HOST002", "SERVE004")):
         return _unseen(case, COMPILED, "launches")
@@ -135,7 +134,7 @@ def cuda_graphs(case: Case) -> Answer:
 @fix("overlap", "Hide communication behind compute", codes=("COMM001",))
 def overlap(case: Case) -> Answer:
     """Collectives run beside kernels instead of between them; at best none of their time is seen."""
-    if case.share("communication") < _LEAST:
+    if case.share("communication") < th.WORTH_A_FIX.value:
         return None
     return Draft(
         levers=(Lever(share="communication", low=1.0, high=None),),
@@ -150,7 +149,7 @@ def overlap(case: Case) -> Answer:
 def release(case: Case) -> Answer:
     """Nobody pays for the time in which nothing ran: the GPU goes back to its pool meanwhile."""
     idle = case.share("free") + case.share("idle_held")
-    if idle < _LEAST:
+    if idle < th.WORTH_A_FIX.value:
         return None
     return Draft(
         levers=tuple(Lever(share=name, low=1.0, high=None) for name in ("free", "idle_held")),

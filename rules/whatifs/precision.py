@@ -21,8 +21,6 @@ from rules.whatifs.compose import factor
 from rules.whatifs.registry import Answer, Draft, Refused, fix
 
 _GROUP = "precision"
-# Less than this of the time is not worth another precision.
-_LEAST = 0.02
 _HALF = 2.0
 _ACCURACY = "Accuracy in the new precision is checked on your own evaluation; no speed says anything of it."
 # Tensor cores this busy in memory-bound time show matrix work there, whose bytes are of its own precision.
@@ -66,7 +64,7 @@ def tf32(case: Case) -> Answer:
 
     Other fp32 arithmetic gains nothing, and no counter tells the two apart: the low end is 1.0x.
     """
-    if _fp32_work(case) < _LEAST:
+    if _fp32_work(case) < th.WORTH_A_FIX.value:
         return None
     ratio = case.ratio("tf32", "fp32")
     if ratio is None:
@@ -109,7 +107,7 @@ def fp16(case: Case) -> Answer:
 def _half_precision(case: Case, dtype: str, name: str) -> Answer:
     if _on_tensor_cores(case):
         return None
-    if _fp32_work(case) < _LEAST:
+    if _fp32_work(case) < th.WORTH_A_FIX.value:
         return _half_the_bytes(case, dtype, name)
     ratio = case.ratio(dtype, "fp32")
     if ratio is None:
@@ -164,7 +162,7 @@ def int8(case: Case) -> Answer:
 
 def _eight_bits(case: Case, dtype: str, action: str) -> Answer:
     compute, memory = _sixteen_bit(case), case.share("memory")
-    if compute + memory < _LEAST or not _on_tensor_cores(case):
+    if compute + memory < th.WORTH_A_FIX.value or not _on_tensor_cores(case):
         return None
     if _pipe(case) in ("imma", "dfma", "dmma"):
         return Refused("the tensor cores run integers or fp64 now, not 16-bit products")

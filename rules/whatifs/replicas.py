@@ -10,8 +10,6 @@ from rules.whatifs.anchors import CURVE_SOURCE, KNEE, curve_step_s
 from rules.whatifs.case import Case
 from rules.whatifs.registry import Answer, Draft, Refused, fix
 
-_KV_FULL = 0.9
-
 
 @fix("replicas", "Serve the same with fewer replicas", codes=("SERVE002", "SERVE005", "HOST009"))
 def replicas(case: Case) -> Answer:
@@ -42,7 +40,7 @@ def replicas(case: Case) -> Answer:
 
 def _draft(known: list[tuple[float, float]], count: int) -> Answer:
     running, kv = sum(r for r, _ in known), sum(k for _, k in known)
-    need = max(1, math.ceil(max(running / KNEE, kv / _KV_FULL)))
+    need = max(1, math.ceil(max(running / KNEE, kv / th.KV_FULL.value)))
     if need >= count:
         return None
     spare = min(count, need + 1)

@@ -11,10 +11,6 @@ from rules.whatifs.case import Case
 from rules.whatifs.levers import PER_STEP, doubled, on_share
 from rules.whatifs.registry import Answer, Draft, Refused, fix
 
-_LEAST = 0.02
-# KV cache that engines fill before they preempt.
-_KV_FULL = 0.9
-
 
 @fix("batch", "Raise the batch, up to the knee", codes=("MEM002", "CAP002", "SERVE003"))
 def batch(case: Case) -> Answer:
@@ -47,7 +43,7 @@ def batch(case: Case) -> Answer:
 
 def _server_unasked(case: Case) -> Answer:
     """Doubling, where DRAM limits a server whose metrics nobody read."""
-    if case.share("memory") < _LEAST:
+    if case.share("memory") < th.WORTH_A_FIX.value:
         return None
     return Draft(
         levers=(Lever(share="memory", low=BATCH_LOW, high=BATCH_HIGH, bound=2.0),),
@@ -92,7 +88,7 @@ def _served(case: Case, serving: ServingFigures, running: float) -> Answer:
 
 def _fitting(running: float, kv_use_frac: float | None) -> float:
     """Requests at once that the KV cache holds, if each takes what the present ones do."""
-    return KNEE if not kv_use_frac else running * _KV_FULL / kv_use_frac
+    return KNEE if not kv_use_frac else running * th.KV_FULL.value / kv_use_frac
 
 
 @fix("fuse", "Fuse element-wise kernels", codes=("MEM004",))
@@ -101,7 +97,7 @@ def fuse(case: Case) -> Answer:
 
     Two kernels in one move half the bytes; longer chains win more, work that is one kernel already nothing.
     """
-    if case.finding("MEM004") is None or case.share("memory") < _LEAST:
+    if case.finding("MEM004") is None or case.share("memory") < th.WORTH_A_FIX.value:
         return None
     return Draft(
         levers=(Lever(share="memory", low=1.0, high=2.0),),
@@ -121,7 +117,7 @@ def fill_gpu(case: Case) -> Answer:
     """
     found = next((f for f in case.findings if f.term == "inefficiency" and f.code.startswith("DEV")), None)
     part = case.share("device")
-    if found is None or found.effect is None or part < _LEAST:
+    if found is None or found.effect is None or part < th.WORTH_A_FIX.value:
         return None
     most = found.effect.bound or found.effect.high
     times = on_share(part, most)

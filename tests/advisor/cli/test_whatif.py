@@ -59,6 +59,7 @@ def test_the_list_needs_no_file(capsys: pytest.CaptureFixture[str]) -> None:
         ((DEMO, "--fix", "gpu-graphs"), "did you mean cuda-graphs"),
         ((DEMO, "--fix", "qqqq"), "there are host-gap"),
         ((DEMO, "--gpu", "9"), "no such GPU"),
+        (("x.json", "--price", "2.00"), "--price is for recordings"),
     ],
 )
 def test_errors_say_what_to_do(args: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:

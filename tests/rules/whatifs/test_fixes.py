@@ -264,7 +264,7 @@ def test_a_power_cap_saves_watts_and_no_rent() -> None:
     assert effect_of(memory) == pytest.approx((0.95, 1.0))
     assert (memory.watts_low, memory.watts_high) == (560.0, 560.0)
     compute = ask(make_case(compute=1.0, evidence=drawn, card={"power_limit_w": 700.0}), "power-cap")
-    part = (560 - 70) / (700 - 70)
+    part = (560 - 105) / (700 - 105)
     assert effect_of(compute) == pytest.approx((part, part ** (1 / 3)))
     assert compute.usd_h_low is not None
     assert compute.usd_h_low > 10.0
