@@ -11,10 +11,12 @@ import msgspec
 
 from advisor.serving.engines import PORTS
 from advisor.telemetry import commands
+from advisor.telemetry.procfs import read_stat
 from rules.servers import server_in
 
 _LISTEN = "0A"
 _MAX_ARGV_BYTES = 1 << 16
+_MAX_DEPTH = 64
 _PORT = re.compile(r"(?:^|[=:])(\d{1,5})$", re.ASCII)
 MAX_CANDIDATES = 32
 _MAX_TABLE_BYTES = 4 << 20
@@ -146,18 +148,21 @@ def devices_of(pid: int, holders: Mapping[str, Iterable[int]]) -> tuple[str, ...
     Its own are those of its descendants, of itself, of its ancestors, and of the other children of an
     ancestor that is a server too: engines split themselves into a front and workers in all these ways.
     """
-    import psutil
-
-    def ancestors(of: int) -> list[int]:
-        try:
-            return [of, *(parent.pid for parent in psutil.Process(of).parents())]
-        except psutil.Error:
-            return [of]
-
-    mine = ancestors(pid)
+    mine = _ancestors(pid)
     launchers = {p for p in mine if server_in(_what_runs(Path("/proc"), p)) is not None} | {pid}
     found = []
     for key, pids in holders.items():
-        if any(other in mine[:-1] or other == pid or launchers & set(ancestors(other)) for other in pids):
+        if any(other in mine[:-1] or other == pid or launchers & set(_ancestors(other)) for other in pids):
             found.append(key)
     return tuple(found)
+
+
+def _ancestors(pid: int, proc: Path = Path("/proc")) -> list[int]:
+    """The process, its parent, and so on up to the first one, as far as they may be seen."""
+    found = [pid]
+    while found[-1] > 1 and len(found) < _MAX_DEPTH:
+        stat = read_stat(proc / str(found[-1]) / "stat")
+        if stat is None or stat.parent <= 0 or stat.parent in found:
+            break
+        found.append(stat.parent)
+    return found

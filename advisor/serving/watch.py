@@ -6,12 +6,15 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from advisor.serving.discover import Listener, candidates, devices_of, owner
-from advisor.serving.fetch import Target
-from advisor.serving.scrape import Scraper
 from advisor.telemetry.feed import Feed
 from advisor.telemetry.records import EngineLook, Frame, Hello, Message, ProcessSample
+
+if TYPE_CHECKING:
+    from advisor.serving.fetch import Target
+    from advisor.serving.scrape import Scraper
 
 EVERY_S = 5.0
 # How often the node's ports are looked through for engines that started meanwhile.
@@ -36,7 +39,7 @@ class EngineWatch:
         keys: tuple[str, ...] | None = None,
         find: Callable[[], Sequence[Listener]] = candidates,
     ) -> None:
-        self._named = None if targets is None else [(Scraper(target), None) for target in targets]
+        self._named = None if targets is None else [(_scraper(target), None) for target in targets]
         self._every_s = every_s
         self.keys = keys
         self._find = find
@@ -103,7 +106,7 @@ class EngineWatch:
             self._searched_s = time.monotonic()
             listeners = {(one.port, one.inode): one for one in self._find()}
             self._found = {
-                key: self._found.get(key) or (_scraper(one), one) for key, one in listeners.items()
+                key: self._found.get(key) or (_scraper_of(one), one) for key, one in listeners.items()
             }
             self._failures = {key: n for key, n in self._failures.items() if key in listeners}
         return [pair for key, pair in self._found.items() if self._failures.get(key, 0) < _CHANCES]
@@ -130,8 +133,17 @@ class EngineWatch:
         return scraper.owner(listener.inode if listener is not None else None, owner)
 
 
-def _scraper(listener: Listener) -> Scraper:
-    return Scraper(Target(scheme="http", host=listener.host, port=listener.port))
+def _scraper_of(listener: Listener) -> Scraper:
+    from advisor.serving.fetch import Target
+
+    return _scraper(Target(scheme="http", host=listener.host, port=listener.port))
+
+
+def _scraper(target: Target) -> Scraper:
+    """Imported where it is needed: HTTP and the parser take a tenth of a second that no screen waits for."""
+    from advisor.serving.scrape import Scraper
+
+    return Scraper(target)
 
 
 class ServingFeed:

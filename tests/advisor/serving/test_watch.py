@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -141,7 +142,7 @@ def test_looks_come_out_of_the_feed_with_the_devices_of_their_engine() -> None:
 def test_what_is_no_engine_is_asked_twice_and_then_left_alone() -> None:
     asked: list[str] = []
 
-    def answer(handler: server.BaseHTTPRequestHandler) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
         asked.append(handler.path)
         server.send(handler, b"<html>", 200)
 
