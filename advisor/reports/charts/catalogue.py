@@ -40,9 +40,10 @@ def charted(diagnosis: Diagnosis) -> tuple[Verdict, ...]:
         row = rows.get(verdict.key)
         return (0.0, 0.0) if row is None else (row.wasted_usd_h or 0.0, wasted_share(row))
 
-    most = sorted(diagnosis.verdicts, key=cost, reverse=True)[:MAX_DEVICES]
+    by_key = {verdict.key: verdict for verdict in reversed(diagnosis.verdicts)}
+    most = sorted(by_key.values(), key=cost, reverse=True)[:MAX_DEVICES]
     kept = {verdict.key for verdict in most}
-    return tuple(verdict for verdict in diagnosis.verdicts if verdict.key in kept)
+    return tuple(by_key[key] for key in dict.fromkeys(v.key for v in diagnosis.verdicts) if key in kept)
 
 
 def slugs(diagnosis: Diagnosis) -> dict[str, str]:

@@ -21,6 +21,7 @@ from advisor.reports.escape import as_ascii, terminal
 
 WIDTH_IN = 5.6
 PNG_DPI = 180
+_TITLE_IN = 0.25
 _RC: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "advisor",
@@ -75,29 +76,13 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
     def png(self) -> bytes:
         """The chart on white, with its title, for places that show no SVG."""
         with _drawing():
-            figure = self.draw()
-            above = figure.suptitle(self.title, x=0.01, y=1.0, ha="left", va="bottom", fontweight="bold")
-            above.set_in_layout(False)
+            drawn = self.draw()
+            width, height = drawn.get_size_inches()
+            drawn.set_size_inches(width, height + _TITLE_IN)
+            drawn.axes[0].set_title(self.title, loc="left", fontsize=10, fontweight="bold")
             raw = io.BytesIO()
-            figure.savefig(
-                raw,
-                format="png",
-                dpi=PNG_DPI,
-                facecolor=LIGHT["surface"],
-                bbox_inches="tight",
-                pad_inches=0.12,
-            )
+            drawn.savefig(raw, format="png", dpi=PNG_DPI, facecolor=LIGHT["surface"])
         return raw.getvalue()
-
-
-def _around(drawn: Figure, above: Any) -> Any:
-    """The whole figure and the title over it, in inches, with a margin."""
-    from matplotlib.transforms import Bbox
-
-    drawn.draw_without_rendering()
-    title = above.get_window_extent().transformed(drawn.dpi_scale_trans.inverted())
-    width, height = drawn.get_size_inches()
-    return Bbox([[-0.1, -0.1], [max(width, title.x1) + 0.1, max(height, title.y1) + 0.1]])
 
 
 @contextmanager

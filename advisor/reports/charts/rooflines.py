@@ -19,6 +19,10 @@ LINES: dict[str, Any] = {
     "typical": (0, (5, 2)),
     "assumed": (0, (1.5, 1.5)),
 }
+# An axis that spans this factor has ticks enough at the powers of ten.
+_MANY = 500.0
+# Labels closer than this part of the axis would lie over each other.
+_LABEL_APART = 0.055
 _SCALES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1.0, ""))
 
 
@@ -51,8 +55,9 @@ def chart(found: Roofline) -> Figure:
     ax.set_xlim(left, right)
     ax.set_ylim(low, high)
     along = _slope(ax, memory, compute, left)
+    named = _named(compute, math.log10(high / low))
     for roof in compute:
-        _level(ax, roof, memory, right)
+        _level(ax, roof, memory, right, named=roof.metric in named)
     _points(ax, found)
     ax.grid(visible=True, which="major")
     ax.minorticks_off()
@@ -67,9 +72,9 @@ def _extent(found: Roofline, memory: Roof, compute: Sequence[Roof]) -> tuple[flo
     points = [p for p in (found.mean, *found.classes, *found.stretches) if p is not None]
     top = max(roof.value for roof in compute)
     ridge = top / memory.value
-    left = min([p.intensity for p in points] + [ridge]) / 3
+    left = min([p.intensity for p in points] + [ridge]) / 6
     right = max([p.intensity for p in points] + [ridge]) * 8
-    low = min([p.flop_s for p in points] + [roof.value for roof in compute if roof.used]) / 4
+    low = min([p.flop_s for p in points] + [roof.value for roof in compute if roof.used]) / 12
     return left, right, max(low, top * 1e-6), top * 2.2
 
 
@@ -102,10 +107,20 @@ def _lean(drawn: Figure, ax: Any, text: Any) -> None:
     (x0, y0), (x1, y1) = ax.transData.transform([(x, y), (2 * x, 2 * y)])
     angle = math.atan2(y1 - y0, x1 - x0)
     text.set_rotation(math.degrees(angle))
-    text.set_position((-4 * math.sin(angle), 4 * math.cos(angle)))
+    text.set_position((-5 * math.sin(angle), 5 * math.cos(angle)))
 
 
-def _level(ax: Any, roof: Roof, memory: Roof, right: float) -> None:
+def _named(roofs: Sequence[Roof], decades: float) -> frozenset[str]:
+    """Which roofs have room for a label: the workload's own, then the others from the top."""
+    taken: list[Roof] = []
+    for roof in sorted(roofs, key=lambda r: not r.used):
+        apart = [abs(math.log10(roof.value / other.value)) / decades for other in taken]
+        if min(apart, default=1.0) >= _LABEL_APART:
+            taken.append(roof)
+    return frozenset(roof.metric for roof in taken)
+
+
+def _level(ax: Any, roof: Roof, memory: Roof, right: float, *, named: bool) -> None:
     colour = LIGHT["compute"] if roof.used else LIGHT["muted"]
     ax.plot(
         [roof.value / memory.value, right],
@@ -114,6 +129,8 @@ def _level(ax: Any, roof: Roof, memory: Roof, right: float) -> None:
         linestyle=LINES.get(roof.label, ":"),
         linewidth=1.8 if roof.used else 0.9,
     )
+    if not named:
+        return
     ax.annotate(
         f"{roof.metric} {roof_rate(roof)} ({roof.label})",
         (right, roof.value),
@@ -163,7 +180,9 @@ def _colour(class_: str | None) -> str:
 
 
 def _ticks(ax: Any) -> None:
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator
 
+    for axis, (low, high) in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, ax.get_ylim())):
+        axis.set_major_locator(LogLocator(subs=(1.0,) if high / low > _MANY else (1.0, 2.0, 5.0)))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: rate(y, "")))

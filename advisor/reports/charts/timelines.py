@@ -41,7 +41,7 @@ def shares_over_time(series: TimeSeries) -> Figure:
             [t for t, _ in steps],
             low,
             high,
-            color=LIGHT[role],
+            facecolor=LIGHT[role],
             edgecolor=LIGHT["surface"],
             linewidth=0.0,
             hatch=HATCH.get(role),
@@ -105,8 +105,8 @@ def _useful(ax: Any, series: TimeSeries, steps: Sequence[tuple[float, int | None
     nan = float("nan")
     values = [nan if i is None else series.useful_frac[i] for _, i in steps]
     times = [t for t, _ in steps]
-    ax.plot(times, values, color=LIGHT["surface"], linewidth=2.6)
-    ax.plot(times, values, color=LIGHT["text"], linewidth=1.0, label="useful (line)")
+    ax.plot(times, values, color=LIGHT["surface"], linewidth=2.0)
+    ax.plot(times, values, color=LIGHT["text"], linewidth=0.9, label="useful (line)")
 
 
 def _line(ax: Any, series: TimeSeries, name: str, colour: str) -> None:

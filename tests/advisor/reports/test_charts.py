@@ -138,6 +138,14 @@ def test_columns_that_do_not_fit_are_no_chart_and_no_crash(series: TimeSeries) -
             parsed(chart.svg())
 
 
+def test_a_key_that_occurs_twice_is_drawn_once() -> None:
+    verdict = make_verdict("memory", pipe="hmma")
+    twice = (verdict, msgspec.structs.replace(verdict, gpu=1))
+    document = make_diagnosis(verdicts=twice, observed=(make_observed(verdict),))
+    names = [chart.name for chart in charts_of(document) if chart.key]
+    assert len(names) == len(set(names)) == 3
+
+
 def test_slugs_tell_slices_apart() -> None:
     verdicts = (make_verdict(gpu=0), make_verdict(gpu=1, mig="a"), make_verdict(gpu=1, mig="../b"))
     assert list(slugs(make_diagnosis(verdicts=verdicts)).values()) == ["gpu0", "gpu1-1", "gpu1-2"]
