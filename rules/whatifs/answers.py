@@ -57,7 +57,9 @@ def combined(case: Case, fixes: Sequence[Fix]) -> WhatIf:
     idle = tuple(f"{fix.slug}: {_NOTHING}." for fix, a in answers if a is None)
     if len(chosen) == 1 and drafts:
         return _made(case, *drafts[0])
-    return _joined(case, chosen, [draft for _, draft in drafts], idle)
+    titles = {fix.slug: draft.title or fix.title for fix, draft in drafts}
+    title = " + ".join(titles.get(fix.slug, fix.title) for fix in chosen)
+    return _joined(case, chosen, [draft for _, draft in drafts], idle, title)
 
 
 def _ordered(fixes: Sequence[Fix]) -> tuple[Fix, ...]:
@@ -72,13 +74,15 @@ def _refuse_exclusive(fixes: Sequence[Fix]) -> None:
             raise ExclusiveFixesError(f"{other.slug} and {one.slug} replace each other: ask for one of them")
 
 
-def _joined(case: Case, fixes: Sequence[Fix], drafts: Sequence[Draft], idle: tuple[str, ...]) -> WhatIf:
+def _joined(
+    case: Case, fixes: Sequence[Fix], drafts: Sequence[Draft], idle: tuple[str, ...], title: str
+) -> WhatIf:
     watts = next((d for d in drafts if d.watts_high is not None), None)
     whole = Draft(
         levers=tuple(lever for d in drafts for lever in d.levers),
         basis=max((d.basis for d in drafts), key=_BASES.index, default="assumption"),
         how="; ".join(d.how for d in drafts if d.how),
-        title=" + ".join(fix.title for fix in fixes),
+        title=title,
         assumes=(*idle, *dict.fromkeys(a for d in drafts for a in d.assumes), TOGETHER),
         actions=tuple(dict.fromkeys(a for d in drafts for a in d.actions)),
         price_low=_product(d.price_low for d in drafts),
