@@ -16,6 +16,8 @@ from rules.engine_reading import Buckets, Reading
 
 # A difference of rounded counters that may be off by more than this share is no figure.
 _ROUNDING_FRAC = 0.1
+# Series of one quantity that are followed: real engines have one a rank and reason.
+_SERIES = 256
 Unit = Buckets | float
 
 
@@ -103,7 +105,7 @@ class Window:
         return [float(together(tuple(series.values()))) for series in found if series]
 
     def _names(self, of: Callable[[Reading], Mapping[str, object]]) -> list[str]:
-        return list(dict.fromkeys(series for r in self.readings for series in of(r)))
+        return list(dict.fromkeys(series for r in self.readings for series in of(r)))[:_SERIES]
 
     def _of_series(self, values: Sequence[float | None]) -> tuple[float, float]:
         """Growth of one series, and by how much rounding may have moved it."""

@@ -15,6 +15,8 @@ from rules.slo import Slo, parse_slo
 # Readings kept of a model over a whole run; beyond that every second one of the past is dropped. Growth
 # between the others stays exact.
 READINGS = 720
+# Models kept at all endpoints together: a page that invents new ones at every look fills no memory.
+PLACES = 64
 _TWO_MODELS = "several models share these GPUs, and their price cannot be told apart"
 
 # Price and power of these devices between two times, as a Monitor knows them.
@@ -60,7 +62,10 @@ class EngineTracks:
             self._drop(look.endpoint)
         self._looks[look.endpoint] = look
         for reading in look.readings:
-            kept = self._readings.setdefault(Place(look.endpoint, reading.model), [])
+            place = Place(look.endpoint, reading.model)
+            if place not in self._readings and len(self._readings) >= PLACES:
+                continue
+            kept = self._readings.setdefault(place, [])
             if not kept or reading.t_s > kept[-1].t_s:
                 kept.append(reading)
             if len(kept) > READINGS:

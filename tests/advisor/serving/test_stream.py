@@ -16,7 +16,7 @@ from advisor.reports.redact import redact_diagnosis, redact_message
 from advisor.reports.text import render_text
 from advisor.serving.money import power_w
 from advisor.serving.reading import read_page
-from advisor.serving.tracks import READINGS, EngineTracks
+from advisor.serving.tracks import PLACES, READINGS, EngineTracks
 from advisor.telemetry.recorder import Recorder
 from advisor.telemetry.recording_reader import read_recording
 from advisor.telemetry.records import EngineLook, Frame, Message, Sample
@@ -150,6 +150,15 @@ def test_a_long_run_keeps_its_growth_in_bounded_memory() -> None:
     (made,) = tracks.figures()
     assert made.scrapes <= READINGS
     assert made.generation_tok_s == pytest.approx(10.0)
+
+
+def test_models_and_series_that_are_invented_anew_fill_no_memory() -> None:
+    tracks = EngineTracks()
+    for second in range(100):
+        counters = {"generation_tokens": {f"{second}-{i}": 1.0 for i in range(50)}}
+        reading = Reading(t_s=float(second), model=f"m{second % 90}", counters=counters)
+        tracks.add(EngineLook(t_s=float(second), endpoint="h:1", engine="vllm", readings=(reading,)))
+    assert len(tracks.figures()) == PLACES
 
 
 def test_another_engine_at_the_same_port_starts_over_and_a_failure_keeps_what_was() -> None:
