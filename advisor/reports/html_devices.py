@@ -88,7 +88,7 @@ def _section(diagnosis: Diagnosis, verdict: Verdict, slug: str, style: Style) ->
         name=row_name(verdict.gpu, verdict.mig, style),
         device=style.text(verdict.device_name, 80),
         role=CLASS_ROLE.get(verdict.class_, "unknown"),
-        class_=WORDS[verdict.class_],
+        class_="limit unknown" if verdict.class_ == "unknown" else WORDS[verdict.class_],
         headline=style.text(verdict.headline or headline(verdict), SENTENCE),
         workload=_workload(verdict, style),
         facts=_facts(verdict, style),
@@ -187,10 +187,11 @@ def _roofline_note(found: Roofline) -> str:
         if found.error_frac
         else ""
     )
+    dots = " Small dots are stretches of the window." if found.stretches else ""
     precision = f" Roughly, as {found.note}." if found.note else ""
     return (
         "Rates are each counter's share of its reading at the ceiling, times that ceiling; nobody counted "
-        f"bytes or operations.{precision}{error} Small dots are stretches of the window."
+        f"bytes or operations.{precision}{error}{dots}"
     )
 
 
