@@ -181,12 +181,12 @@ def _cost(made: ServingFigures, style: Style) -> str:
     if made.usd_h is None:
         return ""
     parts = [
-        f"${made.usd_h:,.2f}/h ({style.text(made.price_source)})",
         "" if made.usd_per_mtok is None else f"${made.usd_per_mtok:,.3g} per million tokens",
         "" if made.usd_per_mtok_prefill is None else f"prefill ${made.usd_per_mtok_prefill:,.3g}",
         "" if made.usd_per_mtok_decode is None else f"decode ${made.usd_per_mtok_decode:,.3g}",
         "" if made.tok_usd is None else f"{made.tok_usd:,.0f} tokens a dollar",
         "" if made.usd_per_response is None else f"${made.usd_per_response:,.3g} per good response",
+        f"${made.usd_h:,.2f}/h ({style.text(made.price_source)})",
     ]
     return ", ".join(part for part in parts if part)
 
