@@ -346,6 +346,9 @@ def _converted(name: str, value: Any, where: str, problems: list[str]) -> Any:
     if name == "fail_on" and isinstance(value, str) and (wrong := _gate_problem(value)):
         problems.append(f"{where} = {_shown(value)}: {wrong}")
         return None
+    if name == "slo" and isinstance(value, str) and (wrong := _slo_problem(value)):
+        problems.append(f"{where} = {_shown(value)}: {wrong}")
+        return None
     if name in ("select", "ignore") and isinstance(value, str) and (wrong := _selection_problem(value)):
         problems.append(f"{where} = {_shown(value)}: {wrong}")
         return None
@@ -358,6 +361,19 @@ def _entry_problems(name: str, table: Mapping[str, Any], where: str) -> list[str
         return []
     wrong = [entry for entry in table if not re.match(r"(partition|label):.", entry)]
     return [f'{where}.{entry!r}: expected "partition:NAME" or "label:NAME"' for entry in wrong]
+
+
+def _slo_problem(value: str) -> str:
+    """What is wrong with an `slo`; empty when nothing is."""
+    if not value:
+        return ""
+    from rules.slo import parse_slo
+
+    try:
+        parse_slo(value)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _selection_problem(value: str) -> str:

@@ -89,3 +89,9 @@ def test_what_cannot_be_read_ends_with_3_and_what_is_wrong_with_2(tmp_path: Path
     ):
         wrong = advisor("serving", *args, env=env)
         assert (wrong.returncode, wrong.stdout) == (2, ""), args
+
+
+def test_an_objective_in_the_environment_is_checked_like_a_flag(tmp_path: Path) -> None:
+    wrong = advisor("serving", "h:1", env=without_driver(tmp_path, ADVISOR_SLO="ttft=200"))
+    assert wrong.returncode == 2
+    assert "ADVISOR_SLO" in wrong.stderr and "ttft=200ms" in wrong.stderr
