@@ -87,9 +87,11 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def _drawing() -> Iterator[None]:
-    """Our type and colours; nothing is said of a glyph that the font lacks."""
-    with mpl.rc_context(_RC), warnings.catch_warnings():
+    """Our type and colours, whatever a matplotlibrc says; no word of a glyph that the font lacks."""
+    with mpl.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        mpl.rcdefaults()
+        mpl.rcParams.update(_RC)
         yield
 
 

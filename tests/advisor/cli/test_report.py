@@ -60,6 +60,16 @@ def test_stdin_to_stdout_as_csv(saved: str, tmp_path: Path) -> None:
     assert next(csv.reader(done.stdout.splitlines()))[:2] == ["time", "host"]
 
 
+def test_processes_agree_and_a_home_that_cannot_be_written_is_no_news(saved: str, tmp_path: Path) -> None:
+    made = []
+    for seed in ("1", "2"):
+        env = clean_env(tmp_path, PYTHONHASHSEED=seed, MPLCONFIGDIR="/proc/nowhere")
+        done = advisor("report", saved, "--format", "html", env=env)
+        assert (done.returncode, done.stderr) == (0, "")
+        made.append(done.stdout)
+    assert made[0] == made[1]
+
+
 def test_a_page_for_a_stream_that_is_ascii(saved: str, tmp_path: Path) -> None:
     env = clean_env(tmp_path, PYTHONIOENCODING="ascii")
     done = advisor("report", saved, "--format", "html", env=env)

@@ -171,6 +171,15 @@ def test_images_open_and_are_the_owners_alone(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o077 == 0
 
 
+def test_settings_of_the_user_change_nothing() -> None:
+    import matplotlib as mpl
+
+    first = named(make_diagnosis("host"))["ladder"].svg()
+    with mpl.rc_context({"font.size": 20.0, "axes.grid": True, "lines.linewidth": 5.0}):
+        assert named(make_diagnosis("host"))["ladder"].svg() == first
+        assert mpl.rcParams["font.size"] == 20.0
+
+
 def test_images_are_the_same_each_time() -> None:
     first, second = (named(make_diagnosis("host"))["ladder"].png() for _ in range(2))
     assert first == second
