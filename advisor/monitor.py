@@ -7,7 +7,6 @@ does I/O; `advisor.pump` moves messages from a feed into a monitor.
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -21,16 +20,15 @@ from advisor.compaction import Series, keep_first
 from advisor.config import Config
 from advisor.document import Diagnosis
 from advisor.history import HISTORY_POINTS
-from advisor.host_facts import node_facts, partition_of
+from advisor.host_facts import node_facts
 from advisor.owned import electricity_rates
 from advisor.plugins import noted
-from advisor.prices import NodeFacts, facts_of, price_for
+from advisor.pricer import Pricer
 from advisor.selection import parse_selection
 from advisor.series import time_series
 from advisor.serving.money import pricing
 from advisor.serving.tracks import EngineTracks, Pricing, slo_of
-from advisor.slices import price_share
-from advisor.snapshot import DeviceView, Mode, Snapshot, State
+from advisor.snapshot import Mode, Snapshot, State
 from advisor.telemetry.records import (
     DeviceInfo,
     End,
@@ -43,10 +41,11 @@ from advisor.telemetry.records import (
     StackLook,
 )
 from advisor.tracks import Software, Track
+from advisor.views import device_view
 from advisor.whatifs import with_what_ifs
 from probes.ceilings import Ceilings
 from rules.engine import Subject, conclude, judge
-from rules.finding import LadderRow, Price
+from rules.finding import LadderRow
 from rules.hysteresis import Steady
 from rules.siblings import Sibling, sibling
 from rules.verdict import Verdict
@@ -57,8 +56,6 @@ SILENT_INTERVALS = 2.5
 # Frames this far apart without a gap between them mean that the clock was set, not that time passed.
 CLOCK_STEP_S = 10.0
 CLOCK_STEP_TICKS = 5.0
-
-NO_SLICE_PRICE = Price(usd_h=None, basis="none", source="the size of this MIG slice is unknown")
 
 # A screen draws counters every tick; what a minute of them means is reconsidered every other tick.
 RECONSIDER_S = 1.5
@@ -121,8 +118,7 @@ class Monitor:
         self._host: Series[HostSample] = Series(keep_first)
         self._engines = EngineTracks(slo_of(self.options.config.slo))
         self._shown_rows: dict[str, ShownRow] = {}
-        self._prices: dict[tuple[str, int | None, str | None], Price] = {}
-        self._node_facts = NodeFacts()
+        self._prices = Pricer(self.options.price_flag, self.options.env, self.options.config)
         self._rates = electricity_rates(self.options.config)
         self._node_at: tuple[float, dict[str, Any]] | None = None
         self._costs: deque[float] = deque(maxlen=HISTORY_POINTS)
@@ -140,7 +136,7 @@ class Monitor:
         match message:
             case Hello():
                 self.hello = message
-                self._node_facts = facts_of(message.host, self._names())
+                self._prices.look_at(message.host, is_here=_MODES[self.options.source] == "live")
                 self._first_s = self._now_s = message.t_s
                 self._measured = dict(message.ceilings)
                 self._set_devices(message.devices)
@@ -281,7 +277,10 @@ class Monitor:
             mode=_MODES[self.options.source],
             reason=self.options.reason,
             hello=self._hello(),
-            devices=tuple(self._view(track, by_key.get(key)) for key, track in self._shown().items()),
+            devices=tuple(
+                device_view(track, self._state(track), by_key.get(key))
+                for key, track in self._shown().items()
+            ),
             host=self._host.latest,
             diagnosis=document,
             stale=self._stale(),
@@ -328,14 +327,13 @@ class Monitor:
 
     def _judge(self, track: Track, steady: bool) -> Judged:
         start, end = self._window()
-        known = price_share(track.info, track.parent) is not None
         evidence = track.evidence(self._node(), start, end)
         if self._engines:
             evidence = msgspec.structs.replace(evidence, serving=self._engines.on(track.info.key))
         subject = Subject(
             evidence=evidence,
             ceilings=track.ceilings,
-            price=self._price_of(track) if known else NO_SLICE_PRICE,
+            price=self._prices.of_track(track),
             splits=track.splits(),
         )
         last = self._shown_rows.get(track.info.key)
@@ -398,49 +396,10 @@ class Monitor:
             if self.options.keys is not None and parent.key not in self.options.keys:
                 continue
             instances = [t.info for t in self.tracks.values() if t.info.parent_key == parent.key]
-            row = dx.remainder(parent, instances, self._price(parent))
+            row = dx.remainder(parent, instances, self._prices.of(parent))
             if row is not None:
                 found.append(row)
         return found
-
-    def _price_of(self, track: Track) -> Price:
-        looks = [look for _, look in track.looks] or [track.processes]
-        return self._price(track.parent or track.info, partition_of(looks))
-
-    def _price(self, info: DeviceInfo, partition: str | None = None) -> Price:
-        asked = (info.name, info.memory_total_bytes, partition)
-        if asked not in self._prices:
-            self._prices[asked] = price_for(
-                info.name,
-                info.memory_total_bytes,
-                flag=self.options.price_flag,
-                env=self.options.env,
-                config=self.options.config,
-                node=self._node_facts,
-                partition=partition,
-            )
-        return self._prices[asked]
-
-    def _names(self) -> tuple[str, ...]:
-        """This node's own names, where it is the one that is watched; a recording's node has none."""
-        return (platform.node(),) if _MODES[self.options.source] == "live" else ()
-
-    def _view(self, track: Track, row: dx.Row | None) -> DeviceView:
-        history = tuple(track.history)
-        state, why = self._state(track)
-        return DeviceView(
-            info=track.info,
-            state=state,
-            state_reason=why,
-            sample=track.sample,
-            latest=history[-1] if history else None,
-            processes=track.processes,
-            verdict=row.result.verdict if row else None,
-            ladder=row.result.ladder if row else None,
-            history=history,
-            ceilings=track.ceilings,
-            inside=track.inside,
-        )
 
     def _state(self, track: Track) -> tuple[State, str]:
         if track.silence is not None:
