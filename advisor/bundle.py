@@ -13,6 +13,7 @@ from typing import BinaryIO
 import msgspec
 
 from advisor.reports.files import write_stream
+from advisor.reports.jsontext import as_json
 
 SCHEMA_VERSION = 1
 FOLDER = "advisor-bundle"
@@ -96,8 +97,7 @@ def write_bundle(target: Path, items: Sequence[Item], manifest: Manifest) -> int
     Entries are sorted, belong to nobody and have one fixed time, so that equal contents are equal files.
     """
     listed = msgspec.structs.replace(manifest, members=member_records(items))
-    body = msgspec.json.format(msgspec.json.encode(listed), indent=2) + b"\n"
-    whole = [*items, Item(name="MANIFEST.json", what="this list", data=body)]
+    whole = [*items, Item(name="MANIFEST.json", what="this list", data=as_json(listed).encode())]
     write_stream(target, lambda file: _fill(file, whole))
     return target.stat().st_size
 

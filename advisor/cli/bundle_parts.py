@@ -104,13 +104,13 @@ def doctor(scrub: Scrubber, contents: Contents) -> str:
     import platform
 
     from advisor.cli.checks.every import as_text, every_check
+    from advisor.reports.jsontext import as_json
     from advisor.reports.redact import host_hash
 
     checks = [scrub.record(check) for check in every_check()]
     document = {"schema_version": 1, "checks": checks}
     contents.add("doctor.txt", "`advisor doctor` where the bundle was made", as_text(checks, False))
-    body = msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
-    contents.add("doctor.json", "the same for programs", body)
+    contents.add("doctor.json", "the same for programs", as_json(document).encode())
     return host_hash(platform.node())
 
 

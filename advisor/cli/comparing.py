@@ -91,24 +91,15 @@ def draw(found: Comparison, wanted: Delivery, width: int, color: bool, unicode: 
     from advisor.reports import compare as reports
 
     if wanted.shape == "json":
-        return _as_json(found, unicode)
+        from advisor.reports.jsontext import as_json
+
+        return as_json(found, unicode=unicode)
     if wanted.shape == "md":
         from advisor.reports.escape import markup_as_ascii
 
         text = reports.render_markdown(found)
         return text if unicode else markup_as_ascii(text)
     return reports.render_text(found, width, color, unicode=unicode)
-
-
-def _as_json(found: Comparison, unicode: bool) -> str:
-    from advisor.reports.json import escaped, without_surrogates
-
-    try:
-        raw = msgspec.json.encode(found)
-    except UnicodeEncodeError:
-        raw = msgspec.json.encode(without_surrogates(msgspec.to_builtins(found)))
-    document = msgspec.json.format(raw, indent=2)
-    return document.decode() + "\n" if unicode else escaped(document)
 
 
 def _code(found: Comparison, judged: Judged) -> ExitCode:

@@ -130,9 +130,11 @@ def render(
 
 
 def _json(diagnosis: Diagnosis, unicode: bool) -> str:
-    from advisor.reports.json import encode, escaped
+    from advisor.reports.json import encode
+    from advisor.reports.jsontext import escaped
 
-    return encode(diagnosis).decode() if unicode else escaped(encode(diagnosis))
+    text = encode(diagnosis).decode()
+    return text if unicode else escaped(text)
 
 
 def _markdown(diagnosis: Diagnosis, wanted: Delivery, unicode: bool, images: Sequence[Image]) -> str:

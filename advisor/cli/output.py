@@ -43,11 +43,14 @@ def unicode() -> bool:
     return can_draw(getattr(sys.stdout, "encoding", None))
 
 
-def write_record(record: object) -> None:
-    """Write anything msgspec can encode as one indented JSON document."""
-    import msgspec
+def write_record(record: object, indent: int | None = 2) -> None:
+    """Write anything msgspec can encode as one JSON document, in ASCII where stdout takes nothing else.
 
-    write(msgspec.json.format(msgspec.json.encode(record), indent=2).decode() + "\n")
+    indent: None writes one line, for output that comes again and again.
+    """
+    from advisor.reports.jsontext import as_json
+
+    write(as_json(record, unicode=unicode(), indent=indent))
 
 
 def is_terminal() -> bool:

@@ -199,7 +199,7 @@ class _Session:
         if not report.engines and not again:
             self._complain(report)
         if self._asked.as_json and again:
-            output.write(msgspec.json.encode(self._shown(report, wanted)).decode() + "\n")
+            output.write_record(self._shown(report, wanted), indent=None)
             return ExitCode.OK
         home = "\x1b[H\x1b[2J" if again and output.is_terminal() else ""
         shown = self._shown(report, wanted)
@@ -287,8 +287,9 @@ def _sampler(config: LoadedConfig) -> Feed:
 
 def _drawn(report: ServingReport, wanted: Delivery, width: int, color: bool, unicode: bool) -> str:
     if wanted.shape == "json":
-        text = msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n"
-        return text if unicode else text.encode("ascii", "backslashreplace").decode()
+        from advisor.reports.jsontext import as_json
+
+        return as_json(report, unicode=unicode)
     from advisor.reports.serving_text import render_serving
 
     return render_serving(report, width=width, color=color, unicode=unicode)

@@ -11,6 +11,7 @@ import msgspec
 from advisor.document import SCHEMA_VERSION, Diagnosis
 from advisor.reports.errors import DocumentError
 from advisor.reports.escape import terminal
+from advisor.reports.jsontext import encoded
 
 __all__ = ["MAX_BYTES", "DocumentError", "decode", "encode"]
 
@@ -31,10 +32,7 @@ def encode(diagnosis: Diagnosis) -> bytes:
     Every figure is finite: an optional one that is not becomes null, and a required one raises
     DocumentError. What this returns, `decode` reads.
     """
-    try:
-        raw = msgspec.json.encode(diagnosis)
-    except UnicodeEncodeError:
-        raw = msgspec.json.encode(without_surrogates(msgspec.to_builtins(diagnosis)))
+    raw = encoded(diagnosis)
     try:
         msgspec.json.decode(raw, type=Diagnosis)
     except msgspec.ValidationError as error:
@@ -46,13 +44,6 @@ def encode(diagnosis: Diagnosis) -> bytes:
 
 def _on_one_line(numbers: re.Match[bytes]) -> bytes:
     return b" ".join(numbers[0].split()).replace(b"[ ", b"[").replace(b" ]", b"]")
-
-
-def escaped(document: bytes) -> str:
-    """The same JSON in ASCII alone, for a stream that takes nothing else."""
-    import json
-
-    return json.dumps(json.loads(document), indent=2, ensure_ascii=True) + "\n"
 
 
 def decode(data: bytes | str) -> Diagnosis:
@@ -142,14 +133,3 @@ def _migrated(loaded: dict[str, Any], version: int) -> dict[str, Any]:
     for step in range(version, SCHEMA_VERSION):
         loaded = {**MIGRATIONS[step](loaded), "schema_version": step + 1}
     return loaded
-
-
-def without_surrogates(value: Any) -> Any:
-    """Names from the kernel may hold bytes that are no UTF-8; each becomes a question mark."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {without_surrogates(k): without_surrogates(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_surrogates(item) for item in value]
-    return value

@@ -8,15 +8,14 @@ from typing import Any
 
 import msgspec
 
-from advisor.reports.json import escaped
+from advisor.reports.jsontext import as_json
 from advisor.reports.redact import redact_text
 from probes.record import ProbeRun
 
 
 def encode(run: ProbeRun, *, unicode: bool = True) -> str:
     """The run, indented by two spaces. unicode: False for a stream that takes ASCII alone."""
-    raw = msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n"
-    return raw.decode() if unicode else escaped(raw)
+    return as_json(run, unicode=unicode)
 
 
 def cleaned(run: ProbeRun, keep: bool = False) -> ProbeRun:

@@ -175,7 +175,7 @@ def _count(processes: Any) -> int | None:
 
 
 def _say(line: _Line) -> None:
-    output.write(msgspec.json.encode(line).decode() + "\n")
+    output.write_record(line, indent=None)
 
 
 if __name__ == "__main__":

@@ -161,6 +161,26 @@ def test_a_stream_of_ascii_gets_ascii(tmp_path: Path, narrow: dict[str, str], fo
         assert "##" in text and "?" not in text.replace("\\?", "")
 
 
+@pytest.mark.parametrize("command", ["whatif", "compare"])
+def test_json_of_a_document_with_other_letters_is_json_in_ascii(tmp_path: Path, command: str) -> None:
+    saved = tmp_path / "d.json"
+    env = without_driver(tmp_path, PYTHONIOENCODING="ascii")
+    done = advisor("demo", "--json", "-o", str(saved), env=env)
+    assert done.returncode == 0, done.stderr
+    saved.write_text(saved.read_text().replace("GPU 0", "GPU 0 modèle😀"))
+    files = [str(saved)] * (2 if command == "compare" else 1)
+    done = advisor(command, *files, "--json", env=env)
+    assert "modèle😀" in str(json.loads(done.stdout)), done.stderr
+    said(done.stderr)
+
+
+def test_a_path_that_is_no_text_is_json_all_the_same(tmp_path: Path) -> None:
+    env = without_driver(tmp_path, ADVISOR_STATE_DIR=f"{tmp_path}/st\udcff")
+    done = advisor("history", "path", "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["path"].split("/")[-2] == "st?"
+
+
 def test_an_interval_that_nobody_chose_fits_the_duration(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -69,3 +70,17 @@ def test_what_the_terminal_cannot_encode_is_replaced() -> None:
         check=True,
     )
     assert done.stdout == b"a ? b\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize("indent", ["2", "None"])
+def test_a_record_is_json_in_every_encoding(encoding: str, indent: str) -> None:
+    script = f"from advisor.cli import output; output.write_record({{'name': 'modèle😀 ≤\\udcff'}}, {indent})"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(done.stdout.decode(encoding)) == {"name": "modèle😀 ≤?"}
+    assert indent == "2" or done.stdout.count(b"\n") == 1

@@ -44,6 +44,15 @@ def test_json_is_valid_by_the_schema(tmp_path: Path) -> None:
     assert [one.reason for one in report.unread] == ["nothing listens there"]
 
 
+def test_json_of_a_model_with_other_letters_is_json_in_ascii(tmp_path: Path) -> None:
+    env = without_driver(tmp_path, PYTHONIOENCODING="ascii")
+    named = [page.replace("meta-llama/Llama-3.1-8B-Instruct", "modèle😀") for page in GROWING]
+    with server.serving(server.page(*named)) as port:
+        done = advisor("serving", f"localhost:{port}", *QUICK, "--json", env=env)
+    (made,) = msgspec.json.decode(done.stdout, type=ServingReport).engines
+    assert done.stdout.isascii() and made.model == "modèle😀"
+
+
 def test_the_price_and_energy_of_the_gpus_it_runs_on(nvml_stub: NvmlStub, tmp_path: Path) -> None:
     """The simulated GPU is held by this process, which is the server's."""
     env = on_simulated(nvml_stub, "memory", tmp_path, ADVISOR_NVML_PID=str(os.getpid()))

@@ -16,7 +16,8 @@ from advisor.comparing.gate import Limit, judge
 from advisor.comparing.throughput import Work
 from advisor.document import Diagnosis, TimeSeries
 from advisor.reports.compare import render_markdown, render_text
-from advisor.reports.json import decode, encode, without_surrogates
+from advisor.reports.json import decode, encode
+from advisor.reports.jsontext import as_json
 from advisor.schema import json_schema
 from rules.compare.records import Comparison
 from rules.verdict import SHARES
@@ -73,7 +74,7 @@ def holds(found: Comparison) -> None:
     for width in (60, 100):
         assert "\x1b" not in render_text(found, width, False)
     assert render_markdown(found).endswith("\n")
-    document = json.loads(msgspec.json.encode(without_surrogates(msgspec.to_builtins(found))))
+    document = json.loads(as_json(found))
     SCHEMA.validate(document)
     for pair in found.pairs:
         assert (pair.figures == ()) is (pair.refused is not None) or not pair.refused
