@@ -1,10 +1,11 @@
 """--fail-on of a comparison: which change for the worse turns the exit code into 1.
 
-    regression>5%   throughput down by more than 5 percent: counted, or by its estimate beyond noise
-    wasted>10%      wasted share of the paid time up by more than 10 points, beyond noise
-    usd>1.5         dollars wasted an hour up by more than 1.5 over all pairs, beyond noise
+    regression>5%   throughput down by more than 5 percent
+    wasted>10%      wasted share of the paid time up by more than 10 points
+    usd>1.5         dollars wasted an hour up by more than 1.5 over all pairs
 
-":" does for ">", which a shell takes for itself.
+The change itself is held against the limit. One that is estimated must besides be no noise: its interval must
+not reach no change at all. ":" does for ">", which a shell takes for itself.
 """
 
 from __future__ import annotations
@@ -16,12 +17,10 @@ from typing import Literal
 
 import msgspec
 
-from rules.compare.records import Comparison, Figure, Pair
+from rules.compare.records import Comparison, Figure, Pair, Side
 
 What = Literal["regression", "wasted", "usd"]
-_WORD = re.compile(
-    r"(?P<what>[a-z]+)\s*(?:>=?|:)\s*\$?\s*(?P<limit>[0-9.]+)\s*(?P<percent>%?)", re.IGNORECASE
-)
+_WORD = re.compile(r"(?P<what>[a-z]+)\s*[>:]\s*\$?\s*(?P<limit>[0-9.]+)\s*(?P<percent>%?)", re.IGNORECASE)
 _EXAMPLES = "write 'regression>5%', 'wasted>10%' or 'usd>1.5', in quotes: a shell takes > for itself"
 
 
@@ -72,18 +71,31 @@ def _limit(word: str) -> Limit:
 
 
 def judge(comparison: Comparison, limits: Iterable[Limit]) -> Judged:
-    """Every limit against the comparison."""
+    """Every limit against the comparison.
+
+    A GPU of A that is not in B leaves every limit open, unless somebody named the pairs.
+    """
     failed: list[str] = []
     left_open: list[str] = []
     for limit in limits:
         if not comparison.pairs:
             left_open.append(f"{_named(limit)} cannot be judged: nothing could be compared")
+        left_open += [
+            f"{_named(limit)} cannot be judged on {gone}: it is not in B" for gone in _gone(comparison)
+        ]
         for name, outcome in _outcomes(comparison, limit):
             if isinstance(outcome, str):
                 left_open.append(f"{_named(limit)} cannot be judged on {name}: {outcome}")
             elif outcome is not None:
                 failed.append(f"{name}: {_said(limit, outcome)}")
     return Judged(tuple(failed), tuple(left_open))
+
+
+def _gone(comparison: Comparison) -> list[str]:
+    """Rows that only A has; none where somebody named the pairs, and left out the others."""
+    if not comparison.pairs or any(pair.matched_by == "asked" for pair in comparison.pairs):
+        return []
+    return [_called(row) for row in comparison.only_a]
 
 
 def _outcomes(comparison: Comparison, limit: Limit) -> list[tuple[str, float | str | None]]:
@@ -100,8 +112,12 @@ def _outcomes(comparison: Comparison, limit: Limit) -> list[tuple[str, float | s
 
 def place(pair: Pair) -> str:
     """ "GPU 2", or "GPU 2 and GPU 0" where the two are not the same."""
-    a, b = (f"GPU {s.gpu}" + (f" MIG {s.mig}" if s.mig else "") for s in (pair.a, pair.b))
+    a, b = _called(pair.a), _called(pair.b)
     return a if a == b else f"{a} and {b}"
+
+
+def _called(row: Side) -> str:
+    return f"GPU {row.gpu}" + (f" MIG {row.mig}" if row.mig else "")
 
 
 def _figure(pair: Pair, name: str) -> Figure | None:

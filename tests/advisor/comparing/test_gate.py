@@ -24,7 +24,6 @@ BETTER = compare(BEFORE, AFTER, NAMES)
         ("regression>5%", Limit("regression", 0.05)),
         ("regression > 5 %", Limit("regression", 0.05)),
         ("REGRESSION:5%", Limit("regression", 0.05)),
-        ("wasted>=10%", Limit("wasted", 0.1)),
         ("usd>1.5", Limit("usd", 1.5)),
         ("usd>$1.50", Limit("usd", 1.5)),
     ],
@@ -41,7 +40,7 @@ def test_words_can_be_repeated_and_joined() -> None:
     "word",
     [
         *("regression", "regression>", "regression>5", "regression>x%", "regression>100%", "regression<5%"),
-        *("usd>5%", "usd>", "usd>1.2.3", "high", ">5%", "wasted>-1%", "usd>nan"),
+        *("usd>5%", "usd>", "usd>1.2.3", "high", ">5%", "wasted>-1%", "wasted>=10%", "usd>nan"),
     ],
 )
 def test_what_means_nothing_is_refused_with_how_to_write_it(word: str) -> None:
@@ -77,6 +76,18 @@ def test_a_milder_limit_never_fails_where_a_stricter_one_does_not(one: float, ot
     low, high = sorted((one, other))
     strict, mild = (bool(judge(WORSE, [Limit("usd", v)]).failed) for v in (low, high))
     assert strict or not mild
+
+
+@pytest.mark.parametrize("word", ["regression>5%", "wasted>10%", "usd>1.5"])
+def test_a_gpu_that_is_gone_leaves_limits_open(word: str) -> None:
+    three, two = (make_look(*(make_row(gpu=i) for i in range(n))) for n in (3, 2))
+    found = judge(compare(three, two, NAMES), parse_limits([word]))
+    assert found.failed == ()
+    (line,) = found.open
+    assert "GPU 2: it is not in B" in line
+    assert judge(compare(two, three, NAMES), parse_limits([word])).open == ()
+    for wish in (Wish(gpu="1"), Wish(pairs=("0=0",))):
+        assert judge(compare(three, two, NAMES, wish), parse_limits([word])).open == ()
 
 
 def test_noise_does_not_fail() -> None:
