@@ -41,14 +41,25 @@ class Electricity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     rates: ElectricityRates
 
 
+def mean_power_w(energy_j: float | None, energy_s: float | None) -> float | None:
+    """W = J/s, over the time between the readings of the counter that the joules are between.
+
+    That is not the window: it begins before the first reading and ends after the last. None without two
+    readings apart in time, or where the counter did not count on.
+    """
+    if energy_j is None or energy_s is None or not _is_positive(energy_s) or not 0.0 <= energy_j < math.inf:
+        return None
+    return energy_j / energy_s
+
+
 def electricity(energy_j: float | None, seconds: float | None, rates: ElectricityRates) -> Electricity | None:
     """W = J/s; $/h = W × 3600 / 3.6e6 × PUE × $/kWh. None without two readings of the counter apart in time.
 
     Never from a board's rated power: that is what it may draw.
     """
-    if energy_j is None or seconds is None or not _is_positive(seconds) or not 0.0 <= energy_j < math.inf:
+    mean_w = mean_power_w(energy_j, seconds)
+    if energy_j is None or seconds is None or mean_w is None:
         return None
-    mean_w = energy_j / seconds
     return Electricity(
         energy_j=energy_j,
         seconds=seconds,

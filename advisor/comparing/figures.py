@@ -14,6 +14,7 @@ from rules import thresholds as th
 from rules.compare.intervals import Interval, Mean, difference
 from rules.compare.records import Change, Figure, Group
 from rules.ladder import NOT_WASTED
+from rules.power import mean_power_w
 from rules.verdict import SHARES
 
 # Shares that do not depend on what the ceilings are.
@@ -114,21 +115,14 @@ def _of_series(row: Row) -> float | None:
 
 
 def _of_energy(row: Row) -> float | None:
-    length_s = window_s(row)
-    energy_j = None if row.provenance is None else row.provenance.energy_j
-    return energy_j / length_s if energy_j is not None and length_s > 0.0 else None
+    if row.observed is not None:
+        return mean_power_w(row.observed.evidence.energy_j, row.observed.evidence.energy_s)
+    kept = None if row.provenance is None else row.provenance.electricity
+    return None if kept is None else kept.mean_w
 
 
 def _of_samples(row: Row) -> float | None:
     return None if row.provenance is None else row.provenance.power_w_p50
-
-
-def window_s(row: Row) -> float:
-    """Seconds in which the row was seen, without gaps."""
-    if row.observed is None:
-        return 0.0
-    e = row.observed.evidence
-    return max(0.0, e.t_end_s - e.t_start_s - e.gap_s)
 
 
 def _clock(row: Row) -> float | None:

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 import msgspec
 
 from advisor.cli.diagnostics import CliError
-from advisor.document import Diagnosis
+from advisor.document import DeviceProvenance, Diagnosis
 from advisor.price_table import Model, model_of
 from advisor.reports.escape import terminal
 from advisor.reports.figures import span
 from rules.calculators.quantities import QUANTITIES
 from rules.finding import LadderRow
+from rules.power import mean_power_w
 from rules.serving import ServingFigures
 
 
@@ -78,19 +79,26 @@ def _engine(diagnosis: Diagnosis, key: str) -> ServingFigures | None:
 
 
 def _of_device(diagnosis: Diagnosis, key: str) -> dict[str, tuple[float | None, str]]:
-    """Power and memory. The energy counter covers the device's evidence, or else the window."""
-    p = diagnosis.provenance
-    device = next((d for d in p.devices if d.key == key), None)
+    """Power: at its P90, and by the energy counter between its readings."""
+    device = next((d for d in diagnosis.provenance.devices if d.key == key), None)
     if device is None:
         return {}
-    evidence = next((o.evidence for o in diagnosis.observed if o.key == key), None)
-    window = p.t_end_s - p.t_start_s if evidence is None else evidence.t_end_s - evidence.t_start_s
+    energy_j, energy_s = _energy(diagnosis, device)
+    mean_w = mean_power_w(energy_j, energy_s)
     name = f"GPU {device.gpu}"
     found: dict[str, tuple[float | None, str]] = {"power_p90_w": (device.power_w_p90, f"P90 power of {name}")}
-    if device.energy_j and window > 0.0:
-        source = f"energy counter of {name}: {device.energy_j:,.0f} J in {span(window)}"
-        found["power_w"] = (device.energy_j / window, source)
+    if mean_w and energy_j is not None and energy_s is not None:
+        found["power_w"] = (mean_w, f"energy counter of {name}: {energy_j:,.0f} J in {span(energy_s)}")
     return found
+
+
+def _energy(diagnosis: Diagnosis, device: DeviceProvenance) -> tuple[float | None, float | None]:
+    """Joules, and the seconds between the readings they are of."""
+    evidence = next((o.evidence for o in diagnosis.observed if o.key == device.key), None)
+    if evidence is not None:
+        return evidence.energy_j, evidence.energy_s
+    kept = device.electricity
+    return (None, None) if kept is None else (kept.energy_j, kept.seconds)
 
 
 def _of_ladder(row: LadderRow) -> dict[str, tuple[float | None, str]]:
@@ -128,7 +136,7 @@ def _of_engine(engine: ServingFigures) -> dict[str, tuple[float | None, str]]:
     if devices > 1:
         found["gpus"] = (float(devices), f"{who}: its devices")
     if engine.usd_h is not None:
-        source = f"{who}, a {devices}th of its devices' price; " if devices > 1 else ""
+        source = f"{who}, its devices' price over {devices}; " if devices > 1 else ""
         found["price_usd_h"] = (engine.usd_h / devices, source + terminal(engine.price_source))
     return found
 

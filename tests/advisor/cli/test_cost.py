@@ -23,6 +23,7 @@ from advisor.document import Diagnosis
 from advisor.reports.json import encode
 from advisor.schema import json_schema
 from rules.calculators.quantities import QUANTITIES
+from rules.power import ElectricityRates, electricity
 from rules.serving import ServingFigures
 from tests.advisor.cli.harness import clean_env
 from tests.factories import make_diagnosis
@@ -322,9 +323,11 @@ def test_owning_is_held_against_renting_never_against_itself(
 
 
 def test_energy_of_a_diagnosis_is_of_its_counter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its readings lie 58 s apart in a window of 60 s, and the joules are of the time between them."""
     diagnosis = make_diagnosis("memory")
     (device,) = diagnosis.provenance.devices
-    devices = (msgspec.structs.replace(device, energy_j=30_000.0),)
+    drawn = electricity(29_000.0, 58.0, ElectricityRates(usd_kwh=0.1, pue=1.0))
+    devices = (msgspec.structs.replace(device, energy_j=29_000.0, electricity=drawn),)
     provenance = msgspec.structs.replace(
         diagnosis.provenance, devices=devices, t_start_s=100.0, t_end_s=160.0
     )

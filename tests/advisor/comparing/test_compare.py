@@ -82,6 +82,15 @@ def test_energy_for_the_same_work() -> None:
     assert pair.throughput.energy == pytest.approx(watts[1] / watts[0] / 1.5)
 
 
+def test_watts_are_joules_between_readings_of_the_counter() -> None:
+    """1 s lies between them in a look of 60 s."""
+    (seen,) = without_series(BEFORE).observed
+    read = msgspec.structs.replace(seen.evidence, energy_j=700.0, energy_s=1.0)
+    look = msgspec.structs.replace(BEFORE, observed=(msgspec.structs.replace(seen, evidence=read),))
+    found = figure(the_pair(look, look), "power")
+    assert (found.a, found.b) == (700.0, 700.0)
+
+
 def test_without_a_series_there_is_a_change_and_no_interval() -> None:
     gap = figure(the_pair(without_series(BEFORE), AFTER), "host")
     assert gap.change == pytest.approx(-0.3)
