@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ MAX_BUCKETS = 200
 _MODEL_LENGTH = 200
 
 Points = Mapping[str, Sequence[Point]]
+_ALIASES = {old: new for engine in ENGINES for old, new in engine.aliases.items()}
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,20 +47,35 @@ def read_page(text: str, t_s: float, started: str | None = None) -> Page:
     return Page(engine=engine, readings=tuple(_by_model(engine, points, base)))
 
 
-def _wanted(name: str) -> bool:
-    return name == "process_start_time_seconds" or any(
-        name.startswith(mark) for engine in ENGINES for mark in (*engine.marks, *engine.aliases)
+@functools.cache
+def _used() -> frozenset[str]:
+    """Names of all samples that a table reads."""
+    return frozenset(
+        name
+        for engine in ENGINES
+        for table in (engine.counters, engine.gauges, engine.histograms)
+        for sources in table.values()
+        for source in sources
+        for base in (source.name, source.times or source.name)
+        for name in (base, f"{base}_total", f"{base}_bucket")
     )
+
+
+def _wanted(name: str) -> bool:
+    return name == "process_start_time_seconds" or _name(name) in _used()
+
+
+def _name(name: str) -> str:
+    """The name that the tables use."""
+    old = next((a for a in _ALIASES if name.startswith(a)), None)
+    return name if old is None else _ALIASES[old] + name[len(old) :]
 
 
 def _renamed(parsed: Parsed) -> dict[str, list[Point]]:
     """The samples under the names that the tables use."""
-    aliases = {old: new for engine in ENGINES for old, new in engine.aliases.items()}
     out: dict[str, list[Point]] = {}
     for name, found in parsed.points.items():
-        old = next((a for a in aliases if name.startswith(a)), None)
-        new = name if old is None else aliases[old] + name[len(old) :]
-        out.setdefault(new, []).extend(found)
+        out.setdefault(_name(name), []).extend(found)
     return out
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.serving.engines import ENGINES
-from advisor.serving.exposition import ExpositionError, parse
+from advisor.serving.exposition import MAX_LINES, MAX_SAMPLES, ExpositionError, parse
 from advisor.serving.reading import UnknownEngineError, read_page
 from rules.engine_reading import COUNTERS, GAUGES, HISTOGRAMS, Reading
 from rules.serving import ServingFigures
@@ -159,10 +159,41 @@ def test_histograms_that_make_no_sense_are_left_out(rows: list[str]) -> None:
     assert only(text + "vllm:num_requests_running 1\n").histograms == {}
 
 
-def test_a_page_of_far_too_many_samples_is_refused() -> None:
-    text = "".join(f'vllm:num_requests_running{{a="{i}"}} 1\n' for i in range(50_002))
-    with pytest.raises(ExpositionError, match="more than 50000"):
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("".join(f'vllm:num_requests_running{{a="{i}"}} 1\n' for i in range(MAX_SAMPLES + 1)), "samples"),
+        ("x 1\n" * (MAX_LINES + 1), "lines"),
+    ],
+)
+def test_a_page_of_far_too_much_is_refused(text: str, why: str) -> None:
+    with pytest.raises(ExpositionError, match=rf"more than \d+ ({why})"):
         read_page(text, 0.0)
+
+
+def test_a_page_that_takes_too_long_is_given_up() -> None:
+    with pytest.raises(ExpositionError, match="takes longer"):
+        parse(pages.vllm_v1(1), lambda _: True, deadline_s=-1.0)
+
+
+def test_samples_that_no_table_reads_cost_nothing() -> None:
+    """A page of many ranks has far more samples than are read of it."""
+    more = "".join(f'vllm:request_max_num_generation_tokens_bucket{{le="{i}"}} 1\n' for i in range(20_000))
+    assert only(more + pages.vllm_v1(1)) == only(pages.vllm_v1(1))
+
+
+def test_a_timestamp_beyond_all_bounds_loses_its_line_alone() -> None:
+    reading = only("vllm:num_requests_running 5 " + "9" * 400 + "\n" + "vllm:num_requests_waiting 2\n")
+    assert reading.gauges == {"waiting": {"": 2.0}}
+
+
+def test_whatever_the_parser_raises_the_line_is_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(line: str) -> list[object]:
+        raise RuntimeError(line)
+
+    monkeypatch.setattr("advisor.serving.exposition.text_string_to_metric_families", broken)
+    parsed = parse("vllm:num_requests_running 5", lambda _: True)
+    assert (parsed.points, parsed.damaged) == ({}, 1)
 
 
 def test_a_process_that_began_anew_is_told_by_its_start() -> None:
@@ -171,14 +202,37 @@ def test_a_process_that_began_anew_is_told_by_its_start() -> None:
 
 
 names = st.sampled_from(
-    ["vllm:prompt_tokens_total", "sglang:token_usage", "llamacpp:n_decode_total", "up", "tgi_x"]
+    ["vllm:prompt_tokens_total", "sglang:token_usage", "llamacpp:n_decode_total", "up", "tgi_queue_size"]
 )
 labels = st.text(max_size=12).map(lambda t: t.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n"))
-values = st.floats().map(repr) | st.text(max_size=6) | st.integers().map(str)
-lines = st.builds('{}{{a="{}"}} {}'.format, names, labels, values) | st.text(max_size=30)
+digits = st.builds("{}{}".format, st.sampled_from(["", "-", "+", "0x", "1e", "."]), st.just("9" * 400))
+values = st.floats().map(repr) | st.text(max_size=6) | st.integers().map(str) | digits
+# What the format is made of, in any order.
+alphabet = st.sampled_from(
+    [
+        *'{}=,"\\# \t',
+        "le",
+        "+Inf",
+        "NaN",
+        "_bucket",
+        "1",
+        "9" * 400,
+        "# EOF",
+        "# TYPE",
+        "a=",
+        "\x00",
+        "\u2028",
+    ]
+)
+lines = (
+    st.builds('{}{{a="{}"}} {}'.format, names, labels, values)
+    | st.builds("{} {} {}".format, names, values, values)
+    | st.builds("{}{}".format, names, st.lists(alphabet, max_size=14).map("".join))
+    | st.text(max_size=30)
+)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(lines, max_size=12))
 def test_whatever_a_page_holds_it_is_read_or_refused(found: list[str]) -> None:
     try:

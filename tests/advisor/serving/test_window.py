@@ -105,6 +105,38 @@ def test_a_quantile_without_an_end_says_what_it_is_at_least() -> None:
     assert made.bounds["ttft_p99_s"] == (0.5, None)
 
 
+@pytest.mark.parametrize(
+    ("count", "p50", "p99"), [(1.0, False, False), (99.0, True, False), (100.0, True, True)]
+)
+def test_a_quantile_takes_enough_to_lie_beyond_it(count: float, p50: bool, p99: bool) -> None:
+    made = figures(FACTS, timed((0.0, 0.0, 0.0), (count, count, count)))
+    assert (made.ttft_p50_s is not None, made.ttft_p99_s is not None) == (p50, p99)
+    assert p99 or made.missing["ttft_p99_s"] == f"{count:g} counted: a p99 takes 100"
+
+
+def two_series(bounds: tuple[float, ...], counts: tuple[float, ...]) -> Window:
+    """A histogram of bounds 0.1 and 0.5 in which 10 were counted, and another one beside it."""
+    one, other = Buckets(bounds=(0.1, 0.5), counts=(4.0, 8.0, 10.0)), Buckets(bounds=bounds, counts=counts)
+    none = [Buckets(bounds=b.bounds, counts=(0.0,) * len(b.counts)) for b in (one, other)]
+    return Window(
+        [
+            Reading(t_s=t, histograms={"ttft": {"a": a, "b": b}})
+            for t, (a, b) in enumerate([tuple(none), (one, other)])
+        ]
+    )
+
+
+def test_series_of_other_buckets_are_counted_on_the_bounds_they_share() -> None:
+    found = two_series((0.5, 1.0, 2.0), (30.0, 60.0, 80.0, 90.0)).histogram("ttft")
+    assert found == Buckets(bounds=(0.5,), counts=(38.0, 100.0))
+
+
+def test_series_without_a_common_bound_are_no_histogram_and_that_is_said() -> None:
+    window = two_series((0.3,), (30.0, 90.0))
+    assert window.histogram("ttft") is None
+    assert "no bucket bounds in common" in figures(FACTS, window.readings).missing["ttft_p50_s"]
+
+
 def test_histograms_restart_and_stand_askew_like_counters() -> None:
     restarted = Window(timed((50.0, 90.0, 100.0), (1.0, 2.0, 2.0))).histogram("ttft")
     assert restarted is not None and restarted.counts == (1.0, 2.0, 2.0)
@@ -136,10 +168,10 @@ def test_quantiles_and_shares_agree_with_each_other(
         assert back is not None and back.low - 1e-9 <= q <= back.high + 1e-9
 
 
-def latencies(ttft: tuple[float, ...], itl: tuple[float, ...], tokens: float = 1000.0) -> list[Reading]:
-    """Two readings ten seconds apart, in which these latencies were counted."""
-    bounds = {"ttft": (0.2, 1.0), "itl": (0.03, 0.1)}
-    grown = {"ttft": ttft, "itl": itl}
+def latencies(ttft: tuple[float, ...], tpot: tuple[float, ...], between: str = "tpot") -> list[Reading]:
+    """Two readings ten seconds apart, in which these latencies and 1,000 tokens were counted."""
+    bounds = {"ttft": (0.2, 1.0), between: (0.03, 0.1)}
+    grown, tokens = {"ttft": ttft, between: tpot}, 1000.0
     empty = {name: {"": Buckets(bounds=b, counts=(0.0, 0.0, 0.0))} for name, b in bounds.items()}
     full = {name: {"": Buckets(bounds=b, counts=grown[name])} for name, b in bounds.items()}
     return [
@@ -178,6 +210,24 @@ def test_an_objective_that_no_histogram_tells_is_unknown() -> None:
     made = figures(FACTS, latencies((1.0, 1.0, 1.0), (1.0, 1.0, 1.0)), parse_slo("e2e=5s"))
     assert made.slo == "e2e=5s"
     assert made.slo_met_frac is None and "no histogram tells e2e" in made.missing["slo_met_frac"]
+
+
+def test_single_gaps_tell_no_share_of_requests() -> None:
+    """95 % of gaps in time: every request may have had a late one, or one request all of them."""
+    alone = figures(FACTS, latencies((0.0, 0.0, 0.0), (95.0, 98.0, 100.0), "itl"), parse_slo("itl=30ms"))
+    assert (alone.slo_met_frac, alone.slo_met_low_frac, alone.slo_met_high_frac) == (None, None, None)
+    assert alone.gaps_met_frac == pytest.approx(0.95)
+    assert alone.goodput_tok_s is None and "single gaps" in alone.missing["goodput_tok_s"]
+    both = figures(
+        FACTS, latencies((60.0, 95.0, 100.0), (95.0, 98.0, 100.0), "itl"), parse_slo("ttft=200ms,itl=30ms")
+    )
+    assert (both.slo_met_frac, both.slo_met_low_frac, both.slo_met_high_frac) == (None, 0.0, 0.6)
+    assert "single gaps" in both.missing["slo_met_frac"]
+
+
+def test_tokens_within_the_objective_say_what_they_assume() -> None:
+    made = figures(FACTS, latencies((80.0, 95.0, 100.0), (90.0, 95.0, 100.0)), parse_slo("ttft=200ms"))
+    assert any("as many tokens as others" in note for note in made.notes)
 
 
 @given(
