@@ -170,7 +170,8 @@ def _threads(bench: Bench) -> Step:
 
 def _processes(bench: Bench) -> Step:
     count = max(1, min(bench.of(DECODERS, 1), len(os.sched_getaffinity(0)) - 1))
-    pool = multiprocessing.get_context("fork").Pool(count, hostwork.start_worker)
+    with hostwork.forking():
+        pool = multiprocessing.get_context("fork").Pool(count, hostwork.start_worker)
 
     def submit(sample: bytes, count: int) -> Callable[[], Any]:
         return pool.map_async(decode, [sample] * count, chunksize=1).get

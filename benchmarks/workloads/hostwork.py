@@ -6,6 +6,7 @@ device takes the waiting thread's core, as it does in most programs: CUDA's even
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import signal
 import time
@@ -189,9 +190,29 @@ def tie_to_parent(*_: object) -> None:
 def start_worker(*_: object) -> None:
     """What a worker process does first: it ends with its parent, and leaves signals to it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    end_at_sigterm()
     tie_to_parent()
+
+
+@contextlib.contextmanager
+def forking() -> Iterator[None]:
+    """Hold SIGTERM back while processes are forked, which must call `end_at_sigterm`.
+
+    One that reaches a child before it has dropped its parent's handler would run that in the child, as if the
+    parent's own program went on there.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_at_sigterm() -> None:
+    """In a process that was forked: SIGTERM ends it, one that was held back at once."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 class Batches:
@@ -206,7 +227,8 @@ class Batches:
             multiprocessing_context="fork" if workers else None,
             prefetch_factor=2 if workers else None,
         )
-        self._batches: Iterator[Any] | None = iter(loader)
+        with forking():
+            self._batches: Iterator[Any] | None = iter(loader)
 
     def next(self) -> Any:
         """The next batch; waits for it."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import random
-import signal
 import socket
 import time
 from collections.abc import Mapping
 
-from benchmarks.workloads.hostwork import Program, products, tie_to_parent
+from benchmarks.workloads.hostwork import Program, end_at_sigterm, forking, products, tie_to_parent
 from benchmarks.workloads.spec import Bench, Step, Workload
 
 # Seconds between requests, at least and at most: always less than what counts as idle-held (5 s).
@@ -33,7 +32,7 @@ def _held(bench: Bench) -> Step:
 
 def _ask(port: int, seed: int, pause_s: tuple[float, float]) -> None:
     """Client process: one request at a time, with pauses, until the server is gone."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    end_at_sigterm()
     tie_to_parent()
     choice = random.Random(seed)
     with contextlib.suppress(OSError):
@@ -53,7 +52,8 @@ def _server(bench: Bench) -> Step:
     client = multiprocessing.get_context("fork").Process(
         target=_ask, args=(port, bench.seed, pause_s), daemon=True
     )
-    client.start()  # before CUDA starts, whose context does not survive a fork
+    with forking():
+        client.start()  # before CUDA starts, whose context does not survive a fork
     work = products(bench, 0.03 if not bench.small else 1e-4)
 
     def step() -> Mapping[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -222,6 +223,26 @@ def test_workers_are_forked_before_the_device_works(bench: Bench, monkeypatch: p
     for name in ("loader_slow_disk", "gil_thread_pool (fix)", "server_no_demand"):
         close(SETUPS[name](bench))
     assert len(seen) == 3 and min(seen) >= 1
+
+
+def _ended_while_it_starts() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)  # as a parent that is done before its child has begun
+    hostwork.start_worker()
+    time.sleep(60)
+
+
+def test_a_worker_ended_while_it_starts_runs_no_handler_of_its_parent() -> None:
+    """A handler that raises would unwind the parent's own stack in the child."""
+    before = signal.signal(signal.SIGTERM, lambda *_: os._exit(3))
+    try:
+        with hostwork.forking():
+            worker = multiprocessing.get_context("fork").Process(target=_ended_while_it_starts, daemon=True)
+            worker.start()
+        worker.join(60)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert worker.exitcode == -signal.SIGTERM
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_closing_twice_closes_once() -> None:
