@@ -129,7 +129,8 @@ class Sheet:
         main = next(part for part in self._parts if part.name == name)
         used = {word for part in self._parts for word in _WORD.findall(part.formula)}
         for item in self._inputs:
-            if item.name not in used and item.label == "flag":
+            is_one = item.unit == "count" and item.value == 1.0
+            if item.name not in used and item.label == "flag" and not is_one:
                 self.warn(
                     f"Not used, as other inputs decide or one that goes with it is missing: {item.source}."
                 )

@@ -12,7 +12,10 @@ from rules.tokens import JOULES_PER_KWH, energy_usd_per_mtok, tokens_per_joule
 
 TITLE_TOKENS = "What a token's electricity costs"
 TITLE_PERIOD = "What electricity costs over a period"
-MEAN_POWER = "A year has 8,760 hours. Power is a mean at work, by the energy counter; a rating overstates it."
+TITLE_DIFFERENCE = "What the difference of two GPUs' electricity costs over a period"
+YEAR = "A year has 8,760 hours."
+COUNTED = f"{YEAR} Power is a mean by the energy counter."
+SAID = f"{YEAR} Power is taken for the mean at work, as given; a board's rating overstates it."
 
 
 def energy_of_tokens(
@@ -85,40 +88,66 @@ def energy_of_period(
     power_p90_w: Input | None = None,
     price_usd_h: Input | None = None,
 ) -> Calculation:
-    """Dollars of electricity over years: of a GPU, a node and all nodes, or the difference to another GPU.
+    """Dollars of electricity over years: of all that was asked for, or the difference to another GPU.
 
-    Power is given, or made of the energy counter's difference and its seconds.
+    Power is given, or made of the energy counter's difference and its seconds. One GPU is called that; a
+    node has several, or is one of several.
     """
     sheet = Sheet(
         gpus, nodes, years, electricity_usd_kwh, pue, power_w, energy_j, window_s, other_power_w, power_p90_w,
         price_usd_h,
     )  # fmt: skip
-    watts = _watts(sheet)
-    hours = sheet.add("hours", "h", "the period", "years × 8760", sheet["years"] * HOURS_PER_YEAR)
-    node_w = sheet.add("node_w", "W", "one node", f"{watts} × gpus", sheet[watts] * sheet["gpus"])
-    kwh = sheet.add("node_kwh", "kWh", "one node, at the plug", "node_w × hours / 1000", node_w * hours / 1e3)
-    plug = kwh * sheet["electricity_usd_kwh"]
-    sheet.add("node_usd_plug", "$", "one node, at the plug", "node_kwh × electricity_usd_kwh", plug)
-    site = plug * sheet["pue"]
-    sheet.add("node_usd", "$", "one node, with the site's cooling", "node_usd_plug × pue", site)
-    for where, at, usd in (("usd_plug", "at the plug", plug), ("usd", "with the site's cooling", site)):
-        if sheet["nodes"] > 1:
-            total = usd * sheet["nodes"]
-            sheet.add(f"all_{where}", "$", f"all nodes, {at}", f"node_{where} × nodes", total)
-        if sheet["gpus"] > 1:
-            sheet.add(f"gpu_{where}", "$", f"one GPU, {at}", f"node_{where} / gpus", usd / sheet["gpus"])
-    hourly = site / hours / sheet["gpus"]
-    sheet.add("gpu_usd_h", "$/h", "one GPU, with the site's cooling", "node_usd / hours / gpus", hourly)
+    watts = _watts(sheet, power_w)
+    one = "node" if sheet["gpus"] > 1 or sheet["nodes"] > 1 else "gpu"
+    site = _of_one(sheet, one, watts)
+    result = _of_all(sheet, one)
+    hourly = site / sheet["hours"] / sheet["gpus"]
+    formula = f"{one}_usd / hours" + (" / gpus" if one == "node" else "")
+    sheet.add("gpu_usd_h", "$/h", f"one GPU, {_where(sheet)}", formula, hourly)
     if sheet.has("price_usd_h"):
         share = hourly / sheet["price_usd_h"]
         sheet.add("of_price_frac", "frac", "of the GPU's price", "gpu_usd_h / price_usd_h", share)
     _capacity(sheet)
-    return sheet.result("energy", TITLE_PERIOD, "node_usd")
+    title = TITLE_DIFFERENCE if watts == "more_w" else TITLE_PERIOD
+    return sheet.result("energy", title, result)
 
 
-def _watts(sheet: Sheet) -> str:
+def _of_one(sheet: Sheet, one: str, watts: str) -> float:
+    """Energy and dollars of one node, or of the one GPU there is; gives the dollars with cooling."""
+    what = "one node" if one == "node" else "one GPU"
+    hours = sheet.add("hours", "h", "the period", "years × 8760", sheet["years"] * HOURS_PER_YEAR)
+    drawn = sheet[watts]
+    if one == "node":
+        drawn, watts = sheet.add("node_w", "W", what, f"{watts} × gpus", drawn * sheet["gpus"]), "node_w"
+    kwh = sheet.add(
+        f"{one}_kwh", "kWh", f"{what}, at the plug", f"{watts} × hours / 1000", drawn * hours / 1e3
+    )
+    plug = kwh * sheet["electricity_usd_kwh"]
+    sheet.add(f"{one}_usd_plug", "$", f"{what}, at the plug", f"{one}_kwh × electricity_usd_kwh", plug)
+    site = plug * sheet["pue"]
+    return sheet.add(f"{one}_usd", "$", f"{what}, {_where(sheet)}", f"{one}_usd_plug × pue", site)
+
+
+def _of_all(sheet: Sheet, one: str) -> str:
+    """The name of what was asked for: all nodes, or the one node or GPU there is."""
+    for where, at in (("usd_plug", "at the plug"), ("usd", _where(sheet))):
+        usd = sheet[f"{one}_{where}"]
+        if sheet["nodes"] > 1:
+            meaning, formula = f"all {sheet['nodes']:,.0f} nodes, {at}", f"node_{where} × nodes"
+            sheet.add(f"all_{where}", "$", meaning, formula, usd * sheet["nodes"])
+        if one == "node" and sheet["gpus"] > 1:
+            sheet.add(f"gpu_{where}", "$", f"one GPU, {at}", f"node_{where} / gpus", usd / sheet["gpus"])
+    return "all_usd" if sheet["nodes"] > 1 else f"{one}_usd"
+
+
+def _where(sheet: Sheet) -> str:
+    """Whether the site's cooling is in a figure."""
+    return "with the site's cooling" if sheet["pue"] > 1.0 else "without the site's cooling (PUE 1)"
+
+
+def _watts(sheet: Sheet, power_w: Input | None) -> str:
     """The name of the power that is paid: of one GPU, or what it has more than the other."""
-    sheet.note(MEAN_POWER)
+    sheet.note(SAID if power_w is not None and power_w.label == "flag" else COUNTED)
     if not sheet.has("power_w"):
         if not sheet.has("energy_j", "window_s"):
             raise CalculationError("power is not known", "give --power-w, or --energy-j and --window-s")
@@ -128,6 +157,7 @@ def _watts(sheet: Sheet) -> str:
         return "power_w"
     more = sheet["power_w"] - sheet["other_power_w"]
     sheet.add("more_w", "W", "more for each GPU", "power_w - other_power_w", more)
+    sheet.note("Energy and dollars are the difference between the two GPUs, not what either of them takes.")
     sheet.note("More power is more cost only for the same work: compare tokens a joule, not watts alone.")
     return "more_w"
 

@@ -24,9 +24,11 @@ def straggler(
 ) -> Calculation:
     """Dollars an hour spent waiting. The slowest rank's time is given, or by how much more it takes.
 
-    Raises CalculationError where neither is, or where the slowest is faster than the median.
+    Raises CalculationError where neither is, for one GPU, or where the slowest is faster than the median.
     """
     sheet = Sheet(price_usd_h, gpus, median_s, slowest_s, slower_frac)
+    if sheet["gpus"] < 2:
+        raise CalculationError("one rank waits for nobody", "give --gpus, 2 or more")
     waiting = _waiting(sheet)
     usd = sheet["gpus"] * sheet["price_usd_h"] * waiting
     sheet.add("loss_usd_h", "$/h", "all devices, waiting", "gpus × price_usd_h × waiting_frac", usd)

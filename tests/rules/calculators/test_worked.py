@@ -105,8 +105,37 @@ def test_provide_by_p90_and_pay_by_the_mean() -> None:
     found = energy_of_period(**given_)
     assert found.part("power_w") == 500.0
     assert found.part("provide_kw") == pytest.approx(14.4)
-    assert found.value == pytest.approx(0.5 * 8 * 8760 * 0.1 * 1.5)
-    assert found.part("all_usd") == pytest.approx(2 * found.value)
+    assert found.part("node_usd") == pytest.approx(0.5 * 8 * 8760 * 0.1 * 1.5)
+    assert found.name == "all_usd"
+    assert found.value == pytest.approx(2 * found.part("node_usd"))
+    assert "by the energy counter" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "nodes", "name", "meaning"),
+    [
+        (1, 1, "gpu_usd", "one GPU,"),
+        (8, 1, "node_usd", "one node,"),
+        (1, 3, "all_usd", "all 3 nodes,"),
+        (8, 100, "all_usd", "all 100 nodes,"),
+    ],
+)
+def test_energy_is_of_what_was_asked_for(gpus: int, nodes: int, name: str, meaning: str) -> None:
+    given_ = figures(gpus=gpus, nodes=nodes, years=1, electricity_usd_kwh=0.1, pue=1.0, power_w=700)
+    found = energy_of_period(**given_)
+    assert (found.name, found.meaning.startswith(meaning)) == (name, True)
+    assert "cooling (PUE 1)" in found.meaning
+    assert found.value == pytest.approx(0.7 * 8760 * 0.1 * gpus * nodes)
+    assert found.part("gpu_usd_h") == pytest.approx(0.07)
+    assert not [part.name for part in found.parts if gpus == nodes == 1 and part.name.startswith("node")]
+    assert "as given" in found.notes[0] and "counter" not in found.notes[0]
+    assert found.warnings == ()
+
+
+def test_a_difference_of_two_gpus_is_called_that() -> None:
+    given_ = figures(gpus=8, nodes=1, years=3, electricity_usd_kwh=0.1, pue=1.0, power_w=700)
+    assert "difference" not in energy_of_period(**given_).title
+    assert "difference of two GPUs" in energy_of_period(**given_, **figures(other_power_w=400)).title
 
 
 def test_ownership_by_part_and_by_use() -> None:
@@ -139,6 +168,12 @@ def test_a_straggler_among_64() -> None:
     ranks, middle, slowest = of_times((1.0, 1.15, *[1.0] * 62))
     timed = straggler(price_usd_h=given("price_usd_h", 6.88), gpus=ranks, median_s=middle, slowest_s=slowest)
     assert timed.value == pytest.approx(found.value)
+
+
+def test_one_rank_waits_for_nobody() -> None:
+    with pytest.raises(CalculationError, match="waits for nobody") as caught:
+        straggler(**figures(price_usd_h=1, gpus=1, slower_frac=0.15))
+    assert "--gpus" in caught.value.fix
 
 
 def test_the_slowest_is_not_faster_than_the_median() -> None:
