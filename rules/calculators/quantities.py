@@ -34,10 +34,9 @@ class Quantity(NamedTuple):
     def accepts(self) -> str:
         """What it may be, in words."""
         kind = "a whole number" if self.whole else "a number"
-        if (self.least, self.most) == (SMALLEST, LARGEST):
-            return f"{kind} above 0"
         low = "above 0" if self.least == SMALLEST else f"of at least {self.least:g}"
-        return f"{kind} {low} and at most {self.most:,.10g}" if self.most < LARGEST else f"{kind} {low}"
+        most = "1e15" if self.most == LARGEST else f"{self.most:.10g}"
+        return f"{kind} {low} and at most {most}"
 
     def problem(self, value: float) -> str:
         """What is wrong with a value; empty when nothing is. NaN is no number."""
@@ -118,6 +117,7 @@ _ALL = (
     Quantity("other_price_usd_h", "$/h", "price of the other GPU for an hour", most=10_000),
     Quantity("bandwidth_gb_s", "GB/s", "memory bandwidth", most=1e7),
     Quantity("other_bandwidth_gb_s", "GB/s", "memory bandwidth of the other GPU", most=1e7),
+    Quantity("memory_gb", "GB", "memory of the GPU", most=1e6),
     Quantity("other_memory_gb", "GB", "memory of the other GPU", most=1e6),
     Quantity("weights_gb", "GB", "weights read in each decode step", most=1e6),
     Quantity("kv_gb", "GB", "KV cache and the rest that must fit", least=0, most=1e6),

@@ -21,19 +21,40 @@ FIX = (
 
 
 def rightsize(**inputs: Input | None) -> Calculation:
-    """Every bound that the inputs allow; the first one of them is the result.
+    """Every bound that the inputs allow; the first one of them is the result, or that it does not fit.
 
     Takes inputs by their names in QUANTITIES. Raises CalculationError where they allow none.
     """
     sheet = Sheet(*inputs.values())
+    here = _fits(sheet, "", "this GPU")
     found = [main for work in (_other_gpu, _precision, _host, _batch, _duty) if (main := work(sheet))]
     if not found:
         raise CalculationError("there is too little to work anything out", f"give {FIX}")
-    return sheet.result("rightsize", TITLE, found[0])
+    said, main = _against(sheet, here, found[0])
+    return sheet.result("rightsize", f"{TITLE}: {said}" if said else TITLE, main)
+
+
+def _against(sheet: Sheet, here: bool, main: str) -> tuple[str, str]:
+    """What keeps the bound from being had, in words, and the figure that shows it; else the bound itself."""
+    there = main != "other_of_room"
+    if here and there:
+        return ("it misses the objective" if main == "of_slo" else ""), main
+    for said, this, whose in ((here, "", "This GPU"), (there, "other_", "The other GPU")):
+        if not said:
+            need, room = sheet["need_gb"], sheet[f"{this}room_gb"]
+            sheet.warn(
+                f"{whose} has {room:.4g} GB for it, {need:.4g} GB are needed: no bound here can be had."
+            )
+    where = "neither GPU" if not (here or there) else "this GPU" if there else "the other GPU"
+    fits = "it fits" if where == "neither GPU" else "it does not fit"
+    return f"{fits} {where}", "of_room" if there else "other_of_room"
 
 
 def _other_gpu(sheet: Sheet) -> str | None:
-    """Dollars per token on another GPU, of those on this one, for work that memory bandwidth binds."""
+    """Dollars per token on another GPU, of those on this one, for work that memory bandwidth binds.
+
+    Or what rules the other GPU out.
+    """
     if sheet.has("price_usd_h", "other_price_usd_h"):
         ratio = sheet["other_price_usd_h"] / sheet["price_usd_h"]
         sheet.add(
@@ -46,49 +67,63 @@ def _other_gpu(sheet: Sheet) -> str | None:
         meaning = "bandwidth for a dollar an hour" + (", other GPU" if this else "")
         formula = f"{this}bandwidth_gb_s / {this}price_usd_h"
         sheet.add(f"{this}gb_s_per_usd_h", "GB/s per $/h", meaning, formula, rate)
+    if not _fits(sheet, "other_", "the other GPU"):
+        return "other_of_room"
     ratio = sheet["gb_s_per_usd_h"] / sheet["other_gb_s_per_usd_h"]
     meaning = "dollars per token there, of those here"
     sheet.add("usd_per_token_ratio", "x", meaning, "gb_s_per_usd_h / other_gb_s_per_usd_h", ratio)
     sheet.note(
         "Holds while memory bandwidth binds both GPUs, as in decode at a small batch; a bound, no forecast."
     )
-    _fits(sheet)
-    _in_time(sheet)
-    return "usd_per_token_ratio"
+    return "usd_per_token_ratio" if _in_time(sheet) else "of_slo"
 
 
-def _fits(sheet: Sheet) -> None:
-    """Whether weights and cache fit into the other GPU's memory."""
-    if not sheet.has("other_memory_gb"):
-        return
+def _fits(sheet: Sheet, this: str, whose: str) -> bool:
+    """Whether weights and cache fit into a GPU's memory; nothing is said against what is not known."""
+    if not sheet.has(f"{this}memory_gb"):
+        return True
     if not sheet.has("weights_gb"):
-        sheet.warn("Whether it fits is not checked: give --weights-gb and --kv-gb.")
-        return
+        if this:
+            sheet.warn("Whether it fits is not checked: give --weights-gb and --kv-gb.")
+        return True
+    need = _needed(sheet)
+    room = sheet[f"{this}memory_gb"] * FIT_FRAC
+    if not this and need <= room:
+        return True
+    sheet.add(
+        f"{this}room_gb", "GB", f"memory of {whose}, less a tenth", f"{this}memory_gb × {FIT_FRAC}", room
+    )
+    meaning = f"memory needed, of what {whose} has"
+    sheet.add(f"{this}of_room", "x", meaning, f"need_gb / {this}room_gb", need / room)
+    return need <= room
+
+
+def _needed(sheet: Sheet) -> float:
+    """Gigabytes that weights and cache take."""
+    if sheet.has("need_gb"):
+        return sheet["need_gb"]
     need, formula = sheet["weights_gb"], "weights_gb"
     if sheet.has("kv_gb"):
         need, formula = need + sheet["kv_gb"], "weights_gb + kv_gb"
     else:
         sheet.warn("The KV cache (--kv-gb) is not counted: whether it fits is said of the weights alone.")
-    sheet.add("need_gb", "GB", "memory needed", formula, need)
-    room = sheet["other_memory_gb"] * FIT_FRAC
-    sheet.add("room_gb", "GB", "memory of the other GPU, less a tenth", f"other_memory_gb × {FIT_FRAC}", room)
-    if need > room:
-        sheet.warn(f"It does not fit: {need:.4g} GB needed, {room:.4g} GB there. The ratio cannot be had.")
+    return sheet.add("need_gb", "GB", "memory needed", formula, need)
 
 
-def _in_time(sheet: Sheet) -> None:
-    """Whether a step on the other GPU keeps the objective."""
+def _in_time(sheet: Sheet) -> bool:
+    """Whether a step on the other GPU keeps the objective, as far as both are known."""
     if not sheet.has("step_ms"):
-        return
+        return True
     step = sheet["step_ms"] * sheet["bandwidth_gb_s"] / sheet["other_bandwidth_gb_s"]
     formula = "step_ms × bandwidth_gb_s / other_bandwidth_gb_s"
     sheet.add("other_step_ms", "ms", "a step on the other GPU", formula, step)
     if not sheet.has("slo_ms"):
-        return
+        return True
     part = step / sheet["slo_ms"]
-    sheet.add("of_slo", "x", "of what the objective allows", "other_step_ms / slo_ms", part)
+    sheet.add("of_slo", "x", "a step there, of what the objective allows", "other_step_ms / slo_ms", part)
     if part > 1.0:
         sheet.warn(f"It misses the objective: {step:.4g} ms a step, {sheet['slo_ms']:.4g} ms allowed.")
+    return part <= 1.0
 
 
 def _precision(sheet: Sheet) -> str | None:
@@ -134,10 +169,10 @@ def _batch(sheet: Sheet) -> str | None:
         batch = ridge * sheet["weight_bytes"] / 2.0
         formula = "ridge_flop_byte × weight_bytes / 2"
         sheet.add("ridge_batch", "count", "batch at which compute binds", formula, batch)
-        main, use = "peak_frac", sheet["batch"] / batch
-        sheet.add(main, "frac", "decode's part of the peak, at most", "batch / ridge_batch", use)
-        if use > 1.0:
-            sheet.note("Above 100 % compute binds, and more batch gives no more throughput.")
+        main, use = "peak_frac", min(1.0, sheet["batch"] / batch)
+        sheet.add(main, "frac", "decode's part of the peak, at most", "min(1, batch / ridge_batch)", use)
+        if sheet["batch"] > batch:
+            sheet.note(f"From batch {batch:.4g} on compute binds, and more batch gives no more throughput.")
     return _peaks(sheet) or main
 
 

@@ -214,7 +214,8 @@ def scaling(aggregated: bool, **given: Any) -> int:
     ),
 )
 @takes(
-    "price_usd_h", "other_price_usd_h", "bandwidth_gb_s", "other_bandwidth_gb_s", "other_memory_gb",
+    "price_usd_h", "other_price_usd_h", "bandwidth_gb_s", "other_bandwidth_gb_s",
+    "memory_gb", "other_memory_gb",
     "weights_gb", "kv_gb", "step_ms", "slo_ms", "kept_frac", "gr_active_frac", "tflop_s", "other_tflop_s",
     "batch", "weight_bytes", "requests_min", "request_s", models=("model", "other_model"),
 )  # fmt: skip
@@ -232,7 +233,8 @@ def rightsize(rank: str | None, **given: Any) -> int:
         found = offers(rank.strip().lower())
         return order.show(order.work(lambda: ranking(found), ()))
     names = (
-        "price_usd_h", "other_price_usd_h", "bandwidth_gb_s", "other_bandwidth_gb_s", "other_memory_gb",
+        "price_usd_h", "other_price_usd_h", "bandwidth_gb_s", "other_bandwidth_gb_s",
+        "memory_gb", "other_memory_gb",
         "weights_gb", "kv_gb", "step_ms", "slo_ms", "kept_frac", "gr_active_frac", "tflop_s",
         "other_tflop_s", "batch", "weight_bytes", "requests_min", "request_s",
     )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 from rules.calculators.calculation import Calculation, given
 
-_MATH = {"log2": math.log2, "__builtins__": {}}
+_MATH = {"log2": math.log2, "max": max, "min": min, "__builtins__": {}}
 
 
 def figures(**values: float) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def by_its_formulas(calculation: Calculation) -> dict[str, float]:
     steps = {part.name: part.formula for part in calculation.parts}
     steps[calculation.name] = calculation.formula
     while steps:
-        ready = [name for name, formula in steps.items() if _names(formula) <= {*known, "log2"}]
+        ready = [name for name, formula in steps.items() if _names(formula) <= {*known, "log2", "max", "min"}]
         assert ready, f"no formula gives what {steps} need"
         for name in ready:
             known[name] = _worked(steps.pop(name), known)

@@ -218,7 +218,32 @@ def test_another_gpu_must_hold_the_weights(memory: float, fits: bool) -> None:
         price_usd_h=6.88, bandwidth_gb_s=3350, other_price_usd_h=1, other_bandwidth_gb_s=900,
         other_memory_gb=memory, weights_gb=16, kv_gb=10,
     )  # fmt: skip
-    assert any("does not fit" in text for text in rightsize(**given_).warnings) is not fits
+    found = rightsize(**given_)
+    assert ("does not fit the other GPU" in found.title) is not fits
+    assert found.name == ("usd_per_token_ratio" if fits else "other_of_room")
+    assert found.value == pytest.approx((1 / 900) / (6.88 / 3350) if fits else 26 / (24 * 0.9))
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "said"),
+    [(80, 80, ""), (80, 48, "not fit the other"), (48, 80, "not fit this"), (48, 48, "fits neither")],
+)
+def test_no_bound_leads_where_the_weights_fit_nowhere(here: float, there: float, said: str) -> None:
+    given_ = figures(
+        price_usd_h=2, bandwidth_gb_s=1000, other_price_usd_h=1, other_bandwidth_gb_s=900,
+        memory_gb=here, other_memory_gb=there, weights_gb=60,
+    )  # fmt: skip
+    found = rightsize(**given_)
+    assert said in found.title
+    assert (found.name == "usd_per_token_ratio") is not bool(said)
+    assert not said or found.value > 1.0
+    assert len([text for text in found.warnings if "are needed" in text]) == (here < 60) + (there < 60)
+
+
+def test_a_large_batch_uses_no_more_than_the_peak() -> None:
+    found = rightsize(**figures(tflop_s=300, bandwidth_gb_s=3000, weight_bytes=2, batch=1000))
+    assert found.value == 1.0
+    assert "From batch 100 on" in found.notes[0]
 
 
 @pytest.mark.parametrize(("slo", "holds"), [(40, True), (20, False)])
@@ -230,6 +255,8 @@ def test_another_gpu_must_keep_the_objective(slo: float, holds: bool) -> None:
     found = rightsize(**given_)
     assert found.part("other_step_ms") == pytest.approx(30)
     assert any("misses the objective" in text for text in found.warnings) is not holds
+    assert ("misses the objective" in found.title) is not holds
+    assert found.name == ("usd_per_token_ratio" if holds else "of_slo")
 
 
 @pytest.mark.parametrize(
@@ -328,6 +355,25 @@ def test_counts_of_an_hour_are_held_against_the_rest(hourly: float, agrees: bool
     assert (found.warnings == ()) is agrees
 
 
+@pytest.mark.parametrize(("watts", "other", "name"), [(300, 700, "less_w"), (700, 300, "more_w")])
+def test_a_difference_of_power_is_a_cost_or_a_saving_and_no_share_of_a_price(
+    watts: float, other: float, name: str
+) -> None:
+    period = figures(gpus=8, nodes=1, years=1, electricity_usd_kwh=0.1, pue=1, price_usd_h=4)
+    found = energy_of_period(**period, **figures(power_w=watts, other_power_w=other))
+    assert found.part(name) == 400
+    assert found.value == pytest.approx(0.4 * 8 * 8760 * 0.1)
+    assert any("what it saves" in note for note in found.notes) is (name == "less_w")
+    with pytest.raises(KeyError):
+        found.part("of_price_frac")
+
+
+def test_more_than_n_single_devices_loses_nothing() -> None:
+    found = measured(**figures(gpus=2, one_tok_s=100, all_tok_s=202, price_usd_h=10))
+    assert found.value > 1
+    assert found.part("loss_usd_h") == 0
+
+
 EVERY = {
     "tokens": lambda: tokens(
         **figures(price_usd_h=3, gpus=2, prompt_tok_s=70, generation_tok_s=30, prefill_s=1, decode_s=7)
@@ -361,7 +407,9 @@ EVERY = {
     "straggler-times": lambda: straggler(**figures(price_usd_h=6.88, gpus=64, median_s=2, slowest_s=3)),
     "rightsize": lambda: rightsize(
         **figures(price_usd_h=6.88, bandwidth_gb_s=3350, other_price_usd_h=2, other_bandwidth_gb_s=900),
-        **figures(other_memory_gb=80, weights_gb=16, kv_gb=10, step_ms=7.3, slo_ms=20, kept_frac=0.5),
+        **figures(
+            memory_gb=24, other_memory_gb=80, weights_gb=16, kv_gb=10, step_ms=7.3, slo_ms=20, kept_frac=0.5
+        ),
         **figures(gr_active_frac=0.8, tflop_s=989, other_tflop_s=1979, batch=32, weight_bytes=2),
         **figures(requests_min=10, request_s=0.1),
     ),
