@@ -35,7 +35,9 @@ GROUP = "advisor.rules"
 OWN = "advisor"
 _CODE = re.compile(r"[A-Z]{2,8}[0-9]{1,4}")
 # Families of advisor's own, those that are to come among them: --select HOST must mean the same everywhere.
-RESERVED = frozenset({"HOST", "MEM", "COMP", "DEV", "COMM", "IDLE", "CAP", "SW", "SERV", "TRACE", "ALL"})
+RESERVED = frozenset(
+    {"HOST", "MEM", "COMP", "DEV", "COMM", "IDLE", "CAP", "SW", "SERV", "SERVE", "TRACE", "ALL"}
+)
 
 _failures: dict[str, str] = {}
 # What packages declared, by code, before it was guarded: a second entry point may name it again.

@@ -27,6 +27,9 @@ _RATES: dict[str, tuple[tuple[str, ...], str]] = {
     "fp64": (("fp64",), ""),
     "fp32": (("fp32",), "multiply-adds are assumed; other fp32 work counts as two operations all the same"),
 }
+# Pipes that a series' one counter of arithmetic, `tensor_active`, stands for: its reading at the ceiling is
+# bf16's, so that integer and fp64 products have the mean and nothing else.
+_IN_SERIES = frozenset({"hmma", "tensor_active"})
 # Roofs of arithmetic shown for comparison, beside the one that the workload's pipe has.
 _SHOWN = ("fp4", "fp8", "bf16", "tf32", "fp32")
 _SPLIT = ("memory", "compute")
@@ -98,7 +101,7 @@ def roofline(verdict: Verdict, ceilings: Ceilings | None, series: Stretches | No
     dram, arithmetic = ceilings.ceiling("dram"), _rate(ceilings, pipe)
     if dram is None or arithmetic is None:
         return Roofline(missing=_no_rate(dram, pipe))
-    stretches = _stretches(series, ceilings, dram, arithmetic) if pipe in TENSOR_PIPES and series else ()
+    stretches = _stretches(series, ceilings, dram, arithmetic) if pipe in _IN_SERIES and series else ()
     return Roofline(
         roofs=_roofs(ceilings, dram, arithmetic),
         mean=_mean(verdict, dram, arithmetic),

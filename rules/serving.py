@@ -12,26 +12,37 @@ import msgspec
 class ServingFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One engine over one window: growth of its counters, means of its gauges, quantiles of its histograms.
 
-    endpoint: host and port, without credentials, path or query. engine: "vllm", "sglang", "tensorrt-llm",
-    "triton", "tgi", "llama.cpp", "dynamo". model: as the engine calls it, untrusted. keys: devices of its
-    processes, as far as they are known. scrapes: that were read; resets: counters that began anew meanwhile.
-    *_tok_s: tokens a second; prompt tokens are those computed, without `cached_tok_s` from a prefix cache
-    where the engine tells them apart. running, waiting: requests, means over the window. kv_use_frac: of the
-    KV cache; kv_use_max_frac: the most seen. preemptions_s: a second. step_tokens: tokens a forward pass.
-    graphs_frac: share of decode passes that replayed a CUDA graph. ttft, itl, e2e: seconds to the first
-    token, between tokens, of a whole request. prefill_time_frac: prefill's share of the requests' prefill and
-    decode time. usd_h: price of the devices it runs on; usd_per_mtok: dollars per million tokens of both
-    kinds, and of prefill and decode each, the price split by `prefill_time_frac`. usd_per_response:
-    "meaningful" leaves out responses that failed or were aborted (good_response_frac). tok_j: tokens per
-    joule of the devices' energy counters. slo: the objective as given, such as "ttft=200ms,itl=30ms".
-    The share of requests that met it lies between slo_met_low_frac and slo_met_high_frac: a bucket may
-    straddle a limit, and histograms of several latencies do not tell which requests met all. slo_met_frac:
-    that share where one limit alone is asked for (linear within its bucket) or both bounds agree.
-    goodput_tok_s: generated tokens a second that met it; usd_per_mtok_good: dollars per million of those;
-    each with its low and high. batch_requests: requests in a decode pass. waiting_capacity: of those waiting,
-    for room in the KV cache. tpot: time per token as a mean of each request, where an engine counts that.
-    bounds: quantile -> the bounds of its bucket, the upper one None where it has no end. missing: figure ->
-    why it is None. notes: what to know of the figures.
+    Who: endpoint: host and port, without credentials, path or query. engine: "vllm", "sglang",
+    "tensorrt-llm", "triton", "tgi", "llama.cpp", "dynamo". model: as the engine calls it, untrusted. keys:
+    devices of its processes, as far as they are known. scrapes: that were read; resets: counters that began
+    anew meanwhile.
+
+    Rates: *_tok_s: tokens a second; prompt tokens are those computed, without `cached_tok_s` from a prefix
+    cache where the engine tells them apart. response_s: responses a second; good_response_frac: of them that
+    neither failed nor were aborted. preemptions_s: a second.
+
+    States: running, waiting: requests, means over the window. waiting_capacity: of those waiting, for room in
+    the KV cache. kv_use_frac: of the KV cache; kv_use_max_frac: the most seen. batch_requests, step_tokens:
+    requests and tokens a forward pass. graphs_frac: share of decode passes that replayed a CUDA graph.
+
+    Latencies, in seconds: ttft: to the first token. itl: between tokens. tpot: time per token as a mean of
+    each request, where an engine counts that. e2e: of a whole request. queue: before it runs. A quantile of
+    too few (a p99 of under 100) is `missing`. bounds: quantile -> the bounds of its bucket, the upper one
+    None where it has no end. prefill_time_frac: prefill's share of the requests' prefill and decode time.
+
+    Money and energy: usd_h: price of the devices it runs on. usd_per_mtok: dollars per million tokens of both
+    kinds, and of prefill and decode each, the price split by `prefill_time_frac`. usd_per_response: of good
+    ones, or of all where `good_response_frac` is unknown. tok_j: tokens per joule of the energy counters.
+
+    Objective: slo: as given, such as "ttft=200ms,itl=30ms". The share of requests that met it lies between
+    slo_met_low_frac and slo_met_high_frac: a bucket may straddle a limit, and histograms of several latencies
+    do not tell which requests met all. slo_met_frac: that share where one limit alone is asked for (linear
+    within its bucket) or both bounds agree. gaps_met_frac: of single gaps between tokens, within their limit:
+    no share of requests. goodput_tok_s: generated tokens a second that met it, as if requests that did
+    generate as many tokens as others; usd_per_mtok_good: dollars per million of those; each with what the low
+    and the high share come to.
+
+    missing: figure -> why it is None. notes: what to know of the figures.
     """
 
     endpoint: str
@@ -85,6 +96,7 @@ class ServingFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     slo_met_frac: float | None = None
     slo_met_low_frac: float | None = None
     slo_met_high_frac: float | None = None
+    gaps_met_frac: float | None = None
     goodput_tok_s: float | None = None
     goodput_low_tok_s: float | None = None
     goodput_high_tok_s: float | None = None

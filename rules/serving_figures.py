@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from rules.engine_reading import HISTOGRAMS, Buckets, Reading
+from rules.engine_reading import HISTOGRAMS, Reading
 from rules.serving import ServingFigures
-from rules.serving_window import Window, quantile, within
+from rules.serving_window import Window, Within, quantile, within
 from rules.slo import Slo
 from rules.tokens import energy_usd_per_mtok, tokens_per_usd, usd_per_mtok
 
@@ -21,6 +21,12 @@ _QUANTILES = (("p50", 0.50), ("p99", 0.99))
 _ONE_READING = "one reading only: a rate takes two"
 _NOTHING_DONE = "nothing was counted in the window"
 _NO_TOKENS = "no tokens were counted in the window"
+_NO_BOUNDS = "its series have no bucket bounds in common"
+_GAPS_ALONE = (
+    "the engine counts single gaps between tokens, which do not tell how many requests kept the limit"
+)
+_AS_MANY = "tokens within the objective: as if requests that met it generate as many tokens as others"
+_NOT_APART = "failures are not told apart: every response counts as one that means something"
 _ROUNDED = "the engine prints too few digits for a window this short: watch longer"
 
 Missing = dict[str, str]
@@ -141,8 +147,11 @@ def _latencies(window: Window, missing: Missing) -> dict[str, Any]:
         buckets = window.histogram(name)
         for label, q in _QUANTILES if buckets is not None else ():
             figure, found = f"{name}_{label}_s", quantile(buckets, q) if buckets is not None else None
-            if found is None:
+            if found is None or buckets is None:
                 missing[figure] = _NOTHING_DONE
+                continue
+            if buckets.total < (least := _least(q)):
+                missing[figure] = f"{buckets.total:g} counted: a {label} takes {least}"
                 continue
             values[figure] = found.value_s
             bounds[figure] = (found.low_s, found.high_s)
@@ -151,26 +160,26 @@ def _latencies(window: Window, missing: Missing) -> dict[str, Any]:
     return {**values, "bounds": bounds}
 
 
+def _least(q: float) -> int:
+    """How many have to be counted for one of them to lie beyond this quantile."""
+    return round(1.0 / (1.0 - q))
+
+
 def _objective(window: Window, slo: Slo, generation: float | None, missing: Missing) -> dict[str, Any]:
-    """How many met the objective: each latency's share is known, their overlap within bounds (Frechet)."""
-    shares = []
-    for name, limit_s in slo.limits.items():
-        buckets = _of_requests(window, name)
-        share = within(buckets, limit_s) if buckets is not None else None
-        if share is None:
-            why = _NOTHING_DONE if buckets is not None else f"no histogram tells {name}"
-            missing["slo_met_frac"] = missing["goodput_tok_s"] = why
-            return {"slo": slo.text}
-        shares.append(share)
-    low = max(0.0, math.fsum(share.low for share in shares) - (len(shares) - 1))
+    """How many met the objective: each latency's share is known, their overlap within bounds (Frechet).
+
+    A latency of which no histogram tells may have been kept by all requests or by none.
+    """
+    shares, unknown = _shares(window, slo)
+    values = {"slo": slo.text, **_gaps(window, slo)}
+    if not shares:
+        missing["slo_met_frac"] = missing["goodput_tok_s"] = unknown
+        return values
+    low = 0.0 if unknown else max(0.0, math.fsum(share.low for share in shares) - (len(shares) - 1))
     high = min(share.high for share in shares)
-    exact = shares[0].frac if len(shares) == 1 else (low if low == high else None)
+    exact = shares[0].frac if len(shares) == 1 and not unknown else (low if low == high else None)
     if exact is None:
-        why = (
-            "separate histograms do not tell which requests met every limit"
-            if len(shares) > 1
-            else ("the limit lies beyond the histogram's last bound")
-        )
+        why = unknown or _two_bounds(len(shares))
         missing["slo_met_frac"] = missing["goodput_tok_s"] = f"{why}: between low and high"
     good = {"": exact, "_low": low, "_high": high}
     goodput = {
@@ -178,20 +187,42 @@ def _objective(window: Window, slo: Slo, generation: float | None, missing: Miss
         for part, frac in good.items()
         if frac is not None and generation is not None
     }
-    return {
-        "slo": slo.text,
-        "slo_met_frac": exact,
-        "slo_met_low_frac": low,
-        "slo_met_high_frac": high,
-        **goodput,
-    }
+    met = {"slo_met_frac": exact, "slo_met_low_frac": low, "slo_met_high_frac": high}
+    return {**values, **met, **goodput}
 
 
-def _of_requests(window: Window, name: str) -> Buckets | None:
-    """The histogram an objective is held against: of tokens' gaps, requests' own means where they are had."""
-    if name == "itl":
-        return window.histogram("tpot") or window.histogram("itl")
-    return window.histogram(name)
+def _shares(window: Window, slo: Slo) -> tuple[list[Within], str]:
+    """Of each limit that a histogram of requests tells of, the share that kept it; why others are unknown."""
+    shares, unknown = [], ""
+    for name, limit_s in slo.limits.items():
+        buckets = window.histogram("tpot" if name == "itl" else name)
+        share = within(buckets, limit_s) if buckets is not None else None
+        if share is not None:
+            shares.append(share)
+        elif buckets is not None:
+            return [], _NOTHING_DONE
+        else:
+            unknown = unknown or _untold(window, name)
+    return shares, unknown
+
+
+def _untold(window: Window, name: str) -> str:
+    if name == "itl" and window.histogram("itl") is not None:
+        return _GAPS_ALONE
+    return f"no histogram tells {name}"
+
+
+def _two_bounds(limits: int) -> str:
+    if limits > 1:
+        return "separate histograms do not tell which requests met every limit"
+    return "the limit lies beyond the histogram's last bound"
+
+
+def _gaps(window: Window, slo: Slo) -> dict[str, float | None]:
+    """The share of gaps between tokens within their limit: of gaps, whatever it says of requests."""
+    buckets = window.histogram("itl")
+    share = within(buckets, slo.itl_s) if buckets is not None and slo.itl_s is not None else None
+    return {} if share is None else {"gaps_met_frac": share.frac}
 
 
 # Figure -> the quantity whose absence explains it.
@@ -230,9 +261,15 @@ def _explain(values: Mapping[str, Any], window: Window, facts: EngineFacts, miss
         if single and there:
             missing[figure] = _ONE_READING
         elif there:
-            missing[figure] = _ROUNDED if window.coarse(quantity) else _NOTHING_DONE
+            missing[figure] = _uncounted(window, quantity)
         else:
             missing[figure] = facts.absent.get(quantity, "the engine does not publish it")
+
+
+def _uncounted(window: Window, quantity: str) -> str:
+    if window.unlike(quantity):
+        return _NO_BOUNDS
+    return _ROUNDED if window.coarse(quantity) else _NOTHING_DONE
 
 
 def _has(window: Window, quantity: str) -> bool:
@@ -243,10 +280,10 @@ def _notes(window: Window, values: Mapping[str, Any]) -> tuple[str, ...]:
     said = []
     if window.resets:
         said.append("the engine began anew meanwhile: what it counted just before that is lost")
-    if values.get("slo_met_high_frac") is not None and "itl" in str(values.get("slo")):
-        means = window.histogram("tpot") is not None
-        against = "each request's mean" if means else "single gaps: no histogram of requests' means is there"
-        said.append(f"the time between tokens is held against {against}")
+    if values.get("slo_met_high_frac") is not None:
+        if "itl" in str(values.get("slo")) and window.histogram("tpot") is not None:
+            said.append("the time between tokens is held against each request's mean")
+        said.append(_AS_MANY)
     return tuple(said)
 
 
@@ -254,8 +291,15 @@ def priced(made: ServingFigures, money: Money) -> ServingFigures:
     """The figures with what they cost. Dollars are of the whole window: idle seconds are paid for as well."""
     missing = dict(made.missing)
     values = {**_dollars(made, money, missing), **_joules(made, money, missing)}
+    apart = made.good_response_frac is not None or "usd_per_response" not in values
     return msgspec.structs.replace(
-        made, **values, usd_h=money.usd_h, price_source=money.source, power_w=money.power_w, missing=missing
+        made,
+        **values,
+        usd_h=money.usd_h,
+        price_source=money.source,
+        power_w=money.power_w,
+        missing=missing,
+        notes=made.notes if apart else (*made.notes, _NOT_APART),
     )
 
 
@@ -310,6 +354,8 @@ def _say_why(out: Mapping[str, float], made: ServingFigures, missing: Missing) -
         if figure not in out:
             absent = next((p for p in parts if getattr(made, p) is None), None)
             missing[figure] = missing.get(absent, _NO_TOKENS) if absent else _NOTHING_DONE
+    if "usd_per_response" not in out and made.response_s and made.good_response_frac == 0.0:
+        missing["usd_per_response"] = "no response was good"
 
 
 def _million(figure: str, tok_s: float | None, usd_h: float) -> dict[str, float]:

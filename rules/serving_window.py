@@ -88,17 +88,24 @@ class Window:
         return max(self._gauge(name, max), default=None)
 
     def histogram(self, name: str) -> Buckets | None:
-        """What was counted meanwhile, all series with the same bounds together; None where nothing was."""
-        grown = [
-            g
+        """What was counted meanwhile, all series together on the bounds that they share.
+
+        None where nothing was, or where series have no bound in common (see `unlike`).
+        """
+        grown = self._histograms(name)
+        return _together(grown) if grown and not self.unlike(name) else None
+
+    def unlike(self, name: str) -> bool:
+        """Whether a histogram's series have no bound in common, so that they cannot be put together."""
+        grown = self._histograms(name)
+        return len({g.bounds for g in grown}) > 1 and not _shared(grown)
+
+    def _histograms(self, name: str) -> list[Buckets]:
+        found = (
+            self._grown([r.histograms.get(name, {}).get(series) for r in self.readings])
             for series in self._names(lambda r: r.histograms.get(name, {}))
-            if (g := self._grown([r.histograms.get(name, {}).get(series) for r in self.readings])) is not None
-        ]
-        if not grown:
-            return None
-        same = [g for g in grown if g.bounds == grown[0].bounds]
-        counts = tuple(math.fsum(column) for column in zip(*(g.counts for g in same), strict=True))
-        return Buckets(bounds=grown[0].bounds, counts=counts)
+        )
+        return [grown for grown in found if grown is not None]
 
     def _gauge(self, name: str, together: Callable[[Sequence[float]], float]) -> list[float]:
         found = (r.gauges.get(name) for r in self.readings)
@@ -179,6 +186,20 @@ def _half_digit(value: float | None, digits: int | None) -> float:
         return 0.0
     step = 10.0 ** (math.floor(math.log10(value)) + 1 - digits)
     return 0.5 * step if step >= 1.0 else 0.0
+
+
+def _shared(series: Sequence[Buckets]) -> tuple[float, ...]:
+    """Bounds that every series has."""
+    shared = set(series[0].bounds).intersection(*(s.bounds for s in series[1:]))
+    return tuple(sorted(shared))
+
+
+def _together(series: Sequence[Buckets]) -> Buckets:
+    """Counts up to a bound are cumulative, so on shared bounds they add up exactly."""
+    bounds = _shared(series)
+    places = [[*(s.bounds.index(bound) for bound in bounds), -1] for s in series]
+    columns = zip(*([s.counts[i] for i in at] for s, at in zip(series, places, strict=True)), strict=True)
+    return Buckets(bounds=bounds, counts=tuple(math.fsum(column) for column in columns))
 
 
 def quantile(buckets: Buckets, q: float) -> Quantile | None:

@@ -157,15 +157,19 @@ def time_text(seconds: float) -> str:
 
 def _objective(made: ServingFigures, style: Style) -> str:
     low, high = made.slo_met_low_frac, made.slo_met_high_frac
+    gaps = "" if made.gaps_met_frac is None else f"{_pct(made.gaps_met_frac)} of single gaps within the limit"
     if not made.slo or low is None or high is None:
-        return ""
+        return f"{style.text(made.slo)}: {gaps}" if made.slo and gaps else ""
     met = _pct(low) if low == high else f"{_pct(low)} to {_pct(high)}"
     good = _span(made.goodput_low_tok_s, made.goodput_high_tok_s, "{:,.0f}")
     cost = _span(made.usd_per_mtok_good_low, made.usd_per_mtok_good_high, "${:,.3g}")
-    tail = f"; {good} good tok/s" if good else ""
-    return f"{style.text(made.slo)}: met by {met}{tail}" + (
-        f"; {cost} per million good tokens" if cost else ""
-    )
+    parts = [
+        f"{style.text(made.slo)}: met by {met}",
+        f"{good} good tok/s" if good else "",
+        f"{cost} per million good tokens" if cost else "",
+        gaps,
+    ]
+    return "; ".join(part for part in parts if part)
 
 
 def _span(low: float | None, high: float | None, form: str) -> str:
@@ -185,10 +189,14 @@ def _cost(made: ServingFigures, style: Style) -> str:
         "" if made.usd_per_mtok_prefill is None else f"prefill ${made.usd_per_mtok_prefill:,.3g}",
         "" if made.usd_per_mtok_decode is None else f"decode ${made.usd_per_mtok_decode:,.3g}",
         "" if made.tok_usd is None else f"{made.tok_usd:,.0f} tokens a dollar",
-        "" if made.usd_per_response is None else f"${made.usd_per_response:,.3g} per good response",
+        "" if made.usd_per_response is None else f"${made.usd_per_response:,.3g} per {_response(made)}",
         f"${made.usd_h:,.2f}/h ({style.text(made.price_source)})",
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _response(made: ServingFigures) -> str:
+    return "response" if made.good_response_frac is None else "good response"
 
 
 def _energy(made: ServingFigures) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rules.calculators.calculation import Calculation, CalculationError, Input, Sheet
 from rules.ownership import HOURS_PER_YEAR
-from rules.tokens import JOULES_PER_KWH, energy_usd_per_mtok, tokens_per_joule
+from rules.tokens import JOULES_PER_KWH, energy_usd_per_mtok, tokens_per_joule, usd_per_mtok
 
 TITLE_TOKENS = "What a token's electricity costs"
 TITLE_PERIOD = "What electricity costs over a period"
@@ -66,7 +66,7 @@ def _beside_the_price(sheet: Sheet) -> None:
     """What electricity is of all that a million tokens cost, where price and rate are known."""
     if not sheet.has("price_usd_h", "tok_s", "gpus"):
         return
-    usd = 1e6 * sheet["price_usd_h"] * sheet["gpus"] / (3600.0 * sheet["tok_s"])
+    usd = usd_per_mtok(sheet["tok_s"], sheet["price_usd_h"] * sheet["gpus"])
     sheet.add("usd_per_mtok", "$/Mtok", "the GPUs' price", "1e6 × price_usd_h × gpus / (3600 × tok_s)", usd)
     share = sheet["energy_usd_per_mtok"] / usd
     formula = "energy_usd_per_mtok / usd_per_mtok"
@@ -104,11 +104,11 @@ def energy_of_period(
     hourly = site / sheet["hours"] / sheet["gpus"]
     formula = f"{one}_usd / hours" + (" / gpus" if one == "node" else "")
     sheet.add("gpu_usd_h", "$/h", f"one GPU, {_where(sheet)}", formula, hourly)
-    if sheet.has("price_usd_h"):
+    if sheet.has("price_usd_h") and watts == "power_w":
         share = hourly / sheet["price_usd_h"]
         sheet.add("of_price_frac", "frac", "of the GPU's price", "gpu_usd_h / price_usd_h", share)
     _capacity(sheet)
-    title = TITLE_DIFFERENCE if watts == "more_w" else TITLE_PERIOD
+    title = TITLE_PERIOD if watts == "power_w" else TITLE_DIFFERENCE
     return sheet.result("energy", title, result)
 
 
@@ -146,7 +146,7 @@ def _where(sheet: Sheet) -> str:
 
 
 def _watts(sheet: Sheet, power_w: Input | None) -> str:
-    """The name of the power that is paid: of one GPU, or what it has more than the other."""
+    """The name of the power that is paid: of one GPU, or its difference to the other."""
     sheet.note(SAID if power_w is not None and power_w.label == "flag" else COUNTED)
     if not sheet.has("power_w"):
         if not sheet.has("energy_j", "window_s"):
@@ -156,9 +156,13 @@ def _watts(sheet: Sheet, power_w: Input | None) -> str:
     if not sheet.has("other_power_w"):
         return "power_w"
     more = sheet["power_w"] - sheet["other_power_w"]
-    sheet.add("more_w", "W", "more for each GPU", "power_w - other_power_w", more)
     sheet.note("Energy and dollars are the difference between the two GPUs, not what either of them takes.")
     sheet.note("More power is more cost only for the same work: compare tokens a joule, not watts alone.")
+    if more < 0.0:
+        sheet.note("This GPU draws less than the other: energy and dollars are what it saves.")
+        sheet.add("less_w", "W", "less for each GPU", "other_power_w - power_w", -more)
+        return "less_w"
+    sheet.add("more_w", "W", "more for each GPU", "power_w - other_power_w", more)
     return "more_w"
 
 

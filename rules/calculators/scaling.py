@@ -139,8 +139,8 @@ def _plausible(sheet: Sheet) -> None:
 def _loss(sheet: Sheet) -> None:
     """Dollars an hour that buy no work."""
     if sheet.has("price_usd_h"):
-        lost = sheet["gpus"] * sheet["price_usd_h"] * (1.0 - sheet["efficiency_frac"])
-        formula = "gpus × price_usd_h × (1 - efficiency_frac)"
+        lost = sheet["gpus"] * sheet["price_usd_h"] * max(0.0, 1.0 - sheet["efficiency_frac"])
+        formula = "gpus × price_usd_h × max(0, 1 - efficiency_frac)"
         if sheet["efficiency_frac"] > 1.0:
             sheet.note("More than N single devices, within what measurements differ by: nothing is lost.")
         sheet.add("loss_usd_h", "$/h", "lost to scaling", formula, lost)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from statistics import median
 
 from rules.calculators.calculation import Calculation, CalculationError, Input, Label, Sheet, given
+from rules.cents import HOURS
 
 TITLE = "What a straggler costs"
-DAY_H, MONTH_H = 24.0, 730.0
 
 
 def straggler(
@@ -32,8 +32,8 @@ def straggler(
     waiting = _waiting(sheet)
     usd = sheet["gpus"] * sheet["price_usd_h"] * waiting
     sheet.add("loss_usd_h", "$/h", "all devices, waiting", "gpus × price_usd_h × waiting_frac", usd)
-    sheet.add("loss_usd_day", "$", "a day", "loss_usd_h × 24", usd * DAY_H)
-    sheet.add("loss_usd_month", "$", "a month of 730 h", "loss_usd_h × 730", usd * MONTH_H)
+    sheet.add("loss_usd_day", "$", "a day", "loss_usd_h × 24", usd * HOURS["day"])
+    sheet.add("loss_usd_month", "$", "a month of 730 h", "loss_usd_h × 730", usd * HOURS["month"])
     sheet.note("Holds for work in step (each step ends with all ranks); work that is not in step waits less.")
     return sheet.result("straggler", TITLE, "loss_usd_h")
 

@@ -283,8 +283,8 @@ def unasked(ctx: Context) -> Finding | None:
     """The engine's own metrics show neither running nor waiting requests while it holds the GPU.
 
     **What it detects**
-    At least 15 % of the time held with nothing running, in which the engine counted no request running, none
-    waiting and no token.
+    At least 15 % of the time held with nothing running, in which the engine showed nothing running, nothing
+    waiting, look after look, and its count of tokens (or of responses) did not grow.
 
     **Why it costs**
     The card is paid for around the clock and used by nobody.
@@ -317,6 +317,7 @@ def unasked(ctx: Context) -> Finding | None:
             item("time held with nothing running", part, threshold=at_least(th.SECONDARY)),
             _said("requests running", made.running, "count", f"<= {th.UNASKED.value:g}"),
             _said("requests waiting", made.waiting, "count", f"<= {th.UNASKED.value:g}"),
+            _counted(made),
         ),
         actions=(
             "Scale this replica to zero when it is quiet, or serve its model from one that is asked.",
@@ -324,6 +325,14 @@ def unasked(ctx: Context) -> Finding | None:
         ),
         confidence=0.95,
     )
+
+
+def _counted(made: ServingFigures) -> EvidenceItem:
+    """The counter that did not grow: of tokens, else of responses."""
+    tokens = made.generation_tok_s if made.generation_tok_s is not None else made.prompt_tok_s
+    if tokens is not None:
+        return _said("tokens counted", tokens, "tok/s", "= 0")
+    return _said("responses counted", made.response_s, "1/s", "= 0")
 
 
 @rule("SERVE006", "The objective is missed", "high", "job", "window")

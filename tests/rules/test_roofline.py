@@ -112,6 +112,17 @@ def test_stretches_hardly_busy_are_left_out() -> None:
     assert len(roofline(seen(), make_ceilings(), stretches(*rows)).stretches) == 1
 
 
+def test_integer_products_are_in_no_series_though_tensor_cores_make_them() -> None:
+    """A series has `tensor_active` alone, whose reading at the ceiling is bf16's."""
+    bare = make_ceilings()
+    int8 = Ceiling(metric="int8", value=1.6e15, unit="op_s", label="assumed", source="invented")
+    ceilings = msgspec.structs.replace(bare, ceilings=(*bare.ceilings, int8))
+    rows = stretches(("memory", 0.9, 0.5, 0.1))
+    assert roofline(seen(pipe="imma"), ceilings, rows).mean is not None
+    assert roofline(seen(pipe="imma"), ceilings, rows).stretches == ()
+    assert len(roofline(seen(), ceilings, rows).stretches) == 1
+
+
 def test_pipes_that_no_series_has_give_a_mean_alone() -> None:
     ceilings = make_ceilings()
     fp32 = Ceiling(metric="fp32", value=5e13, unit="flop_s", label="assumed", source="invented")

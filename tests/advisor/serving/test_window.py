@@ -313,3 +313,25 @@ def test_without_price_or_power_the_reasons_are_given() -> None:
     made = priced(figures(FACTS, counted(0.0, 100.0)), Money())
     assert made.usd_per_mtok is None and made.missing["usd_per_mtok"] == "no price is known"
     assert made.tok_j is None and "GPUs are not known" in made.missing["tok_j"]
+
+
+@pytest.mark.parametrize(
+    ("good", "cost", "why", "noted"),
+    [
+        ({"good_responses": 8.0}, 6.88 / 3600 / 8.0, None, False),
+        ({"good_responses": 0.0}, None, "no response was good", False),
+        ({}, 6.88 / 3600 / 10.0, None, True),
+    ],
+)
+def test_a_response_that_failed_is_none_and_unknown_failures_are_named(
+    good: dict[str, float], cost: float | None, why: str | None, noted: bool
+) -> None:
+    rates = {"responses": 10.0, **good}
+    readings = [
+        Reading(t_s=t_s, counters={name: {"": rate * t_s} for name, rate in rates.items()})
+        for t_s in (0.0, 10.0)
+    ]
+    made = priced(figures(FACTS, readings), Money(usd_h=6.88))
+    assert made.usd_per_response == (None if cost is None else pytest.approx(cost))
+    assert made.missing.get("usd_per_response") == why
+    assert any("failures are not told apart" in note for note in made.notes) is noted

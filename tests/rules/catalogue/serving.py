@@ -19,6 +19,7 @@ def engine(**figures: Any) -> ServingFigures:
         "engine": "vllm",
         "t_start_s": 0.0,
         "t_end_s": 60.0,
+        "scrapes": 12,
     }
     return ServingFigures(**(facts | BUSY | figures))
 
