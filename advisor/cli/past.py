@@ -17,6 +17,7 @@ from advisor.keeping.errors import HistoryError
 from advisor.keeping.history import DAY_S, HistoryFile, Limits
 from advisor.keeping.recorder import history_of
 from advisor.keeping.records import DeviceTrends, History, KeptDiagnosis, KeptFigure, Pruned
+from advisor.keeping.runs import AHEAD_S
 from advisor.keeping.trends import WORKLOADS, device_trends
 from advisor.store import Store
 from probes.metrics import METRICS
@@ -81,6 +82,11 @@ def add(path: str) -> ExitCode:
     if not diagnosis.verdicts:
         raise CliError(f"{path} holds no verdict, so there is nothing to keep")
     age_days = (time.time() - diagnosis.provenance.t_end_s) / DAY_S
+    if age_days < -AHEAD_S / DAY_S:
+        raise CliError(
+            f"{path} ends {-age_days:,.0f} days ahead of this node's clock",
+            "check `date`, here and where it was made",
+        )
     if age_days > config.history_days:
         raise CliError(
             f"{path} is of {age_days:.0f} days ago, and history is kept for {config.history_days:g} days",

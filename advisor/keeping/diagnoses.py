@@ -71,6 +71,11 @@ def document(db: sqlite3.Connection, number: int) -> Diagnosis | None:
         raise HistoryError(f"diagnosis {number} cannot be read: {error}") from error
 
 
+def has(db: sqlite3.Connection, number: int) -> bool:
+    """Whether a diagnosis of that number is kept."""
+    return db.execute("SELECT 1 FROM documents WHERE id = ?", (number,)).fetchone() is not None
+
+
 def rows(db: sqlite3.Connection, since_s: float = -math.inf) -> list[KeptDiagnosis]:
     """Every device of every diagnosis since then, newest first. A row that makes no sense is left out."""
     least = since_s if math.isfinite(since_s) else -1e300

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 def with_falls(diagnosis: Diagnosis, store: Store) -> Diagnosis:
     """The document with a flag `ceiling-degraded` for each device whose stored ceilings fell.
 
-    Reads the ceilings' store alone. Whatever is wrong there costs the flags and nothing else.
+    Reads the ceilings' store alone. What cannot be read there costs the flags and nothing else.
     """
     try:
         found = [flag for verdict in diagnosis.verdicts if (flag := _flag(verdict, store)) is not None]
-    except Exception:  # a damaged past must not cost the present, and the store has warned by now
+    except (OSError, ValueError):  # a damaged past must not cost the present, and the store has warned by now
         return diagnosis
     return msgspec.structs.replace(diagnosis, flags=(*diagnosis.flags, *found)) if found else diagnosis
 

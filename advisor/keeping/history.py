@@ -33,7 +33,8 @@ class Limits:
     def apply(self, db: sqlite3.Connection, now_s: float) -> tuple[int, int]:
         """Prune inside a transaction; gives the diagnoses and runs that went."""
         before_s = None if self.days is None else now_s - self.days * DAY_S
-        return prune.prune(db, before_s=before_s, most_bytes=None if self.mib is None else self.mib * MIB)
+        most_bytes = None if self.mib is None else self.mib * MIB
+        return prune.prune(db, before_s=before_s, most_bytes=most_bytes, now_s=now_s)
 
 
 class HistoryFile:
@@ -48,11 +49,19 @@ class HistoryFile:
         self.warnings: list[str] = []
 
     def add(self, diagnosis: Diagnosis) -> int | None:
-        """Keep a document, redacted already, and give its number; None where the same one is kept."""
+        """Keep a document, redacted already, and give its number; None where the same one is kept.
+
+        Raises HistoryError for one that the limits would take away at once, too.
+        """
 
         def work(db: sqlite3.Connection) -> int | None:
             number = diagnoses.add(db, diagnosis)
             self.limits.apply(db, time.time())
+            if number is not None and not diagnoses.has(db, number):
+                raise HistoryError(
+                    "there is no place for it: it is older than what the history has room or days for",
+                    "raise history_mib or history_days in the configuration",
+                )
             return number
 
         return database.change(self.path, work, self.warnings.append)

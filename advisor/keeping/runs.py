@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +14,9 @@ from advisor.keeping.records import KeptFigure
 from advisor.reports.redact import redact_text
 from probes.record import Measurement, ProbeReport
 
-PRUNED_BEFORE = "runs_from_s"
+_PRUNED_BEFORE = "runs_from_s"
+# A time this far ahead is no time, but a clock that was wrong.
+AHEAD_S = 86400.0
 
 _INTO_RUNS = (
     "INSERT INTO runs (t_s, key, gpu, mig, name, model, kind, mode, method_version, versions, power_limit_w, "
@@ -44,9 +47,20 @@ class Known(NamedTuple):
 
 def known(db: sqlite3.Connection) -> Known:
     """What is there already."""
-    mark = db.execute("SELECT value FROM marks WHERE name = ?", (PRUNED_BEFORE,)).fetchone()
     runs = frozenset(db.execute("SELECT key, t_s FROM runs").fetchall())
-    return Known(runs, -math.inf if mark is None else float(mark[0]))
+    return Known(runs, _pruned_until(db, time.time()))
+
+
+def mark_pruned(db: sqlite3.Connection, until_s: float, now_s: float) -> None:
+    """Runs up to then are not taken over again from the store; never those that are still to come."""
+    until_s = max(_pruned_until(db, now_s), min(until_s, now_s))
+    db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (_PRUNED_BEFORE, until_s))
+
+
+def _pruned_until(db: sqlite3.Connection, now_s: float) -> float:
+    """A mark that a wrong clock set in the future is none: it would keep out every run there is."""
+    found = db.execute("SELECT value FROM marks WHERE name = ?", (_PRUNED_BEFORE,)).fetchone()
+    return -math.inf if found is None or found[0] > now_s + AHEAD_S else float(found[0])
 
 
 def add(db: sqlite3.Connection, reports: Iterable[ProbeReport]) -> int:

@@ -142,6 +142,8 @@ def test_a_saved_diagnosis_can_be_added(
     assert run_cli(["history", "add", str(saved)]) == 0
     assert "is kept already" in capsys.readouterr().err
     assert "days ago" in printed(capsys, "add", str(old), code=2)
+    old.write_bytes(encode(at(NOW_S + 3 * DAY_S)))
+    assert "3 days ahead of this node's clock" in printed(capsys, "add", str(old), code=2)
     assert "cannot read" in printed(capsys, "add", "/nowhere.json", code=2)
 
 

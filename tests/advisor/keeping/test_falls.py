@@ -47,13 +47,20 @@ def test_a_steady_card_or_another_driver_is_not_flagged(store: Store) -> None:
     assert with_falls(made, store) is made
 
 
-def test_a_defect_of_the_store_costs_the_flag_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), UnicodeError("no text"), KeyError("x")])
+def test_a_store_that_cannot_be_read_costs_the_flag_alone(
+    store: Store, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     def broken(_self: Store, _key: str) -> None:
-        raise ZeroDivisionError
+        raise error
 
     monkeypatch.setattr(Store, "history", broken)
     made = make_diagnosis("host")
-    assert with_falls(made, store) is made
+    if isinstance(error, KeyError):
+        with pytest.raises(KeyError):
+            with_falls(made, store)  # a defect of our own is not hidden
+    else:
+        assert with_falls(made, store) is made
 
 
 def test_figures_are_those_that_come_back_from_the_history(store: Store, tmp_path: Path) -> None:

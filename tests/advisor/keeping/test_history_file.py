@@ -192,9 +192,20 @@ def test_what_is_too_old_goes(kept: HistoryFile) -> None:
 def test_adding_prunes_by_itself(tmp_path: Path) -> None:
     history = HistoryFile(tmp_path / "h.sqlite3", Limits(days=30))
     now_s = time.time()
+    HistoryFile(history.path).add(at(now_s - 60 * DAY_S))
     history.add(at(now_s))
-    history.add(at(now_s - 60 * DAY_S))
     assert [row.t_s for row in history.diagnoses(EVER)] == [now_s]
+
+
+@pytest.mark.parametrize("limits", [Limits(days=30), Limits(mib=0.15)])
+def test_what_would_go_at_once_is_refused_and_takes_nothing_along(kept: HistoryFile, limits: Limits) -> None:
+    for number in range(9):
+        kept.add(bulky(number))
+    kept.add(at(time.time()))
+    before = kept.diagnoses(EVER)
+    with pytest.raises(HistoryError, match="no place for it"):
+        HistoryFile(kept.path, limits).add(bulky(-100))
+    assert kept.diagnoses(EVER) == before
 
 
 def bulky(number: int) -> Diagnosis:
@@ -241,6 +252,29 @@ def test_pruned_runs_do_not_come_back_from_the_store(kept: HistoryFile, tmp_path
     assert kept.figures(EVER) == []
     store.add(full(t_s=time.time() + 1))
     assert kept.take_over(store) == 1, "new runs are kept again"
+
+
+@pytest.mark.parametrize("by_size", [False, True])
+def test_a_diagnosis_from_the_future_does_not_keep_runs_out(
+    kept: HistoryFile, tmp_path: Path, by_size: bool
+) -> None:
+    kept.add(at(4e9))
+    done = kept.prune(Limits(mib=0.0)) if by_size else kept.prune(Limits(), everything=True)
+    assert (done.diagnoses, done.kept_diagnoses) == (1, 0)
+    store = Store(tmp_path / "ceilings")
+    store.add(full(t_s=time.time() + 1))
+    assert kept.take_over(store) == 1
+
+
+def test_a_mark_that_a_wrong_clock_set_is_no_mark(kept: HistoryFile, tmp_path: Path) -> None:
+    kept.add(at(1.0))
+    with closing(sqlite3.connect(kept.path, isolation_level=None)) as db:
+        db.execute("INSERT INTO marks VALUES ('runs_from_s', 4e9)")
+    store = Store(tmp_path / "ceilings")
+    store.add(full(t_s=time.time() - DAY_S))
+    assert kept.take_over(store) == 1
+    kept.prune(Limits(), everything=True)
+    assert kept.take_over(store) == 0, "and what is pruned stays so"
 
 
 # --- versions --------------------------------------------------------------------------------------
