@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from types import FrameType
 
 import rich_click as click
-from click.core import ParameterSource
 
 from advisor import __version__
 from advisor.cli import diagnostics, output
 from advisor.cli.diagnostics import CliError, ExitCode
 from advisor.cli.lazy import LazyGroup
-from advisor.cli.options import duration_option, gpu_option, interval_option, json_option, price_option
+from advisor.cli.options import duration_option, gpu_option, interval_option, json_option, price_option, typed
 
 GROUPS = {
     "Look": ("diagnose", "run", "serving", "probe", "demo"),
@@ -75,12 +74,10 @@ def root(
 
 def _refuse_misplaced(ctx: click.Context) -> None:
     """An option before the command would be silently ignored; say where it belongs."""
-    for name in ctx.params:
-        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            option = next(p.opts[-1] for p in ctx.command.params if p.name == name)
-            raise click.UsageError(
-                f"{option} goes after the command: advisor {ctx.invoked_subcommand} {option} ...", ctx
-            )
+    for option in typed(ctx):
+        raise click.UsageError(
+            f"{option} goes after the command: advisor {ctx.invoked_subcommand} {option} ...", ctx
+        )
 
 
 def run_cli(args: Sequence[str]) -> int:

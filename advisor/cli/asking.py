@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from advisor.asked import Answers, answers
 from advisor.cli.diagnostics import CliError
-from advisor.cli.documents import diagnosis_from, is_recording
+from advisor.cli.documents import diagnosis_from, refuse_price
 from advisor.document import Diagnosis
 from advisor.whatifs import missing
 from rules.whatifs.answers import ExclusiveFixesError
@@ -20,8 +20,7 @@ def asked(path: str, words: Sequence[str], gpu: str | None, price: float | None,
     from advisor.cli.inputs import load_config
     from advisor.reports.redact import redact_diagnosis
 
-    if price is not None and not is_recording(path):
-        raise CliError("--price is for recordings: a diagnosis holds its own price", "leave --price out")
+    refuse_price(price, path)
     fixes = chosen(words)
     document = redact_diagnosis(diagnosis_from(path, price), keep=keep or not load_config().redact)
     keys = keys_of(document, gpu)

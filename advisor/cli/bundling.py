@@ -13,7 +13,7 @@ from advisor.bundle import FOLDER, Item, Manifest, MemberRecord, member_records,
 from advisor.cli import output
 from advisor.cli.bundle_parts import RECORDING, Contents, Plan, doctor, recording, reports
 from advisor.cli.diagnostics import CliError, ExitCode, cannot_measure, note, warn
-from advisor.cli.documents import diagnosis_from, is_recording
+from advisor.cli.documents import diagnosis_from, is_recording, refuse_price
 from advisor.cli.inputs import load_config
 from advisor.document import Diagnosis
 from advisor.reports.scrub import Scrubber, of_this_machine
@@ -77,6 +77,8 @@ def _check(plan: Plan) -> None:
     """Fail before minutes of reading rather than after."""
     if (plan.live_s is None) is not bool(plan.file):
         raise CliError("nothing to bundle, or two things", "give DIAGNOSIS|RECORDING, or --live and no file")
+    if plan.live_s is None:
+        refuse_price(plan.price, plan.file)
     if plan.recording is not None and not plan.with_recording:
         raise CliError("--recording and --no-recording contradict each other", "give one of them")
     if plan.recording is not None and is_recording(plan.file):

@@ -8,7 +8,7 @@ import msgspec
 
 from advisor.cli.delivery import Delivery, hand_over
 from advisor.cli.diagnostics import CliError, ExitCode, cannot_measure, note
-from advisor.cli.documents import diagnosis_from, named
+from advisor.cli.documents import diagnosis_from, named, refuse_price
 from advisor.cli.inputs import load_config
 from advisor.comparing.compare import Wish, compare
 from advisor.comparing.gate import CompareGateError, Judged, Limit, judge, parse_limits
@@ -60,6 +60,7 @@ def compare_files(
     """
     if a == b == "-":
         raise CliError("both looks are stdin", "give a file for one of them")
+    refuse_price(price, a, b)
     limits = _limits(fail_on)
     keep = wanted.keep or not load_config().redact
     looks = [_read(path, price, keep=keep) for path in (a, b)]

@@ -61,6 +61,12 @@ def diagnosis_from(path: str, price: float | None = None, called: str | None = N
     return diagnosis_of(monitor, outcome)
 
 
+def refuse_price(price: float | None, *paths: str) -> None:
+    """Raise CliError for a --price that nothing would be priced by: money asked for must not be dropped."""
+    if price is not None and not any(is_recording(path) for path in paths):
+        raise CliError("--price is for recordings: a saved diagnosis has its own prices", "leave --price out")
+
+
 def named(path: str) -> str:
     """The file's name without its folders, as a document that leaves the node calls it."""
     return "stdin" if path == "-" else Path(path).name or path

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
+from click.core import ParameterSource
 
 from advisor.cli.durations import parse_duration
 
@@ -142,6 +143,19 @@ history_option = click.option(
     default=None,
     help="Keep the diagnosis for `advisor history`. Default: by configuration, and never synthetic data.",
 )
+
+
+def typed(ctx: click.Context, *names: str) -> list[str]:
+    """Options that stand on the command line itself; of all parameters, or of those named.
+
+    One that means nothing where it stands is refused with this, rather than ignored.
+    """
+    return [
+        param.opts[-1]
+        for param in ctx.command.params
+        if (not names or param.name in names)
+        and ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
+    ]
 
 
 def duration_option(default: str | None, help_text: str) -> Decorator:

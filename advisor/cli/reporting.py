@@ -11,7 +11,7 @@ import msgspec
 from advisor.cli import diagnostics
 from advisor.cli.delivery import Delivery, check_writable, delivery, hand_over, redacted, render
 from advisor.cli.diagnostics import CliError, ExitCode
-from advisor.cli.documents import diagnosis_from, is_recording
+from advisor.cli.documents import diagnosis_from, refuse_price
 from advisor.cli.inputs import load_config
 from advisor.cli.ruleset import chosen
 from advisor.document import Diagnosis
@@ -80,8 +80,7 @@ def _chosen(path: str, wish: Wish, select: str, ignore: str) -> Diagnosis:
     """The file's diagnosis with the findings that were asked for."""
     from advisor.selection import parse_selection
 
-    if wish.price is not None and not is_recording(path):
-        raise CliError("--price is for recordings: a saved diagnosis has its own prices", "leave --price out")
+    refuse_price(wish.price, path)
     selection = parse_selection(select, ignore)
     return selection.applied(diagnosis_from(path, wish.price))
 

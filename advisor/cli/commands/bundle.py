@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import rich_click as click
 
-from advisor.cli.options import duration_option, interval_option, keep_option, price_option
+from advisor.cli.options import duration_option, interval_option, keep_option, price_option, typed
 
 
 @click.command("bundle")
@@ -30,7 +30,9 @@ from advisor.cli.options import duration_option, interval_option, keep_option, p
 @price_option
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON (`advisor schema bundle`).")
 @keep_option
+@click.pass_context
 def command(
+    ctx: click.Context,
     file: str | None,
     live: bool,
     duration: float,
@@ -52,6 +54,8 @@ def command(
     from advisor.cli.bundle_parts import Plan
     from advisor.cli.bundling import bundle
 
+    if not live and (idle := typed(ctx, "duration", "interval")):
+        raise click.UsageError(f"{idle[0]} says how to look, and goes with --live", ctx)
     plan = Plan(
         file=file or "",
         live_s=duration if live else None,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import rich_click as click
-from click.core import ParameterSource
 
-from advisor.cli.options import DURATION, NumberType, json_option, report_options
+from advisor.cli.options import DURATION, NumberType, json_option, report_options, typed
 
 DAYS = NumberType("days, above 0 and at most 36500; write 30", 36500)
 MIB = NumberType("mebibytes, above 0 and at most 100000; write 64", 100_000)
@@ -51,10 +50,8 @@ def command(
 
 def _refuse_misplaced(ctx: click.Context) -> None:
     """An option of the list before a command would be silently ignored."""
-    for name in ctx.params:
-        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            option = next(p.opts[-1] for p in ctx.command.params if p.name == name)
-            raise click.UsageError(f"{option} is an option of the list, not of {ctx.invoked_subcommand}", ctx)
+    for option in typed(ctx):
+        raise click.UsageError(f"{option} is an option of the list, not of {ctx.invoked_subcommand}", ctx)
 
 
 @command.command("show")

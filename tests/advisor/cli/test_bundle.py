@@ -242,6 +242,9 @@ def test_bad_input_makes_nothing_and_loses_nothing(
         (["--recording", "none.jsonl"], "none.jsonl"),
         (["--recording", "d.json"], "not a recording"),
         (["--recording", "x", "--no-recording"], "give one of them"),
+        (["--price", "3"], "--price is for recordings"),
+        (["--duration", "5m"], "--duration says how to look, and goes with --live"),
+        (["--interval", "2s"], "goes with --live"),
     ],
 )
 def test_wrong_use_says_what_to_do(args: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

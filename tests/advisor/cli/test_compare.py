@@ -117,6 +117,7 @@ def test_file_is_private_and_its_suffix_chooses(saved: tuple[str, str], tmp_path
         (["--fail-on", "regression"], "in quotes"),
         (["--json", "--format", "md"], "give one of them"),
         (["-o", "/nowhere/x.md"], "create it first"),
+        (["--price", "3"], "--price is for recordings"),
     ],
 )
 def test_wrong_use_says_what_to_do(
