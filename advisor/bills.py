@@ -74,7 +74,7 @@ def statement(document: Diagnosis, horizon: Horizon = "hour") -> Statement | Non
 
     They are made from the ladder anew, so that documents without bills have them too.
     """
-    known = known_of(document.ladder, document.findings)
+    known = known_of(document.ladder, document.findings, document.verdicts)
     found = cells(document.ladder, [known[row.key] for row in document.ladder], horizon)
     by_row = {id(row): cell for row, cell in zip(document.ladder, found, strict=True)}
     amounts = [
@@ -92,7 +92,7 @@ def statement(document: Diagnosis, horizon: Horizon = "hour") -> Statement | Non
 
 def won_back_cents(document: Diagnosis) -> tuple[int, int]:
     """What of the whole node is known to be recoverable an hour, in cents; cheap enough for every tick."""
-    known = known_of(document.ladder, document.findings)
+    known = known_of(document.ladder, document.findings, document.verdicts)
     found = cells(document.ladder, [known[row.key] for row in document.ladder])
     all_cells = [cell for row in found for cell in row.values()]
     return sum(cell.low for cell in all_cells), sum(cell.high for cell in all_cells)
@@ -100,7 +100,7 @@ def won_back_cents(document: Diagnosis) -> tuple[int, int]:
 
 def row_amounts(document: Diagnosis, horizon: Horizon = "hour") -> dict[str, Amount]:
     """Row's key -> its amount, in the cells that `statement` adds up."""
-    known = known_of(document.ladder, document.findings)
+    known = known_of(document.ladder, document.findings, document.verdicts)
     found = cells(document.ladder, [known[row.key] for row in document.ladder], horizon)
     alone = [Group("gpu", row.key, (Piece(row),)) for row in document.ladder]
     return {

@@ -86,16 +86,19 @@ def bills(
     ladder: Sequence[LadderRow], verdicts: Sequence[Verdict], findings: Sequence[Finding]
 ) -> tuple[Bill, ...]:
     """Every GPU's, every job's, the fleet's and the node's bill; none where there is no row."""
-    known = known_of(ladder, findings)
+    known = known_of(ladder, findings, verdicts)
     return tuple(bill_of(group, known) for group in groups(ladder, verdicts))
 
 
-def known_of(ladder: Sequence[LadderRow], findings: Sequence[Finding]) -> dict[str, tuple[Recoverable, ...]]:
+def known_of(
+    ladder: Sequence[LadderRow], findings: Sequence[Finding], verdicts: Sequence[Verdict] = ()
+) -> dict[str, tuple[Recoverable, ...]]:
     """Row key -> what could be won back of that row."""
+    causes = {v.key: v.cause for v in verdicts}
     on: dict[str, list[Finding]] = {}
     for found in findings:
         on.setdefault(found.key, []).append(found)
-    return {row.key: recoverable(row, on.get(row.key, ())) for row in ladder}
+    return {row.key: recoverable(row, on.get(row.key, ()), causes.get(row.key)) for row in ladder}
 
 
 def groups(ladder: Sequence[LadderRow], verdicts: Sequence[Verdict]) -> tuple[Group, ...]:
@@ -212,10 +215,16 @@ def _recoverable(
     )
 
 
+def _size(entry: Recoverable, weight: float) -> float:
+    """What orders reasons: the most that each could win back."""
+    return weight * entry.share_high
+
+
 def _sum(entries: Sequence[Recoverable], weights: Sequence[float], priced: bool) -> Recoverable:
-    """Entries of one term and owner as one; reasons of those for which something is known come first."""
+    """Entries of one term and owner as one. Reasons come largest first, those worth nothing not at all."""
     pairs = list(zip(entries, weights, strict=True))
-    able = [entry for entry in entries if entry.basis != "none"]
+    able = [entry for entry, w in sorted(pairs, key=lambda pair: -_size(*pair)) if entry.basis != "none"]
+    able = [entry for entry in able if entry.share_high > _DUST] or able
     reasons = list(dict.fromkeys(entry.because for entry in able or entries))
     more = f" and {len(reasons) - _MAX_REASONS} more" if len(reasons) > _MAX_REASONS else ""
     return Recoverable(

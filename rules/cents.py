@@ -46,7 +46,7 @@ def cells(
         costs = _row(row, price, hours, carried)
         won = {entry.term: entry for entry in entries}
         found.append(
-            {term: _cell(cost, won.get(term), hours, low, high, term) for term, cost in costs.items()}
+            {term: _cell(cost, won.get(term), hours, (low, high), row) for term, cost in costs.items()}
         )
     return found
 
@@ -116,15 +116,28 @@ def _by_itself(usd_h: float, hours: float) -> int:
 
 
 def _cell(
-    cost: int, won: Recoverable | None, hours: float, low: dict[str, float], high: dict[str, float], term: str
+    cost: int,
+    won: Recoverable | None,
+    hours: float,
+    carry: tuple[dict[str, float], dict[str, float]],
+    row: LadderRow,
 ) -> Cell:
-    """The cell with what could be won back, in cents that never exceed it; rounding is carried on, too."""
+    """The cell with what could be won back, in cents that never exceed it; rounding is carried on, too.
+
+    What is the whole term is shown as the term is, however that was rounded.
+    """
     if won is None or cost <= 0:
         return Cell(cost)
-    if won.basis == "fact":
-        return Cell(cost, cost, cost)
-    most = _carried(won.usd_h_high, hours, high, term, cost)
-    return Cell(cost, _carried(won.usd_h_low, hours, low, term, most), most)
+    whole = (row.terms or {}).get(won.term, 0.0)
+    most = cost if same(won.usd_h_high, whole) else _carried(won.usd_h_high, hours, carry[1], won.term, cost)
+    if same(won.usd_h_low, won.usd_h_high):
+        return Cell(cost, most, most)
+    return Cell(cost, _carried(won.usd_h_low, hours, carry[0], won.term, most), most)
+
+
+def same(usd_h: float | None, other: float | None) -> bool:
+    """Whether two amounts are one and the same but for floating point."""
+    return usd_h is not None and other is not None and math.isclose(usd_h, other, rel_tol=1e-9, abs_tol=1e-12)
 
 
 def _carried(usd_h: float | None, hours: float, carry: dict[str, float], term: str, most: int) -> int:

@@ -11,11 +11,12 @@ from typing import Literal
 
 import msgspec
 
-from rules.economics import saved
+from rules import thresholds as th
+from rules.economics import host_gap_effect, saved
 from rules.finding import Effect, Finding, LadderRow
 
 Owner = Literal["job", "fleet"]
-Basis = Literal["fact", "finding", "none"]
+Basis = Literal["fact", "finding", "bound", "none"]
 
 # Who can act on a term where no finding says who. Useful and unknown time has nothing to win back.
 OWNERS: dict[str, Owner] = {
@@ -30,8 +31,13 @@ FACTS: dict[str, str] = {
     "free": "no process uses it, so others can have it",
     "idle_held": "nothing runs, so it can be let go",
 }
+# What the host gap rests on where no finding puts a figure on closing it.
+BOUND = "1/(1-h) is the bound of a gap whose cause no finding names"
+NO_DEMAND = "nobody asks the card for more, so no change of code fills the gap"
+# A share below this is floating point's, and no time at all.
+_DUST = 1e-12
 NOT_KNOWN: dict[str, str] = {
-    "host_gap": "no finding puts a figure on a fix of the host gap",
+    "host_gap": "the gap is too small, or too little ran, to say what closing it buys",
     "communication": "no finding puts a figure on a fix of communication",
     "throttle": "neither a lowered limit nor heat is seen to hold the clocks",
     "inefficiency": "no finding puts a figure on a fix: less than a roof is not yet a fix",
@@ -43,7 +49,8 @@ class Recoverable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     term: a key of TERMS. owner: who can act. share_*: of the scope's paid time; usd_h_*: dollars an hour,
     None without a price. basis: "fact" (all of it, for what it is), "finding" (what the finding's effect
-    allows), or "none": nothing is known to win it back, which is not to say that nothing would.
+    allows), "bound" (a gap without such a finding: from nothing to all of it), or "none": nothing is known to
+    win it back, which is not to say that nothing would.
     because: the finding's code, or the fact or the want that it rests on.
     """
 
@@ -67,12 +74,17 @@ class _Part(msgspec.Struct, frozen=True):
     basis: Basis
 
 
-def recoverable(row: LadderRow, findings: Sequence[Finding]) -> tuple[Recoverable, ...]:
-    """One entry for each term of this row that is wasted. findings: those on this row's device."""
+def recoverable(
+    row: LadderRow, findings: Sequence[Finding], cause: str | None = None
+) -> tuple[Recoverable, ...]:
+    """One entry for each term of this row that is wasted.
+
+    findings: those on this row's device. cause: its verdict's, where that is known.
+    """
     found = [
-        (term, _part(term, row, [f for f in findings if f.term == term]))
+        (term, _part(term, row, [f for f in findings if f.term == term], cause))
         for term in OWNERS
-        if row.shares.get(term, 0.0) > 0.0
+        if row.shares.get(term, 0.0) > _DUST
     ]
     return tuple(_entry(term, row, part) for term, part in found)
 
@@ -92,16 +104,28 @@ def _entry(term: str, row: LadderRow, part: _Part) -> Recoverable:
     )
 
 
-def _part(term: str, row: LadderRow, findings: Sequence[Finding]) -> _Part:
+def _part(term: str, row: LadderRow, findings: Sequence[Finding], cause: str | None) -> _Part:
     if term in FACTS:
         return _Part(1.0, 1.0, OWNERS[term], FACTS[term], "fact")
     leader = _leader(findings)
     if leader is None or leader.effect is None:
+        if term == "host_gap":
+            return _unnamed_gap(row.shares[term], cause)
         return _Part(0.0, 0.0, OWNERS[term], _why_not(term, findings), "none")
     low, high = _won_back(leader, leader.effect, row)
     share = row.shares[term]
     least, most = (min(1.0, max(0.0, part / share)) for part in (low, high))
     return _Part(least, most, leader.owner, leader.code, "finding")
+
+
+def _unnamed_gap(gap: float, cause: str | None) -> _Part:
+    """What the what-if `host-gap` says of a gap whose cause no finding names; nothing of it is sure."""
+    if cause == "no-demand":
+        return _Part(0.0, 0.0, OWNERS["host_gap"], NO_DEMAND, "none")
+    effect = host_gap_effect(gap) if gap >= th.WORTH_A_FIX.value else None
+    if effect is None:
+        return _Part(0.0, 0.0, OWNERS["host_gap"], NOT_KNOWN["host_gap"], "none")
+    return _Part(0.0, min(1.0, saved(effect) / gap), OWNERS["host_gap"], BOUND, "bound")
 
 
 def _why_not(term: str, findings: Sequence[Finding]) -> str:

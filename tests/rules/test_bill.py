@@ -16,6 +16,7 @@ from rules.cents import HOURS, Horizon, divide
 from rules.evidence import Workload
 from rules.finding import TERMS, Effect, Finding, LadderRow, Price
 from rules.ladder import NOT_WASTED, priced_row
+from rules.recover import BOUND
 from rules.verdict import Verdict
 from tests.factories import fill, make_diagnosis, make_effect, make_finding, make_verdict, make_workload
 
@@ -350,7 +351,6 @@ def test_a_fix_that_may_be_slower_wins_back_nothing_at_least() -> None:
 @pytest.mark.parametrize(
     ("term", "owner", "words"),
     [
-        ("host_gap", "job", "no finding"),
         ("communication", "job", "no finding"),
         ("throttle", "fleet", "neither a lowered limit nor heat"),
         ("inefficiency", "job", "not yet a fix"),
@@ -383,8 +383,56 @@ def test_on_a_node_what_each_owner_could_win_back_stands_apart() -> None:
     theirs = make_finding("HOST006", gpu=1, effect=make_effect(2.0, 2.0), usd_h=None, owner="fleet")
     pairs = [one(make_verdict(gpu=gpu), host_gap=0.5, useful=0.5) for gpu in range(3)]
     node = billed(*pairs, findings=(mine, theirs))["node"]
-    assert [(r.owner, r.because) for r in node.recoverable] == [("fleet", "HOST006"), ("job", "HOST003")]
-    assert [r.usd_h_high for r in node.recoverable] == pytest.approx([5.0, 2.0])
+    assert [(r.owner, r.because) for r in node.recoverable] == [
+        ("fleet", "HOST006"),
+        ("job", f"{BOUND}, HOST003"),
+    ]
+    assert [r.usd_h_high for r in node.recoverable] == pytest.approx([5.0, 7.0])
+    assert [r.usd_h_low for r in node.recoverable] == pytest.approx([5.0, 2.0])
+
+
+def gap_of(gap: float, cause: str = "unexplained") -> tuple[float, float, str, str]:
+    """What of a gap without a finding could be won back."""
+    pair = one(make_verdict(cause=cause), host_gap=gap, useful=1.0 - gap)
+    bill = billed(pair)["GPU 0"]
+    return (*won(bill, "host_gap")[:2], bill.recoverable[0].basis, bill.recoverable[0].because)
+
+
+def test_a_gap_that_no_finding_names_has_the_bound_of_the_what_if_and_no_low_end() -> None:
+    assert gap_of(0.3) == (0.0, 0.3, "bound", BOUND)
+
+
+@pytest.mark.parametrize(("gap", "cause"), [(0.3, "no-demand"), (0.01, "unexplained"), (0.97, "unexplained")])
+def test_a_gap_that_no_fix_is_spoken_of_wins_back_nothing(gap: float, cause: str) -> None:
+    assert gap_of(gap, cause)[:3] == (0.0, 0.0, "none")
+
+
+def test_reasons_come_largest_first_and_those_worth_nothing_not_at_all() -> None:
+    nothing = make_finding("COMP005", gpu=0, effect=make_effect(1.0, 1.0), term="inefficiency")
+    less = make_finding("MEM002", gpu=1, effect=make_effect(1.0, 1.1), usd_h=None, term="inefficiency")
+    more = make_finding("MEM001", gpu=2, effect=make_effect(1.0, 1.4), usd_h=None, term="inefficiency")
+    pairs = [one(make_verdict(gpu=gpu), inefficiency=0.5, useful=0.5) for gpu in range(3)]
+    node = billed(*pairs, findings=(nothing, less, more))["node"]
+    assert [r.because for r in node.recoverable] == ["MEM001, MEM002"]
+
+
+def test_a_term_of_floating_point_dust_has_nothing_to_win_back() -> None:
+    finding = make_finding("COMP005", effect=make_effect(1.0, 1.4), term="inefficiency")
+    assert not billed(one(make_verdict(), inefficiency=2.2e-16, useful=1.0), findings=(finding,))[
+        "GPU 0"
+    ].recoverable
+
+
+def test_equal_amounts_show_equal_cents() -> None:
+    """A whole term that is recoverable has the term's cents, whichever way those were rounded."""
+    finding = make_finding(effect=make_effect(1.0, 5.0), recoverable=0.184)
+    verdict = make_verdict()
+    price = Price(usd_h=1.0, basis="user", source="made up")
+    parts = {"host_gap": 0.184, "inefficiency": 0.272, "useful": 0.544}
+    row = priced_row(verdict.key, 0, None, fill(TERMS, parts), price, 1.0)
+    for horizon in HORIZONS:
+        node = said(make_diagnosis(verdicts=[verdict], ladder=(row,), findings=[finding]), horizon).node
+        assert node.costs is not None and node.high["host_gap"] == node.costs["host_gap"] > 0
 
 
 def test_without_a_price_there_are_shares_alone() -> None:
