@@ -14,7 +14,7 @@ TITLE_TOKENS = "What a token's electricity costs"
 TITLE_PERIOD = "What electricity costs over a period"
 TITLE_DIFFERENCE = "What the difference of two GPUs' electricity costs over a period"
 YEAR = "A year has 8,760 hours."
-COUNTED = f"{YEAR} Power is a mean by the energy counter."
+COUNTED = f"{YEAR} Power is a mean by the energy counter, and stands for the whole period."
 SAID = f"{YEAR} Power is taken for the mean at work, as given; a board's rating overstates it."
 
 

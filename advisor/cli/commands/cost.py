@@ -253,7 +253,7 @@ def straggler(times_s: tuple[float, ...] | None, **given: Any) -> int:
     from rules.calculators.straggler import of_times
     from rules.calculators.straggler import straggler as calculator
 
-    order = Order(given)
+    order = Order({**given, "times_s": times_s})
     if times_s is not None:
         names = ("gpus", "median_s", "slowest_s")
         times: dict[str, Any] = dict(zip(names, of_times(times_s), strict=True))

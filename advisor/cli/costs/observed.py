@@ -10,22 +10,27 @@ from advisor.cli.diagnostics import CliError
 from advisor.document import DeviceProvenance, Diagnosis
 from advisor.price_table import Model, model_of
 from advisor.reports.escape import terminal
-from advisor.reports.figures import span
+from advisor.reports.figures import percent, span
 from rules.calculators.quantities import QUANTITIES
 from rules.finding import LadderRow
 from rules.power import mean_power_w
 from rules.serving import ServingFigures
 
+# A share of the time from which on a mean over it is called one of idling.
+MOSTLY = 0.5
+
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """figures: quantity -> value and where in the diagnosis it stands. model: None for a MIG instance.
 
-    lacks: why figures of tokens are not among them; empty where they are.
+    lacks: why figures of tokens are not among them; empty where they are. doubts: quantity -> what speaks
+    against taking it for what the GPU does at work.
     """
 
     figures: Mapping[str, tuple[float, str]]
     model: Model | None = None
     lacks: str = ""
+    doubts: Mapping[str, tuple[str, ...]] = {}
 
 
 def seen_in(diagnosis: Diagnosis, gpu: str | None) -> Seen:
@@ -43,7 +48,7 @@ def seen_in(diagnosis: Diagnosis, gpu: str | None) -> Seen:
     model = model_of(device.name, device.mem_total_bytes) if device is not None and whole else None
     kept = {n: (v, s) for n, (v, s) in figures.items() if v is not None and not QUANTITIES[n].problem(v)}
     lacks = "" if engine else "the diagnosis knows of no one inference engine on that GPU"
-    return Seen(figures=kept, model=model, lacks=lacks)
+    return Seen(figures=kept, model=model, lacks=lacks, doubts={} if row is None else _doubts(row))
 
 
 def _key(diagnosis: Diagnosis, gpu: str | None) -> str:
@@ -99,6 +104,18 @@ def _energy(diagnosis: Diagnosis, device: DeviceProvenance) -> tuple[float | Non
         return evidence.energy_j, evidence.energy_s
     kept = device.electricity
     return (None, None) if kept is None else (kept.energy_j, kept.seconds)
+
+
+def _doubts(row: LadderRow) -> dict[str, tuple[str, ...]]:
+    """A mean power that is mostly one of idling says little about work."""
+    idle = row.shares.get("free", 0.0) + row.shares.get("idle_held", 0.0)
+    if idle < MOSTLY:
+        return {}
+    said = (
+        f"GPU {row.gpu} ran nothing for {percent(idle)} of the time: its power_w is mostly that of idling, "
+        "and no power at which tokens were made. Give --power-w of a GPU at work, or another --gpu."
+    )
+    return {"power_w": (said,)}
 
 
 def _of_ladder(row: LadderRow) -> dict[str, tuple[float | None, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     _Number = click.ParamType[float]
 else:
     _Number = click.ParamType  # not generic at run time in every click we support
+# A number in which a comma parts thousands, or stands for the decimal point.
+_COMMAS = re.compile(r"[+-]?\d+(,\d+)+(\.\d*)?")
 # Quantities whose default is a setting of the same name.
 SETTINGS = frozenset(
     {
@@ -41,8 +44,13 @@ class QuantityType(_Number):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The number, or a usage error that says what is accepted."""
+        text = str(value).strip()
+        if _COMMAS.fullmatch(text):
+            plain = text.replace(",", "")
+            point = f", or {text.replace(',', '.')}" if text.count(",") == 1 and "." not in text else ""
+            self.fail(f"{text!r}: a comma is not read; write {plain}{point}", param, ctx)
         try:
-            number = float(value)
+            number = float(text)
         except ValueError:
             number = math.nan
         if problem := self._quantity.problem(number):

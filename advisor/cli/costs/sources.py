@@ -93,6 +93,12 @@ class Sources:
             return given(name, value, "diagnosis", source)
         return self._setting(name) or self._bundled(name) or _default(name)
 
+    def doubts(self, item: Input) -> tuple[str, ...]:
+        """What speaks against taking this input for more than what the diagnosis saw."""
+        if self._seen is None or item.label != "diagnosis":
+            return ()
+        return self._seen.doubts.get(item.name, ())
+
     def _superseded(self, name: str) -> bool:
         """Whether a flag gives another figure of the same thing."""
         return any(name in group and self.flagged(*group) for group in ALTERNATIVES)

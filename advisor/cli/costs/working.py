@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from advisor.cli import output
+from advisor.cli.costs.conflicts import refuse_two_ways
 from advisor.cli.costs.sources import Sources
 from advisor.cli.diagnostics import CliError, ExitCode
 from advisor.cli.inputs import load_config, read_document
@@ -28,6 +29,8 @@ class Order:
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         flags = {name: value for name, value in given.items() if name not in _OTHER}
+        refuse_two_ways([name for name, value in flags.items() if value is not None])
+        flags.pop("times_s", None)
         self.as_json = bool(given["as_json"])
         self.sources = Sources(flags, given, load_config(), _seen(given["document"], given["gpu"]))
 
@@ -45,7 +48,10 @@ class Order:
         unused = [QUANTITIES[name].flag for name in self.sources.flags if name not in inputs]
         told = (f"Not used for this: {', '.join(unused)}.",) if unused else ()
         about = [note for item in done.inputs for note in self.sources.notes.get(item.name, ())]
-        return msgspec.structs.replace(done, notes=(*done.notes, *about), warnings=(*done.warnings, *told))
+        doubts = [text for item in done.inputs for text in self.sources.doubts(item)]
+        return msgspec.structs.replace(
+            done, notes=(*done.notes, *about), warnings=(*done.warnings, *doubts, *told)
+        )
 
     def show(self, calculation: Calculation) -> int:
         """Print the result, as text or JSON."""

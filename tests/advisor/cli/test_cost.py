@@ -220,6 +220,74 @@ def test_what_makes_no_sense_is_refused(line: str, why: str, capsys: pytest.Capt
     assert why in refused(capsys, line)
 
 
+@pytest.mark.parametrize(
+    ("line", "flags"),
+    [
+        (
+            "tokens --price 3 --tok-s 100 --prompt-tok-s 80 --generation-tok-s 50",
+            "--tok-s and --prompt-tok-s",
+        ),
+        ("tokens --price 3 --tok-s 100 --prompt-tok-s 80", "--tok-s and --prompt-tok-s both say"),
+        ("tokens --price 3 --tok-s 9 --prefill-frac 0.2 --prefill-s 4", "--prefill-frac and --prefill-s"),
+        (
+            "response --tokens-per-response 9 --usd-per-mtok 1 --attempts 1.2 --success-frac 0.5",
+            "attempts and",
+        ),
+        (
+            "response --tokens-per-response 9 --attempts 1 --usd-per-mtok 1 --price 2",
+            "--usd-per-mtok and --price",
+        ),
+        ("energy --tok-j 3 --tok-s 100 --power-w 400", "--tok-j and --power-w"),
+        ("scaling --gpus 8 --one-tok-s 9 --all-tok-s 50 --each-tok-s 7", "--all-tok-s and --each-tok-s"),
+        ("straggler --price 1 --times-s 1,2 --slower-frac 0.1", "--times-s and --slower-frac"),
+        ("straggler --price 1 --times-s 1,2 --gpus 64", "--times-s and --gpus"),
+    ],
+)
+def test_one_thing_said_in_two_ways_is_refused(
+    line: str, flags: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(capsys, line)
+    assert flags in said
+    assert "fix: give --" in said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("1,000", "write 1000, or 1.000"),
+        ("9,010.5", "write 9010.5"),
+        ("1,000,000", "write 1000000"),
+        ("1e308", "above 0 and at most 1e15"),
+    ],
+)
+def test_how_a_number_is_written_is_said(value: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = " ".join(refused(capsys, f"tokens --price 1 --tok-s {value}").split())
+    assert said in shown
+    assert "expected a number above 0 (" not in shown
+
+
+def test_power_of_an_idle_gpu_is_doubted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    idle = {"idle_held": 0.97, "useful": 0.03}
+    for shares, doubted in ((idle, True), ({"useful": 0.9, "idle_held": 0.1}, False)):
+        diagnosis = _metered(make_diagnosis("memory"), shares)
+        file = saved(tmp_path, diagnosis)
+        shown = " ".join(cost(capsys, f"energy --from {file} --tok-s 500").split())
+        assert ("ran nothing for 97 % of the time" in shown) is doubted
+        assert "ran nothing" not in cost(capsys, f"energy --from {file} --power-w 700 --tok-s 500")
+
+
+def _metered(diagnosis: Diagnosis, shares: dict[str, float]) -> Diagnosis:
+    """With an energy counter, and these shares of time."""
+    (row,), (device,) = diagnosis.ladder, diagnosis.provenance.devices
+    drawn = electricity(7_000.0, 100.0, ElectricityRates(usd_kwh=0.1, pue=1.0))
+    devices = (msgspec.structs.replace(device, electricity=drawn),)
+    return msgspec.structs.replace(
+        diagnosis,
+        ladder=(msgspec.structs.replace(row, shares=dict.fromkeys(row.shares, 0.0) | shares),),
+        provenance=msgspec.structs.replace(diagnosis.provenance, devices=devices),
+    )
+
+
 def test_a_flag_that_nothing_uses_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     shown = " ".join(cost(capsys, "scaling --gpus 64 --per-doubling-frac 0.97 --racks 2").split())
     assert "Not used for this: --racks." in shown
