@@ -209,6 +209,7 @@ class Monitor:
         self._clock_step = True
         self._first_s = t_s - self.interval_s
         self._host = Series(keep_first)
+        self._engines.restart()
         self._shown_rows.clear()
         for track in self.tracks.values():
             track.restart()

@@ -100,6 +100,11 @@ def owner(inode: int, proc: Path = Path("/proc")) -> int | None:
     return next((pid for pid in _pids(proc) if inode in _sockets(proc, pid)), None)
 
 
+def is_alive(pid: int, proc: Path = Path("/proc")) -> bool:
+    """Whether there is such a process."""
+    return (proc / str(pid)).exists()
+
+
 def _pids(proc: Path) -> list[int]:
     try:
         return sorted(int(entry.name) for entry in proc.iterdir() if entry.name.isdecimal())

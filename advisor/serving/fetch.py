@@ -16,6 +16,8 @@ import msgspec
 MAX_BYTES = 8 << 20
 DEADLINE_S = 3.0
 MAX_REDIRECTS = 2
+# What servers answer while they load a model.
+LOADING = 503
 _CHUNK_BYTES = 1 << 16
 _MOVED = (301, 302, 303, 307, 308)
 _SCHEMES = ("http", "https")
@@ -55,7 +57,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 def parse_url(url: str, token: str | None = None) -> Target:
     """The target that a person names: a URL, or HOST:PORT. Raises ValueError that says what is wrong.
 
-    A user and password in it become an Authorization header; token is sent as a bearer's where there is none.
+    A user and password in it become an Authorization header; token (see bearer) is sent where there is none.
     """
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme not in _SCHEMES:
@@ -81,38 +83,55 @@ def _authorization(user: str | None, password: str | None, token: str | None) ->
     if user is not None:
         pair = f"{unquote(user)}:{unquote(password or '')}".encode()
         return f"Basic {base64.b64encode(pair).decode()}"
-    return f"Bearer {token}" if token and token.isprintable() else None
+    return f"Bearer {token}" if token else None
 
 
-def fetch(target: Target, path: str, *, deadline_s: float = DEADLINE_S, max_bytes: int = MAX_BYTES) -> Page:
-    """The page at `path`. Raises FetchError after `deadline_s` at the latest, whatever the server does.
+def bearer(text: str) -> str | None:
+    """The token in a text, without the line break that files end in; None where it is empty.
+
+    Raises ValueError, which does not show it, where no header can carry it.
+    """
+    token = text.strip()
+    if any(not "!" <= character <= "~" for character in token):
+        raise ValueError("it holds a space, a line break or a character that is not ASCII")
+    return token or None
+
+
+class Attempt:
+    """One page on the way.
 
     The work is done on a thread that is given up at the deadline: names that do not resolve, handshakes and
     headers that drip in byte by byte cannot hold the caller.
     """
-    attempt = _Attempt(target, path, time.monotonic() + deadline_s, max_bytes)
-    thread = threading.Thread(target=attempt.run, name="advisor-scrape", daemon=True)
-    thread.start()
-    thread.join(deadline_s + 0.05)
-    if attempt.page is None and attempt.error is None:
-        attempt.give_up()
-        raise FetchError(f"no whole answer within {deadline_s:g} s")
-    if attempt.page is None:
-        raise attempt.error or FetchError("no answer")
-    return attempt.page
 
-
-class _Attempt:
-    """One page on the way; `page` or `error` is set at its end."""
-
-    def __init__(self, target: Target, path: str, until_s: float, max_bytes: int) -> None:
+    def __init__(
+        self, target: Target, path: str, deadline_s: float = DEADLINE_S, max_bytes: int = MAX_BYTES
+    ) -> None:
         self._target = target
         self._path = path
-        self._until_s = until_s
+        self._deadline_s = deadline_s
+        self._until_s = time.monotonic() + deadline_s
         self._max_bytes = max_bytes
         self._connection: http.client.HTTPConnection | None = None
-        self.page: Page | None = None
-        self.error: FetchError | None = None
+        self._over = threading.Event()
+        self._found: Page | None = None
+        self._error: FetchError | None = None
+
+    def page(self) -> Page:
+        """Wait for it. Raises FetchError."""
+        threading.Thread(target=self.run, name="advisor-scrape", daemon=True).start()
+        if not self._over.wait(self._deadline_s + 0.05):
+            late = FetchError(f"no whole answer within {self._deadline_s:g} s")
+            self._close()
+            raise late
+        if self._found is None:
+            raise self._error or FetchError("it was given up")
+        return self._found
+
+    def give_up(self) -> None:
+        """Let whoever waits for it go on at once."""
+        self._over.set()
+        self._close()
 
     def run(self) -> None:
         """Read the page, following redirects that stay on this host."""
@@ -125,13 +144,13 @@ class _Attempt:
                 path = self._moved_to(path, moved)
             raise FetchError(f"redirects more than {MAX_REDIRECTS} times")
         except FetchError as error:
-            self.error = error
+            self._error = error
         except Exception as error:  # whatever a server sends, the reason is all there is to say
-            self.error = FetchError(_reason(error))
+            self._error = FetchError(_reason(error))
         finally:
             self.give_up()
 
-    def give_up(self) -> None:
+    def _close(self) -> None:
         """Close the connection under whoever reads it."""
         connection, self._connection = self._connection, None
         if connection is None:
@@ -143,8 +162,8 @@ class _Attempt:
             connection.close()
 
     def _one(self, path: str) -> str | None:
-        """Ask once: where it moved to, or None with `page` set."""
-        self.give_up()
+        """Ask once: where it moved to, or None with the page found."""
+        self._close()
         connection = self._connection = _connection(self._target, self._left_s())
         connection.request("GET", path, headers=self._headers())
         response = connection.getresponse()
@@ -157,7 +176,7 @@ class _Attempt:
             raise FetchError(f"sends {encoding[:20]!r} though plain text was asked for")
         raw = self._body(response)
         started = response.getheader("Process-Start-Time-Unix")
-        self.page = Page(text=raw.decode("utf-8", "replace"), path=path, started=started and started[:40])
+        self._found = Page(text=raw.decode("utf-8", "replace"), path=path, started=started and started[:40])
         return None
 
     def _headers(self) -> dict[str, str]:
@@ -205,6 +224,7 @@ def _refusal(status: int) -> str:
         403: "refuses access",
         404: "has no such page",
         501: "has its metrics switched off",
+        LOADING: "is not ready, as while it loads a model",
     }
     return f"{known.get(status, 'answers with an error')} ({status})"
 

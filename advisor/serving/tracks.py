@@ -15,6 +15,12 @@ from rules.slo import Slo, parse_slo
 # Readings kept of a model over a whole run; beyond that every second one of the past is dropped. Growth
 # between the others stays exact.
 READINGS = 720
+# Numbers kept in all readings together, some 64 MB, before those of the past are thinned out further.
+NUMBERS = 2_000_000
+# A reading this much older than the last one tells that the clock was set back, not that it came late.
+CLOCK_BACK_S = 1.0
+# Programs that publish no metrics are asked every minute: why they do not holds as long, beyond a window.
+PROBLEM_HOLDS_S = 65.0
 # Models kept at all endpoints together: a page that invents new ones at every look fills no memory.
 PLACES = 64
 _TWO_MODELS = "several models share these GPUs, and their price cannot be told apart"
@@ -43,42 +49,67 @@ class EngineTracks:
 
     def __init__(self, slo: Slo | None = None) -> None:
         self._slo = slo
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all that was read, as where the clock was set: rates divide by differences of times."""
         self._readings: dict[Place, list[Reading]] = {}
+        self._numbers = 0
         self._looks: dict[str, EngineLook] = {}
-        self.problems: dict[str, str] = {}
+        self._problems: dict[str, EngineLook] = {}
 
     def __bool__(self) -> bool:
         return bool(self._readings)
 
+    @property
+    def problems(self) -> dict[str, str]:
+        """Endpoint -> why its last look has no readings."""
+        return {endpoint: look.problem for endpoint, look in self._problems.items()}
+
     def add(self, look: EngineLook) -> None:
         """Take one look. A failed one leaves the readings that were had."""
         if look.problem:
-            self.problems[look.endpoint] = look.problem
+            self._problems[look.endpoint] = look
         if not look.readings:
             return
-        self.problems.pop(look.endpoint, None)
+        self._problems.pop(look.endpoint, None)
         before = self._looks.get(look.endpoint)
-        if before is not None and before.engine != look.engine:
+        if before is not None and (before.engine != look.engine or look.t_s < before.t_s - CLOCK_BACK_S):
             self._drop(look.endpoint)
         self._looks[look.endpoint] = look
         for reading in look.readings:
-            place = Place(look.endpoint, reading.model)
-            if place not in self._readings and len(self._readings) >= PLACES:
-                continue
-            kept = self._readings.setdefault(place, [])
-            if not kept or reading.t_s > kept[-1].t_s:
-                kept.append(reading)
-            if len(kept) > READINGS:
-                del kept[1:-1:2]
+            self._keep(Place(look.endpoint, reading.model), reading)
+
+    def _keep(self, place: Place, reading: Reading) -> None:
+        if place not in self._readings and len(self._readings) >= PLACES:
+            return
+        kept = self._readings.setdefault(place, [])
+        if not kept or reading.t_s > kept[-1].t_s:
+            kept.append(reading)
+            self._numbers += size(reading)
+        if len(kept) > READINGS:
+            self._thin(kept)
+        while self._numbers > NUMBERS and (long := [k for k in self._readings.values() if len(k) > 2]):
+            self._thin(max(long, key=lambda each: sum(map(size, each))))
+
+    def _thin(self, kept: list[Reading]) -> None:
+        """Drop every second one, but neither the first nor the last."""
+        self._cut(kept, slice(1, -1, 2))
+
+    def _cut(self, kept: list[Reading], which: slice) -> None:
+        self._numbers -= sum(map(size, kept[which]))
+        del kept[which]
 
     def forget(self, before_s: float) -> None:
         """Drop readings from before this time, all but the last one of them, from which growth is counted."""
         for place, kept in list(self._readings.items()):
             stale = sum(r.t_s < before_s for r in kept)
             if stale == len(kept):
-                del self._readings[place]
+                self._remove(place)
             elif stale > 1:
-                del kept[: stale - 1]
+                self._cut(kept, slice(stale - 1))
+        held = before_s - PROBLEM_HOLDS_S
+        self._problems = {name: look for name, look in self._problems.items() if look.t_s >= held}
 
     def figures(self, pricing: Pricing | None = None) -> tuple[ServingFigures, ...]:
         """Figures of every model, those of one endpoint together; with dollars and joules where priced."""
@@ -124,7 +155,17 @@ class EngineTracks:
 
     def _drop(self, endpoint: str) -> None:
         for place in [p for p in self._readings if p.endpoint == endpoint]:
-            del self._readings[place]
+            self._remove(place)
+
+    def _remove(self, place: Place) -> None:
+        self._cut(self._readings[place], slice(None))
+        del self._readings[place]
+
+
+def size(reading: Reading) -> int:
+    """How many numbers a reading holds."""
+    single = sum(len(series) for series in (*reading.counters.values(), *reading.gauges.values()))
+    return single + sum(len(b.counts) for series in reading.histograms.values() for b in series.values())
 
 
 def _works(made: ServingFigures) -> bool:

@@ -6,9 +6,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
-from advisor.serving.discover import Listener, candidates, devices_of, owner
+from advisor.serving.discover import Listener, candidates, devices_of, is_alive
 from advisor.telemetry.feed import Feed
 from advisor.telemetry.records import EngineLook, Frame, Hello, Message, ProcessSample
 
@@ -19,9 +20,69 @@ if TYPE_CHECKING:
 EVERY_S = 5.0
 # How often the node's ports are looked through for engines that started meanwhile.
 DISCOVER_S = 60.0
-# An endpoint that never was an engine is asked so often, and then left alone until it is another's.
+# An endpoint that never was an engine is asked so often, and then left alone until it is another's; one of a
+# program known to serve models is then asked only as often as ports are looked through.
 _CHANCES = 2
 _LEAST_S = 0.1
+# What a round waits for: the deadline of a fetch, and what parsing may take after it.
+_ROUND_S = 6.0
+
+
+class Endpoint:
+    """One endpoint, and what is known of it. listener: None for one that a person named.
+
+    is_engine: it was read once.
+    """
+
+    def __init__(self, scraper: Scraper, listener: Listener | None = None) -> None:
+        self.scraper = scraper
+        self.listener = listener
+        self.is_engine = False
+        self._failures = 0
+        self._next_s = float("-inf")
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is to be asked now: not while it is still being asked."""
+        asked = self._thread is not None and self._thread.is_alive()
+        return not asked and time.monotonic() >= self._next_s
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is of a program known to serve models, or a person says so."""
+        return self.listener is None or self.listener.pid is not None
+
+    def pid(self) -> int | None:
+        """Whose it is, as far as that can be seen."""
+        listener = self.listener
+        if listener is not None and listener.pid is not None and is_alive(listener.pid):
+            return listener.pid
+        return self.scraper.owner()
+
+    def begin(self, work: Callable[[], None]) -> None:
+        """Do the work on a thread of its own, or here where there can be no more threads."""
+        self._thread = threading.Thread(target=work, name="advisor-endpoint", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._thread = None
+            work()
+
+    def wait(self, until_s: float) -> None:
+        """Until it has answered, or this time."""
+        if self._thread is not None:
+            self._thread.join(max(0.0, until_s - time.monotonic()))
+
+    def judge(self, look: EngineLook) -> bool:
+        """Whether the look is worth telling: an engine's, or a refusal of a program known to serve models."""
+        if look.readings:
+            self.is_engine, self._failures = True, 0
+        elif self.listener is not None and not self.is_engine and not self.scraper.loading:
+            self._failures += 1
+            if self._failures >= _CHANCES:
+                self._next_s = time.monotonic() + DISCOVER_S if self.is_known else float("inf")
+        return self.is_engine or self.listener is None or (self.is_known and self.scraper.spoke)
 
 
 class EngineWatch:
@@ -29,6 +90,7 @@ class EngineWatch:
 
     targets: endpoints that a person named; None finds those that listen on this node. keys: devices that
     the named ones run on, where the person says so. rounds: how often all of them have been asked.
+    problem: why a round could not be done, "" where all were.
     """
 
     def __init__(
@@ -39,19 +101,24 @@ class EngineWatch:
         keys: tuple[str, ...] | None = None,
         find: Callable[[], Sequence[Listener]] = candidates,
     ) -> None:
-        self._named = None if targets is None else [(_scraper(target), None) for target in targets]
+        self._named = None if targets is None else [Endpoint(_scraper(target)) for target in targets]
         self._every_s = every_s
         self.keys = keys
         self._find = find
-        self._found: dict[tuple[int, int], tuple[Scraper, Listener]] = {}
-        self._failures: dict[tuple[int, int], int] = {}
+        self._found: dict[tuple[int, int], Endpoint] = {}
         self._searched_s = float("-inf")
         self._holders: dict[str, set[int]] = {}
         self._done: queue.SimpleQueue[EngineLook] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._wake = threading.Event()
         self.rounds = 0
+        self.problem = ""
         self._thread = threading.Thread(target=self._run, name="advisor-engines", daemon=True)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it still asks."""
+        return self._thread.is_alive()
 
     def start(self) -> None:
         """Begin to ask."""
@@ -76,61 +143,72 @@ class EngineWatch:
         self._wake.set()
 
     def close(self) -> None:
-        """Stop asking. Safe to call twice."""
+        """Stop asking; what is on the way is given up. Safe to call twice."""
         self._stop.set()
         self._wake.set()
-        if self._thread.is_alive():
+        for endpoint in [*(self._named or ()), *self._found.values()]:
+            endpoint.scraper.close()
+        if self.is_running:
             self._thread.join(1.0)
 
     def once(self) -> None:
-        """Ask every endpoint once."""
-        named = self._named
-        for scraper, listener in self._discovered() if named is None else named:
-            if self._stop.is_set():
-                return
-            look = scraper.look(self._keys_of(scraper, listener))
-            if listener is None or self._is_engine(look, listener, scraper.spoke):
-                self._done.put(look)
+        """Ask every endpoint once, all at the same time: one that hangs holds up no other."""
+        self.problem = ""
+        until_s = time.monotonic() + _ROUND_S
+        due = [endpoint for endpoint in self._endpoints() if endpoint.is_due and not self._stop.is_set()]
+        for endpoint in due:
+            endpoint.begin(partial(self._guarded, partial(self._ask, endpoint)))
+        for endpoint in due:
+            endpoint.wait(until_s)
+
+    def _ask(self, endpoint: Endpoint) -> None:
+        look = endpoint.scraper.look(self._keys_of(endpoint))
+        if not self._stop.is_set() and endpoint.judge(look):
+            self._done.put(look)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Do it; what goes wrong is told in `problem`: the next round may do better, and no screen ends."""
+        try:
+            work()
+        except Exception as error:
+            self.problem = f"{type(error).__name__}: {error}"
 
     def _run(self) -> None:
-        while not self._stop.is_set():
+        while True:
             begun_s = time.monotonic()
             self._wake.clear()
-            self.once()
+            if self._stop.is_set():  # asked after `clear`: a close in between has set both
+                return
+            self._guarded(self.once)
             self.rounds += 1
             self._wake.wait(max(_LEAST_S, begun_s + self._every_s - time.monotonic()))
 
-    def _discovered(self) -> list[tuple[Scraper, Listener]]:
-        """Engines that listen now; a port that another process took is another engine."""
-        if time.monotonic() - self._searched_s >= DISCOVER_S:
+    def _endpoints(self) -> Sequence[Endpoint]:
+        """Those to ask."""
+        if self._named is not None:
+            return self._named
+        if time.monotonic() - self._searched_s >= DISCOVER_S or self._has_ended():
             self._searched_s = time.monotonic()
-            listeners = {(one.port, one.inode): one for one in self._find()}
-            self._found = {
-                key: self._found.get(key) or (_scraper_of(one), one) for key, one in listeners.items()
-            }
-            self._failures = {key: n for key, n in self._failures.items() if key in listeners}
-        return [pair for key, pair in self._found.items() if self._failures.get(key, 0) < _CHANCES]
+            self._guarded(self._search)
+        return tuple(self._found.values())
 
-    def _is_engine(self, look: EngineLook, listener: Listener, spoke: bool) -> bool:
-        """Whether the look is worth telling: an engine's, or a refusal of a program known to serve models."""
-        key = (listener.port, listener.inode)
-        if look.readings:
-            self._failures[key] = -(1 << 30)
-            return True
-        self._failures[key] = self._failures.get(key, 0) + 1
-        return self._failures[key] < 0 or (spoke and listener.pid is not None)
+    def _search(self) -> None:
+        """Look through the node's ports; one that another process took is another endpoint."""
+        found = {(one.port, one.inode): one for one in self._find()}
+        self._found = {
+            key: self._found.get(key) or Endpoint(_scraper_of(one), one) for key, one in found.items()
+        }
 
-    def _keys_of(self, scraper: Scraper, listener: Listener | None) -> tuple[str, ...]:
+    def _has_ended(self) -> bool:
+        """Whether a program that was found is no more: another may have taken its port."""
+        pids = [one.listener.pid for one in self._found.values() if one.listener is not None]
+        return any(pid is not None and not is_alive(pid) for pid in pids)
+
+    def _keys_of(self, endpoint: Endpoint) -> tuple[str, ...]:
         if self.keys is not None:
             return self.keys
-        pid = self._pid(scraper, listener) if self._holders else None
+        pid = endpoint.pid() if self._holders else None
         return () if pid is None else devices_of(pid, self._holders)
-
-    def _pid(self, scraper: Scraper, listener: Listener | None) -> int | None:
-        """Whose endpoint it is: looked for among all processes once, where it is on this node."""
-        if listener is not None and listener.pid is not None:
-            return listener.pid
-        return scraper.owner(listener.inode if listener is not None else None, owner)
 
 
 def _scraper_of(listener: Listener) -> Scraper:
@@ -161,11 +239,12 @@ class ServingFeed:
 
     def poll(self, timeout_s: float) -> list[Message]:
         """Messages that arrived, and engines that answered."""
-        messages = self._feed.poll(timeout_s)
+        messages, looks = self._feed.poll(timeout_s), self._watch.taken()
         for message in messages:
             if isinstance(message, Frame) and message.processes is not None:
                 self._watch.note_processes(message.processes)
-        return [*messages, *self._watch.taken()]
+        # Looks first: they are from before the messages, or as new, and a clock that was set shows in these.
+        return [*looks, *messages]
 
     def close(self) -> None:
         """Stop asking, and the feed. Safe to call twice."""

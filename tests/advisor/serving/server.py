@@ -13,8 +13,8 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 @contextlib.contextmanager
-def serving(answer: Answer) -> Iterator[int]:
-    """A server that answers every GET with `answer`; its port."""
+def serving(answer: Answer, port: int = 0) -> Iterator[int]:
+    """A server that answers every GET with `answer`; its port, of 0 a free one."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -24,7 +24,7 @@ def serving(answer: Answer) -> Iterator[int]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
     server.block_on_close = False
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -57,6 +57,23 @@ def page(*texts: str, path: str = "/metrics") -> Answer:
         send(handler, (left.pop(0) if len(left) > 1 else left[0]).encode())
 
     return answer
+
+
+class Held:
+    """An answer that does not come before `let_go`. asked: somebody waits for it."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self._free = threading.Event()
+
+    def __call__(self, handler: BaseHTTPRequestHandler) -> None:
+        self.asked.set()
+        self._free.wait(60)
+        send(handler, b"at last", 404)
+
+    def let_go(self) -> None:
+        """Answer."""
+        self._free.set()
 
 
 def endless(handler: BaseHTTPRequestHandler) -> None:

@@ -165,6 +165,7 @@ def test_histograms_that_make_no_sense_are_left_out(rows: list[str]) -> None:
         ("".join(f'vllm:num_requests_running{{a="{i}"}} 1\n' for i in range(MAX_SAMPLES + 1)), "samples"),
         ("x 1\n" * (MAX_LINES + 1), "lines"),
     ],
+    ids=("samples", "lines"),
 )
 def test_a_page_of_far_too_much_is_refused(text: str, why: str) -> None:
     with pytest.raises(ExpositionError, match=rf"more than \d+ ({why})"):

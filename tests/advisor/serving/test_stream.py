@@ -16,7 +16,7 @@ from advisor.reports.redact import redact_diagnosis, redact_message
 from advisor.reports.text import render_text
 from advisor.serving.money import power_w
 from advisor.serving.reading import read_page
-from advisor.serving.tracks import PLACES, READINGS, EngineTracks
+from advisor.serving.tracks import PLACES, PROBLEM_HOLDS_S, READINGS, EngineTracks
 from advisor.telemetry.recorder import Recorder
 from advisor.telemetry.recording_reader import read_recording
 from advisor.telemetry.records import EngineLook, Frame, Message, Sample
@@ -159,6 +159,60 @@ def test_models_and_series_that_are_invented_anew_fill_no_memory() -> None:
         reading = Reading(t_s=float(second), model=f"m{second % 90}", counters=counters)
         tracks.add(EngineLook(t_s=float(second), endpoint="h:1", engine="vllm", readings=(reading,)))
     assert len(tracks.figures()) == PLACES
+
+
+def test_readings_are_bounded_by_the_numbers_they_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("advisor.serving.tracks.NUMBERS", 1000)
+    tracks = EngineTracks()
+    for second in range(200):
+        for port, series in ((1, 1), (2, 50)):
+            counters = {"generation_tokens": {f"{i}": 10.0 * second for i in range(series)}}
+            reading = Reading(t_s=float(second), counters=counters)
+            tracks.add(EngineLook(t_s=reading.t_s, endpoint=f"h:{port}", engine="vllm", readings=(reading,)))
+    small, large = tracks.figures()
+    assert small.scrapes == 200 and 2 <= large.scrapes <= 1000 / 50
+    assert (small.generation_tok_s, large.generation_tok_s) == pytest.approx((10.0, 500.0))
+    assert (large.t_start_s, large.t_end_s) == (0.0, 199.0)
+
+
+def test_a_clock_that_is_set_back_starts_over() -> None:
+    tracks = EngineTracks()
+    for t_s in (4000.0, 4005.0, 400.0, 405.0):
+        tracks.add(look(t_s, pages.vllm_v1(t_s)))
+    (made,) = tracks.figures()
+    assert (made.t_start_s, made.t_end_s, made.scrapes) == (400.0, 405.0, 2)
+
+
+def test_a_look_that_comes_a_little_late_is_left_out_alone() -> None:
+    tracks = EngineTracks()
+    for t_s in (1.0, 2.0, 1.9, 3.0):
+        tracks.add(look(t_s, pages.vllm_v1(t_s)))
+    assert tracks.figures()[0].scrapes == 3
+
+
+@pytest.mark.parametrize("step_s", [-3600.0, 3600.0])
+def test_no_rate_spans_a_clock_that_was_set(step_s: float) -> None:
+    """Frames and looks of ten seconds before, and of ten after; the page grows by 90 tokens a second."""
+    monitor = Monitor(MonitorOptions(env={}, source="replay", window_s=60.0))
+    monitor.feed(hello())
+    for number, message in enumerate([*frames(DECODE, 20)]):
+        assert isinstance(message, Frame)
+        shift_s = step_s if number >= 10 else 0.0
+        samples = tuple(msgspec.structs.replace(s, t_s=s.t_s + shift_s) for s in message.samples)
+        monitor.feed(msgspec.structs.replace(message, t_s=message.t_s + shift_s, samples=samples))
+        monitor.feed(look(message.t_s + shift_s, pages.vllm_v1(number / 100), KEY))
+    (made,) = monitor.diagnosis().serving
+    assert made.t_end_s - made.t_start_s == pytest.approx(9.0)
+    assert made.generation_tok_s == pytest.approx(90.0)
+
+
+def test_why_an_endpoint_was_not_read_is_forgotten_with_it() -> None:
+    tracks = EngineTracks()
+    tracks.add(EngineLook(t_s=0.0, endpoint="h:1", problem="nothing listens there"))
+    tracks.forget(PROBLEM_HOLDS_S)
+    assert tracks.problems == {"h:1": "nothing listens there"}
+    tracks.forget(PROBLEM_HOLDS_S + 1.0)
+    assert tracks.problems == {}
 
 
 def test_another_engine_at_the_same_port_starts_over_and_a_failure_keeps_what_was() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -13,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from advisor.serving.discover import Listener, candidates, devices_of, listening, owner
-from advisor.serving.fetch import Target
+from advisor.serving.fetch import DEADLINE_S, Target
 from advisor.serving.scrape import Scraper
 from advisor.serving.watch import EngineWatch, ServingFeed
-from advisor.telemetry.records import End, EngineLook, Frame, Hello, Message, ProcessSample
+from advisor.telemetry.records import EngineLook, Frame, Hello, Message, ProcessSample
 from tests.advisor.serving import pages, server
 from tests.advisor.streams import hello
 
@@ -169,21 +171,140 @@ def test_a_known_server_that_refuses_is_told_and_one_that_stops_is_too() -> None
     assert ["nothing listens" in look.problem for look in watch.taken()] == [True] * 4
 
 
+def loading(rounds: int) -> server.Answer:
+    """A server that loads its model while it is asked so often."""
+    left = iter(range(rounds))
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        if next(left, None) is None:
+            server.send(handler, pages.llamacpp().encode())
+        else:
+            server.send(handler, b'{"error":"Loading model"}', 503)
+
+    return answer
+
+
+@pytest.mark.parametrize("pid", [None, os.getpid()])
+def test_an_engine_that_loads_is_read_once_it_has(pid: int | None) -> None:
+    with server.serving(loading(12)) as port:
+        watch = EngineWatch(find=lambda: [Listener(host="127.0.0.1", port=port, inode=7, pid=pid)])
+        for _ in range(8):
+            watch.once()
+    looks = watch.taken()
+    assert looks[-1].engine == "llama.cpp"
+    told = [look.problem for look in looks if look.problem]
+    assert told == [] if pid is None else all("is not ready" in problem for problem in told)
+
+
+def test_a_known_server_without_metrics_is_asked_again_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.path)
+        server.send(handler, b"no", 404)
+
+    with server.serving(answer) as port:
+        found = [Listener(host="127.0.0.1", port=port, inode=7, pid=os.getpid())]
+        watch = EngineWatch(find=lambda: found)
+        for _ in range(4):
+            watch.once()
+        assert len(asked) == 2 * 2
+        monkeypatch.setattr("advisor.serving.watch.DISCOVER_S", 0.0)
+        watch = EngineWatch(find=lambda: found)
+        for _ in range(4):
+            watch.once()
+        assert len(asked) == 2 * 2 + 4 * 2
+
+
+def test_what_goes_wrong_in_a_round_ends_neither_it_nor_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    with server.serving(server.page(pages.vllm_v1())) as port:
+        found = [Listener(host="127.0.0.1", port=port, inode=n, pid=n) for n in (1, os.getpid())]
+        searches = [0]
+
+        def find() -> list[Listener]:
+            searches[0] += 1
+            if searches[0] % 2:
+                raise RuntimeError("no /proc")
+            return found
+
+        def devices(pid: int, holders: object) -> tuple[str, ...]:
+            if pid == 1:
+                raise OSError("gone")
+            return ("GPU-1",)
+
+        monkeypatch.setattr("advisor.serving.watch.DISCOVER_S", 0.0)
+        monkeypatch.setattr("advisor.serving.watch.devices_of", devices)
+        watch = EngineWatch(find=find)
+        watch.note_processes([ProcessSample(key="GPU-1", pid=1, name="x")])
+        problems = []
+        for _ in range(4):
+            watch.once()
+            problems.append(watch.problem)
+    assert problems[0] == "RuntimeError: no /proc"
+    assert "OSError: gone" in problems[1:]
+    assert [look.keys for look in watch.taken()] == [("GPU-1",)] * 3
+
+
+def test_a_watch_goes_on_after_a_round_that_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = EngineWatch(every_s=0.01, find=list)
+    monkeypatch.setattr(watch, "_endpoints", lambda: 1 / 0)
+    watch.start()
+    end_s = time.monotonic() + 20.0
+    while watch.rounds < 3 and time.monotonic() < end_s:
+        time.sleep(0.01)
+    watch.close()
+    assert watch.rounds >= 3
+    assert "ZeroDivisionError" in watch.problem
+
+
+def test_a_page_made_to_break_the_parser_is_a_problem_and_the_next_is_read() -> None:
+    bad = "vllm:num_requests_running 1 " + "9" * 400
+    with server.serving(server.page(bad, bad, pages.vllm_v1())) as port:
+        watch = EngineWatch([Target(scheme="http", host="127.0.0.1", port=port, path="/metrics")])
+        for _ in range(3):
+            watch.once()
+    assert [look.engine for look in watch.taken()] == ["", "", "vllm"]
+
+
 def test_the_owner_of_a_named_endpoint_is_found_by_its_socket() -> None:
     with server.serving(server.page(pages.vllm_v1())) as port:
-        scraper = Scraper(Target(scheme="http", host="localhost", port=port))
-        assert scraper.owner(None, owner) == os.getpid()
-        assert Scraper(Target(scheme="http", host="192.0.2.1", port=port)).owner(None, owner) is None
+        assert Scraper(Target(scheme="http", host="localhost", port=port)).owner() == os.getpid()
+        assert Scraper(Target(scheme="http", host="192.0.2.1", port=port)).owner() is None
 
 
-def test_an_endpoint_that_hangs_delays_no_frame() -> None:
-    with server.serving(server.silent) as port:
-        target = Target(scheme="http", host="127.0.0.1", port=port)
-        serving = ServingFeed(Quiet(), EngineWatch([target], every_s=0.05))
+def test_an_engine_asked_before_it_listened_has_its_devices() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    watch = EngineWatch([Target(scheme="http", host="127.0.0.1", port=port)])
+    watch.note_processes([ProcessSample(key="GPU-1", pid=os.getpid(), name="x")])
+    watch.once()
+    with server.serving(server.page(pages.vllm_v1()), port):
+        watch.once()
+    before, after = watch.taken()
+    assert (before.keys, after.keys) == ((), ("GPU-1",))
+
+
+def test_an_endpoint_that_hangs_holds_up_neither_frames_nor_other_engines() -> None:
+    held = server.Held()
+    with server.serving(held) as stuck, server.serving(server.page(pages.vllm_v1())) as well:
+        targets = [Target(scheme="http", host="127.0.0.1", port=port) for port in (stuck, well)]
+        serving = ServingFeed(Quiet(), EngineWatch(targets, every_s=0.05))
         serving.start()
+        assert held.asked.wait(20)
         begun_s = time.monotonic()
-        messages = [m for _ in range(5) for m in serving.poll(0.01)]
-        assert time.monotonic() - begun_s < 2.0
+        messages = serving.poll(0.01)
+        assert time.monotonic() - begun_s < DEADLINE_S / 3
         assert any(isinstance(m, Frame) for m in messages)
-        assert not any(isinstance(m, End) for m in messages)
+        looks = [m for m in messages if isinstance(m, EngineLook)] or until(serving, 1)
+        assert looks[0].engine == "vllm"
         serving.close()
+        assert "advisor-engines" not in {thread.name for thread in threading.enumerate()}
+        held.let_go()
+
+
+def test_a_watch_that_is_closed_as_it_starts_ends() -> None:
+    watch = EngineWatch(every_s=600.0, find=list)
+    watch.start()
+    watch.close()
+    assert not watch.is_running
