@@ -100,8 +100,13 @@ def _pair(
     if "all" in refused and not wish.force:
         return msgspec.structs.replace(pair, refused=refused["all"])
     got = throughput(held, wish.work)
+    comparable = wish.force or "money" not in refused
     known = Circumstances(
-        price_usd_h=None if a.ladder is None else a.ladder.price_usd_h, unchanged=_unchanged(found)
+        price_usd_h=None if a.ladder is None else a.ladder.price_usd_h,
+        price_after_usd_h=b.ladder.price_usd_h if b.ladder is not None and comparable else None,
+        unchanged=_unchanged(found),
+        terms_a={} if a.ladder is None else a.ladder.shares,
+        terms_b={} if b.ladder is None else b.ladder.shares,
     )
     return msgspec.structs.replace(
         pair,

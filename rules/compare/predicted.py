@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -11,12 +12,22 @@ from rules.compare.records import Prediction, Throughput, Verdict
 from rules.finding import Finding
 from rules.whatif import WhatIf
 
+# What another card, or another limit, would show; every other fix leaves both as they are.
+_SHOWN_BY = {"smaller-gpu": "card", "larger-gpu": "card", "power-cap": "power limit"}
+
 
 class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
-    """price_usd_h: of the row in A. unchanged: what is the same in both, of "card" and "power limit"."""
+    """price_usd_h: of the row in A. price_after_usd_h: of B's, where the two may be held against each other.
+
+    unchanged: what is the same in both, of "card" and "power limit". terms_a, terms_b: shares of the paid
+    time by the ladder's term.
+    """
 
     price_usd_h: float | None = None
+    price_after_usd_h: float | None = None
     unchanged: frozenset[str] = frozenset()
+    terms_a: Mapping[str, float] = {}
+    terms_b: Mapping[str, float] = {}
 
 
 def predictions(
@@ -33,8 +44,7 @@ def predictions(
     said = [_of_what_if(w) for w in what_ifs if w.effect is not None and w.refused is None]
     answered = {code for prediction in said for code in prediction.codes}
     said += [p for f in findings if f.code not in answered for p in _of_finding(f)]
-    shares = {f.code: f.share for f in findings}, {f.code: f.share for f in after}
-    return tuple(_realised(_seen(each, shares, circumstances), got, circumstances) for each in said)
+    return tuple(_realised(_seen(each, findings, after, circumstances), got, circumstances) for each in said)
 
 
 def _of_what_if(what_if: WhatIf) -> Prediction:
@@ -47,6 +57,8 @@ def _of_what_if(what_if: WhatIf) -> Prediction:
         basis=what_if.basis,
         low=effect.low,
         high=effect.high,
+        price_low=what_if.price_low,
+        price_high=what_if.price_high,
         saving_low_usd_h=_less(what_if.price_usd_h, what_if.usd_h_high),
         saving_high_usd_h=_less(what_if.price_usd_h, what_if.usd_h_low),
     )
@@ -70,19 +82,20 @@ def _of_finding(finding: Finding) -> list[Prediction]:
 
 
 def _seen(
-    said: Prediction, shares: tuple[Mapping[str, float], Mapping[str, float]], circumstances: Circumstances
+    said: Prediction, before: Sequence[Finding], after: Sequence[Finding], circumstances: Circumstances
 ) -> Prediction:
     """With whether the fix was made, as far as what changed tells."""
-    for word, what in (("gpu", "card"), ("power-cap", "power limit")):
-        if word in said.fix and what in circumstances.unchanged:
+    shown = [_SHOWN_BY[slug] for slug in said.fix.split("+") if slug in _SHOWN_BY]
+    for what in shown:
+        if what in circumstances.unchanged:
             return msgspec.structs.replace(said, made=False, because=f"the {what} is the same")
-        if word in said.fix:
-            return msgspec.structs.replace(said, made=True, because=f"the {what} is another")
-    had, has = (sum(side.get(code, 0.0) for code in said.codes) for side in shares)
+    if shown:
+        return msgspec.structs.replace(said, made=True, because=f"the {shown[0]} is another")
+    had, has = (math.fsum(f.share for f in side if f.code in said.codes) for side in (before, after))
     if had <= 0.0:
         return said
     if has <= 0.0:
-        return msgspec.structs.replace(said, made=True, because="its finding went")
+        return _gone(said, [f for f in before if f.code in said.codes], circumstances)
     smaller = has <= tc.FINDING_SMALLER.value * had
     word = "fell" if smaller else "stayed"
     return msgspec.structs.replace(
@@ -92,19 +105,70 @@ def _seen(
     )
 
 
+def _gone(said: Prediction, gone: Sequence[Finding], circumstances: Circumstances) -> Prediction:
+    """A finding also goes where B did not look for it, or calls the same lost time by another name.
+
+    So the term that the time is booked under must have fallen by what FINDING_SMALLER asks of the finding.
+    """
+    parts = {f.term: f.share for f in gone if f.term is not None and f.term in circumstances.terms_a}
+    if not parts or not circumstances.terms_b:
+        because = "its finding went, and no share of time tells whether for the fix"
+        return msgspec.structs.replace(said, made=None, because=because)
+    had = math.fsum(circumstances.terms_a[term] for term in parts)
+    has = math.fsum(circumstances.terms_b.get(term, 0.0) for term in parts)
+    asked = (1.0 - tc.FINDING_SMALLER.value) * min(had, math.fsum(parts.values()))
+    if had - has >= asked:
+        return msgspec.structs.replace(said, made=True, because="its finding went")
+    because = f"its finding went, and its lost time stayed, {had * 100:.0f} % and {has * 100:.0f} %"
+    return msgspec.structs.replace(said, made=False, because=because)
+
+
 def _realised(said: Prediction, got: Throughput, circumstances: Circumstances) -> Prediction:
     price = circumstances.price_usd_h
-    return msgspec.structs.replace(
+    realised = msgspec.structs.replace(
         said,
         factor=got.factor,
         factor_low=got.low,
         factor_high=got.high,
-        says="not-made" if said.made is False else judged(said.low, said.high, got),
         saving_low_usd_h=_or(said.saving_low_usd_h, saving(price, said.low)),
         saving_high_usd_h=_or(said.saving_high_usd_h, saving(price, said.high)),
-        saving_usd_h=saving(price, got.factor),
         forced=got.forced,
     )
+    if _rents_other(said):
+        return _in_dollars(realised, got, circumstances)
+    return msgspec.structs.replace(
+        realised,
+        says="not-made" if said.made is False else judged(said.low, said.high, got),
+        saving_usd_h=saving(price, got.factor),
+    )
+
+
+def _rents_other(said: Prediction) -> bool:
+    """Whether the fix changes what is rented, so that its throughput alone says nothing of its worth."""
+    return (said.price_low, said.price_high) != (1.0, 1.0)
+
+
+def _in_dollars(said: Prediction, got: Throughput, circumstances: Circumstances) -> Prediction:
+    """Judged by what A's work costs at B's price, since a slower card or a fuller replica may be the aim."""
+    if said.made is False:
+        return msgspec.structs.replace(said, says="not-made")
+    price, after = circumstances.price_usd_h, circumstances.price_after_usd_h
+    low, high = said.saving_low_usd_h, said.saving_high_usd_h
+    if price is None or after is None or low is None or high is None:
+        why = "what is rented changed, and the two prices are not known or not comparable"
+        because = f"{said.because}; {why}" if said.because else why
+        return msgspec.structs.replace(said, says="unknown", because=because)
+    dollars = Throughput(
+        factor=_spared(price, after, got.factor),
+        low=_spared(price, after, got.low),
+        high=_spared(price, after, got.high),
+    )
+    return msgspec.structs.replace(said, says=judged(low, high, dollars), saving_usd_h=dollars.factor)
+
+
+def _spared(price_usd_h: float, after_usd_h: float, factor: float | None) -> float | None:
+    """Dollars an hour that A's work costs less in B, `factor` times as fast at another price."""
+    return None if factor is None or factor <= 0.0 else price_usd_h - after_usd_h / factor
 
 
 def _or(known: float | None, other: float | None) -> float | None:

@@ -104,10 +104,12 @@ class FindingChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class Prediction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What A said a fix would buy, beside what B shows.
 
-    low, high: predicted throughput factors. factor, factor_low, factor_high: realised. saving_*: dollars an
-    hour that A's work costs less: predicted range, and realised at A's price. made: whether the fix seems to
-    have been made, None where nothing tells; because: what tells it. A throughput changes for every reason at
-    once, so that of several fixes that were made none can be told from the others.
+    low, high: predicted throughput factors. price_low, price_high: what is paid afterwards, as a multiple of
+    A's price; where that is not 1 the fix changes what is rented, and dollars are judged instead of the
+    factor. factor, factor_low, factor_high: realised. saving_*: dollars an hour that A's work costs less:
+    predicted range, and realised, at A's price or at B's where what is rented changed. made: whether the fix
+    seems to have been made, None where nothing tells; because: what tells it. A throughput changes for every
+    reason at once, so that of several fixes that were made none can be told from the others.
     """
 
     fix: str
@@ -116,6 +118,8 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     basis: str = ""
     low: float
     high: float
+    price_low: float = 1.0
+    price_high: float = 1.0
     factor: float | None = None
     factor_low: float | None = None
     factor_high: float | None = None

@@ -12,6 +12,7 @@ from rules.compare.predicted import Circumstances, judged, predictions, saving
 from rules.compare.records import Throughput
 from rules.finding import Effect
 from rules.whatif import WhatIf
+from rules.whatifs.registry import all_fixes
 from tests.factories import make_finding
 
 
@@ -49,18 +50,24 @@ def price(usd_h: float | None, *unchanged: str) -> Circumstances:
     return Circumstances(price_usd_h=usd_h, unchanged=frozenset(unchanged))
 
 
+def circumstances(before: dict[str, float], after: dict[str, float], **more: float | None) -> Circumstances:
+    """terms before and after, as shares of the paid time."""
+    return Circumstances(terms_a=before, terms_b=after, **more)  # type: ignore[arg-type]
+
+
 def test_predicted_beside_realised() -> None:
     got = Throughput(factor=1.5, low=1.45, high=1.55)
-    (found,) = predictions([what_if()], [make_finding("HOST003")], [], got, price(6.0))
+    known = circumstances({"host_gap": 0.4}, {"host_gap": 0.1}, price_usd_h=6.0)
+    (found,) = predictions([what_if()], [make_finding("HOST003")], [], got, known)
     assert (found.fix, found.low, found.high, found.factor) == ("host-gap", 1.3, 1.6, 1.5)
     assert found.saving_usd_h == pytest.approx(2.0)
     assert found.saving_low_usd_h == pytest.approx(6.0 * (1 - 1 / 1.3))
     assert (found.made, found.because, found.says) == (True, "its finding went", "inside")
 
 
-@pytest.mark.parametrize(("left", "made"), [(0.38, False), (0.35, False), (0.2, True), (0.0, True)])
+@pytest.mark.parametrize(("left", "made"), [(0.38, False), (0.35, False), (0.2, True)])
 def test_a_fix_whose_finding_stayed_was_hardly_made(left: float, made: bool) -> None:
-    after = [make_finding("HOST003", share=left)] if left else []
+    after = [make_finding("HOST003", share=left)]
     (found,) = predictions(
         [what_if()], [make_finding("HOST003", share=0.38)], after, Throughput(factor=1.0), price(None)
     )
@@ -81,6 +88,89 @@ def test_what_did_not_change_was_not_the_fix(fix: str, what: str) -> None:
 def test_where_nothing_tells_it_is_judged_all_the_same() -> None:
     (found,) = predictions([what_if(codes=())], [], [], Throughput(factor=1.0), price(6.0))
     assert (found.made, found.says) == (None, "below")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "made"),
+    [
+        ({"host_gap": 0.4}, {"host_gap": 0.1}, True),
+        # The same gap under another code, or looked at with less.
+        ({"host_gap": 0.4}, {"host_gap": 0.4}, False),
+        ({"host_gap": 0.4}, {}, None),
+        ({}, {}, None),
+        # A term of which the finding was a part, all of which went.
+        ({"host_gap": 0.9}, {"host_gap": 0.52}, True),
+    ],
+)
+def test_a_finding_that_went_took_its_time_along_or_was_not_looked_for(
+    before: dict[str, float], after: dict[str, float], made: bool | None
+) -> None:
+    known = circumstances(before, after)
+    gone = make_finding("HOST003", share=0.38)
+    (found,) = predictions([what_if()], [gone], [make_finding("HOST001")], Throughput(factor=1.5), known)
+    assert found.made is made
+    assert found.says == ("not-made" if made is False else "inside")
+    assert "its finding went" in found.because
+
+
+def test_only_fixes_of_the_card_or_its_limit_are_told_by_those() -> None:
+    """Every fix by its whole name: "fill-gpu" is no other card."""
+    same = price(6.0, "card", "power limit")
+    told = {
+        fix.slug
+        for fix in all_fixes()
+        for found in predictions([what_if(fix=fix.slug, codes=())], [], [], Throughput(factor=1.5), same)
+        if found.made is False
+    }
+    assert told == {"smaller-gpu", "larger-gpu", "power-cap"}
+    (both,) = predictions([what_if(fix="fp8+larger-gpu")], [], [], Throughput(factor=1.5), same)
+    assert both.says == "not-made"
+
+
+RENTED: dict[str, object] = {
+    "fix": "smaller-gpu",
+    "effect": Effect(low=0.67, high=0.75, basis="invented"),
+    "price_low": 0.4,
+    "price_high": 0.4,
+    "price_usd_h": 10.0,
+    "usd_h_low": 5.7,
+    "usd_h_high": 8.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("factor", "after", "says", "saved"),
+    [
+        (0.6, 4.0, "inside", 10 - 4 / 0.6),
+        (0.7, 4.0, "inside", 10 - 4 / 0.7),
+        (0.3, 4.0, "below", 10 - 4 / 0.3),
+        (1.0, 4.0, "above", 6.0),
+        (0.7, None, "unknown", None),
+        (None, 4.0, "unknown", None),
+    ],
+)
+def test_another_card_is_judged_in_dollars_at_its_own_price(
+    factor: float | None, after: float | None, says: str, saved: float | None
+) -> None:
+    known = Circumstances(price_usd_h=10.0, price_after_usd_h=after)
+    (found,) = predictions([what_if(**RENTED)], [], [], Throughput(factor=factor), known)
+    assert found.says == says
+    assert found.saving_usd_h == (None if saved is None else pytest.approx(saved))
+    assert (found.price_low, found.price_high) == (0.4, 0.4)
+    assert ("not known or not comparable" in found.because) is (after is None)
+
+
+def test_a_replica_that_takes_over_its_neighbours_requests_is_judged_by_what_that_costs() -> None:
+    half = what_if(
+        fix="replicas", codes=(), effect=Effect(low=1.0, high=1.0, basis="invented"),
+        price_low=0.5, price_high=0.75, price_usd_h=10.0, usd_h_low=5.0, usd_h_high=7.5,
+    )  # fmt: skip
+    known = Circumstances(price_usd_h=10.0, price_after_usd_h=10.0)
+    (found,) = predictions([half], [], [], Throughput(factor=1.9), known)
+    assert found.says == "inside"
+    assert found.saving_usd_h == pytest.approx(10 - 10 / 1.9)
+    (idle,) = predictions([half], [], [], Throughput(factor=1.0), known)
+    assert (idle.says, idle.saving_usd_h) == ("below", 0.0)
 
 
 def test_what_a_fix_costs_afterwards_is_its_own_figure() -> None:
