@@ -110,7 +110,8 @@ def batch_can_grow(ctx: Context) -> Finding | None:
     **Source**
     - Gao et al., ICSE'24: utilisation and peak memory at most 50 %; batch size is in 25.6 % of problems, and
       BERT ran 4.92x as fast at batch 768 as at 32 (8 V100)
-    - ML.ENERGY, one H100, Llama-3.1-8B: doubling the batch bought 1.28x to 1.83x
+    - ML.ENERGY, one H100, Llama-3.1-8B: doubling the batch bought 1.83x (8 to 16) to 1.09x (256 to
+      512)
     """
     used, useful = _used(ctx), ctx.ladder.shares.get("useful", 0.0)
     if used is None or not _can_grow(ctx, used, useful) or _nothing_waits(ctx.evidence):

@@ -11,7 +11,7 @@ from rules.observed import busy_mean, reading_note
 from rules.registry import Context, finding, rule
 from rules.roofs import TENSOR_PIPES
 from rules.trust import label_of, words
-from rules.whatifs.anchors import FP8_LOW
+from rules.whatifs.anchors import FP8_LOW, FP8_SOURCE
 
 
 def _limited_by(ctx: Context, pipes: frozenset[str]) -> bool:
@@ -68,12 +68,11 @@ def lower_precision(ctx: Context) -> Finding | None:
             "Serving: `--quantization fp8` (vLLM), or weights that come in fp8.",
         ),
         effect=Effect(
-            low=amdahl(part, FP8_LOW),
+            low=FP8_LOW,
             high=high,
             bound=high,
             basis=f"fp8 over bf16 GEMMs, {ratio[0]:.2f}x ({ratio[1]} ceilings), on the compute-bound share, "
-            "if it runs bf16 now; the low end is fp8 at 0.81x of bf16, as seen on Qwen3-235B at batch 8 "
-            "(ML.ENERGY)",
+            f"if it runs bf16 now; the low end is fp8 over bf16 for all of the work, {FP8_SOURCE}",
         ),
         recoverable=min(part * (1.0 - 1.0 / ratio[0]), inefficiency(ctx)),
         confidence=0.6,

@@ -21,7 +21,7 @@ from rules.registry import Context, clamp, finding, rule, severity_of
 from rules.servers import is_server
 from rules.trust import label_of, words
 from rules.verdict import EvidenceItem
-from rules.whatifs.anchors import BATCH_HIGH, BATCH_LOW, FP8_LOW
+from rules.whatifs.anchors import BATCH_HIGH, CURVE_SOURCE, DOUBLING, FP8_LOW, FP8_SOURCE
 
 # Kernels that use the tensor cores this many times as much are others than those that wait for DRAM.
 _APART = 2.0
@@ -112,11 +112,11 @@ def bandwidth(ctx: Context) -> Finding | None:
             *room_to_grow(ctx.evidence),
         ),
         effect=Effect(
-            low=amdahl(part, FP8_LOW),
+            low=FP8_LOW,
             high=amdahl(part, 2.0),
             bound=amdahl(part, 2.0),
-            basis="half the bytes on the memory-bound share at best (2x there); the low end is fp8 at 0.81x "
-            "of bf16, as seen on Qwen3-235B at batch 8 (ML.ENERGY)",
+            basis="half the bytes on the memory-bound share at best (2x there); the low end is fp8 over bf16 "
+            f"for all of the work, {FP8_SOURCE}",
         ),
         recoverable=_recoverable(ctx),
         severity=severity_of(_recoverable(ctx), "medium"),
@@ -157,8 +157,8 @@ def few_rows(ctx: Context) -> Finding | None:
     dram_active and tensor_active (GPM), device memory in use.
 
     **Source**
-    - ML.ENERGY, one H100, Llama-3.1-8B bf16, vLLM: doubling the batch bought 1.83x (8 to 16) to 1.28x (128 to
-      256)
+    - ML.ENERGY, one H100, Llama-3.1-8B bf16, vLLM: doubling the batch bought 1.83x (8 to 16) to 1.09x (256 to
+      512)
     """
     part = share(ctx, "memory")
     if part < th.SECONDARY.value or not has_few_rows(ctx):
@@ -199,10 +199,11 @@ _TRAINING = (
 
 def _larger_batch(part: float) -> Effect:
     return Effect(
-        low=amdahl(part, BATCH_LOW),
+        low=1.0,
         high=amdahl(part, BATCH_HIGH),
-        basis="doubling the batch, on the memory-bound share: 1.28x (128 to 256) to 1.83x (8 to 16) on "
-        "an H100 with Llama-3.1-8B (ML.ENERGY); assumes that enough requests are waiting",
+        bound=amdahl(part, 2.0),
+        basis=f"doubling the batch, on the memory-bound share: {DOUBLING}, {CURVE_SOURCE}; 1.0x where no "
+        "request waits",
     )
 
 

@@ -6,18 +6,30 @@ import math
 from collections.abc import Iterable, Sequence
 
 from rules.finding import Effect
-from rules.whatif import WhatIf, WhatIfBasis
+from rules.whatif import Outlook, Spend, WhatIf, WhatIfBasis
 from rules.whatifs.case import Case
-from rules.whatifs.compose import factor, outlook, time_left
-from rules.whatifs.registry import Draft, Fix, Refused, all_fixes
+from rules.whatifs.compose import outlook
+from rules.whatifs.paid import After, after
+from rules.whatifs.registry import Draft, Fix, Refused, all_fixes, replaces
 
 _BASES: tuple[WhatIfBasis, ...] = ("measured", "anchor", "assumption")
 _NOTHING = "it touches none of this card's time"
+_SPENDS: dict[Outlook, Spend] = {
+    "faster": "cheaper",
+    "slower": "dearer",
+    "no-gain": "same",
+    "uncertain": "uncertain",
+}
 TOGETHER = (
-    "Fixes compose on shares of time: at the upper end they save different time, at the lower end the same."
+    "Fixes compose on shares of time: at the upper end one works on what the other left, at the lower end "
+    "both save the same time."
 )
+_DEVICE = frozenset({"compute", "memory", "device", "throttle", "communication"})
+_BESIDE = "one end: the host works beside the device and sets the pace"
 # Less than this of the paid time is not worth a fix of its own in a list that nobody asked for.
 _WORTH = 1.02
+# Of today's cost: what is free is no infinite number of times as cheap.
+_CENT = 1e-3
 
 
 class ExclusiveFixesError(ValueError):
@@ -69,7 +81,7 @@ def _ordered(fixes: Sequence[Fix]) -> tuple[Fix, ...]:
 
 def _refuse_exclusive(fixes: Sequence[Fix]) -> None:
     for i, one in enumerate(fixes):
-        other = next((f for f in fixes[:i] if f.group and f.group == one.group), None)
+        other = next((f for f in fixes[:i] if replaces(f, one)), None)
         if other is not None:
             raise ExclusiveFixesError(f"{other.slug} and {one.slug} replace each other: ask for one of them")
 
@@ -80,7 +92,7 @@ def _joined(
     watts = next((d for d in drafts if d.watts_high is not None), None)
     whole = Draft(
         levers=tuple(lever for d in drafts for lever in d.levers),
-        basis=max((d.basis for d in drafts), key=_BASES.index, default="assumption"),
+        basis=_weakest([d.basis for d in drafts if d.basis is not None]),
         how="; ".join(d.how for d in drafts if d.how),
         title=title,
         assumes=(*idle, *dict.fromkeys(a for d in drafts for a in d.assumes), TOGETHER),
@@ -94,6 +106,16 @@ def _joined(
     return _worked_out(case, fixes, whole)
 
 
+def _weakest(found: Sequence[WhatIfBasis]) -> WhatIfBasis | None:
+    return max(found, key=_BASES.index, default=None)
+
+
+def _basis(case: Case, draft: Draft) -> WhatIfBasis:
+    """The weakest of the levers that move time which there is, and of what the draft rests on beside them."""
+    used = [lever.basis for lever in draft.levers if case.share(lever.share) > 0.0 and lever.part > 0.0]
+    return _weakest([*used, *([draft.basis] if draft.basis else [])]) or "assumption"
+
+
 def _product(values: Iterable[float]) -> float:
     return math.prod(sorted(values))
 
@@ -103,13 +125,9 @@ def _made(case: Case, fix: Fix, draft: Draft) -> WhatIf:
 
 
 def _worked_out(case: Case, fixes: Sequence[Fix], draft: Draft) -> WhatIf:
-    shares = {lever.share: case.share(lever.share) for lever in draft.levers}
-    low, high, bound = (factor(shares, draft.levers, end) for end in ("low", "high", "bound"))
-    high = max(low, high)
-    effect = None if draft.no_work else Effect(low=low, high=high, bound=max(high, bound), basis=draft.how)
-    cheap = draft.price_low * _hours(case, time_left(shares, draft.levers, "high"))
-    dear = draft.price_high * _hours(case, time_left(shares, draft.levers, "low"))
-    cheap, dear = min(cheap, dear), max(cheap, dear)
+    then = after(case, draft.levers)
+    effect = None if draft.no_work else _effect(case, draft, then)
+    cheap, dear = draft.price_low * then.cheap, draft.price_high * then.dear
     price = case.ladder.price_usd_h
     per_mtok = case.serving.usd_per_mtok if case.serving is not None else None
     return WhatIf(
@@ -120,8 +138,9 @@ def _worked_out(case: Case, fixes: Sequence[Fix], draft: Draft) -> WhatIf:
         mig=case.evidence.mig,
         codes=_codes(fixes),
         effect=effect,
-        basis=draft.basis,
-        outlook="faster" if effect is None else outlook(low, high),
+        basis=_basis(case, draft),
+        outlook=None if effect is None else outlook(effect.low, effect.high),
+        spend=_SPENDS[outlook(*(1.0 / max(_CENT, cost) for cost in (dear, cheap)))],
         levers=draft.levers,
         price_low=draft.price_low,
         price_high=draft.price_high,
@@ -137,10 +156,10 @@ def _worked_out(case: Case, fixes: Sequence[Fix], draft: Draft) -> WhatIf:
     )
 
 
-def _hours(case: Case, left: float) -> float:
-    """Hours of a card that an hour's work takes afterwards: slower work first fills the time without any."""
-    working = max(0.0, left - case.slack)
-    return max(working, min(1.0, left))
+def _effect(case: Case, draft: Draft, then: After) -> Effect:
+    beside = case.may_overlap and any(lever.share in _DEVICE for lever in draft.levers)
+    how = f"{draft.how}; {_BESIDE}" if beside else draft.how
+    return Effect(low=then.low, high=then.high, bound=then.bound, basis=how)
 
 
 def _times(amount: float | None, by: float) -> float | None:

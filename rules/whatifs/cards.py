@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from rules import thresholds as th
 from rules.roofs import TENSOR_PIPES
+from rules.serving import ServingFigures
+from rules.slo import parse_slo
 from rules.whatif import Lever
 from rules.whatifs.case import Candidate, Case
-from rules.whatifs.compose import time_left
+from rules.whatifs.paid import after
 from rules.whatifs.registry import Answer, Draft, Refused, fix
 
 _GROUP = "card"
 # Prices closer than this are the same.
 _SAME = 0.02
 _MET = 0.99
+# Rates of both cards are of one table, typical of such cards, so that what data sheets leave out cancels.
+_ERROR = th.OTHER_CARD_ERROR.value
+_CHOSEN = "It is the cheapest of {} by the middle of their ranges: what is picked so is put too high easily."
 
 
 @fix("smaller-gpu", "Move to a cheaper GPU", codes=("CAP003",), group=_GROUP)
@@ -23,18 +28,28 @@ def smaller_gpu(case: Case) -> Answer:
 
     Memory-bound time follows DRAM bandwidth, compute-bound time what the precision in use reaches there;
     time below every roof lies between no change and SMs times clock. What is held in memory must fit. Prices
-    of both cards come from one list.
+    of both cards come from one list. Where the host may set the pace, a slower card may cost no time at all.
     """
     return _move(case, lambda other, own: other.usd_h < own.usd_h * (1.0 - _SAME), "cheaper")
 
 
 @fix("larger-gpu", "Move to a faster GPU", group=_GROUP)
 def larger_gpu(case: Case) -> Answer:
-    """The dearer model on which today's work costs least: it pays where it gains more than its price does.
+    """The model of the same price or a higher one on which today's work costs least.
 
-    As smaller-gpu, the other way. Time that the host takes does not shrink on it.
+    It pays where it gains more than its price does. As smaller-gpu, the other way. Time that the host takes
+    does not shrink on it, and where the host may set the pace one end is no gain.
     """
-    return _move(case, lambda other, own: other.usd_h > own.usd_h * (1.0 + _SAME), "dearer")
+    return _move(case, _no_cheaper, "other model of its price or a dearer")
+
+
+def _no_cheaper(other: Candidate, own: Candidate) -> bool:
+    """Dearer, or as dear and with more bandwidth or more SMs times clock."""
+    if other.usd_h > own.usd_h * (1.0 + _SAME):
+        return True
+    faster = other.rates.get("dram", 0.0) > own.rates.get("dram", 0.0)
+    faster |= (other.clock_sms or 0.0) > (own.clock_sms or 0.0)
+    return faster and other.usd_h >= own.usd_h * (1.0 - _SAME)
 
 
 def _move(case: Case, wanted: Callable[[Candidate, Candidate], bool], what: str) -> Answer:
@@ -55,7 +70,7 @@ def _move(case: Case, wanted: Callable[[Candidate, Candidate], bool], what: str)
     if not fitting:
         gib = f"{used / 2**30:.0f} GiB"
         return Refused(f"no {what} model in the price list holds its {gib} and has known rates for this work")
-    return _draft(case, min(fitting, key=lambda c: _cost(case, c, own)), own)
+    return _draft(case, min(fitting, key=lambda c: _cost(case, c, own)), own, len(fitting))
 
 
 def _own(case: Case) -> Candidate | None:
@@ -65,31 +80,28 @@ def _own(case: Case) -> Candidate | None:
 
 def _cost(case: Case, other: Candidate, own: Candidate) -> float:
     """Of today's price, what today's work costs there in the middle of the range."""
-    levers = _levers(case, other, own)
-    shares = {lever.share: case.share(lever.share) for lever in levers}
-    ends = [_hours(case, time_left(shares, levers, end)) for end in ("low", "high")]
-    return other.usd_h / own.usd_h * sum(ends) / 2.0
+    then = after(case, _levers(case, other, own))
+    return other.usd_h / own.usd_h * (then.cheap + then.dear) / 2.0
 
 
-def _hours(case: Case, left: float) -> float:
-    return max(left - case.slack, min(1.0, left))
-
-
-def _draft(case: Case, other: Candidate, own: Candidate) -> Answer:
+def _draft(case: Case, other: Candidate, own: Candidate, among: int) -> Answer:
     levers, price = _levers(case, other, own), other.usd_h / own.usd_h
-    if _misses_objective(case, levers):
-        return Refused(f"the objective of serving is missed already, and {other.model} is slower")
+    then = after(case, levers)
+    missed = _misses_objective(case.serving, then.high) if case.serving is not None else ""
+    if missed:
+        return Refused(f"{missed}, and {other.model} is slower")
     return Draft(
         levers=levers,
         basis="assumption",
         how=f"{other.model} against {own.model} by what such cards reach: {_ratios(case, other, own)}, each "
-        f"{100 * th.OTHER_CARD_ERROR.value:.0f} % either way",
+        f"{100 * _ERROR:.0f} % either way",
         title=f"Move to {other.model}",
         assumes=(
             f"Prices of both are from one list ({other.source}; {own.source}): {price:.2f}x an hour, "
             "and a price of your own keeps that ratio.",
             "The host feeds it as it does now; where it is slower, today's work takes longer or more cards.",
-            "The objective, if there is one, allows what is slower there.",
+            *_allowed(case.serving, then.low),
+            *((_CHOSEN.format(among),) if among > 1 else ()),
         ),
         actions=("Run one job there with `advisor run`, then `advisor compare`.",),
         price_low=price,
@@ -97,9 +109,37 @@ def _draft(case: Case, other: Candidate, own: Candidate) -> Answer:
     )
 
 
-def _misses_objective(case: Case, levers: Sequence[Lever]) -> bool:
-    met = case.serving.slo_met_frac if case.serving is not None else None
-    return met is not None and met < _MET and any((lever.high or 2.0) < 1.0 for lever in levers)
+def _misses_objective(serving: ServingFigures, times: float) -> str:
+    """Why the objective of serving forbids work at `times` today's speed; "" where it is not known to."""
+    met = serving.slo_met_frac if serving.slo_met_frac is not None else serving.slo_met_high_frac
+    if times >= 1.0:
+        return ""
+    if met is not None and met < _MET:
+        return "the objective of serving is missed already"
+    over = _over_limit(serving, times)
+    return f"at best there {over}" if over else ""
+
+
+def _over_limit(serving: ServingFigures, times: float) -> str:
+    """The first latency of the objective whose 99th percentile is above its limit at `times` the speed."""
+    try:
+        limits = parse_slo(serving.slo).limits if serving.slo else {}
+    except ValueError:
+        return ""
+    known = {name: getattr(serving, f"{name}_p99_s", None) for name in limits}
+    for name, limit in limits.items():
+        p99 = known[name]
+        if p99 is not None and p99 / times > limit:
+            return f"the 99th percentile of {name} is {1e3 * p99 / times:.0f} of {1e3 * limit:.0f} ms allowed"
+    return ""
+
+
+def _allowed(serving: ServingFigures | None, times: float) -> tuple[str, ...]:
+    """What the objective has to allow at the lower end."""
+    over = _over_limit(serving, times) if serving is not None and times < 1.0 else ""
+    if over:
+        return (f"The upper end holds: at the lower one {over}.",)
+    return ("The objective, if there is one, allows what is slower there.",)
 
 
 def _metric(case: Case) -> str:
@@ -123,7 +163,7 @@ def _levers(case: Case, other: Candidate, own: Candidate) -> tuple[Lever, ...]:
     if case.share("device") > 0.0:
         if device is None:
             return ()
-        low, high = min(1.0, device), max(1.0, device)
+        low, high = min(1.0, device * (1.0 - _ERROR)), max(1.0, device * (1.0 + _ERROR))
         found.append(Lever(share="device", low=low, high=high, bound=high))
     return tuple(lever for lever in found if lever is not None and case.share(lever.share) > 0.0)
 
@@ -135,8 +175,8 @@ def _clocked(case: Case) -> float:
 def _either_way(share: str, ratio: float | None) -> Lever | None:
     if ratio is None:
         return None
-    high = ratio * (1.0 + th.OTHER_CARD_ERROR.value)
-    return Lever(share=share, low=ratio * (1.0 - th.OTHER_CARD_ERROR.value), high=high, bound=high)
+    high = ratio * (1.0 + _ERROR)
+    return Lever(share=share, low=ratio * (1.0 - _ERROR), high=high, bound=high)
 
 
 def _over(other: float | None, own: float | None) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from probes.ceilings import Ceilings
-from rules.engine import Result, Subject
+from rules import thresholds as th
 from rules.evidence import Evidence
 from rules.finding import Finding, LadderRow, Price
 from rules.headline import WITHIN_NOISE
@@ -15,6 +15,9 @@ from rules.verdict import Verdict
 
 # Time in which nothing was asked for: slower work still fits into it.
 _SLACK = ("free", "idle_held")
+# Host gaps in which the host works while the device waits, and waits while the device works.
+_SERIAL = frozenset({"HOST004", "HOST005", "HOST016"})
+_SURE = 0.5
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,12 +40,13 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 class Replica(msgspec.Struct, frozen=True, kw_only=True):
     """Another GPU of the node that serves the same model.
 
-    running: requests at once; kv_use_frac: of its KV cache.
+    running: requests at once; waiting: those in its queue; kv_use_frac: of its KV cache.
     """
 
     key: str
     gpu: int
     running: float | None = None
+    waiting: float | None = None
     kv_use_frac: float | None = None
 
 
@@ -70,10 +74,25 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         return 0.0 if unknown else min(1.0, max(0.0, self.verdict.shares.get(name, 0.0)))
 
     @property
+    def idle(self) -> dict[str, float]:
+        """Shares of the time in which nothing was asked of the card."""
+        names = (*_SLACK, "host") if self.verdict.cause == "no-demand" else _SLACK
+        return {name: self.share(name) for name in names}
+
+    @property
     def slack(self) -> float:
         """Share of the time in which nothing was asked of the card."""
-        idle = sum(self.share(name) for name in _SLACK)
-        return idle + (self.share("host") if self.verdict.cause == "no-demand" else 0.0)
+        return sum(self.idle.values())
+
+    @property
+    def may_overlap(self) -> bool:
+        """Whether the host may work beside the device and set its pace: a gap that matters, not known serial.
+
+        Loaders, launches and other processes run ahead of the device; a synchronisation, a pageable copy or a
+        checkpoint stops it.
+        """
+        serial = any(f.code in _SERIAL and f.confidence >= _SURE for f in self.findings)
+        return self.share("host") >= th.HOST_GAP.value and "host" not in self.idle and not serial
 
     @property
     def memory_used_frac(self) -> float | None:
@@ -97,27 +116,6 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         if first is None or second is None or not (first.value > 0.0 and second.value > 0.0):
             return None
         return first.value / second.value, rate_label(self.ceilings, first, second)
-
-
-def case_of(
-    subject: Subject,
-    result: Result,
-    *,
-    replicas: tuple[Replica, ...] = (),
-    candidates: tuple[Candidate, ...] = (),
-) -> Case:
-    """The case of a row that was diagnosed live."""
-    return Case(
-        evidence=without_windows(subject.evidence),
-        verdict=result.verdict,
-        ladder=result.ladder,
-        price=subject.price,
-        ceilings=subject.ceilings,
-        findings=result.findings,
-        serving=subject.evidence.serving,
-        replicas=replicas,
-        candidates=candidates,
-    )
 
 
 def without_windows(evidence: Evidence) -> Evidence:

@@ -10,12 +10,13 @@ from rules.whatifs.registry import Answer, Draft, Refused, fix
 _GROUP = "power"
 # Power above idle follows the clock between in proportion (voltage at its floor) and its cube (else).
 _CUBE = 1.0 / 3.0
+_CODES = ("DEV002", "DEV003", "DEV010", "DEV015")
 
 
 @fix(
     "full-clock",
     "Let the clocks run free",
-    codes=("DEV002", "DEV003", "DEV010", "DEV015"),
+    codes=_CODES,
     group=_GROUP,
 )
 def full_clock(case: Case) -> Answer:
@@ -44,14 +45,10 @@ def full_clock(case: Case) -> Answer:
     actions = next((f.actions[:2] for f in case.findings if f.code in _CODES), ())
     return Draft(
         levers=levers,
-        basis="assumption",
         how=how,
         assumes=("Cooling and power supply carry the full clock.",),
         actions=actions,
     )
-
-
-_CODES = frozenset({"DEV002", "DEV003", "DEV010", "DEV015"})
 
 
 def _pinned(case: Case) -> float | None:
@@ -81,20 +78,39 @@ def power_cap(case: Case) -> Answer:
         return None
     idle = th.NVML_IDLE_POWER.value * limit
     part = max(0.0, cap - idle) / (drawn - idle)
-    mean = case.evidence.power_w_p50 or drawn
+    mean, said = _mean_w(case, drawn)
+    low, high = _capped_w(mean, cap=cap, idle=idle, most=max(limit, drawn))
     return Draft(
         levers=_slowed(case, part),
-        basis="assumption",
         how=f"{cap:.0f} of {limit:.0f} W leaves {100 * part:.0f} % of the power above idle; clocks fall "
-        "between in proportion to it and with its cube root, on time that follows them",
+        f"between in proportion to it and with its cube root, on time that follows them; watts from {said}",
         assumes=(
             "The price of the GPU is the same under a cap: only whoever pays for electricity saves.",
             "DRAM keeps its clock under the cap.",
         ),
         actions=(f"`sudo nvidia-smi -i {case.evidence.gpu} -pl {cap:.0f}` sets it, until the next boot.",),
-        watts_low=min(mean, cap) * (1.0 if mean > cap else part),
-        watts_high=min(mean, cap),
+        watts_low=low,
+        watts_high=high,
     )
+
+
+def _mean_w(case: Case, drawn: float) -> tuple[float, str]:
+    """Mean power of the board, by its energy counter where that was read twice, and what that is."""
+    joules, seconds, median = case.evidence.energy_j, case.evidence.energy_s, case.evidence.power_w_p50
+    if joules is not None and seconds is not None and joules > 0.0 and seconds > 0.0:
+        return joules / seconds, "the energy counter's mean"
+    return (median, "the median of readings") if median is not None and median > 0.0 else (drawn, "p90")
+
+
+def _capped_w(mean: float, *, cap: float, idle: float, most: float) -> tuple[float, float]:
+    """Mean power under a cap, at least and at most: power below the cap does not change.
+
+    At least: all that is drawn above idle is drawn at `most`, which the cap cuts. At most: none of a mean
+    below the cap was above it.
+    """
+    at_most = min(1.0, max(0.0, (mean - idle) / (most - idle)))
+    high = min(mean, cap)
+    return min(high, max(0.0, mean - at_most * (most - cap))), high
 
 
 def _slowed(case: Case, part: float) -> tuple[Lever, ...]:

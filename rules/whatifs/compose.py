@@ -1,14 +1,12 @@
 """How fixes compose: each is a set of levers on shares of time, and time that is left adds up to a factor.
 
-Amdahl's law over shares. Levers on different shares are independent of each other by construction. On one
-share several levers follow one rule, whatever their order:
+Amdahl's law over shares. On one share several levers follow one rule, whatever their order:
 
-- at the upper end and for the bound what each leaves of the share multiplies, as if each found its own part
-  of the time untouched by the others;
-- at the lower end the fixes are taken to save the same time, so only the one that saves most counts, while
-  those that slow the share down all count.
-
-So a share never costs less than nothing, no percentages are added, and fixes together never exceed the bound.
+- at the upper end and for the bound levers on the same thing multiply: the second works on what the first
+  left. Levers on different things (`Lever.of`: weights and activations) divide the share among them, in parts
+  nobody knows, so that the best of them counts; those on all of the share multiply with it;
+- at the lower end all are taken to save the same time, so only the one that saves most counts;
+- what slows the share down counts in full at every end.
 """
 
 from __future__ import annotations
@@ -33,11 +31,16 @@ _EXACT = 1e-9
 
 def time_left(shares: Mapping[str, float], levers: Iterable[Lever], end: End) -> float:
     """Time that today's work takes afterwards, as a part of today's; shares sum to at most 1."""
+    left = kept(levers, end)
+    return 1.0 - math.fsum(shares.get(name, 0.0) * (1.0 - part) for name, part in left.items())
+
+
+def kept(levers: Iterable[Lever], end: End) -> dict[str, float]:
+    """Share -> what is left of its time, as a part of today's; over 1 where it becomes slower."""
     by_share: dict[str, list[Lever]] = {}
     for lever in levers:
         by_share.setdefault(lever.share, []).append(lever)
-    kept = (shares.get(name, 0.0) * (1.0 - _kept(found, end)) for name, found in by_share.items())
-    return 1.0 - math.fsum(kept)
+    return {name: _kept(found, end) for name, found in by_share.items()}
 
 
 def factor(shares: Mapping[str, float], levers: Iterable[Lever], end: End) -> float:
@@ -56,11 +59,14 @@ def outlook(low: float, high: float) -> Outlook:
 
 def _kept(levers: Sequence[Lever], end: End) -> float:
     """What levers together leave of the time of the share they are on."""
-    parts = [_one(lever, end) for lever in levers]
-    if end != "low":
-        return math.prod(sorted(parts))
-    slower = math.prod(sorted(part for part in parts if part > 1.0))
-    return slower * min((part for part in parts if part <= 1.0), default=1.0)
+    parts = [(lever.of, _one(lever, end)) for lever in levers]
+    slower = math.prod(sorted(part for _, part in parts if part > 1.0))
+    faster = [(of, part) for of, part in parts if part <= 1.0]
+    if end == "low":
+        return slower * min((part for _, part in faster), default=1.0)
+    by_thing = {of: math.prod(sorted(p for o, p in faster if o == of)) for of, _ in faster}
+    everything = by_thing.pop("", 1.0)
+    return slower * everything * min(by_thing.values(), default=1.0)
 
 
 def _one(lever: Lever, end: End) -> float:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from rules import thresholds as th
-from rules.economics import host_gap_bound, host_gap_effect
+from rules.economics import host_gap_bound, removed
 from rules.finding import Finding
 from rules.whatif import Lever
-from rules.whatifs.anchors import COMPILED
 from rules.whatifs.case import Case
 from rules.whatifs.levers import graphs, in_gap_bytes_s, on_share, pinning
 from rules.whatifs.registry import Answer, Draft, Refused, fix
@@ -25,7 +24,8 @@ _GAP_CODES = (
 def host_gap(case: Case) -> Answer:
     """The host keeps the GPU fed: the gap h falls away, at most 1/(1-h).
 
-    The range is that of the finding that names the gap's cause. Without one the low end closes half of it.
+    The range is that of the finding that names the gap's cause. Without one there may be no cure, and the low
+    end is no gain.
     """
     gap = case.share("host")
     if gap < th.WORTH_A_FIX.value:
@@ -36,12 +36,13 @@ def host_gap(case: Case) -> Answer:
     if bound is None:
         return Refused(_TOO_LITTLE_RAN)
     found = _named_cause(case)
-    effect = found.effect if found is not None else host_gap_effect(gap)
-    low, high = (on_share(gap, max(1.0, end)) for end in (effect.low, effect.high)) if effect else (1.0, None)
+    effect = (found.effect if found is not None else None) or removed(
+        gap, f"bound 1/(1-{gap:.2f}) = {bound:.2f}x when the gap closes; no cause is known, so it may not"
+    )
+    low, high = (on_share(gap, max(1.0, end)) for end in (effect.low, effect.high))
     return Draft(
         levers=(Lever(share="host", low=low, high=high),),
-        basis="assumption",
-        how=effect.basis if effect else "",
+        how=effect.basis,
         assumes=("The device's own work runs as before once it no longer waits.",),
         actions=found.actions[:2] if found is not None else _advice(case, "HOST"),
     )
@@ -68,11 +69,10 @@ def pin_memory(case: Case) -> Answer:
     if case.share("host") < th.WORTH_A_FIX.value:
         return None
     if not _copies(case):
-        return _unseen(case, None, "copies from pageable memory")
-    levers, basis, how = pinning(case.share("host"), case.ceilings, _in_gap(case))
+        return _unseen(case, "copies", "copies from pageable memory")
+    levers, _, how = pinning(case.share("host"), case.ceilings, _in_gap(case))
     return Draft(
         levers=levers,
-        basis=basis,
         how=how,
         assumes=(
             "Copies are what fills the gap, and the next batch is known while this one computes.",
@@ -82,16 +82,13 @@ def pin_memory(case: Case) -> Answer:
     )
 
 
-def _unseen(case: Case, most: float | None, what: str) -> Answer:
+def _unseen(case: Case, of: str, what: str) -> Answer:
     """What a fix would buy if the gap were made of `what`, though nothing seen says so."""
-    gap = case.share("host")
-    bound = host_gap_bound(gap)
+    bound = host_gap_bound(case.share("host"))
     if bound is None or case.verdict.cause == "no-demand":
         return Refused(_TOO_LITTLE_RAN if bound is None else _NO_DEMAND)
-    high = on_share(gap, min(most, bound)) if most is not None else None
     return Draft(
-        levers=(Lever(share="host", low=1.0, high=high),),
-        basis="assumption",
+        levers=(Lever(share="host", of=of, low=1.0, high=None),),
         how=f"nothing seen says that {what} fill the gap; the upper end is where they do",
         assumes=(f"The gap is made of {what}, which was not seen: a stack sample or a trace tells.",),
         if_asked=True,
@@ -112,17 +109,17 @@ def _in_gap(case: Case) -> float | None:
 def cuda_graphs(case: Case) -> Answer:
     """The step is captured once and replayed: launches no longer go through the framework.
 
-    What is left of a gap of launches is what a node of a graph costs over what a launch costs. Both are
-    measured by `advisor probe`; without them, what graphs and compilers were published to buy.
+    At the upper end what is left of a gap of launches is what a node of a graph costs over what a launch
+    through the framework costs. Both are measured by `advisor probe`; without them it is the bound. The low
+    end is the least that graphs were published to buy.
     """
     if case.share("host") < th.WORTH_A_FIX.value:
         return None
     if case.verdict.cause != "launch-rate" and not any(case.finding(c) for c in ("HOST002", "SERVE004")):
-        return _unseen(case, COMPILED, "launches")
-    levers, basis, how = graphs(case.share("host"), case.ceilings)
+        return _unseen(case, "launches", "launches")
+    levers, _, how = graphs(case.share("host"), case.ceilings)
     return Draft(
         levers=levers,
-        basis=basis,
         how=how,
         assumes=("Launches are what fills the gap, and the step has fixed shapes and no synchronisation.",),
         actions=(
@@ -138,14 +135,18 @@ def overlap(case: Case) -> Answer:
         return None
     return Draft(
         levers=(Lever(share="communication", low=1.0, high=None),),
-        basis="assumption",
         how="bound: all of it hidden behind compute",
         assumes=("There is compute to hide it behind, and it does not slow that down.",),
         actions=_advice(case, "COMM"),
     )
 
 
-@fix("release", "Release the GPU while it is idle", codes=("IDLE001", "IDLE002", "IDLE003"))
+@fix(
+    "release",
+    "Release the GPU while it is idle",
+    codes=("IDLE001", "IDLE002", "IDLE003"),
+    apart=("replicas",),
+)
 def release(case: Case) -> Answer:
     """Nobody pays for the time in which nothing ran: the GPU goes back to its pool meanwhile."""
     idle = case.share("free") + case.share("idle_held")
@@ -153,7 +154,6 @@ def release(case: Case) -> Answer:
         return None
     return Draft(
         levers=tuple(Lever(share=name, low=1.0, high=None) for name in ("free", "idle_held")),
-        basis="assumption",
         how=f"nothing ran {100 * idle:.0f} % of the time; the upper end hands all of it back",
         assumes=("The GPU can be handed back while it is idle, and is had again in no time.",),
         actions=_advice(case, "IDLE"),

@@ -13,6 +13,7 @@ from rules.whatif import Lever, WhatIfBasis
 from rules.whatifs.anchors import (
     BATCH_HIGH,
     COMPILED,
+    FP8_LOW,
     GRAPHS_LOW,
     GRAPHS_SOURCE,
     PINNED_HIGH,
@@ -25,7 +26,9 @@ from rules.whatifs.compose import factor
 _LIKE_PAGEABLE = 1.25
 _COPIED = "part of the gap that PCIe copies fill"
 _COPY_LIMIT = "typical pinned copy on this link"
-_LAUNCH = ("launch_interval", "graph_node", "dispatch_eager")
+_LAUNCH = ("graph_node", "dispatch_eager")
+# What of a share each step pays for once.
+_PAID_ONCE = {"memory": "weights"}
 # Rounding of what is left of a share.
 _EXACT = 1e-9
 # Shares that each step pays for once, however large its batch.
@@ -45,58 +48,94 @@ def on_share(part: float, whole: float) -> float | None:
     return part / left if left > _EXACT else None
 
 
+def _published(gap: float, least: float) -> float:
+    """On a host gap, the least that was published of a fix; no gain where the gap is not worth as much."""
+    bound = host_gap_bound(gap)
+    times = on_share(gap, least) if bound is None or least < bound else None
+    return 1.0 if times is None else times
+
+
 def pinning(
     gap: float, ceilings: Ceilings | None, copied_bytes_s: float | None
 ) -> tuple[tuple[Lever, ...], WhatIfBasis, str]:
     """Levers of pinned and overlapped copies on a host gap, their basis, and that in words.
 
-    copied_bytes_s: the rate at which copies cross while nothing runs, None where it is unknown.
+    copied_bytes_s: the rate at which copies cross while nothing runs, None where it is unknown. At the low
+    end they fill no more of the gap than pageable copies of that rate would.
     """
     pinned = ceilings.ceiling("h2d_pinned") if ceilings else None
     pageable = ceilings.ceiling("h2d_pageable") if ceilings else None
-    if pinned and pageable and pinned.value > pageable.value > 0.0 and copied_bytes_s is not None:
-        label = rate_label(ceilings, pinned, pageable)
-        if label == "measured" and copied_bytes_s <= _LIKE_PAGEABLE * pageable.value:
-            times = pinned.value / pageable.value
-            return (
-                (Lever(share="host", low=times, high=None),),
-                "measured",
-                f"this card's pinned copies are {times:.1f} times as fast as pageable ones (probe), and "
-                f"these cross at a pageable rate; full overlap: the bound",
-            )
-    low = on_share(gap, PINNED_LOW)
+    known = pinned and pageable and rate_label(ceilings, pinned, pageable) == "measured"
+    if known and pinned and pageable and pinned.value > pageable.value > 0.0 and copied_bytes_s is not None:
+        return _measured_pinning(pinned.value / pageable.value, copied_bytes_s / pageable.value)
+    low = _published(gap, PINNED_LOW)
     high = None if host_gap_bound(gap) is not None else on_share(gap, PINNED_HIGH)
-    return (Lever(share="host", low=low, high=high),), "anchor", f"{PINNED_SOURCE}; full overlap: the bound"
+    return _copies(low, high, "anchor"), "anchor", f"{PINNED_SOURCE}; full overlap: the bound"
+
+
+def _measured_pinning(times: float, filled: float) -> tuple[tuple[Lever, ...], WhatIfBasis, str]:
+    """times: pinned over pageable copies; filled: the rate in the gap over that of pageable copies."""
+    if filled > _LIKE_PAGEABLE:
+        how = (
+            "these copies cross faster than this card's pageable ones (probe): pinning alone may buy nothing"
+        )
+        return _copies(1.0, None, "measured"), "measured", f"{how}; full overlap: the bound"
+    part = min(1.0, max(0.0, filled))
+    return (
+        _copies(1.0 / (1.0 - part + part / times), None, "measured"),
+        "measured",
+        f"this card's pinned copies are {times:.1f} times as fast as pageable ones (probe); at a pageable "
+        f"rate these fill {100 * part:.0f} % of the gap; full overlap: the bound",
+    )
+
+
+def _copies(low: float | None, high: float | None, basis: WhatIfBasis) -> tuple[Lever, ...]:
+    return (Lever(share="host", of="copies", low=low, high=high, basis=basis),)
 
 
 def graphs(gap: float, ceilings: Ceilings | None) -> tuple[tuple[Lever, ...], WhatIfBasis, str]:
-    """Levers of CUDA graphs on a host gap made of launches, their basis, and that in words."""
-    costs = {name: ceilings.ceiling(name) for name in _LAUNCH} if ceilings else {}
-    launch, node, eager = (costs.get(name) for name in _LAUNCH)
-    if launch and node and 0.0 < node.value < launch.value:
-        slow = eager if eager is not None and eager.value > launch.value else launch
-        if rate_label(ceilings, launch, node, slow) == "measured":
-            return (
-                (Lever(share="host", low=launch.value / node.value, high=slow.value / node.value),),
-                "measured",
-                f"on this card a node of a graph costs {1e6 * node.value:.1f} µs, a launch "
-                f"{1e6 * launch.value:.1f} µs, one through the framework {1e6 * slow.value:.1f} µs (probe)",
-            )
+    """Levers of CUDA graphs on a host gap made of launches, their basis, and that in words.
+
+    The low end is what was published, since nobody knows how much of the gap launches are. The upper end is
+    this card's launches through the framework over nodes of a graph where both were measured, or the bound.
+    """
     bound = host_gap_bound(gap)
-    most = COMPILED if bound is None else min(COMPILED, bound)
-    low, high = (on_share(gap, min(whole, most)) for whole in (GRAPHS_LOW, most))
-    return (
-        (Lever(share="host", low=low, high=high),),
-        "anchor",
-        f"{GRAPHS_SOURCE}; never above the bound 1/(1-gap)",
+    low = _published(gap, GRAPHS_LOW)
+    measured = _measured_launches(ceilings)
+    if measured is None:
+        high = None if bound is not None else on_share(gap, COMPILED)
+        how = f"{GRAPHS_SOURCE}; upper end: all of the gap is launches, the bound 1/(1-gap)"
+    else:
+        high, how = measured
+    low = low if high is None or low < high else 1.0
+    return (Lever(share="host", of="launches", low=low, high=high, basis="anchor"),), "anchor", how
+
+
+def _measured_launches(ceilings: Ceilings | None) -> tuple[float, str] | None:
+    """A launch through the framework over a node of a graph, both measured on this card."""
+    node, eager = (ceilings.ceiling(name) if ceilings else None for name in _LAUNCH)
+    if node is None or eager is None or not 0.0 < node.value < eager.value:
+        return None
+    if rate_label(ceilings, node, eager) != "measured":
+        return None
+    return eager.value / node.value, (
+        f"low end: {GRAPHS_SOURCE}; upper end: on this card a node of a graph costs "
+        f"{1e6 * node.value:.1f} µs, a launch through the framework {1e6 * eager.value:.1f} µs (probe)"
     )
 
 
 def doubled(shares: dict[str, float]) -> tuple[Lever, ...]:
     """Levers of a batch twice as large on the shares that each step pays for once."""
     return tuple(
-        Lever(share=name, low=1.0, high=BATCH_HIGH, bound=2.0) for name in PER_STEP if shares.get(name, 0.0)
+        Lever(share=name, of=_PAID_ONCE.get(name, ""), low=1.0, high=BATCH_HIGH, bound=2.0, basis="anchor")
+        for name in PER_STEP
+        if shares.get(name, 0.0)
     )
+
+
+def slower_by_fp8(touched: float) -> float:
+    """The factor on a share of the time by which all of the work runs at fp8's published slowdown."""
+    return touched / (touched + 1.0 / FP8_LOW - 1.0)
 
 
 def as_effect(gap: float, levers: tuple[Lever, ...], how: str) -> Effect:

@@ -8,16 +8,10 @@ from rules import thresholds as th
 from rules.roofs import TENSOR_PIPES
 from rules.servers import is_server
 from rules.whatif import Lever, WhatIfBasis
-from rules.whatifs.anchors import (
-    CURVE_SOURCE,
-    FP8_LARGE,
-    FP8_LARGE_BATCH,
-    FP8_LOW,
-    FP8_SOURCE,
-    weights_part,
-)
+from rules.whatifs.anchors import CURVE_SOURCE, FP8_SOURCE, weights_part
 from rules.whatifs.case import Case
 from rules.whatifs.compose import factor
+from rules.whatifs.levers import slower_by_fp8
 from rules.whatifs.registry import Answer, Draft, Refused, fix
 
 _GROUP = "precision"
@@ -70,8 +64,7 @@ def tf32(case: Case) -> Answer:
     if ratio is None:
         return Refused("this card's TF32 and fp32 rates are not both known; `advisor probe` measures them")
     return Draft(
-        levers=_from_fp32(case, ratio[0]),
-        basis=_label(ratio[1]),
+        levers=_from_fp32(case, ratio),
         how=f"TF32 over fp32 GEMMs, {ratio[0]:.1f}x ({ratio[1]} ceilings), as far as it is matrix work; 1.0x "
         "where none of it is",
         assumes=("The fp32 work is matrix products, and 10 bits of mantissa are enough for them.",),
@@ -79,12 +72,15 @@ def tf32(case: Case) -> Answer:
     )
 
 
-def _from_fp32(case: Case, times: float, *, bytes_too: bool = False) -> tuple[Lever, ...]:
-    """fp32 arithmetic `times` as fast where it is matrix work; with half the bytes of what waits for DRAM."""
+def _from_fp32(case: Case, ratio: tuple[float, str], *, bytes_too: bool = False) -> tuple[Lever, ...]:
+    """fp32 arithmetic by a ratio of rates where it is matrix work; with half the bytes that wait for DRAM."""
+    times, basis = ratio[0], _label(ratio[1])
     low = min(1.0, times)
     names: tuple[str, ...] = ("compute",) if case.verdict.pipe == "fp32" else ()
     names += ("device",) if _below_roofs(case) > 0.0 else ()
-    levers = tuple(Lever(share=name, low=low, high=times, bound=times) for name in names)
+    levers = tuple(
+        Lever(share=name, low=low, high=max(1.0, times), bound=max(1.0, times), basis=basis) for name in names
+    )
     halved = Lever(share="memory", low=1.0, high=_HALF, bound=_HALF)
     return (*levers, halved) if bytes_too and case.share("memory") > 0.0 else levers
 
@@ -113,8 +109,7 @@ def _half_precision(case: Case, dtype: str, name: str) -> Answer:
     if ratio is None:
         return Refused(f"this card's {dtype} and fp32 rates are not both known; `advisor probe` has them")
     return Draft(
-        levers=_from_fp32(case, ratio[0], bytes_too=True),
-        basis=_label(ratio[1]),
+        levers=_from_fp32(case, ratio, bytes_too=True),
         how=f"{dtype} over fp32 GEMMs, {ratio[0]:.1f}x ({ratio[1]} ceilings), as far as it is matrix work, "
         "and half the bytes at best; 1.0x where neither holds",
         assumes=("The fp32 work is matrix products, and its tensors are fp32 now.", _ACCURACY),
@@ -129,7 +124,6 @@ def _half_the_bytes(case: Case, dtype: str, name: str) -> Answer:
         return None
     return Draft(
         levers=(Lever(share="memory", low=1.0, high=_HALF, bound=_HALF),),
-        basis="assumption",
         how=f"{dtype} has half the bytes of fp32 (2x on memory-bound time); 1.0x where tensors are not fp32",
         assumes=("The tensors are fp32 now.", _ACCURACY),
         actions=(_CAST.format(name),),
@@ -142,7 +136,7 @@ def fp8(case: Case) -> Answer:
 
     On the compute share the card's own ratio of GEMM rates; on the memory share the bytes of weights alone,
     which are most of a small decoding batch and little of a large one. It can be slower: casts and scales
-    cost what small batches do not win back, and the low end is the published slowdown.
+    cost what small batches do not win back, and the low end is the published slowdown of the whole.
     """
     return _eight_bits(case, "fp8", "fp8 for the large linear layers: `--quantization fp8` (vLLM), or "
                        "Transformer Engine `fp8_autocast`.")  # fmt: skip
@@ -171,26 +165,22 @@ def _eight_bits(case: Case, dtype: str, action: str) -> Answer:
         return Refused(
             f"this card's {dtype} rate is not known; `advisor probe` measures it where the card has it"
         )
-    slow = _slowed(case, compute + memory)
-    levers = (
-        Lever(
-            share="compute",
-            part=1.0 if compute else 0.0,
-            low=min(slow, ratio[0]),
-            high=ratio[0],
-            bound=ratio[0],
-        ),
-        _fewer_weights(case, slow),
-    )
-    basis: WhatIfBasis = "measured" if ratio[1] == "measured" else "anchor"
+    slow = slower_by_fp8(compute + memory)
+    levers = (_faster_products(ratio, slow, 1.0 if compute else 0.0), _fewer_weights(case, slow))
     return Draft(
         levers=tuple(lever for lever in levers if case.share(lever.share) > 0.0),
-        basis=basis,
         how=f"{dtype} over 16-bit GEMMs, {ratio[0]:.2f}x ({ratio[1]} ceilings), on compute-bound time; "
         f"{_weights_words(case)}; low end: {FP8_SOURCE}",
-        assumes=("The work runs in 16 bits now, in linear layers.", _ACCURACY),
+        assumes=("The work runs in 16 bits now, in linear layers.", *_as_8b(case), _ACCURACY),
         actions=(action,),
-    )  # fmt: skip
+    )
+
+
+def _faster_products(ratio: tuple[float, str], slow: float, part: float) -> Lever:
+    """Products by the ratio of GEMM rates; with the published slowdown at its low end, an anchor at best."""
+    basis: WhatIfBasis = "anchor" if ratio[1] == "measured" else "assumption"
+    low, high = min(slow, ratio[0]), ratio[0]
+    return Lever(share="compute", part=part, low=low, high=high, bound=high, basis=basis)
 
 
 def _sixteen_bit(case: Case) -> float:
@@ -202,22 +192,20 @@ def _running(case: Case) -> float | None:
     return running if running is not None and running >= 1.0 else None
 
 
-def _slowed(case: Case, touched: float) -> float:
-    """The factor of the low end: 0.81, but from a batch of 128 on what was published for that."""
-    running = _running(case)
-    if running is None or running < FP8_LARGE_BATCH:
-        return FP8_LOW
-    # 1.08x of the whole, on the share that it touches.
-    saved = 1.0 - 1.0 / FP8_LARGE
-    return 1.0 / (1.0 - min(0.5, saved / touched))
-
-
 def _fewer_weights(case: Case, slow: float) -> Lever:
     """Half the bytes of weights. How much of the traffic they are is known of an engine's batch alone."""
     running = _running(case)
     part = 1.0 if running is None else weights_part(running)
     high = factor({"memory": 1.0}, (Lever(share="memory", part=part, high=_HALF),), "high")
-    return Lever(share="memory", low=min(slow, high), high=high, bound=high)
+    basis: WhatIfBasis = "assumption" if running is None else "anchor"
+    low = min(slow, high)
+    return Lever(share="memory", of="weights", low=low, high=high, bound=_HALF, basis=basis)
+
+
+def _as_8b(case: Case) -> tuple[str, ...]:
+    if _running(case) is None:
+        return ()
+    return ("Your model follows the curve of an 8B one; a larger one reads more weights a step.",)
 
 
 def _weights_words(case: Case) -> str:

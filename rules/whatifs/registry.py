@@ -18,13 +18,14 @@ _MODULES = ("host", "precision", "work", "clocks", "cards", "replicas")
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """What a fix would do, before it is worked out in throughput and dollars.
 
-    how: what the range rests on, in words; the rest as in WhatIf. no_work: nothing ran that could be faster.
+    basis: of what is not in the levers, such as prices; None where all is. how: what the range rests on, in
+    words; the rest as in WhatIf. no_work: nothing ran that could be faster.
     if_asked: nothing seen speaks for it, so it is said only to whoever asks for it.
     """
 
     levers: tuple[Lever, ...]
-    basis: WhatIfBasis
     how: str
+    basis: WhatIfBasis | None = None
     title: str = ""
     assumes: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
@@ -47,12 +48,15 @@ Answer = Draft | Refused | None
 
 
 class Fix(msgspec.Struct, frozen=True, kw_only=True):
-    """One fix. group: of fixes that exclude each other, else "". page: its docstring."""
+    """One fix. group: of fixes that exclude each other, else "". apart: slugs of others that it cannot be
+    combined with, since both would count the same time or the same requests. page: its docstring.
+    """
 
     slug: str
     title: str
     codes: tuple[str, ...]
     group: str
+    apart: tuple[str, ...]
     work: Callable[[Case], Answer]
     page: str
 
@@ -70,7 +74,7 @@ _FIXES: dict[str, Fix] = {}
 
 
 def fix(
-    slug: str, title: str, *, codes: tuple[str, ...] = (), group: str = ""
+    slug: str, title: str, *, codes: tuple[str, ...] = (), group: str = "", apart: tuple[str, ...] = ()
 ) -> Callable[[Callable[[Case], Answer]], Callable[[Case], Answer]]:
     """Register the decorated function as the fix `slug`.
 
@@ -82,7 +86,9 @@ def fix(
         if slug in _FIXES:
             raise ValueError(f"fix {slug} is declared twice")
         page = inspect.cleandoc(work.__doc__ or "")
-        _FIXES[slug] = Fix(slug=slug, title=title, codes=codes, group=group, work=work, page=page)
+        _FIXES[slug] = Fix(
+            slug=slug, title=title, codes=codes, group=group, apart=apart, work=work, page=page
+        )
         return work
 
     return register
@@ -94,6 +100,12 @@ def all_fixes() -> tuple[Fix, ...]:
     for module in _MODULES:
         importlib.import_module(f"rules.whatifs.{module}")
     return tuple(_FIXES.values())
+
+
+def replaces(one: Fix, other: Fix) -> bool:
+    """Whether one of two fixes is instead of the other, so that they cannot be asked for together."""
+    same = bool(one.group) and one.group == other.group
+    return one.slug != other.slug and (same or one.slug in other.apart or other.slug in one.apart)
 
 
 def named(word: str) -> tuple[Fix, ...]:

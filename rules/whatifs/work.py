@@ -6,7 +6,7 @@ from rules import thresholds as th
 from rules.servers import is_server
 from rules.serving import ServingFigures
 from rules.whatif import Lever
-from rules.whatifs.anchors import BATCH_HIGH, BATCH_LOW, CURVE_SOURCE, KNEE, curve_step_s, curve_tok_s
+from rules.whatifs.anchors import BATCH_HIGH, CURVE_SOURCE, DOUBLING, KNEE, curve_step_s, curve_tok_s
 from rules.whatifs.case import Case
 from rules.whatifs.levers import PER_STEP, doubled, on_share
 from rules.whatifs.registry import Answer, Draft, Refused, fix
@@ -17,7 +17,8 @@ def batch(case: Case) -> Answer:
     """More requests or samples a step share the weights that it reads and the launches that it makes.
 
     For an engine that was asked: from its running requests along the published curve up to its knee, as far
-    as the KV cache holds them. Else doubling once, where device memory has room.
+    as requests wait and the KV cache holds them. Else doubling once, where device memory has room. The low
+    end is no gain: a queue that does not grow says that all which arrives is done already.
     """
     running = case.serving.running if case.serving is not None else None
     if case.serving is not None and running is not None and running > 0.0:
@@ -30,7 +31,6 @@ def batch(case: Case) -> Answer:
     used = case.memory_used_frac
     return Draft(
         levers=doubled({name: case.share(name) for name in PER_STEP}),
-        basis="anchor",
         how=f"doubling the batch once: up to {BATCH_HIGH:g}x on the share that each step pays for once, as "
         f"of {CURVE_SOURCE}; 1.0x where another limit comes first",
         assumes=(
@@ -46,10 +46,9 @@ def _server_unasked(case: Case) -> Answer:
     if case.share("memory") < th.WORTH_A_FIX.value:
         return None
     return Draft(
-        levers=(Lever(share="memory", low=BATCH_LOW, high=BATCH_HIGH, bound=2.0),),
-        basis="anchor",
-        how=f"doubling the batch, on the memory-bound share: {BATCH_LOW:g}x (128 to 256) to {BATCH_HIGH:g}x "
-        f"(8 to 16), {CURVE_SOURCE}",
+        levers=doubled({"memory": case.share("memory")}),
+        how=f"doubling the batch, on the memory-bound share: {DOUBLING}, {CURVE_SOURCE}; 1.0x where no "
+        "request waits",
         assumes=(
             "Enough requests are waiting, and the KV cache holds them; `advisor serving` tells both.",
             "The latency objective allows a longer step.",
@@ -59,26 +58,23 @@ def _server_unasked(case: Case) -> Answer:
 
 
 def _served(case: Case, serving: ServingFigures, running: float) -> Answer:
-    target = min(KNEE, _fitting(running, serving.kv_use_frac))
-    if target <= running * 1.05:
-        why = "the knee of the curve" if running >= KNEE / 1.05 else "what its KV cache holds"
-        return Refused(f"{running:.0f} requests run at once, which is {why}")
     if serving.waiting is not None and serving.waiting < th.WAITING.value:
         return Refused("no request waits, so a larger batch has nothing to hold; `replicas` merges traffic")
-    now = curve_tok_s(running)
-    low, high = curve_tok_s(min(2.0 * running, target)) / now, curve_tok_s(target) / now
+    target, limit = min(_limits(running, serving))
+    if target <= running * 1.05:
+        return Refused(f"{running:.0f} requests run at once, which is {limit}")
+    high = curve_tok_s(target) / curve_tok_s(running)
     slower = curve_step_s(target) / curve_step_s(running)
     return Draft(
         levers=tuple(
-            Lever(share=name, low=low, high=high, bound=target / running)
-            for name in ("host", "memory")
+            Lever(share=name, of=of, low=1.0, high=high, bound=target / running, basis="anchor")
+            for name, of in (("host", ""), ("memory", "weights"))
             if case.share(name) > 0.0
         ),
-        basis="anchor",
-        how=f"from {running:.0f} requests at once to {min(2 * running, target):.0f} (low end) and "
-        f"{target:.0f}, along {CURVE_SOURCE}",
+        how=f"from {running:.0f} requests at once to {target:.0f}, which is {limit}, along {CURVE_SOURCE}; "
+        "1.0x where work done is what arrives already",
         assumes=(
-            "Enough requests wait to fill it.",
+            *_unknown_of(serving),
             f"The objective allows {slower:.1f} times as long between tokens.",
             "Your model follows the curve of an 8B one; a larger one bends earlier.",
         ),
@@ -86,9 +82,24 @@ def _served(case: Case, serving: ServingFigures, running: float) -> Answer:
     )
 
 
-def _fitting(running: float, kv_use_frac: float | None) -> float:
-    """Requests at once that the KV cache holds, if each takes what the present ones do."""
-    return KNEE if not kv_use_frac else running * th.KV_FULL.value / kv_use_frac
+def _limits(running: float, serving: ServingFigures) -> list[tuple[float, str]]:
+    """Requests at once that each thing known allows, and what that is."""
+    found = [(KNEE, "the knee of the curve")]
+    if serving.kv_use_frac:
+        held = running * th.KV_FULL.value / serving.kv_use_frac
+        found.append((held, "what its KV cache holds"))
+    if serving.waiting is not None:
+        found.append((running + serving.waiting, "all that run or wait"))
+    return found
+
+
+def _unknown_of(serving: ServingFigures) -> tuple[str, ...]:
+    """What has to hold because the engine did not say it."""
+    said = (
+        (serving.waiting, "Enough requests wait to fill it; the engine did not say how many do."),
+        (serving.kv_use_frac, "The KV cache holds them; the engine did not say how full it is."),
+    )
+    return tuple(text for value, text in said if value is None)
 
 
 @fix("fuse", "Fuse element-wise kernels", codes=("MEM004",))
@@ -100,8 +111,7 @@ def fuse(case: Case) -> Answer:
     if case.finding("MEM004") is None or case.share("memory") < th.WORTH_A_FIX.value:
         return None
     return Draft(
-        levers=(Lever(share="memory", low=1.0, high=2.0),),
-        basis="assumption",
+        levers=(Lever(share="memory", of="activations", low=1.0, high=2.0),),
         how="two element-wise kernels fused into one move half the bytes (2x on memory-bound time); 1.0x "
         "where nothing can be fused, more where a chain is longer",
         assumes=("What waits for DRAM is a chain of kernels over the same tensors.",),
@@ -123,7 +133,6 @@ def fill_gpu(case: Case) -> Answer:
     times = on_share(part, most)
     return Draft(
         levers=(Lever(share="device", low=1.0, high=times, bound=times),),
-        basis="assumption",
         how=found.effect.basis,
         assumes=("The kernels can be launched with more blocks, or written to use more warps.",),
         actions=found.actions[:2],

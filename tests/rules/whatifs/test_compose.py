@@ -17,8 +17,8 @@ from rules.verdict import SHARES
 from rules.whatif import Lever
 from rules.whatifs.answers import ExclusiveFixesError, combined, what_ifs
 from rules.whatifs.case import Case
-from rules.whatifs.compose import LEAST_LEFT, End, factor, outlook, time_left
-from rules.whatifs.registry import all_fixes, named
+from rules.whatifs.compose import LEAST_LEFT, End, factor, kept, outlook, time_left
+from rules.whatifs.registry import Draft, Fix, all_fixes, named
 from tests.rules.whatifs.made import LARGE, OWN, SMALL, ask, ceilings, make_case, make_finding, make_serving
 from tests.strategies import parts
 
@@ -31,7 +31,12 @@ def levers(draw: st.DrawFn, least: float = 0.1) -> Lever:
     high = draw(st.none() | st.floats(low, 16.0))
     bound = None if high is None else draw(st.none() | st.floats(high, 32.0))
     return Lever(
-        share=draw(st.sampled_from(SHARES)), part=draw(st.floats(0.0, 1.0)), low=low, high=high, bound=bound
+        share=draw(st.sampled_from(SHARES)),
+        part=draw(st.floats(0.0, 1.0)),
+        of=draw(st.sampled_from(("", "weights", "activations"))),
+        low=low,
+        high=high,
+        bound=bound,
     )
 
 
@@ -86,6 +91,15 @@ def test_two_fixes_on_one_share_save_the_same_time_at_the_low_end_and_different_
     assert time_left({"memory": 1.0}, both, "high") == pytest.approx(0.125)
     slow = Lever(share="memory", low=0.5, high=1.0)
     assert time_left({"memory": 1.0}, [*both, slow], "low") == pytest.approx(0.5)
+
+
+def test_halves_of_two_things_halve_the_whole_at_most() -> None:
+    weights, activations = (Lever(share="memory", of=of, high=2.0) for of in ("weights", "activations"))
+    split = {"memory": 1.0}
+    assert factor(split, [weights, activations], "high") == pytest.approx(2.0)
+    assert factor(split, [weights, weights], "high") == pytest.approx(4.0)
+    bandwidth = Lever(share="memory", high=3.0)
+    assert factor(split, [weights, activations, bandwidth], "high") == pytest.approx(6.0)
 
 
 def test_amdahl_of_two_shares() -> None:
@@ -156,6 +170,57 @@ def test_any_fixes_together_hold_their_bounds(case: Case, fixes: list[object]) -
     if one.usd_h_low is not None and one.usd_h_high is not None:
         assert 0.0 <= one.usd_h_low <= one.usd_h_high < math.inf
     assert combined(case, chosen[::-1]) == one
+
+
+def _ordered(lever: Lever) -> bool:
+    low, high, bound = (math.inf if x is None else x for x in (lever.low, lever.high, lever.bound))
+    return 0.0 < low <= high <= bound
+
+
+@settings(max_examples=100)
+@given(made_cases(), st.sampled_from(all_fixes()))
+def test_every_lever_of_a_draft_is_in_order(case: Case, fix: Fix) -> None:
+    draft = fix.work(case)
+    if isinstance(draft, Draft):
+        assert all(_ordered(lever) for lever in draft.levers)
+        assert 0.0 <= draft.price_low <= draft.price_high
+        assert draft.watts_low is None or draft.watts_high is None or draft.watts_low <= draft.watts_high
+
+
+@settings(max_examples=150)
+@given(made_cases(), st.sampled_from(all_fixes()))
+def test_a_fix_that_moves_time_has_a_range(case: Case, fix: Fix) -> None:
+    one = combined(case, [fix])
+    if one.effect is not None and any(case.share(lever.share) > 0.01 for lever in one.levers):
+        assert one.effect.low < one.effect.high
+
+
+@settings(max_examples=200)
+@given(made_cases(), st.lists(st.sampled_from(all_fixes()), min_size=1, max_size=5, unique=True))
+def test_nothing_costs_less_than_the_busy_time_at_its_best(case: Case, fixes: list[Fix]) -> None:
+    """Idle hours are handed back or filled, never both: what ran is paid for, at its best speed."""
+    try:
+        one = combined(case, fixes)
+    except ExclusiveFixesError:
+        return
+    if one.usd_h_low is None or one.price_usd_h is None or one.refused is not None:
+        return
+    left = kept(one.levers, "high")
+    busy = [name for name in SHARES if name not in ("host", "free", "idle_held")]
+    ran = math.fsum(case.share(name) * left.get(name, 1.0) for name in busy)
+    assert one.usd_h_low >= one.price_usd_h * one.price_low * ran * (1 - 1e-9) - 1e-9
+
+
+def test_idle_time_is_not_both_sold_and_filled() -> None:
+    case = make_case(idle_held=0.4, memory=0.6, evidence={"mem_used_bytes": 1 << 30}, candidates=(OWN, SMALL))
+    one = ask(case, "release", "smaller-gpu")
+    assert (one.usd_h_low, one.usd_h_high) == pytest.approx((4 * 0.6 / 0.6, 4 * 0.6 / 0.4))
+
+
+@pytest.mark.parametrize("other", ["release", "smaller-gpu", "larger-gpu", "batch"])
+def test_replicas_count_what_others_count_too(other: str) -> None:
+    with pytest.raises(ExclusiveFixesError, match="replace each other"):
+        ask(make_case(memory=1.0), "replicas", other)
 
 
 @settings(max_examples=150)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rules.economics import amdahl
 from rules.finding import Effect, Price
 from rules.verdict import EvidenceItem
-from rules.whatifs.anchors import BATCH_CURVE, curve_step_s, curve_tok_s, weights_part
+from rules.whatifs.anchors import BATCH_CURVE, curve_requests, curve_step_s, curve_tok_s, weights_part
 from rules.whatifs.case import Replica
 from rules.whatifs.registry import UnknownFixError, all_fixes, named
 from tests.rules.whatifs.made import (
@@ -36,9 +39,15 @@ def effect_of(one: object) -> tuple[float, float]:
 
 def test_the_host_gap_costs_what_is_left_of_the_price() -> None:
     one = ask(make_case(host=0.4, compute=0.6), "host-gap")
-    assert effect_of(one) == pytest.approx((1.25, 1 / 0.6))
-    assert (one.usd_h_low, one.usd_h_high) == pytest.approx((6.0, 8.0))
-    assert one.outlook == "faster"
+    assert effect_of(one) == pytest.approx((1.0, 1 / 0.6))
+    assert (one.usd_h_low, one.usd_h_high) == pytest.approx((6.0, 10.0))
+    assert (one.outlook, one.spend) == ("uncertain", "uncertain")
+    named_cause = make_finding(
+        "HOST003", effect=Effect(low=1.25, high=1 / 0.6, bound=1 / 0.6, basis="loader")
+    )
+    sure = ask(make_case(host=0.4, compute=0.6, findings=(named_cause,)), "host-gap")
+    assert (sure.usd_h_low, sure.usd_h_high) == pytest.approx((6.0, 8.0))
+    assert (sure.outlook, sure.spend) == ("faster", "cheaper")
 
 
 def test_a_gap_of_unknown_cause_may_not_close() -> None:
@@ -91,19 +100,29 @@ def test_copies_that_cross_faster_than_pageable_ones_are_pinned_already() -> Non
     found = make_finding("HOST005", evidence=(copies(0.9), LIMIT))
     limits = ceilings("measured", h2d_pinned=50e9, h2d_pageable=12.5e9)
     one = ask(make_case(host=0.6, compute=0.4, limits=limits, findings=(found,)), "pin-memory")
-    assert one.basis == "anchor"
-    assert effect_of(one)[0] == pytest.approx(1.03)
+    assert effect_of(one) == pytest.approx((1.0, 2.5))
+    assert "faster than this card's pageable ones" in (one.effect.basis if one.effect else "")
+
+
+def test_copies_that_fill_a_part_of_the_gap_are_all_that_pinning_shrinks() -> None:
+    found = make_finding("HOST005", evidence=(copies(0.3), LIMIT))
+    limits = ceilings("measured", h2d_pinned=50e9, h2d_pageable=25e9)
+    one = ask(make_case(host=0.6, compute=0.4, limits=limits, findings=(found,)), "pin-memory")
+    assert effect_of(one) == pytest.approx((amdahl(0.6 * 0.6, 2.0), 2.5))
 
 
 def test_graphs_by_this_cards_own_launches() -> None:
     limits = ceilings("measured", launch_interval=2e-6, graph_node=1e-6, dispatch_eager=10e-6)
     case = make_case(host=0.8, compute=0.2, verdict={"cause": "launch-rate"}, limits=limits)
     one = ask(case, "cuda-graphs")
-    assert one.basis == "measured"
-    assert effect_of(one) == pytest.approx((amdahl(0.8, 2.0), amdahl(0.8, 10.0)))
+    assert one.basis == "anchor"
+    assert effect_of(one) == pytest.approx((1.03, amdahl(0.8, 10.0)))
+    plain = ceilings("measured", launch_interval=2e-6, graph_node=1e-6)
+    without = ask(msgspec.structs.replace(case, ceilings=plain), "cuda-graphs")
+    assert effect_of(without) == pytest.approx((1.03, 5.0))
     anchored = ask(make_case(host=0.8, compute=0.2, verdict={"cause": "launch-rate"}), "HOST002")
     assert anchored.basis == "anchor"
-    assert effect_of(anchored) == pytest.approx((1.03, 2.27))
+    assert effect_of(anchored) == pytest.approx((1.03, 5.0))
 
 
 def test_what_nothing_speaks_for_is_said_to_whoever_asks() -> None:
@@ -114,14 +133,29 @@ def test_what_nothing_speaks_for_is_said_to_whoever_asks() -> None:
     assert "was not seen" in one.assumes[0]
 
 
-def test_fp8_can_be_slower_and_a_large_batch_gains_a_little() -> None:
+def test_graphs_that_cost_what_launches_do_buy_nothing_at_the_low_end() -> None:
+    limits = ceilings("measured", graph_node=1e-6, dispatch_eager=1.01e-6)
+    case = make_case(host=0.5, compute=0.5, verdict={"cause": "launch-rate"}, limits=limits)
+    low, high = effect_of(ask(case, "cuda-graphs"))
+    assert low == 1.0 < high
+
+
+def test_fp8_can_be_slower_at_any_batch() -> None:
     small = ask(make_case(memory=0.9, compute=0.1, verdict=HMMA), "fp8")
     assert effect_of(small)[0] == pytest.approx(0.81)
     assert small.outlook == "uncertain"
-    large = make_case(memory=1.0, verdict=HMMA, serving=make_serving(running=256.0))
-    low, high = effect_of(ask(large, "fp8"))
-    assert low == pytest.approx(1.08)
-    assert low <= high == pytest.approx(amdahl(weights_part(256), 2.0))
+    for running in (128.0, 200.0, 256.0, 512.0):
+        large = make_case(memory=1.0, verdict=HMMA, serving=make_serving(running=running))
+        one = ask(large, "fp8")
+        assert effect_of(one) == pytest.approx((0.81, amdahl(weights_part(running), 2.0)))
+        assert one.effect is not None
+        assert one.effect.bound == pytest.approx(2.0)
+        assert any("8B" in text for text in one.assumes)
+
+
+def test_fp8_slows_down_the_whole_as_was_published() -> None:
+    one = ask(make_case(host=0.6, memory=0.4, verdict=HMMA, findings=(SYNC,)), "fp8")
+    assert effect_of(one) == pytest.approx((0.81, amdahl(0.4, 2.0)))
 
 
 def test_only_weights_shrink_and_less_so_in_a_large_batch() -> None:
@@ -130,10 +164,16 @@ def test_only_weights_shrink_and_less_so_in_a_large_batch() -> None:
     assert bounds == [pytest.approx(1.49, abs=0.03), pytest.approx(1.10, abs=0.01)]
 
 
-def test_fp8_on_measured_ceilings_is_measured() -> None:
-    one = ask(make_case(compute=1.0, verdict=HMMA, limits=ceilings("measured")), "fp8")
-    assert one.basis == "measured"
+def test_the_basis_is_the_weakest_of_what_is_used() -> None:
+    limits = ceilings("measured")
+    one = ask(make_case(compute=1.0, verdict=HMMA, limits=limits), "fp8")
+    assert one.basis == "anchor"
     assert effect_of(one) == pytest.approx((0.81, 1.75))
+    assert ask(make_case(memory=1.0, verdict=HMMA, limits=limits), "fp8").basis == "assumption"
+    fp32 = make_case(compute=1.0, verdict={"pipe": "fp32"}, limits=limits)
+    assert (ask(fp32, "tf32").basis, ask(fp32, "bf16").basis) == ("measured", "measured")
+    bytes_too = make_case(compute=0.5, memory=0.5, verdict={"pipe": "fp32"}, limits=limits)
+    assert (ask(bytes_too, "tf32").basis, ask(bytes_too, "bf16").basis) == ("measured", "assumption")
 
 
 def test_a_card_whose_int8_rate_nobody_measured_refuses() -> None:
@@ -154,11 +194,24 @@ def test_bf16_halves_bytes_too() -> None:
 
 
 def test_a_batch_grows_to_what_the_cache_holds() -> None:
-    figures = {"running": 16.0, "waiting": 5.0, "usd_per_mtok": 1.0}
+    figures = {"running": 16.0, "waiting": 500.0, "usd_per_mtok": 1.0}
     one = ask(make_case(memory=1.0, serving=make_serving(kv_use_frac=0.225, **figures)), "batch")
-    assert effect_of(one) == pytest.approx((3391 / 1954, 5147 / 1954))
+    assert effect_of(one) == pytest.approx((1.0, 5147 / 1954))
     assert one.usd_per_mtok_low == pytest.approx(1954 / 5147)
-    assert one.usd_per_mtok_high == pytest.approx(1954 / 3391)
+    assert one.usd_per_mtok_high == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("waiting", "target"), [(1.0, 9.0), (8.0, 16.0), (None, 256.0)])
+def test_a_batch_holds_no_more_than_those_who_wait(waiting: float | None, target: float) -> None:
+    one = ask(make_case(memory=1.0, serving=make_serving(running=8.0, waiting=waiting)), "batch")
+    assert effect_of(one) == pytest.approx((1.0, curve_tok_s(target) / 1070))
+    assert any("did not say how many" in text for text in one.assumes) is (waiting is None)
+    assert any("how full" in text for text in one.assumes)
+
+
+def test_doubling_an_unknown_servers_batch_may_buy_nothing() -> None:
+    one = ask(make_case(memory=1.0, evidence={"server": "vllm"}), "batch")
+    assert effect_of(one) == pytest.approx((1.0, 1.83))
 
 
 @pytest.mark.parametrize(
@@ -186,11 +239,66 @@ def test_a_cheaper_card_for_memory_bound_work() -> None:
     case = make_case(memory=1.0, evidence=used, candidates=(OWN, SMALL, LARGE))
     one = ask(case, "smaller-gpu")
     assert one.title == "Move to S50"
-    assert effect_of(one) == pytest.approx((0.45, 0.55))
-    assert (one.usd_h_low, one.usd_h_high) == pytest.approx((4 / 0.55, 4 / 0.45))
-    assert one.outlook == "slower"
+    assert effect_of(one) == pytest.approx((0.4, 0.6))
+    assert (one.usd_h_low, one.usd_h_high) == pytest.approx((4 / 0.6, 4 / 0.4))
+    assert (one.outlook, one.spend) == ("slower", "uncertain")
     larger = ask(case, "larger-gpu")
     assert (larger.title, larger.outlook) == ("Move to L200", "faster")
+
+
+LOADER = make_finding("HOST003", confidence=0.9)
+SYNC = make_finding("HOST004", confidence=0.9)
+ROOM = {"mem_used_bytes": 1 << 30}
+
+
+def test_a_loader_that_sets_the_pace_gives_another_card_no_gain_and_no_loss_at_one_end() -> None:
+    shares: dict[str, Any] = {"host": 0.6, "memory": 0.4, "evidence": ROOM, "candidates": (OWN, SMALL, LARGE)}
+    waits = make_case(findings=(LOADER,), **shares)
+    larger, smaller = ask(waits, "larger-gpu"), ask(waits, "smaller-gpu")
+    assert effect_of(larger) == pytest.approx((1.0, amdahl(0.4, 2.4)))
+    assert effect_of(smaller) == pytest.approx((amdahl(0.4, 0.4), 1.0))
+    assert (smaller.usd_h_low, smaller.usd_h_high) == pytest.approx((4.0, 4.0 * 1.6))
+    assert smaller.spend == "cheaper"
+    assert "beside the device" in (larger.effect.basis if larger.effect else "")
+    serial = make_case(findings=(SYNC,), **shares)
+    assert effect_of(ask(serial, "larger-gpu")) == pytest.approx((amdahl(0.4, 1.6), amdahl(0.4, 2.4)))
+    unknown = make_case(**shares)
+    assert effect_of(ask(unknown, "larger-gpu"))[0] == 1.0
+
+
+def test_beside_a_loader_a_slow_card_counts_once_it_takes_longer_than_the_host() -> None:
+    case = make_case(host=0.2, memory=0.8, evidence=ROOM, candidates=(OWN, SMALL), findings=(LOADER,))
+    low, high = effect_of(ask(case, "smaller-gpu"))
+    assert (low, high) == pytest.approx((1 / (0.2 + 0.8 / 0.4), 1 / (0.8 / 0.6)))
+
+
+def test_a_faster_card_of_the_same_price_is_named() -> None:
+    same = msgspec.structs.replace(LARGE, usd_h=10.0)
+    case = make_case(memory=1.0, evidence=ROOM, candidates=(OWN, same))
+    one = ask(case, "larger-gpu")
+    assert (one.title, one.spend) == ("Move to L200", "cheaper")
+    slower = msgspec.structs.replace(SMALL, usd_h=10.0)
+    assert ask(make_case(memory=1.0, evidence=ROOM, candidates=(OWN, slower)), "larger-gpu").refused
+
+
+@pytest.mark.parametrize(
+    ("figures", "because"),
+    [
+        ({"slo_met_high_frac": 0.4}, "missed already"),
+        ({"slo": "itl=30ms", "slo_met_frac": 1.0, "itl_p99_s": 0.02}, "itl is 33 of 30 ms"),
+    ],
+)
+def test_objectives_that_a_slower_card_misses(figures: dict[str, Any], because: str) -> None:
+    case = make_case(memory=1.0, evidence=ROOM, candidates=(OWN, SMALL), serving=make_serving(**figures))
+    assert because in (ask(case, "smaller-gpu").refused or "")
+
+
+def test_an_objective_that_holds_at_the_upper_end_alone_is_said() -> None:
+    serving = make_serving(slo="itl=30ms", slo_met_frac=1.0, itl_p99_s=0.015)
+    case = make_case(memory=1.0, evidence=ROOM, candidates=(OWN, SMALL), serving=serving)
+    assert any(
+        "at the lower one" in text and "38 of 30 ms" in text for text in ask(case, "smaller-gpu").assumes
+    )
 
 
 def test_a_card_that_waits_anyway_loses_nothing_on_a_slower_one() -> None:
@@ -232,14 +340,54 @@ def test_starved_replicas_become_one() -> None:
     case = make_case(
         memory=1.0,
         evidence={"server": "vllm"},
-        serving=make_serving(**starved(6.0, 0.1), usd_per_mtok=2.0),
-        replicas=tuple(Replica(key=f"GPU-{i}", gpu=i, running=8.0, kv_use_frac=0.2) for i in (1, 2, 3)),
+        serving=make_serving(**starved(6.0, 0.05), usd_per_mtok=2.0),
+        replicas=tuple(Replica(key=f"GPU-{i}", gpu=i, running=8.0, kv_use_frac=0.1) for i in (1, 2, 3)),
     )
     one = ask(case, "replicas")
     assert one.title == "Serve the same with 1 of 4 replicas"
     assert (one.price_low, one.price_high) == (0.25, 0.5)
     assert (one.usd_h_low, one.usd_h_high) == pytest.approx((2.5, 5.0))
     assert (one.usd_per_mtok_low, one.usd_per_mtok_high) == pytest.approx((0.5, 1.0))
+    assert (one.outlook, one.spend) == ("no-gain", "cheaper")
+
+
+def test_requests_stay_longer_on_fewer_replicas() -> None:
+    """Four of 30 requests and 0.44 of a cache: on two of them 108 requests would be held, and 1.6 caches."""
+    case = make_case(
+        memory=1.0,
+        evidence={"server": "vllm"},
+        serving=make_serving(**starved(30.0, 0.44)),
+        replicas=tuple(Replica(key=f"GPU-{i}", gpu=i, running=30.0, kv_use_frac=0.44) for i in (1, 2, 3)),
+    )
+    one = ask(case, "replicas")
+    assert one.title == "Serve the same with 3 of 4 replicas"
+    assert (one.price_low, one.price_high) == (0.75, 1.0)
+
+
+@given(st.floats(0.0, 200.0))
+def test_the_curve_backwards(requests: float) -> None:
+    assert curve_requests(curve_tok_s(requests)) == pytest.approx(requests, abs=1e-6)
+    assert curve_requests(9011.0) is None
+
+
+def test_replicas_whose_cache_nobody_read_are_not_merged() -> None:
+    case = make_case(
+        memory=1.0,
+        evidence={"server": "vllm"},
+        serving=make_serving(running=20.0),
+        replicas=tuple(Replica(key=f"GPU-{i}", gpu=i, running=20.0) for i in (1, 2, 3)),
+    )
+    assert "KV cache" in (ask(case, "replicas").refused or "")
+
+
+def test_replicas_with_a_queue_stay() -> None:
+    case = make_case(
+        memory=1.0,
+        evidence={"server": "vllm"},
+        serving=make_serving(**starved(6.0, 0.1)),
+        replicas=(Replica(key="GPU-1", gpu=1, running=6.0, waiting=3.0, kv_use_frac=0.1),),
+    )
+    assert "replicas" not in listed(case)
 
 
 def test_replicas_nobody_asked_say_how_to() -> None:
@@ -262,13 +410,21 @@ def test_a_power_cap_saves_watts_and_no_rent() -> None:
     drawn = {"power_w_p90": 700.0, "power_w_p50": 690.0}
     memory = ask(make_case(memory=1.0, evidence=drawn, card={"power_limit_w": 700.0}), "power-cap")
     assert effect_of(memory) == pytest.approx((0.95, 1.0))
-    assert (memory.watts_low, memory.watts_high) == (560.0, 560.0)
+    assert (memory.watts_low, memory.watts_high) == pytest.approx((690 - 585 / 595 * 140, 560.0))
     compute = ask(make_case(compute=1.0, evidence=drawn, card={"power_limit_w": 700.0}), "power-cap")
     part = (560 - 105) / (700 - 105)
     assert effect_of(compute) == pytest.approx((part, part ** (1 / 3)))
     assert compute.usd_h_low is not None
     assert compute.usd_h_low > 10.0
     assert "price of the GPU is the same" in compute.assumes[0]
+
+
+def test_watts_below_a_cap_stay_what_they_are() -> None:
+    """A mean of 300 W by the counter: at most (300 - 105) / (700 - 105) of the time is at 700 W."""
+    drawn = {"power_w_p90": 700.0, "power_w_p50": 120.0, "energy_j": 3000.0, "energy_s": 10.0}
+    one = ask(make_case(memory=1.0, evidence=drawn, card={"power_limit_w": 700.0}), "power-cap")
+    assert (one.watts_low, one.watts_high) == pytest.approx((300 - 195 / 595 * 140, 300.0))
+    assert "energy counter" in (one.effect.basis if one.effect else "")
 
 
 def test_a_cap_above_what_is_drawn_changes_nothing() -> None:
@@ -289,6 +445,7 @@ def test_releasing_an_idle_card_costs_nothing() -> None:
     assert one.effect is None
     assert one.refused is None
     assert (one.usd_h_low, one.usd_h_high) == (0.0, 10.0)
+    assert (one.outlook, one.spend) == (None, "uncertain")
 
 
 def test_too_little_known_gains_nothing() -> None:
