@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import msgspec
 
+from advisor.config import Config
 from advisor.document import Diagnosis
 from advisor.whatifs import cases
 from rules.verdict import Verdict
 from rules.whatif import WhatIf
 from rules.whatifs.answers import combined, what_ifs
-from rules.whatifs.registry import Fix, all_fixes
+from rules.whatifs.registry import Fix, all_fixes, replaces
 
 SCHEMA_VERSION = 1
 
@@ -64,19 +65,24 @@ def pages() -> tuple[FixPage, ...]:
 
 
 def _rivals(fix: Fix) -> tuple[str, ...]:
-    return tuple(f.slug for f in all_fixes() if fix.group and f.group == fix.group and f.slug != fix.slug)
+    return tuple(f.slug for f in all_fixes() if replaces(fix, f))
 
 
-def answers(document: Diagnosis, fixes: Sequence[Fix] = (), keys: Sequence[str] | None = None) -> Answers:
+def answers(
+    document: Diagnosis,
+    fixes: Sequence[Fix] = (),
+    keys: Sequence[str] | None = None,
+    config: Config | None = None,
+) -> Answers:
     """What each fix, or these together, would buy on the rows of these keys (None: all).
 
-    Worked out anew from what the document was reached from. Raises ExclusiveFixesError for fixes of which one
-    replaces another.
+    Worked out anew from what the document was reached from. config: prices of other models. Raises
+    ExclusiveFixesError for fixes of which one replaces another.
     """
     p = document.provenance
     verdicts = {verdict.key: verdict for verdict in document.verdicts}
     rows = []
-    for case in cases(document):
+    for case in cases(document, config):
         if keys is not None and case.evidence.key not in keys:
             continue
         found = (combined(case, fixes),) if fixes else what_ifs(case)

@@ -381,7 +381,7 @@ class Monitor:
         document = dx.build(self._hello(), rows, self._remainders(), how)
         if self._engines:
             document = msgspec.structs.replace(document, serving=self._engines.figures(self._pricing(rows)))
-        document = with_what_ifs(document) if kept else document
+        document = with_what_ifs(document, self.options.config) if kept else document
         return self._selection.applied(noted(document))
 
     def _pricing(self, rows: list[dx.Row]) -> Pricing:

@@ -7,6 +7,9 @@ from rules.finding import Price
 from rules.ownership import OwnershipInputs, owned_cost
 from rules.power import ElectricityRates
 
+# How the source of a price begins that a purchase comes to.
+OWNED = "cost of ownership"
+
 
 def ownership_inputs(config: Config) -> OwnershipInputs | None:
     """The settings that a GPU's cost of ownership is made from; None where no purchase price is set."""
@@ -53,7 +56,7 @@ def _spelled(given: OwnershipInputs, config: Config) -> str:
         parts.append(f"{given.kw_per_gpu:g} kW x {site} x {rate}")
     parts.append(said("staffing_usd_h", f"staff {_usd(given.staffing_usd_h)}/h"))
     sum_ = " + ".join(parts)
-    return f"cost of ownership: {sum_}{'; * default' if '*' in sum_ else ''}"
+    return f"{OWNED}: {sum_}{'; * default' if '*' in sum_ else ''}"
 
 
 def _usd(figure: float) -> str:

@@ -116,6 +116,12 @@ def bundled_rows() -> tuple[PriceRow, ...]:
     return tuple(_row(row) for row in csv.DictReader(io.StringIO(text)))
 
 
+@cache
+def clean_rows() -> tuple[PriceRow, ...]:
+    """The rows of the bundled table that may set a price: each is held against the whole table, once."""
+    return tuple(row for row in bundled_rows() if row.clean)
+
+
 def flags_of(row: PriceRow, rows: Sequence[PriceRow], today: datetime.date | None = None) -> tuple[Code, ...]:
     """What speaks against a row's figures, in the order of MEANINGS. rows: the table it stands in.
 

@@ -16,8 +16,8 @@ import msgspec
 
 from advisor.cloud import PROVIDERS
 from advisor.config import Config, ConfigError, LoadedConfig
-from advisor.owned import origin_of, owned_usd_h
-from advisor.price_table import Model, PriceRow, bundled_rows, model_of
+from advisor.owned import OWNED, origin_of, owned_usd_h
+from advisor.price_table import Model, PriceRow, clean_rows, model_of
 from advisor.reports.redact import host_hash
 from advisor.telemetry.records import HostInfo
 from probes.specs import bare_name
@@ -104,6 +104,20 @@ def price_for(
 def in_force(places: Sequence[Candidate]) -> Price:
     """The price that the first place sets that knows one; NO_PRICE where none does."""
     return next((place.price for place in places if place.price is not None), NO_PRICE)
+
+
+def entry_price(model: Model, config: Config) -> Price | None:
+    """What the table [prices] of the configuration says of a model, wherever such a card may be."""
+    return _of_model(_Asked(model=model, config=config, node=NodeFacts(), partition=None)).price
+
+
+def listed_price(model: Model, provider: str) -> Price | None:
+    """What one provider's clean row of the bundled table says of a model; None where it has none."""
+    wanted = provider.strip().lower()
+    row = next(
+        (r for r in clean_rows() if r.provider == wanted and r.accelerator in model.accelerators), None
+    )
+    return None if row is None else Price(usd_h=row.usd_h, basis="bundled", source=_named(row))
 
 
 def candidates(
@@ -244,9 +258,7 @@ def _of_any_model(config: Config) -> Candidate:
 
 def _of_purchase(config: Config) -> Candidate:
     price = owned_usd_h(config)
-    return Candidate(
-        place="cost of ownership", price=price, why="" if price else "capex_usd_per_gpu is not set"
-    )
+    return Candidate(place=OWNED, price=price, why="" if price else "capex_usd_per_gpu is not set")
 
 
 def _configured(usd_h: float, source: str) -> Price:
@@ -293,7 +305,7 @@ def _of_table(asked: _Asked) -> Candidate:
 def _rows(asked: _Asked) -> list[PriceRow]:
     """Rows for this model whose on-demand figure nothing spoils."""
     names = asked.model.accelerators
-    return [row for row in bundled_rows() if row.accelerator in names and row.clean]
+    return [row for row in clean_rows() if row.accelerator in names]
 
 
 def _median(rows: Sequence[PriceRow]) -> PriceRow:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import msgspec
 
+from advisor.config import Config
 from advisor.document import Diagnosis, Observed
-from advisor.prices import price_for
-from probes.specs import GpuSpec, assumed_ceilings, find_spec
+from advisor.price_table import Model, model_of
+from advisor.prices import entry_price, listed_price
+from probes.specs import GpuSpec, assumed_ceilings
+from rules.finding import Price
 from rules.servers import server_in
 from rules.serving import ServingFigures
-from rules.whatif import WhatIf
 from rules.whatifs.answers import what_ifs
 from rules.whatifs.case import Candidate, Case, Replica
 
@@ -28,25 +30,19 @@ _RENTED: tuple[tuple[str, float], ...] = (
     ("NVIDIA H200", 141),
     ("NVIDIA B200", 192),
 )
-_PROVIDER = "aws"
 
 
-def with_what_ifs(document: Diagnosis) -> Diagnosis:
-    """The document with what fixes would buy on each of its rows; without `observed` as it is."""
-    found = [one for case in cases(document) for one in what_ifs(case)]
+def with_what_ifs(document: Diagnosis, config: Config | None = None) -> Diagnosis:
+    """The document with what fixes would buy on each of its rows; without `observed` as it is.
+
+    config: prices of other models.
+    """
+    found = [one for case in cases(document, config) for one in what_ifs(case)]
     return msgspec.structs.replace(document, what_ifs=tuple(found))
 
 
-def of_row(document: Diagnosis, key: str) -> tuple[WhatIf, ...]:
-    """What-ifs of one row, worked out where the document has none yet."""
-    known = tuple(one for one in document.what_ifs if one.key == key)
-    return known or tuple(
-        one for case in cases(document) if case.evidence.key == key for one in what_ifs(case)
-    )
-
-
-def cases(document: Diagnosis) -> tuple[Case, ...]:
-    """A case for each row that the document keeps the origins of."""
+def cases(document: Diagnosis, config: Config | None = None) -> tuple[Case, ...]:
+    """A case for each row that the document keeps the origins of. config: prices of other models."""
     verdicts = {verdict.key: verdict for verdict in document.verdicts}
     rows = {(row.key, row.mig): row for row in document.ladder}
     made = []
@@ -64,7 +60,7 @@ def cases(document: Diagnosis) -> tuple[Case, ...]:
                 findings=tuple(f for f in document.findings if f.key == seen.key),
                 serving=_engine(document, seen),
                 replicas=_replicas(document, seen),
-                candidates=candidates(),
+                candidates=candidates(config, seen.ceilings.model if seen.ceilings else None),
             )
         )
     return tuple(made)
@@ -102,29 +98,48 @@ def _replica(seen: Observed, engine: ServingFigures | None) -> Replica:
         key=seen.key,
         gpu=seen.evidence.gpu,
         running=engine.running if engine else None,
+        waiting=engine.waiting if engine else None,
         kv_use_frac=engine.kv_use_frac if engine else None,
     )
 
 
+def candidates(config: Config | None = None, own: str | None = None) -> tuple[Candidate, ...]:
+    """Models that could be rented instead, all priced from one list, and what such cards reach.
+
+    own: the model at hand. The table [prices] of the configuration is that list where it has this model and
+    another; else the bundled table's on-demand prices of one provider, `price_provider`. What is said of this
+    node or of any GPU (--price, ADVISOR_PRICE, price_usd_h) is no price of another model.
+    """
+    config = config or Config()
+    configured = _priced(lambda model: entry_price(model, config)) if config.prices else ()
+    if len(configured) > 1 and any(one.model == own for one in configured):
+        return configured
+    return _listed(config.price_provider)
+
+
 @cache
-def candidates() -> tuple[Candidate, ...]:
-    """Models with an on-demand price of one provider in the bundled table, and what such cards reach."""
-    made = (_candidate(name, gb) for name, gb in _RENTED)
+def _listed(provider: str) -> tuple[Candidate, ...]:
+    return _priced(lambda model: listed_price(model, provider))
+
+
+def _priced(price_of: Callable[[Model], Price | None]) -> tuple[Candidate, ...]:
+    made = (_candidate(name, gb, price_of) for name, gb in _RENTED)
     return tuple(one for one in made if one is not None)
 
 
-def _candidate(name: str, gb: float) -> Candidate | None:
-    spec, price = find_spec(name, round(gb * 1e9)), price_for(name, round(gb * 1e9))
-    if spec is None or price.usd_h is None or _PROVIDER not in price.source:
+def _candidate(name: str, gb: float, price_of: Callable[[Model], Price | None]) -> Candidate | None:
+    model = model_of(name, round(gb * 1e9))
+    price = price_of(model)
+    if model.spec is None or price is None or price.usd_h is None:
         return None
-    reached = assumed_ceilings(spec).ceilings
+    reached = assumed_ceilings(model.spec).ceilings
     return Candidate(
-        model=spec.model,
+        model=model.spec.model,
         memory_bytes=gb * 1e9,
         rates={limit.metric: limit.value for limit in reached},
-        clock_sms=_clock_sms(spec),
+        clock_sms=_clock_sms(model.spec),
         usd_h=price.usd_h,
-        source=price.source.removeprefix("bundled table: "),
+        source=price.source,
     )
 
 

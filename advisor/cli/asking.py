@@ -14,6 +14,8 @@ from rules.whatifs.registry import Fix, UnknownFixError, named
 
 _AGAIN = "make it again with `advisor diagnose --json -o FILE`, or give a recording"
 
+_LIST = "`advisor whatif --list` shows them all"
+
 
 def asked(path: str, words: Sequence[str], gpu: str | None, price: float | None, keep: bool) -> Answers:
     """The answers for a saved diagnosis or a recording. Raises CliError."""
@@ -22,15 +24,16 @@ def asked(path: str, words: Sequence[str], gpu: str | None, price: float | None,
 
     refuse_price(price, path)
     fixes = chosen(words)
-    document = redact_diagnosis(diagnosis_from(path, price), keep=keep or not load_config().redact)
+    config = load_config()
+    document = redact_diagnosis(diagnosis_from(path, price), keep=keep or not config.redact)
     keys = keys_of(document, gpu)
     because = missing(document, keys or ())
     if because is not None:
         raise CliError(f"{path}: nothing can be worked out, as {because}", _AGAIN)
     try:
-        return answers(document, fixes, keys)
+        return answers(document, fixes, keys, config)
     except ExclusiveFixesError as error:
-        raise CliError(f"--fix: {error}") from error
+        raise CliError(f"--fix: {error}", "ask for each in a command of its own, to compare them") from error
 
 
 def chosen(words: Sequence[str]) -> tuple[Fix, ...]:
@@ -40,7 +43,9 @@ def chosen(words: Sequence[str]) -> tuple[Fix, ...]:
         for word in (part for text in words for part in text.split(",") if part.strip()):
             found += [fix for fix in named(word) if fix not in found]
     except UnknownFixError as error:
-        raise CliError(f"--fix: {error}", "`advisor whatif --list` shows them all") from error
+        raise CliError(f"--fix: {error}", _LIST) from error
+    if words and not found:
+        raise CliError("--fix names no fix", _LIST)
     return tuple(found)
 
 

@@ -24,11 +24,10 @@ from advisor.reports.whatifs import HEADING, rows
 from advisor.schema import json_schema
 from advisor.telemetry.recording import demo_feed
 from advisor.telemetry.records import End
-from advisor.whatifs import candidates, cases, of_row, with_what_ifs
-from rules.engine import Subject
+from advisor.whatifs import candidates, cases, with_what_ifs
 from rules.serving import ServingFigures
 from rules.whatif import Lever, WhatIf
-from rules.whatifs.case import case_of
+from rules.whatifs.case import without_windows
 from rules.whatifs.registry import all_fixes
 from tests.factories import make_diagnosis
 
@@ -66,18 +65,19 @@ def test_a_case_is_the_same_live_and_saved(monitor: Monitor, saved: str) -> None
     live = monitor._rows(steady=False)
     assert len(live) == len(from_file) == 4
     for row in live:
-        subject = Subject(evidence=row.evidence, ceilings=row.ceilings, price=row.price)
-        case = case_of(subject, row.result, candidates=candidates())
         again = from_file[row.evidence.key]
-        order = sorted(case.findings, key=lambda f: f.code)
-        assert sorted(again.findings, key=lambda f: f.code) == order
-        assert msgspec.structs.replace(again, findings=case.findings) == case
+        by_code = [sorted(found, key=lambda f: f.code) for found in (again.findings, row.result.findings)]
+        assert by_code[0] == by_code[1]
+        assert again.evidence == without_windows(row.evidence)
+        assert (again.verdict, again.ladder) == (row.result.verdict, row.result.ladder)
+        assert (again.ceilings, again.price) == (row.ceilings, row.price)
+        assert again.candidates == candidates()
 
 
 def test_the_document_holds_what_its_own_origins_give(document: Diagnosis) -> None:
     assert document.what_ifs
     assert with_what_ifs(document) == document
-    loader = {one.fix: one for one in of_row(document, document.verdicts[2].key)}
+    loader = {one.fix: one for one in document.what_ifs if one.key == document.verdicts[2].key}
     gap = loader["host-gap"].effect
     finding = next(f for f in document.findings if f.code == "HOST003")
     assert gap is not None
@@ -93,6 +93,17 @@ def test_models_to_rent_have_a_price_and_a_data_sheet() -> None:
     found = {one.model: one for one in candidates()}
     assert len(found) >= 8
     assert all(one.usd_h > 0 and one.rates["dram"] > 0 and "aws" in one.source for one in found.values())
+
+
+def test_models_to_rent_are_priced_from_one_list() -> None:
+    """From one's own where it has the card at hand and another: a price agreed on is held against no list."""
+    own, here = Config(prices={"H100": 2.0, "L40S": 0.8}), "H100 SXM5 80GB"
+    assert {one.model: one.usd_h for one in candidates(own, here)} == {here: 2.0, "L40S PCIe": 0.8}
+    assert candidates(own, "H200 SXM 141GB") == candidates()
+    assert candidates(Config(prices={"H100": 2.0}), here) == candidates()
+    assert candidates(Config(price_usd_h=1.0), here) == candidates()
+    elsewhere = candidates(Config(price_provider="lambda"), here)
+    assert elsewhere and all("lambda" in one.source for one in elsewhere)
 
 
 def test_replicas_are_servers_of_one_model_on_one_card_each(document: Diagnosis) -> None:

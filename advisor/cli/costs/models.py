@@ -6,7 +6,7 @@ import difflib
 
 from advisor.cli.diagnostics import CliError
 from advisor.config import Config
-from advisor.price_table import Model, PriceRow, all_models, bundled_rows, find_models
+from advisor.price_table import Model, PriceRow, all_models, clean_rows, find_models
 from advisor.prices import candidates, in_force
 from rules.calculators.calculation import Input
 from rules.calculators.ranking import Offer
@@ -35,7 +35,7 @@ def price_of(model: Model, config: Config) -> Price:
 
 def offers(provider: str) -> list[Offer]:
     """Every model with a data sheet that the provider rents out, at its lowest price that no flag spoils."""
-    rows = [row for row in bundled_rows() if row.provider == provider and row.clean]
+    rows = [row for row in clean_rows() if row.provider == provider]
     found = []
     for model in all_models():
         own = [row for row in rows if row.accelerator in model.accelerators]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from advisor.cli.costs.models import model_named, price_of
 from advisor.cli.costs.options import SETTINGS
 from advisor.config import LoadedConfig, env_name
+from advisor.owned import OWNED
 from advisor.price_table import Model
 from rules.calculators.calculation import Input, Label, given
 from rules.calculators.quantities import QUANTITIES
@@ -80,7 +81,7 @@ class Sources:
     def is_owned(self) -> bool:
         """Whether the price is what a purchase comes to, which owning is not to be held against."""
         price = self.find("price_usd_h")
-        return price is not None and "cost of ownership" in price.source
+        return price is not None and OWNED in price.source
 
     def find(self, name: str) -> Input | None:
         """The input, or None where nobody knows it."""
