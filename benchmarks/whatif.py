@@ -30,11 +30,12 @@ from benchmarks.accuracy.__main__ import find_corpus
 from benchmarks.accuracy.corpus import Corpus, CorpusError, Problem, Recorded
 from benchmarks.accuracy.replay import header, read_messages, subject_key
 from rules.whatif import WhatIf
-from rules.whatifs.answers import combined
+from rules.whatifs.answers import combined, what_ifs
 from rules.whatifs.registry import named
 
 AIM_INSIDE, AIM_ERROR = 0.8, 0.15
-NO_GAIN = 0.02
+# Runs of one program differ by as much: a measured speed-up this far outside a range still counts as inside.
+TOLERANCE = 0.02
 
 # Family of workloads, or one of them by name -> the fix that its known fix is.
 FIXES: dict[str, str] = {
@@ -59,8 +60,9 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     """One workload: what was predicted for its known fix, and what was measured.
 
     measured: work a second with the fix over without. low, high: the predicted range; None where refused.
-    inside: whether the measured one lies in it. error_frac: how far the middle of the range (geometric mean)
-    is from it. said: why nothing was predicted, else "".
+    inside: whether the measured one lies in it, within TOLERANCE. width: high over low. proposed: whether
+    the diagnosis speaks for this fix unasked. error_frac: how far the middle of the range (geometric mean) is
+    from the measured one. said: why nothing was predicted, else "".
     """
 
     name: str
@@ -73,14 +75,20 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     high: float | None = None
     basis: str = ""
     inside: bool | None = None
+    width: float | None = None
+    proposed: bool = False
     error_frac: float | None = None
     said: str = ""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """All workloads. compared: those with a prediction; inside_frac, median_error_frac: over these, or None.
+    """All workloads. compared: those with a prediction; median_error_frac, median_width: over these, or None.
 
-    claims: what may be concluded. aims_met: None where nothing was measured on a GPU.
+    inside_frac: of all with a measured speed-up, so that a refusal counts as outside. proposed,
+    proposed_inside_frac, proposed_median_width: of those fixes alone that the diagnosis speaks for unasked;
+    the fix asked about is the workload's known one, not the diagnosis's choice. tolerance_frac: how far
+    outside a range still counts as inside. claims: what may be concluded. aims_met: None where nothing was
+    measured on a GPU.
     """
 
     synthetic: bool
@@ -89,7 +97,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     refused: int
     inside_frac: float | None
     median_error_frac: float | None
-    aims_met: bool | None
+    median_width: float | None = None
+    proposed: int = 0
+    proposed_inside_frac: float | None = None
+    proposed_median_width: float | None = None
+    tolerance_frac: float = TOLERANCE
+    aims_met: bool | None = None
     aim_inside_frac: float = AIM_INSIDE
     aim_error_frac: float = AIM_ERROR
     rows: tuple[Compared, ...] = ()
@@ -149,11 +162,16 @@ def _compared(recorded: Recorded) -> tuple[Compared, bool] | Problem:
     except (RecordingError, ValueError, ArithmeticError, StopIteration) as error:
         return Problem(file=str(recorded.path), reason=str(error) or "its device is not in its stream")
     slug = fix_of(recorded.truth.name, recorded.truth.family) or ""
-    return against(recorded, combined(case, named(slug))), header(messages).synthetic
+    proposed = slug in {one.fix for one in what_ifs(case) if one.refused is None}
+    row = against(recorded, combined(case, named(slug)), proposed=proposed)
+    return row, header(messages).synthetic
 
 
-def against(recorded: Recorded, said: WhatIf) -> Compared:
-    """A what-if beside the measured speed-up. A fix that it says gains nothing predicts 1.0."""
+def against(recorded: Recorded, said: WhatIf, *, proposed: bool = True) -> Compared:
+    """A what-if beside the measured speed-up. A fix that it says gains nothing predicts 1.0.
+
+    proposed: whether the diagnosis speaks for the fix unasked.
+    """
     truth = recorded.truth
     measured = truth.speedup or math.nan
     plain = Compared(
@@ -164,19 +182,21 @@ def against(recorded: Recorded, said: WhatIf) -> Compared:
         fix=said.fix,
         measured=measured,
         basis=said.basis,
+        proposed=proposed and said.effect is not None,
         said=said.refused or "",
     )
     if said.effect is None:
         return plain
     low, high = said.effect.low, said.effect.high
-    gains = bool(said.levers)
+    gains = proposed and bool(said.levers)
     return msgspec.structs.replace(
         plain,
         low=low,
         high=high,
-        inside=low * (1.0 - NO_GAIN) <= measured <= high * (1.0 + NO_GAIN),
+        inside=low * (1.0 - TOLERANCE) <= measured <= high * (1.0 + TOLERANCE),
+        width=high / low,
         error_frac=abs(math.sqrt(low * high) / measured - 1.0),
-        said="" if gains else "not proposed: its cause was not seen, so it predicts no gain",
+        said="" if gains else "not proposed: its cause was not seen",
     )
 
 
@@ -184,8 +204,9 @@ def _result(
     rows: list[Compared], left_out: dict[str, str], problems: tuple[Problem, ...], synthetic: bool
 ) -> Result:
     told = [row for row in rows if row.inside is not None]
-    inside = sum(row.inside is True for row in told) / len(told) if told else None
-    error = statistics.median(row.error_frac or 0.0 for row in told) if told else None
+    spoken = [row for row in told if row.proposed]
+    inside = sum(row.inside is True for row in rows) / len(rows) if told else None
+    error = _median([row.error_frac for row in told])
     met = None
     if not synthetic and inside is not None and error is not None:
         met = inside >= AIM_INSIDE and error <= AIM_ERROR
@@ -196,11 +217,20 @@ def _result(
         refused=len(rows) - len(told),
         inside_frac=inside,
         median_error_frac=error,
+        median_width=_median([row.width for row in told]),
+        proposed=len(spoken),
+        proposed_inside_frac=sum(row.inside is True for row in spoken) / len(spoken) if spoken else None,
+        proposed_median_width=_median([row.width for row in spoken]),
         aims_met=met,
         rows=tuple(rows),
         left_out=left_out,
         problems=problems,
     )
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
 
 
 def _claims(synthetic: bool, any_told: bool) -> str:
@@ -243,9 +273,22 @@ def _sums(result: Result) -> Iterable[str]:
         return ()
     verdict = {None: "not shown", True: "met", False: "missed"}[result.aims_met]
     return (
-        f"{result.compared} compared, {result.refused} refused.",
+        f"{result.compared} compared, {result.refused} refused (a refusal counts as outside); inside is "
+        f"within {100 * TOLERANCE:.0f} % of the range.",
         f"inside the range: {100 * result.inside_frac:.0f} % (aim {100 * AIM_INSIDE:.0f} %); median error of "
         f"its middle: {100 * result.median_error_frac:.0f} % (aim {100 * AIM_ERROR:.0f} %): {verdict}",
+        f"median width (high over low): {result.median_width or math.nan:.2f}x",
+        *_proposed(result),
+    )
+
+
+def _proposed(result: Result) -> Iterable[str]:
+    """The fixes that a diagnosis speaks for: the others span from no gain to the bound."""
+    if result.proposed_inside_frac is None:
+        return ("proposed by the diagnosis: none",)
+    return (
+        f"proposed by the diagnosis: {result.proposed}; inside {100 * result.proposed_inside_frac:.0f} %, "
+        f"median width {result.proposed_median_width or math.nan:.2f}x",
     )
 
 

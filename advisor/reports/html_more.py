@@ -57,6 +57,8 @@ def _place(one: WhatIf, style: Style) -> tuple[str, str]:
 def _because(one: WhatIf, style: Style) -> str:
     if one.refused is not None:
         return style.prose(one.refused, SENTENCE)
+    if one.outlook is None:
+        return "no work ran, and it saves less"
     words = {"faster": "faster, and saves less", "no-gain": "no gain", "slower": "slower"}
     return f"{words.get(one.outlook, 'may be slower')}: {whatifs.times(one)}"
 

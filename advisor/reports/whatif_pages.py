@@ -9,13 +9,12 @@ from advisor.asked import Answers, FixPage, RowAnswers
 from advisor.reports.common import CELL, SENTENCE, Style
 from advisor.reports.escape import as_ascii, terminal
 from advisor.reports.figures import usd
-from advisor.reports.whatifs import cost, facts, per_mtok, times, watts
+from advisor.reports.whatifs import cost, expect, facts, per_mtok, times, watts
 from rules.whatif import WhatIf
 
 MIN_WIDTH, MAX_WIDTH = 60, 140
 GAP = "  "
 STYLE = Style(terminal, lambda raw: f"`{terminal(raw)}`")
-_OUTLOOKS = {"faster": "faster", "no-gain": "no gain", "slower": "slower", "uncertain": "may gain nothing"}
 # Columns of the table that a narrow terminal does without: power, then dollars a token.
 _GIVE_WAY = (4, 3)
 _BASES = (
@@ -92,10 +91,10 @@ def _one(one: WhatIf, width: int) -> list[str]:
     lines = ["", *_wrapped(f"{one.title} ({one.fix})", width)]
     if one.refused is not None:
         return lines + _entry("unknown", f"because {STYLE.prose(one.refused, 3 * SENTENCE)}", width)
-    said = _OUTLOOKS[one.outlook]
-    lines += _entry("Expect", f"{times(one)} throughput, {said}" if one.effect else "no work ran", width)
+    lines += _entry("Expect", expect(one), width)
     if one.usd_h_low is not None and one.price_usd_h is not None:
-        lines += _entry("Cost", f"{cost(one)} an hour for today's {usd(one.price_usd_h)}", width)
+        said = f": {one.spend}" if one.spend in ("cheaper", "dearer") else ""
+        lines += _entry("Cost", f"{cost(one)} an hour for today's {usd(one.price_usd_h)}{said}", width)
     return lines + [line for name, text in facts(one, STYLE) for line in _entry(name, text, width)]
 
 

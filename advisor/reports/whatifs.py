@@ -15,6 +15,12 @@ MOST_EACH = 3
 MOST_ROWS = 24
 _A_CENT = 0.005
 _NONE = "–"
+_OUTLOOKS = {
+    "faster": "faster",
+    "no-gain": "no gain",
+    "slower": "slower",
+    "uncertain": "may gain nothing",
+}
 _SLOWER_ALONE = frozenset({"slower", "no-gain"})
 
 
@@ -67,6 +73,16 @@ def times(one: WhatIf) -> str:
     return low if low == high else f"{low} to {high}"
 
 
+def expect(one: WhatIf) -> str:
+    """The range and what it comes to: "1.27× to 1.73× throughput, faster"; or that no work ran."""
+    return f"{times(one)} throughput, {said(one)}" if one.effect is not None else said(one)
+
+
+def said(one: WhatIf) -> str:
+    """What becomes of the throughput, in words."""
+    return "no work ran" if one.outlook is None else _OUTLOOKS[one.outlook]
+
+
 def cost(one: WhatIf) -> str:
     """What today's work would cost an hour: "$3.97 to $5.43"; "" without a price."""
     return _dollars(one.usd_h_low, one.usd_h_high, 2)
@@ -106,7 +122,7 @@ def _is_gain(one: WhatIf) -> bool:
         return (
             one.usd_h_low < one.price_usd_h - _A_CENT and one.usd_h_low + one.usd_h_high < 2 * one.price_usd_h
         )
-    return one.outlook not in _SLOWER_ALONE
+    return one.spend in ("cheaper", "uncertain") or (one.spend is None and one.outlook not in _SLOWER_ALONE)
 
 
 def _dollars(low: float | None, high: float | None, digits: int) -> str:

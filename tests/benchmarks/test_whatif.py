@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.accuracy.corpus import read_corpus
 from benchmarks.accuracy.simulated.corpus import make
-from benchmarks.whatif import FIXES, NOT_SPOKEN_OF, Result, against, compare_all, fix_of, main, text
+from benchmarks.whatif import FIXES, NOT_SPOKEN_OF, Result, _result, against, compare_all, fix_of, main, text
 from benchmarks.workloads.catalogue import FAMILIES, WORKLOADS
 from rules.finding import Effect
 from rules.whatif import Lever, WhatIf
@@ -52,7 +52,11 @@ def test_predictions_stand_beside_measurements(result: Result) -> None:
     assert loader.fix == "host-gap"
     assert loader.low is not None
     assert loader.high is not None
-    assert loader.inside is (loader.low * 0.98 <= loader.measured <= loader.high * 1.02)
+    assert loader.proposed
+    assert loader.width == pytest.approx(loader.high / loader.low)
+    assert result.proposed == sum(row.proposed for row in result.rows) > 0
+    assert "within 2 % of the range" in text(result)
+    assert "median width" in text(result)
     assert result.left_out["copy"].startswith("no known fix")
     assert "doubling" in result.left_out["decode_gemv_eager"]
 
@@ -79,7 +83,10 @@ def test_a_damaged_recording_is_named_and_the_others_go_on(folder: Path, tmp_pat
     assert "pageable_copies" in result.problems[0].file
 
 
-@pytest.mark.parametrize(("low", "high", "inside"), [(1.2, 1.6, True), (2.0, 3.0, False), (1.0, 1.47, True)])
+@pytest.mark.parametrize(
+    ("low", "high", "inside"),
+    [(1.2, 1.6, True), (2.0, 3.0, False), (1.0, 1.47, True), (1.0, 1.45, False), (1.51, 2.0, True)],
+)
 def test_inside_is_within_the_range_and_two_percent(
     low: float, high: float, inside: bool, folder: Path, tmp_path: Path
 ) -> None:
@@ -103,6 +110,14 @@ def test_what_is_refused_is_counted_apart(folder: Path, tmp_path: Path) -> None:
     said = WhatIf(fix="host-gap", title="", key="GPU-0", gpu=0, refused="nobody asks")
     row = against(recorded, said)
     assert (row.inside, row.error_frac, row.said) == (None, None, "nobody asks")
+    good = msgspec.structs.replace(
+        row, inside=True, low=1.0, high=2.0, width=2.0, error_frac=0.1, proposed=True
+    )
+    unseen = msgspec.structs.replace(good, inside=True, width=6.0, proposed=False)
+    result = _result([good, unseen, row, row], {}, (), synthetic=False)
+    assert (result.inside_frac, result.aims_met) == (0.5, False)
+    assert (result.proposed, result.proposed_inside_frac, result.proposed_median_width) == (1, 1.0, 2.0)
+    assert result.median_width == 4.0
 
 
 def test_from_the_command_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
