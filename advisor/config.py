@@ -39,6 +39,17 @@ _WORDS = {
     "off": False,
 }
 
+# Types as msgspec calls them -> as people do.
+_KINDS = {
+    "float": "a number",
+    "int": "a whole number",
+    "str": "text",
+    "bool": "true or false",
+    "object": "a table",
+    "array": "a list",
+    "null": "nothing",
+}
+
 
 class ConfigError(Exception):
     """A setting is wrong. The message names the place, the key, what was found and what was expected."""
@@ -273,9 +284,15 @@ def _convert(value: Any, hint: Any, where: str, problems: list[str], choices: st
             raise msgspec.ValidationError("Expected a finite number")
         return msgspec.convert(value, hint)
     except msgspec.ValidationError as error:
-        reason = str(error).replace("`", "").partition(" - at ")[0]
+        reason = _in_words(str(error).partition(" - at ")[0])
         problems.append(f"{where} = {_shown(value)}: {reason[:1].lower()}{reason[1:]}{choices}")
         return None
+
+
+def _in_words(reason: str) -> str:
+    """msgspec's sentence with types as people call them; any setting may be left out."""
+    plain = reason.replace(" | null`", "`")
+    return re.sub(r"`(\w+)`", lambda kind: _KINDS.get(kind[1], kind[1]), plain).replace("`", "")
 
 
 def _choices(name: str) -> str:

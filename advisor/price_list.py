@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from advisor.config import Config
+from advisor.price_entries import entry_warnings
 from advisor.price_table import MEANINGS, Code, Model, PriceRow, bundled_rows, flags_of, spoiled
 from advisor.prices import Candidate, NodeFacts, candidates, in_force
 from rules.finding import Price
@@ -93,7 +94,7 @@ def price_list(
         provider=node.provider,
         instance=node.instance,
         instance_unknown=node.instance_why,
-        warnings=tuple(_warnings(offers)),
+        warnings=(*entry_warnings(config.prices, [one.model.name for one in wanted]), *_warnings(offers)),
     )
 
 

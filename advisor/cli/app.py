@@ -86,7 +86,7 @@ def run_cli(args: Sequence[str]) -> int:
     try:
         return _code(root.main(args=list(args), prog_name="advisor", standalone_mode=False))
     except click.ClickException as error:
-        return _usage(error)
+        return _usage(error, args)
     except CliError as error:
         return diagnostics.fail(error)
     except (click.Abort, KeyboardInterrupt):
@@ -107,11 +107,25 @@ def _code(result: object) -> int:
     return int(result) if isinstance(result, int) else ExitCode.OK
 
 
-def _usage(error: click.ClickException) -> int:
+def _usage(error: click.ClickException, args: Sequence[str]) -> int:
     """A wrong command line, and where its help is."""
     context = getattr(error, "ctx", None)
-    where = context.command_path if context is not None else "advisor"
+    where = context.command_path if context is not None else _named(args)
     return diagnostics.fail(CliError(error.format_message(), f"{where} --help"))
+
+
+def _named(args: Sequence[str]) -> str:
+    """The command that a line names: Click's parser does not say where an option lacks its argument."""
+    command: click.Command | None = root
+    words = ["advisor"]
+    for word in args:
+        inner = (
+            command.get_command(click.Context(command), word) if isinstance(command, click.Group) else None
+        )
+        if inner is None:
+            break
+        command, words = inner, [*words, word]
+    return " ".join(words)
 
 
 def _leave(signum: int, _frame: FrameType | None) -> None:

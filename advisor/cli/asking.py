@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from advisor.asked import Answers, answers
 from advisor.cli.diagnostics import CliError
-from advisor.cli.documents import diagnosis_from, refuse_price
+from advisor.cli.documents import devices_named, diagnosis_from, refuse_price
 from advisor.document import Diagnosis
+from advisor.naming import Place, words
 from advisor.whatifs import missing
 from rules.whatifs.answers import ExclusiveFixesError
 from rules.whatifs.registry import Fix, UnknownFixError, named
@@ -17,7 +18,7 @@ _AGAIN = "make it again with `advisor diagnose --json -o FILE`, or give a record
 _LIST = "`advisor whatif --list` shows them all"
 
 
-def asked(path: str, words: Sequence[str], gpu: str | None, price: float | None, keep: bool) -> Answers:
+def asked(path: str, fixes: Sequence[str], gpu: str | None, price: float | None, keep: bool) -> Answers:
     """The answers for a saved diagnosis or a recording. Raises CliError."""
     from advisor.cli.inputs import load_config
     from advisor.reports.redact import redact_diagnosis
@@ -54,14 +55,15 @@ def keys_of(document: Diagnosis, gpu: str | None) -> tuple[str, ...] | None:
 
     Raises CliError for one that is not there.
     """
-    if gpu is None or gpu.strip().lower() == "all":
+    chosen = words(gpu)
+    if chosen is None:
         return None
-    rows = [(str(verdict.gpu), verdict.key) for verdict in document.verdicts]
+    places = [Place(verdict.key, verdict.gpu, verdict.mig) for verdict in document.verdicts]
+    known = ", ".join(dict.fromkeys(str(place.index) for place in places)) or "none"
     found: list[str] = []
-    for word in (part.strip() for part in gpu.split(",") if part.strip()):
-        mine = [key for index, key in rows if word == index or (len(word) > 3 and key.startswith(word))]
+    for word in chosen:
+        mine = devices_named(word, places)
         if not mine:
-            known = ", ".join(dict.fromkeys(index for index, _ in rows)) or "none"
             raise CliError(f"--gpu {word}: no such GPU in this diagnosis", f"it has GPU {known}")
-        found += mine
+        found += [place.key for place in mine]
     return tuple(dict.fromkeys(found))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +28,16 @@ def load_config(**flags: Any) -> LoadedConfig:
         return load(flags, os.environ)
     except ConfigError as error:
         raise CliError(
-            "\n".join(("the configuration is not valid:", *error.problems)),
-            "`advisor config path` says where the file is, `advisor config validate` checks it",
+            "\n".join(("the configuration is not valid:", *error.problems)), _config_fix(error.problems)
         ) from error
+
+
+def _config_fix(problems: Sequence[str]) -> str:
+    """Where to put it right: in the environment, where all that is wrong comes from there, or in the file."""
+    if all(problem.startswith("ADVISOR_") for problem in problems):
+        names = ", ".join(dict.fromkeys(problem.partition(" ")[0] for problem in problems))
+        return f"correct {names} in the environment, or unset it"
+    return "`advisor config path` says where the file is, `advisor config validate` checks it"
 
 
 def load_config_for(duration_s: float, interval_s: float | None, **flags: Any) -> LoadedConfig:

@@ -54,6 +54,24 @@ class NumberType(click.FloatRange):
         return number
 
 
+class WholeType(click.IntRange):
+    """A whole number within a range, named as people name it."""
+
+    name = "whole number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number, or a usage error that says what is accepted."""
+        least, most = int(self.min or 0), None if self.max is None else int(self.max)
+        try:
+            number = int(value)
+        except ValueError:
+            number = least - 1
+        if number < least or (most is not None and number > most):
+            upto = f" to {most:.7g}" if most is not None and most < 2**62 else " on"
+            self.fail(f"{str(value)!r} is no whole number from {least}{upto}", param, ctx)
+        return number
+
+
 DURATION = DurationType()
 PRICE = NumberType(f"dollars per GPU and hour, above 0 and at most {MAX_USD_H}; write 2.50", MAX_USD_H)
 SPEED = NumberType("a speed above 0 and at most 1000; 2 is twice real time", 1000)

@@ -12,6 +12,7 @@ import sys
 from advisor.cli.diagnostics import CliError, can_draw
 
 DEFAULT_COLUMNS = 100
+_GONE: list[bool] = []
 
 
 def write(text: str) -> None:
@@ -20,17 +21,23 @@ def write(text: str) -> None:
     Raises CliError where it cannot be written, as on a full disk.
     """
     if sys.stdout is None:
-        raise CliError("the report could not be written: stdout is closed", "give -o FILE")
+        raise CliError("the report could not be written: stdout is closed", "send it somewhere: > FILE")
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except UnicodeEncodeError:
         write(text.encode(sys.stdout.encoding, "replace").decode(sys.stdout.encoding))
     except BrokenPipeError:
+        _GONE.append(True)
         discard_the_rest()
     except OSError as error:
         discard_the_rest()
         raise unwritten(error) from error
+
+
+def is_gone() -> bool:
+    """True once the reader has gone away: nothing more need be made for it."""
+    return bool(_GONE)
 
 
 def unwritten(error: OSError) -> CliError:

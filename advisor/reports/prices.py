@@ -19,9 +19,9 @@ _TOLD_BELOW = "date-unknown"
 
 
 def as_text(found: PriceList, columns: int) -> str:
-    """The list within `columns`, as text that is safe on a terminal."""
-    parts = [_table(found.rows, columns), _flags(found, columns), _models(found, columns)]
-    parts.append("".join(_filled(f"warning: {text}", "", columns) for text in found.warnings))
+    """The list within `columns`, as text that is safe on a terminal: what is in force, then the table."""
+    told = "".join(_filled(f"warning: {text}", "", columns) for text in found.warnings)
+    parts = [_models(found, columns), told, _table(found.rows, columns), _flags(found, columns)]
     return "\n".join(part for part in parts if part)
 
 
@@ -79,7 +79,8 @@ def _flags(found: PriceList, columns: int) -> str:
 
 def _models(found: PriceList, columns: int) -> str:
     if not found.models:
-        return ""
+        said = "In force: no GPU is seen on this node; --gpu MODEL says it for one that is named"
+        return _filled(said, "", columns)
     lines = ["In force on this node, for a whole GPU\n"]
     for one in found.models:
         lines += _model(one, columns)

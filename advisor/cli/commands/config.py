@@ -75,18 +75,26 @@ def show(as_json: bool) -> int:
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @json_option
 def check(file: Path | None, as_json: bool) -> int:
-    """Check FILE, or the configuration file; exits 2 and names every problem when there is one."""
+    """Check FILE, or the configuration file; exits 2 and names every problem when there is one.
+
+    A price of a model that advisor does not know is a warning: it may be misspelt.
+    """
     from advisor.cli import output
-    from advisor.cli.diagnostics import ExitCode
-    from advisor.config import validate
+    from advisor.cli.diagnostics import ExitCode, warn
+    from advisor.config import load, validate
     from advisor.locations import config_file
+    from advisor.price_entries import entry_warnings
 
     where = file or config_file()
     absent = file is None and not where.exists()
     problems = () if absent else validate(where)
+    doubts = () if absent or problems else entry_warnings(load({}, {}, where).prices)
     if as_json:
-        output.write_record({"path": str(where), "valid": not problems, "problems": problems})
+        told = {"path": str(where), "valid": not problems, "problems": problems, "warnings": doubts}
+        output.write_record(told)
     else:
+        for text in doubts:
+            warn(text)
         state = "does not exist; defaults are in force" if absent else "is valid"
         output.write("".join(f"{line}\n" for line in problems or (f"{where} {state}",)))
     return ExitCode.USAGE if problems else ExitCode.OK

@@ -9,6 +9,7 @@ import rich_click as click
 
 from advisor.cli.diagnostics import CliError, ExitCode, cannot_measure, warn
 from advisor.cli.options import (
+    WholeType,
     diagnosis_options,
     duration_option,
     gpu_option,
@@ -24,7 +25,7 @@ from advisor.cli.options import (
 
 @click.command("diagnose")
 @gpu_option
-@click.option("--pid", type=click.IntRange(min=1), help="Only the GPUs this process and its children use.")
+@click.option("--pid", type=WholeType(min=1), help="Only the GPUs this process and its children use.")
 @duration_option("30s", "How long to look.")
 @interval_option
 @price_option

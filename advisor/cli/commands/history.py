@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import rich_click as click
 
-from advisor.cli.options import DURATION, NumberType, json_option, report_options, typed
+from advisor.cli.options import (
+    DURATION,
+    NumberType,
+    WholeType,
+    diagnosis_options,
+    json_option,
+    typed,
+)
 
 DAYS = NumberType("days, above 0 and at most 36500; write 30", 36500)
 MIB = NumberType("mebibytes, above 0 and at most 100000; write 64", 100_000)
@@ -16,7 +23,7 @@ MIB = NumberType("mebibytes, above 0 and at most 100000; write 64", 100_000)
 @click.option("--metric", metavar="NAME", help="One figure over time: useful, wasted, power_w_p50, bf16, ...")
 @click.option(
     "--limit",
-    type=click.IntRange(1, 1_000_000),
+    type=WholeType(1, 1_000_000),
     default=20,
     show_default=True,
     help="Diagnoses, and with --json or --metric probe runs, to list of each device.",
@@ -55,10 +62,10 @@ def _refuse_misplaced(ctx: click.Context) -> None:
 
 
 @command.command("show")
-@click.argument("number", type=click.IntRange(1, 2**63 - 1), metavar="ID")
-@report_options
+@click.argument("number", type=WholeType(1, 2**63 - 1), metavar="ID")
+@diagnosis_options
 def show_one(number: int, form: str | None, as_json: bool, out: str | None, flavor: str, keep: bool) -> int:
-    """Print diagnosis ID again, in any format."""
+    """Print diagnosis ID again, in any format of `diagnose`."""
     from advisor.cli import past
     from advisor.cli.delivery import check_writable, deliver, delivery
     from advisor.cli.inputs import load_config

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import rich_click as click
 
-from advisor.cli.options import DURATION, report_options
+from advisor.cli.options import DURATION, WholeType, report_options
 
 
 @click.command("probe")
@@ -20,9 +20,7 @@ from advisor.cli.options import DURATION, report_options
 )
 @click.option("--full", is_flag=True, help="Four times the time: more windows, longer sustained loads.")
 @click.option("--sustained", type=DURATION, help="How long to hold the sustained GEMM, such as 120s.")
-@click.option(
-    "--seed", type=click.IntRange(0), default=0, metavar="N", help="Of the random data. [default: 0]"
-)
+@click.option("--seed", type=WholeType(0), default=0, metavar="N", help="Of the random data. [default: 0]")
 @click.option("--force", is_flag=True, help="Measure a busy GPU too; marked contended, never a ceiling.")
 @click.option("--history", is_flag=True, help="Measure nothing; show stored runs and how figures moved.")
 @click.option("--no-store", is_flag=True, help="Do not store the run.")

@@ -6,6 +6,7 @@ import rich_click as click
 
 from advisor.cli.options import (
     DURATION,
+    WholeType,
     duration_option,
     gpu_option,
     json_option,
@@ -33,7 +34,7 @@ from advisor.cli.options import (
 @price_option
 @click.option(
     "--gpus",
-    type=click.IntRange(min=1, max=100_000),
+    type=WholeType(min=1, max=100_000),
     help="How many GPUs an engine elsewhere runs on, for --price. Default: 1.",
 )
 @gpu_option

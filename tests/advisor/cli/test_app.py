@@ -181,3 +181,21 @@ def test_module_and_script_are_the_same() -> None:
     from advisor.__main__ import main
 
     assert callable(main)
+
+
+@pytest.mark.parametrize(
+    ("line", "said", "fix"),
+    [
+        (["whatif", "d.json", "--fix"], "requires an argument", "advisor whatif --help"),
+        (["history", "show", "abc"], "'abc' is no whole number from 1 on", "advisor history show --help"),
+        (["history", "--limit", "0"], "'0' is no whole number from 1 to 1000000", "advisor history --help"),
+        (["cost", "tokens", "--tok-s"], "requires an argument", "advisor cost tokens --help"),
+    ],
+)
+def test_a_wrong_line_names_the_help_of_its_own_command(
+    line: list[str], said: str, fix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_cli(line) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert said in first
+    assert second == f"  fix: {fix}"

@@ -77,6 +77,34 @@ def test_the_list_as_json_has_every_figure_and_its_flags(capsys: pytest.CaptureF
     assert found.models == ()
 
 
+def test_what_is_in_force_comes_before_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli(["prices", "--gpu", "H100"]) == 0
+    assert capsys.readouterr().out.startswith("In force on this node")
+    assert run_cli(["prices"]) == 0
+    assert capsys.readouterr().out.startswith("In force: no GPU is seen on this node")
+
+
+def test_an_entry_that_matches_no_model_is_warned_about(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "c.toml"
+    good = '"h100  sxm5 80gb" = 2\n"H100" = 3\n"NVIDIA H100 80GB HBM3" = 4\n"RTX A6000" = 1\n'
+    path.write_text(f'[prices]\n{good}"H1OO SXM5" = 2.5\n"NVIDIA Foo 9000" = 9\n')
+    monkeypatch.setenv("ADVISOR_CONFIG", str(path))
+    told = [text for text in listed(capsys).warnings if text.startswith("[prices]")]
+    assert [text.split("'")[1] for text in told] == ["H1OO SXM5", "NVIDIA Foo 9000"]
+    assert "did you mean 'H100 SXM5 80GB'?" in told[0]
+    asked = listed(capsys, "--gpu", "nvidia foo 9000")
+    assert not any("Foo" in text for text in asked.warnings)
+    assert run_cli(["config", "validate", str(path)]) == 0
+    said = capsys.readouterr()
+    assert "is valid" in said.out
+    assert "'H1OO SXM5' matches no model" in said.err
+    assert "'H100'" not in said.err
+    assert run_cli(["config", "validate", str(path), "--json"]) == 0
+    assert len(msgspec.json.decode(capsys.readouterr().out)["warnings"]) == 2
+
+
 def test_a_model_and_a_provider(capsys: pytest.CaptureFixture[str]) -> None:
     found = listed(capsys, "--gpu", "h100-80gb", "--provider", "AWS")
     assert {(row.accelerator, row.provider) for row in found.rows} == {("H100-80GB", "aws")}
@@ -133,7 +161,9 @@ def test_a_wrong_price_of_the_environment_is_refused(
 ) -> None:
     monkeypatch.setenv("ADVISOR_PRICE", "cheap")
     assert run_cli(["prices"]) == 2
-    assert "ADVISOR_PRICE" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "ADVISOR_PRICE = 'cheap': expected a number, got text" in said
+    assert "fix: correct ADVISOR_PRICE in the environment, or unset it" in said
 
 
 # --- doctor ------------------------------------------------------------------------------------

@@ -58,6 +58,8 @@ def test_the_list_needs_no_file(capsys: pytest.CaptureFixture[str]) -> None:
         (("/nowhere/x.json",), "cannot read /nowhere/x.json"),
         ((DEMO, "--fix", "gpu-graphs"), "did you mean cuda-graphs"),
         ((DEMO, "--fix", "qqqq"), "there are host-gap"),
+        ((DEMO, "--fix", ""), "--fix names no fix"),
+        ((DEMO, "--fix", "smaller-gpu", "--fix", "larger-gpu"), "replace each other"),
         ((DEMO, "--gpu", "9"), "no such GPU"),
         (("x.json", "--price", "2.00"), "--price is for recordings"),
     ],
