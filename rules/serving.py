@@ -30,17 +30,19 @@ class ServingFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     too few (a p99 of under 100) is `missing`. bounds: quantile -> the bounds of its bucket, the upper one
     None where it has no end. prefill_time_frac: prefill's share of the requests' prefill and decode time.
 
-    Money and energy: usd_h: price of the devices it runs on. usd_per_mtok: dollars per million tokens of both
-    kinds, and of prefill and decode each, the price split by `prefill_time_frac`. usd_per_response: of good
-    ones, or of all where `good_response_frac` is unknown. tok_j: tokens per joule of the energy counters.
+    Money and energy: usd_h: price of the devices it runs on. usd_per_mtok: dollars per million tokens of
+    prompts and generated ones together. usd_per_mtok_generated: the same dollars per million generated tokens
+    alone; what `usd_per_mtok_good` is to be held against. usd_per_mtok_prefill, usd_per_mtok_decode: of each
+    phase, the price split by `prefill_time_frac`. usd_per_response: of good ones, or of all where
+    `good_response_frac` is unknown. tok_j: tokens of both kinds per joule of the energy counters.
 
     Objective: slo: as given, such as "ttft=200ms,itl=30ms". The share of requests that met it lies between
     slo_met_low_frac and slo_met_high_frac: a bucket may straddle a limit, and histograms of several latencies
     do not tell which requests met all. slo_met_frac: that share where one limit alone is asked for (linear
     within its bucket) or both bounds agree. gaps_met_frac: of single gaps between tokens, within their limit:
     no share of requests. goodput_tok_s: generated tokens a second that met it, as if requests that did
-    generate as many tokens as others; usd_per_mtok_good: dollars per million of those; each with what the low
-    and the high share come to.
+    generate as many tokens as others; usd_per_mtok_good: dollars per million of those generated tokens; each
+    with what the low and the high share come to.
 
     missing: figure -> why it is None. notes: what to know of the figures.
     """
@@ -86,6 +88,7 @@ class ServingFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     price_source: str = ""
     tok_usd: float | None = None
     usd_per_mtok: float | None = None
+    usd_per_mtok_generated: float | None = None
     usd_per_mtok_prefill: float | None = None
     usd_per_mtok_decode: float | None = None
     usd_per_response: float | None = None

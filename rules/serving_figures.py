@@ -313,6 +313,7 @@ def _both(made: ServingFigures) -> float | None:
 _DOLLARS = (
     "tok_usd",
     "usd_per_mtok",
+    "usd_per_mtok_generated",
     "usd_per_mtok_prefill",
     "usd_per_mtok_decode",
     "usd_per_response",
@@ -328,6 +329,7 @@ def _dollars(made: ServingFigures, money: Money, missing: Missing) -> dict[str, 
     out: dict[str, float] = {}
     if both:
         out |= {"tok_usd": tokens_per_usd(both, usd_h), "usd_per_mtok": usd_per_mtok(both, usd_h)}
+    out |= _million("usd_per_mtok_generated", made.generation_tok_s, usd_h)
     if prefill is not None:
         out |= _million("usd_per_mtok_prefill", made.prompt_tok_s, usd_h * prefill)
         out |= _million("usd_per_mtok_decode", made.generation_tok_s, usd_h * (1.0 - prefill))
@@ -346,6 +348,7 @@ def _say_why(out: Mapping[str, float], made: ServingFigures, missing: Missing) -
     needs = {
         "tok_usd": ("prompt_tok_s", "generation_tok_s"),
         "usd_per_mtok": ("prompt_tok_s", "generation_tok_s"),
+        "usd_per_mtok_generated": ("generation_tok_s",),
         "usd_per_mtok_prefill": ("prefill_time_frac", "prompt_tok_s"),
         "usd_per_mtok_decode": ("prefill_time_frac", "generation_tok_s"),
         "usd_per_response": ("response_s",),

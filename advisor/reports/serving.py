@@ -6,18 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from advisor.reports.common import Style
+from advisor.serving.engines import engine_named
 from rules.serving import ServingFigures
 
 UNKNOWN = "unknown"
-_TITLES = {
-    "vllm": "vLLM",
-    "sglang": "SGLang",
-    "tensorrt-llm": "TensorRT-LLM",
-    "triton": "Triton",
-    "tgi": "TGI",
-    "llama.cpp": "llama.cpp",
-    "dynamo": "Dynamo",
-}
 # Why a figure is unknown is told once a reason; so many figures are named with it.
 _NAMED = 4
 # Engines of a node that a report has room for.
@@ -63,7 +55,8 @@ class Line(NamedTuple):
 
 def heading(made: ServingFigures, style: Style) -> str:
     """ "vLLM at 127.0.0.1:8000, model meta-llama/Llama-3.1-8B-Instruct": the names are untrusted."""
-    name = _TITLES.get(made.engine, style.text(made.engine))
+    engine = engine_named(made.engine)
+    name = style.text(made.engine) if engine is None else engine.title
     model = "" if made.model is None else f", model {style.text(made.model)}"
     return f"{name} at {style.text(made.endpoint)}{model}"
 
@@ -166,7 +159,7 @@ def _objective(made: ServingFigures, style: Style) -> str:
     parts = [
         f"{style.text(made.slo)}: met by {met}",
         f"{good} good tok/s" if good else "",
-        f"{cost} per million good tokens" if cost else "",
+        f"{cost} per million good generated tokens" if cost else "",
         gaps,
     ]
     return "; ".join(part for part in parts if part)
@@ -185,7 +178,10 @@ def _cost(made: ServingFigures, style: Style) -> str:
     if made.usd_h is None:
         return ""
     parts = [
-        "" if made.usd_per_mtok is None else f"${made.usd_per_mtok:,.3g} per million tokens",
+        "" if made.usd_per_mtok is None else f"${made.usd_per_mtok:,.3g} per million tokens{_of_both(made)}",
+        ""
+        if made.usd_per_mtok_generated is None
+        else f"${made.usd_per_mtok_generated:,.3g} per million generated",
         "" if made.usd_per_mtok_prefill is None else f"prefill ${made.usd_per_mtok_prefill:,.3g}",
         "" if made.usd_per_mtok_decode is None else f"decode ${made.usd_per_mtok_decode:,.3g}",
         "" if made.tok_usd is None else f"{made.tok_usd:,.0f} tokens a dollar",
@@ -193,6 +189,11 @@ def _cost(made: ServingFigures, style: Style) -> str:
         f"${made.usd_h:,.2f}/h ({style.text(made.price_source)})",
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _of_both(made: ServingFigures) -> str:
+    """Said where dollars of generated tokens alone stand beside it."""
+    return " of prompts and generated" if made.usd_per_mtok_generated is not None else ""
 
 
 def _response(made: ServingFigures) -> str:

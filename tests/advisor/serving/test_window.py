@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor.reports.common import Style
+from advisor.reports.serving import lines
 from rules.engine_reading import Buckets, Reading
 from rules.serving_figures import EngineFacts, Money, figures, priced
 from rules.serving_window import Window, quantile, within
@@ -198,6 +200,7 @@ def test_two_limits_leave_a_range_since_their_overlap_is_not_counted() -> None:
     assert dollars.usd_per_mtok_good_low == pytest.approx(12.5)
     assert dollars.usd_per_mtok_good_high == pytest.approx(14.2857, rel=1e-4)
     assert dollars.usd_per_mtok_good is None
+    assert dollars.usd_per_mtok_generated == pytest.approx(10.0), "of the same tokens, all of them good"
 
 
 def test_a_limit_inside_a_bucket_is_a_range_with_a_guess_in_it() -> None:
@@ -300,6 +303,7 @@ def test_dollars_are_split_by_the_time_of_requests() -> None:
     money = Money(usd_h=6.88, source="test", power_w=691.0, electricity_usd_kwh=0.10, pue=1.54)
     made = priced(figures(FACTS, readings), money)
     assert made.usd_per_mtok == pytest.approx(0.212, abs=5e-4)
+    assert made.usd_per_mtok_generated == pytest.approx(6.88 / 3600 / 5000.0 * 1e6)
     assert made.tok_j == pytest.approx(13.04, abs=0.01)
     assert made.usd_energy_per_mtok == pytest.approx(0.0033, abs=5e-5)
     assert made.prefill_time_frac == 0.25
@@ -307,6 +311,22 @@ def test_dollars_are_split_by_the_time_of_requests() -> None:
     assert prefill is not None and decode is not None
     assert prefill * 4010.0 + decode * 5000.0 == pytest.approx(6.88 / 3600 * 1e6)
     assert made.usd_per_response == pytest.approx(6.88 / 3600 / 8.0)
+
+
+def test_dollars_of_generated_tokens_are_called_so_beside_those_of_good_ones() -> None:
+    """By hand: 1,250 tokens a second at $3.60/h are $0.80, 500 generated $2.00, half of them good $4.00."""
+    buckets = {"ttft": {"": Buckets(bounds=(0.2, float("inf")), counts=(0.0, 0.0))}}
+    half = {"ttft": {"": Buckets(bounds=(0.2, float("inf")), counts=(50.0, 100.0))}}
+    counted = {"prompt_tokens": {"": 7500.0}, "generation_tokens": {"": 5000.0}}
+    nothing = {name: {"": 0.0} for name in counted}
+    window = [
+        Reading(t_s=0.0, counters=nothing, histograms=buckets),
+        Reading(t_s=10.0, counters=counted, histograms=half),
+    ]
+    made = priced(figures(FACTS, window, parse_slo("ttft=200ms")), Money(usd_h=3.6, source="test"))
+    said = {line.what: line.text for line in lines(made, Style(str, str))}
+    assert "$0.8 per million tokens of prompts and generated, $2 per million generated," in said["cost"]
+    assert "$4 per million good generated tokens" in said["objective"]
 
 
 def test_without_price_or_power_the_reasons_are_given() -> None:
