@@ -15,9 +15,12 @@ HISTORY_SEVERE = Threshold(
     "NVIDIA Resiliency Extension (NVRx): a score of best over own is a straggler's below 0.75 by default",
 )
 HISTORY_NOISE = Threshold(
-    "standard errors that a fall must exceed to stand out of the figure's own noise",
+    "standard deviations of one run that a fall must exceed, beside what choosing the best past adds",
     3.0,
-    own("one false alarm in about a thousand runs, if errors are normal"),
+    own(
+        "on made-up normal runs that differ by 1 to 3 %, with three earlier runs or more, a healthy run is "
+        "called degraded in 2 % of the cases at most, and in less than 0.1 % where they differ by 1 %"
+    ),
 )
 HISTORY_BEST_OF = Threshold(
     "runs in a row whose median stands for what a card could do then",

@@ -5,11 +5,14 @@ profile, the probe's mode, and held against held. What it could do is the best m
 in a row, so that one lucky run makes no ceiling, and a slow decline does not carry its own baseline down.
 The newest run is degraded when it is below that by more than
 
-    allowed = max(HISTORY_FALL, HISTORY_NOISE * sqrt(own^2 + runs^2))
+    allowed = max(HISTORY_FALL, (HISTORY_NOISE + chosen) * sqrt(own^2 + runs^2))
 
 own: the newest figure's spread over its timed windows, as a share: (p90 - p10) / 2.563, the distance of those
-quantiles of a normal distribution, else its cv. runs: what one run differs from the next: the median of
-successive differences over sqrt(2) (von Neumann 1941), so that a decline does not count as noise.
+quantiles of a normal distribution, else its cv. runs: the standard deviation of one run, from the median of
+successive differences over sqrt(2) (von Neumann 1941), so that a decline does not count as noise; of m
+differences it is widened by 1 + 1/m, as few tell little. chosen: a best among n runs lies above what the card
+usually does, by chance alone: 0.6 sqrt(2 ln(n/2)) standard deviations or less where runs are normal. Of
+two earlier runs nothing tells how much runs differ, and HISTORY_FALL stands alone.
 Shares, dollars and power of diagnoses depend on the workload: their trends are shown and not judged.
 """
 
@@ -28,6 +31,9 @@ from rules import thresholds_history as th
 # Between the 10th and 90th percentile of a normal distribution, and from a median deviation to its deviation.
 _P10_P90 = 2.563
 _MAD = 1.4826
+# By how much the best median of three of n normal values exceeds their mean: 0.6 sqrt(2 ln(n/2)) deviations
+# is a little more than what made-up series show (0.3 of 5, 0.7 of 10, 1.4 of 50, 1.6 of 100).
+_CHOSEN = 0.6
 _LIMIT_STEP = 0.01  # drivers round a power limit to milliwatts; people move it by tens of watts
 # Beyond these no ratio or mean of two figures can be held; no card's figure comes near.
 _LEAST, _MOST = 1e-150, 1e150
@@ -198,10 +204,13 @@ def differences(then: Setting, now: Setting) -> tuple[str, ...]:
 
 def allowed_frac(past: Sequence[Take], now: Take) -> float:
     """The part of a ceiling by which `now` may be lower without meaning anything."""
+    if len(past) < _BEST_OF:
+        runs = _spread(past[-1]) if past else 0.0
+        return max(th.HISTORY_FALL.value, th.HISTORY_NOISE.value * math.hypot(_spread(now), runs))
     steps = [abs(b.value - a.value) / max(a.value, b.value) for a, b in pairwise(past)]
-    runs = _MAD * median(steps) / math.sqrt(2) if len(steps) > 1 else _spread(past[-1]) if past else 0.0
-    noise = math.hypot(_spread(now), runs)
-    return max(th.HISTORY_FALL.value, th.HISTORY_NOISE.value * noise)
+    runs = _MAD * median(steps) / math.sqrt(2) * (1.0 + 1.0 / len(steps))
+    chosen = _CHOSEN * math.sqrt(2.0 * math.log(len(past) / 2.0))
+    return max(th.HISTORY_FALL.value, (th.HISTORY_NOISE.value + chosen) * math.hypot(_spread(now), runs))
 
 
 def _fall(takes: Sequence[Take], fit: Sequence[Take], higher: bool) -> Fall | None:

@@ -213,14 +213,19 @@ def test_plain_trends_are_shown_and_not_judged() -> None:
     assert ceiling_trend("bf16", "flop_s", []) is None
 
 
-def test_false_alarms_are_rare_where_runs_differ_by_chance() -> None:
-    """Healthy cards repeat within 1 %: of 2000 histories under such noise one in two hundred may be wrong."""
-    dice = random.Random(7)
+@pytest.mark.parametrize(
+    ("sd", "most"),
+    [(0.01, 0.002), (0.015, 0.01), (0.02, 0.012), (0.03, 0.025)],
+)
+@pytest.mark.parametrize("earlier", [3, 5, 20, 100])
+def test_false_alarms_stay_rare_however_long_the_past_is(sd: float, most: float, earlier: int) -> None:
+    """Healthy cards, whose runs are normal: a longer past has a better best in it, and no more alarms."""
+    dice, histories = random.Random(7), 1000
     alarms = sum(
-        trend(takes(*(dice.gauss(1.0, 0.01) for _ in range(dice.randint(2, 30))))).fall is not None
-        for _ in range(2000)
+        trend(takes(*(dice.gauss(1.0, sd) for _ in range(earlier + 1)))).fall is not None
+        for _ in range(histories)
     )
-    assert alarms <= 10
+    assert alarms / histories <= most
 
 
 def test_a_planted_fall_of_a_tenth_is_nearly_always_found() -> None:
@@ -232,4 +237,4 @@ def test_a_planted_fall_of_a_tenth_is_nearly_always_found() -> None:
         is not None
         for _ in range(500)
     )
-    assert found >= 490
+    assert found >= 475
