@@ -11,8 +11,9 @@ own: the newest figure's spread over its timed windows, as a share: (p90 - p10) 
 quantiles of a normal distribution, else its cv. runs: the standard deviation of one run, from the median of
 successive differences over sqrt(2) (von Neumann 1941), so that a decline does not count as noise; of m
 differences it is widened by 1 + 1/m, as few tell little. chosen: a best among n runs lies above what the card
-usually does, by chance alone: 0.6 sqrt(2 ln(n/2)) standard deviations or less where runs are normal. Of
-two earlier runs nothing tells how much runs differ, and HISTORY_FALL stands alone.
+usually does, by chance alone: 0.6 sqrt(2 ln(n/2)) standard deviations or less where runs are normal. These
+two widen it no further than a severe fall. Of two earlier runs nothing tells how much runs differ, and
+HISTORY_FALL stands alone.
 Shares, dollars and power of diagnoses depend on the workload: their trends are shown and not judged.
 """
 
@@ -204,13 +205,14 @@ def differences(then: Setting, now: Setting) -> tuple[str, ...]:
 
 def allowed_frac(past: Sequence[Take], now: Take) -> float:
     """The part of a ceiling by which `now` may be lower without meaning anything."""
+    own, floor, times = _spread(now), th.HISTORY_FALL.value, th.HISTORY_NOISE.value
     if len(past) < _BEST_OF:
-        runs = _spread(past[-1]) if past else 0.0
-        return max(th.HISTORY_FALL.value, th.HISTORY_NOISE.value * math.hypot(_spread(now), runs))
+        return max(floor, times * math.hypot(own, _spread(past[-1]) if past else 0.0))
     steps = [abs(b.value - a.value) / max(a.value, b.value) for a, b in pairwise(past)]
-    runs = _MAD * median(steps) / math.sqrt(2) * (1.0 + 1.0 / len(steps))
+    runs = _MAD * median(steps) / math.sqrt(2)
     chosen = _CHOSEN * math.sqrt(2.0 * math.log(len(past) / 2.0))
-    return max(th.HISTORY_FALL.value, (th.HISTORY_NOISE.value + chosen) * math.hypot(_spread(now), runs))
+    wide = (times + chosen) * math.hypot(own, runs * (1.0 + 1.0 / len(steps)))
+    return max(floor, times * math.hypot(own, runs), min(wide, 1.0 - th.HISTORY_SEVERE.value))
 
 
 def _fall(takes: Sequence[Take], fit: Sequence[Take], higher: bool) -> Fall | None:
