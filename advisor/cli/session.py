@@ -132,16 +132,18 @@ def selected_keys(hello: Hello, look: Look) -> frozenset[str] | None:
 def collect(
     feed: Feed,
     monitor: Monitor,
-    hello: Hello,
+    hello: Hello | None,
     duration_s: float | None,
     *,
     label: str = "looking",
     stop: Callable[[], bool] = lambda: False,
+    heard: Callable[[Sequence[Message]], None] = lambda _: None,
     pid: int | None = None,
 ) -> Outcome:
     """Feed the monitor until the time is over, the stream ends, `stop` says so, or Ctrl-C.
 
     A driver that does not answer takes no longer than one that does: polls are short and bounded.
+    hello: None for a monitor that has had it. heard: called with what came, after the monitor had it.
     pid: note on which devices this process and its descendants, also later ones, are seen.
     """
     from advisor.pump import let_time_pass
@@ -149,7 +151,8 @@ def collect(
     tally = _Tally(pid)
     progress = Progress(False) if label == "" else Progress()
     begin = time.monotonic()
-    monitor.feed(hello)
+    if hello is not None:
+        monitor.feed(hello)
     try:
         while tally.ended is None and not stop() and (left := _left(begin, duration_s)) > 0:
             messages = feed.poll(min(POLL_S, left))
@@ -157,6 +160,7 @@ def collect(
                 monitor.feed(message)
                 tally.count(message)
             let_time_pass(monitor, messages)
+            heard(messages)
             progress.show(_progress(label, time.monotonic() - begin, duration_s, tally.silence))
     except KeyboardInterrupt:
         tally.interrupted = True

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import importlib
 import os
+import time
 from pathlib import Path
 
 import msgspec
+import pytest
 
+from advisor.cli.diagnostics import CliError
+from advisor.cli.serving import TOKEN, Asked, serve
+from advisor.reports.redact import host_hash
 from advisor.schema import json_schema
 from advisor.serving.document import ServingReport
+from advisor.telemetry.records import End, Gap, Hello, Message
 from tests.advisor.cli.harness import advisor, on_simulated, without_driver
 from tests.advisor.serving import pages, server
+from tests.advisor.streams import frames, hello
 from tests.conftest import NvmlStub
 
 QUICK = ("--duration", "600ms", "--interval", "250ms")
@@ -82,6 +89,85 @@ def test_watching_prints_one_document_after_the_other(tmp_path: Path) -> None:
     reports = [msgspec.json.decode(line, type=ServingReport) for line in lines]
     assert reports[-1].engines[0].scrapes >= 2
     assert running.returncode == 130
+
+
+def test_a_reader_that_goes_away_ends_the_watching(tmp_path: Path) -> None:
+    import subprocess
+
+    from tests.advisor.cli.harness import ADVISOR
+
+    with server.serving(server.page(*GROWING)) as port:
+        command = [*ADVISOR, "serving", f"127.0.0.1:{port}", "--watch", "--interval", "200ms"]
+        running = subprocess.Popen(command, env=without_driver(tmp_path), stdout=subprocess.PIPE, text=True)
+        assert running.stdout is not None
+        assert "vLLM" in running.stdout.readline()
+        running.stdout.close()
+        assert running.wait(timeout=60) == 0
+
+
+def test_no_byte_of_json_or_a_file_holds_the_name_of_another_host(tmp_path: Path) -> None:
+    env = without_driver(tmp_path)
+    path = tmp_path / "r.txt"
+    with server.serving(server.page(*GROWING)) as port:
+        urls = (f"127.0.0.1:{port}", "node7.corp.invalid:8000")
+        printed = advisor("serving", *urls, *QUICK, "--json", env=env)
+        written = advisor("serving", *urls, *QUICK, "-o", str(path), env=env)
+    assert (printed.returncode, written.returncode) == (0, 0)
+    for text in (printed.stdout, path.read_text()):
+        assert "node7" not in text and f"127.0.0.1:{port}" in text
+        assert f"{host_hash('node7.corp.invalid')}:8000" in text
+
+
+def test_a_token_that_no_header_carries_is_refused(tmp_path: Path) -> None:
+    env = {**without_driver(tmp_path), TOKEN: "two words"}
+    done = advisor("serving", "127.0.0.1:1", *QUICK, env=env)
+    assert done.returncode == 2
+    assert "ADVISOR_SERVING_TOKEN" in done.stderr and "two words" not in done.stderr
+
+
+class Failing:
+    """A sampler whose driver gives these messages and no more."""
+
+    def __init__(self, *messages: Message) -> None:
+        self._messages = list(messages)
+
+    def __call__(self, **_: object) -> Failing:
+        return self
+
+    def start(self, timeout_s: float = 10.0) -> Hello:
+        del timeout_s
+        return hello()
+
+    def poll(self, timeout_s: float) -> list[Message]:
+        time.sleep(min(timeout_s, 0.01))
+        return [self._messages.pop(0)] if self._messages else []
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+GONE = End(t_s=1.0, reason="the driver was unloaded", error=True, fix="load it")
+
+
+def test_a_watch_whose_gpus_are_gone_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("advisor.telemetry.sampler.LiveFeed", Failing(*frames({}, 1), GONE))
+    with server.serving(server.page(*GROWING)) as port:
+        asked = Asked(urls=(f"127.0.0.1:{port}",), interval_s=0.2, watch=True)
+        with pytest.raises(CliError, match="the driver was unloaded") as found:
+            serve(asked)
+    assert (found.value.code, found.value.fix) == (3, "load it")
+
+
+def test_engines_are_told_where_the_driver_gives_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    silent = Gap(t_s=1.0, kind="silent", reason="driver not answering")
+    monkeypatch.setattr("advisor.telemetry.sampler.LiveFeed", Failing(silent))
+    with server.serving(server.page(*GROWING)) as port:
+        asked = Asked(urls=(f"127.0.0.1:{port}",), interval_s=0.2, duration_s=0.5)
+        assert serve(asked) == 0
+    said = capsys.readouterr().out
+    assert "vLLM at" in said and "GPUs were not watched: driver not answering" in said
 
 
 def test_what_cannot_be_read_ends_with_3_and_what_is_wrong_with_2(tmp_path: Path) -> None:
