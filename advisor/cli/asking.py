@@ -18,13 +18,13 @@ _AGAIN = "make it again with `advisor diagnose --json -o FILE`, or give a record
 _LIST = "`advisor whatif --list` shows them all"
 
 
-def asked(path: str, fixes: Sequence[str], gpu: str | None, price: float | None, keep: bool) -> Answers:
+def asked(path: str, said: Sequence[str], gpu: str | None, price: float | None, keep: bool) -> Answers:
     """The answers for a saved diagnosis or a recording. Raises CliError."""
     from advisor.cli.inputs import load_config
     from advisor.reports.redact import redact_diagnosis
 
     refuse_price(price, path)
-    fixes = chosen(words)
+    fixes = chosen(said)
     config = load_config()
     document = redact_diagnosis(diagnosis_from(path, price), keep=keep or not config.redact)
     keys = keys_of(document, gpu)
@@ -59,7 +59,7 @@ def keys_of(document: Diagnosis, gpu: str | None) -> tuple[str, ...] | None:
     if chosen is None:
         return None
     places = [Place(verdict.key, verdict.gpu, verdict.mig) for verdict in document.verdicts]
-    known = ", ".join(dict.fromkeys(str(place.index) for place in places)) or "none"
+    known = ", ".join(dict.fromkeys(str(place.gpu) for place in places)) or "none"
     found: list[str] = []
     for word in chosen:
         mine = devices_named(word, places)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from advisor.cli.diagnostics import CliError
 from advisor.cli.inputs import load_config, open_replay, read_document, tell
 from advisor.cli.session import Look, collect, diagnosis_of, make_monitor, reproduce
 from advisor.document import Diagnosis
+from advisor.naming import Place, SeveralError
+from advisor.naming import named as find_named
 
 AT_ONCE = float("inf")
 _GZIP = b"\x1f\x8b"
@@ -59,6 +62,14 @@ def diagnosis_from(path: str, price: float | None = None, called: str | None = N
     if outcome.frames == 0:
         raise CliError(f"{path} holds no samples, so nothing can be said of it", "record again, for longer")
     return diagnosis_of(monitor, outcome)
+
+
+def devices_named(word: str, places: Iterable[Place]) -> list[Place]:
+    """What a word of --gpu names among rows; none where nothing is called so. Raises CliError for several."""
+    try:
+        return find_named(word, places)
+    except SeveralError as error:
+        raise CliError(f"--gpu: {error}") from error
 
 
 def refuse_price(price: float | None, *paths: str) -> None:

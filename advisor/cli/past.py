@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from advisor.cli import output
 from advisor.cli.diagnostics import CliError, ExitCode, note, warn
+from advisor.cli.documents import devices_named
 from advisor.cli.inputs import load_config, read_document, tell
 from advisor.document import Diagnosis
 from advisor.keeping.errors import HistoryError
@@ -19,13 +20,13 @@ from advisor.keeping.recorder import history_of
 from advisor.keeping.records import DeviceTrends, History, KeptDiagnosis, KeptFigure, Pruned
 from advisor.keeping.runs import AHEAD_S
 from advisor.keeping.trends import WORKLOADS, device_trends
+from advisor.naming import Place, words
 from advisor.store import Store
 from probes.metrics import METRICS
 
 if TYPE_CHECKING:
     from advisor.reports.probes import Page
 
-_Row = TypeVar("_Row", KeptDiagnosis, KeptFigure)
 _NOTHING = "nothing is kept"
 
 
@@ -157,21 +158,19 @@ def _chosen(
     gpu: str | None, diagnoses: list[KeptDiagnosis], figures: list[KeptFigure]
 ) -> tuple[list[KeptDiagnosis], list[KeptFigure]]:
     """Rows of the devices that were asked for. Raises CliError when there are rows, and none of those."""
-    words = [word.strip().lower() for word in (gpu or "").split(",") if word.strip()]
-    if not words or "all" in words:
+    chosen = words(gpu)
+    if chosen is None:
         return diagnoses, figures
-    some, others = _of(words, diagnoses), _of(words, figures)
-    if (diagnoses or figures) and not (some or others):
+    places = [*map(_place, diagnoses), *map(_place, figures)]
+    found = {place for word in chosen for place in devices_named(word, places)}
+    if places and not found:
         known = sorted({*map(_name, diagnoses), *map(_name, figures)})
         raise CliError(f"--gpu {gpu}: no such device is in the history", f"there are {', '.join(known)}")
-    return some, others
+    return [d for d in diagnoses if _place(d) in found], [f for f in figures if _place(f) in found]
 
 
-def _of(words: Sequence[str], rows: Sequence[_Row]) -> list[_Row]:
-    def fits(row: _Row, word: str) -> bool:
-        return str(row.gpu) == word if word.isdigit() else row.key.lower().startswith(word)
-
-    return [row for row in rows if any(fits(row, word) for word in words)]
+def _place(row: KeptDiagnosis | KeptFigure) -> Place:
+    return Place(row.key, row.gpu, row.mig)
 
 
 def _name(row: KeptDiagnosis | KeptFigure) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Literal, NamedTuple
 
 from advisor.comparing.rows import Row
+from advisor.naming import Place, SeveralError, named
 
 How = Literal["asked", "uuid", "index", "workload", "only"]
 
@@ -92,22 +93,24 @@ def _asked(word: str, rows_a: Sequence[Row], rows_b: Sequence[Row]) -> tuple[Row
 
 def row_named(word: str, rows: Sequence[Row], which: str) -> Row:
     """The row with this index or UUID (its beginning is enough). Raises MatchError."""
-    wanted = word.strip()
-    found = [row for row in rows if wanted and row.key.lower().startswith(wanted.lower())]
-    if wanted.isascii() and wanted.isdigit():
-        found = [row for row in rows if row.verdict.gpu == int(wanted[:9])] or found
+    found = restrict(rows, word, which)
     if len(found) == 1:
         return found[0]
-    there = ", ".join(f"{row.verdict.gpu} ({row.key})" for row in rows) or "none"
-    problem = "names several rows" if found else "is not there"
-    raise MatchError(f"GPU {wanted!r} of {which} {problem}", f"{which} has {there}")
+    raise MatchError(f"GPU {word.strip()!r} of {which} names several rows", _there(rows, which))
 
 
 def restrict(rows: Sequence[Row], word: str, which: str) -> list[Row]:
     """Rows on the GPU with this index or UUID, all MIG instances of it included. Raises MatchError."""
-    wanted = word.strip()
-    if wanted.isascii() and wanted.isdigit():
-        found = [row for row in rows if row.verdict.gpu == int(wanted[:9])]
-        if found:
-            return found
-    return [row_named(wanted, rows, which)]
+    places = [Place(row.key, row.verdict.gpu, row.verdict.mig) for row in rows]
+    try:
+        found = named(word, places)
+    except SeveralError as error:
+        raise MatchError(f"GPU of {which}: {error}", _there(rows, which)) from error
+    if not found:
+        raise MatchError(f"GPU {word.strip()!r} of {which} is not there", _there(rows, which))
+    return [row for row, place in zip(rows, places, strict=True) if place in found]
+
+
+def _there(rows: Sequence[Row], which: str) -> str:
+    there = ", ".join(f"{row.verdict.gpu} ({row.key})" for row in rows) or "none"
+    return f"{which} has {there}"

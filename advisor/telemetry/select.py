@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from advisor.naming import begins
 from advisor.telemetry.records import DeviceInfo
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
@@ -62,15 +63,7 @@ def _matches(listed: Sequence[DeviceInfo], name: str) -> list[DeviceInfo]:
         place = (old[1], int(old[2]), int(old[3]))
         return [d for d in listed if (d.parent_key, d.gi_id, d.ci_id) == place]
     exact = [d for d in listed if d.uuid.lower() == name.lower()]
-    return exact or [d for d in listed if _begins(d.uuid, name)]
-
-
-def _begins(uuid: str, name: str) -> bool:
-    """Beginnings count with or without their GPU- or MIG-, but a bare "GPU-" names nothing."""
-    bare = uuid.lower().partition("-")[2]
-    wanted = name.lower().removeprefix("gpu-").removeprefix("mig-")
-    prefixed = name.lower().startswith(("gpu-", "mig-"))
-    return bool(wanted) and (uuid.lower().startswith(name.lower()) if prefixed else bare.startswith(wanted))
+    return exact or [d for d in listed if begins(d.uuid, name)]
 
 
 def _mig_at(listed: Sequence[DeviceInfo], index: int, position: int) -> list[DeviceInfo]:

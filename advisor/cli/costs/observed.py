@@ -7,7 +7,9 @@ from collections.abc import Mapping
 import msgspec
 
 from advisor.cli.diagnostics import CliError
+from advisor.cli.documents import devices_named
 from advisor.document import DeviceProvenance, Diagnosis
+from advisor.naming import Place
 from advisor.price_table import Model, model_of
 from advisor.reports.escape import terminal
 from advisor.reports.figures import percent, span
@@ -60,12 +62,11 @@ def _key(diagnosis: Diagnosis, gpu: str | None) -> str:
         if len(rows) == 1:
             return next(iter(rows))
         raise CliError(f"the diagnosis holds {len(rows)} GPUs", f"choose with --gpu: {_choices(rows)}")
-    whole = [key for key, (index, mig) in rows.items() if str(index) == gpu and mig is None]
-    named = [key for key in rows if key == gpu]
-    found = named or whole or [key for key, (index, _) in rows.items() if str(index) == gpu]
+    named = devices_named(gpu, [Place(key, index, mig) for key, (index, mig) in rows.items()])
+    found = [place for place in named if place.mig is None] or named
     if len(found) != 1:
         raise CliError(f"the diagnosis holds no one GPU {gpu!r}", f"choose with --gpu: {_choices(rows)}")
-    return found[0]
+    return found[0].key
 
 
 def _choices(rows: Mapping[str, tuple[int, str | None]]) -> str:
