@@ -13,6 +13,7 @@ from advisor.cli.options import (
     interval_option,
     price_option,
     select_options,
+    serving_option,
 )
 
 
@@ -20,6 +21,7 @@ from advisor.cli.options import (
 @gpu_option
 @interval_option
 @price_option
+@serving_option
 @diagnosis_options
 @select_options
 @history_option
@@ -28,6 +30,7 @@ def command(
     gpu: str | None,
     interval: float | None,
     price: float | None,
+    no_serving: bool,
     form: str | None,
     as_json: bool,
     out: str | None,
@@ -53,5 +56,6 @@ def command(
 
     wanted = delivery(form, as_json, out, flavor, keep)
     look = Look(source="run", gpu=gpu, price=price, command=reproduce(sys.argv[1:]))
-    config = load_config(interval_s=interval, **chosen(select, ignore))
+    serving = False if no_serving else None
+    config = load_config(interval_s=interval, serving=serving, **chosen(select, ignore))
     return run_observed(argv, look, config, wanted, history)
