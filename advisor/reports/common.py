@@ -135,6 +135,12 @@ def urgent_keys(diagnosis: Diagnosis) -> list[str]:
 
 def labels(diagnosis: Diagnosis, style: Style) -> list[str]:
     """What must be read before anything else: that data is synthetic, or is a replay."""
+    found, said = marks(diagnosis), diagnosis.provenance.note
+    return [*found, f"Note: {style.prose(said, SENTENCE)}"] if found and said else found
+
+
+def marks(diagnosis: Diagnosis) -> list[str]:
+    """What the data is, where it is not what this node just did."""
     p = diagnosis.provenance
     found = []
     if p.synthetic:
@@ -143,6 +149,4 @@ def labels(diagnosis: Diagnosis, style: Style) -> list[str]:
         found.append("DEMO: the bundled recording, not this node.")
     if p.source == "replay":
         found.append("REPLAY: made from a recording, not from a live node.")
-    if found and p.note:
-        found.append(f"Note: {style.prose(p.note, SENTENCE)}")
     return found

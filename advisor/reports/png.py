@@ -10,6 +10,7 @@ import msgspec
 
 from advisor.document import Diagnosis
 from advisor.reports.charts.catalogue import charts_of
+from advisor.reports.charts.footer import footer
 from advisor.reports.files import write_atomic
 
 
@@ -25,7 +26,7 @@ def write_images(diagnosis: Diagnosis, beside: Path) -> tuple[Image, ...]:
     made = []
     for chart in charts_of(diagnosis):
         path = beside.with_name(f"{beside.stem}-{chart.name}.png")
-        write_atomic(path, chart.png())
+        write_atomic(path, chart.png(footer(diagnosis, chart.key)))
         made.append(Image(name=path.name, title=chart.title))
     return tuple(made)
 

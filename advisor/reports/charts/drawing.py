@@ -14,6 +14,7 @@ from typing import Any
 import matplotlib as mpl
 import msgspec
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from advisor.reports.charts.palette import LIGHT
 from advisor.reports.charts.svg import embedded
@@ -22,6 +23,8 @@ from advisor.reports.escape import as_ascii, terminal
 WIDTH_IN = 5.6
 PNG_DPI = 180
 _TITLE_IN = 0.25
+_FOOTER_PT = 6.5
+_FOOTER_LINE_IN = 0.125
 _RC: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "advisor",
@@ -54,6 +57,13 @@ _RC: dict[str, Any] = {
 _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
+class Footer(msgspec.Struct, frozen=True, kw_only=True):
+    """Lines below an image. marks: what must not be overlooked; facts: where its figures come from."""
+
+    marks: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
+
+
 class Chart(msgspec.Struct, frozen=True, kw_only=True):
     """One chart. name: a slug, unique in the document. key: the device it is of; None for the node.
 
@@ -73,16 +83,33 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
             self.draw().savefig(raw, format="svg", metadata=_NO_METADATA, transparent=True)
         return embedded(raw.getvalue(), self.name, self.title, self.desc)
 
-    def png(self) -> bytes:
-        """The chart on white, with its title, for places that show no SVG."""
+    def png(self, footer: Footer) -> bytes:
+        """The chart on white, with its title and what it is made of, for places that show it alone."""
         with _drawing():
             drawn = self.draw()
             width, height = drawn.get_size_inches()
             drawn.set_size_inches(width, height + _TITLE_IN)
+            _write_below(drawn, footer)
             drawn.axes[0].set_title(self.title, loc="left", fontsize=10, fontweight="bold")
             raw = io.BytesIO()
             drawn.savefig(raw, format="png", dpi=PNG_DPI, facecolor=LIGHT["surface"])
         return raw.getvalue()
+
+
+def _write_below(drawn: Figure, footer: Footer) -> None:
+    """Make room at the bottom, and write there."""
+    width, height = drawn.get_size_inches()
+    room = _FOOTER_LINE_IN * (len(footer.marks) + len(footer.facts) + 0.5)
+    whole = height + room
+    drawn.set_size_inches(width, whole)
+    engine = drawn.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        engine.set(rect=(0.0, room / whole, 1.0, height / whole))
+    lines = [(line, LIGHT["bad"], "bold") for line in footer.marks]
+    lines += [(line, LIGHT["muted"], "normal") for line in footer.facts]
+    for i, (line, colour, weight) in enumerate(lines):
+        place = (room - _FOOTER_LINE_IN * (i + 0.25)) / whole
+        drawn.text(0.012, place, line, color=colour, fontweight=weight, fontsize=_FOOTER_PT, va="top")
 
 
 @contextmanager

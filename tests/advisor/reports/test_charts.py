@@ -5,17 +5,22 @@ from __future__ import annotations
 import re
 import struct
 import xml.etree.ElementTree as ET
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from advisor.document import Diagnosis, TimeSeries
 from advisor.reports.charts.catalogue import charts_of, slugs
-from advisor.reports.charts.drawing import Chart, label
+from advisor.reports.charts.drawing import PNG_DPI, Chart, Footer, label
+from advisor.reports.charts.footer import footer
 from advisor.reports.charts.palette import LIGHT, ROLE_OF
+from advisor.reports.figures import instant
 from advisor.reports.png import Image, image_links, write_images
 from tests.advisor.reports.illustrated import illustrated, make_observed, make_series
 from tests.advisor.reports.nasty import ALL, nasty
@@ -181,8 +186,74 @@ def test_settings_of_the_user_change_nothing() -> None:
 
 
 def test_images_are_the_same_each_time() -> None:
-    first, second = (named(make_diagnosis("host"))["ladder"].png() for _ in range(2))
+    said = Footer(facts=("host x",))
+    first, second = (named(make_diagnosis("host"))["ladder"].png(said) for _ in range(2))
     assert first == second
+
+
+def said_below(document: Diagnosis, key: str | None = None) -> str:
+    made = footer(document, key)
+    return " ".join((*made.marks, *made.facts))
+
+
+def test_an_image_alone_says_where_its_figures_come_from() -> None:
+    document = illustrated(2)
+    p = document.provenance
+    row = document.ladder[0]
+    said = said_below(document)
+    assert p.host in said and instant(p.t_end_s) in said
+    assert row.price_source in said and f"price ({row.basis})" in said
+    assert "ceilings assumed" in said
+    assert document.provenance.devices[0].name in said_below(document, row.key)
+
+
+@pytest.mark.parametrize(
+    ("change", "mark"),
+    [
+        ({"synthetic": True}, "SYNTHETIC DATA"),
+        ({"source": "demo"}, "DEMO"),
+        ({"source": "replay"}, "REPLAY"),
+        ({}, None),
+    ],
+)
+def test_an_image_alone_says_what_its_data_is(change: dict[str, Any], mark: str | None) -> None:
+    document = illustrated(1)
+    provenance = {"synthetic": False, "source": "live", **change}
+    document = msgspec.structs.replace(
+        document, provenance=msgspec.structs.replace(document.provenance, **provenance)
+    )
+    marks = " ".join(footer(document, None).marks)
+    assert mark in marks if mark is not None else marks == ""
+
+
+def test_prices_below_a_chart_are_those_of_its_device() -> None:
+    document = illustrated(2)
+    bare = msgspec.structs.replace(document.ladder[1], price_usd_h=None, terms=None, price_source="")
+    document = msgspec.structs.replace(document, ladder=(document.ladder[0], bare))
+    assert "no price is known" in said_below(document, bare.key)
+    assert "no price is known" not in said_below(document, document.ladder[0].key)
+
+
+@pytest.mark.parametrize("document", [illustrated(1), nasty()])
+def test_what_stands_below_an_image_is_inside_it_and_below_the_chart(document: Diagnosis) -> None:
+    for chart in charts_of(document)[:4]:
+        kept: list[Figure] = []
+        below = footer(document, chart.key)
+        msgspec.structs.replace(chart, draw=partial(_kept, chart, kept)).png(below)
+        drawn = kept[0]
+        drawn.set_dpi(PNG_DPI)
+        whole = drawn.get_window_extent()
+        lines = [text for text in drawn.texts if text.get_text() in (*below.marks, *below.facts)]
+        assert len(lines) == len(below.marks) + len(below.facts) > 0
+        boxes = [line.get_window_extent() for line in lines]
+        assert all(box.x1 <= whole.x1 and box.y0 >= whole.y0 for box in boxes)
+        top = max(box.y1 for box in boxes)
+        assert all(tight.y0 >= top for ax in drawn.axes if (tight := ax.get_tightbbox()) is not None)
+
+
+def _kept(chart: Chart, kept: list[Figure]) -> Figure:
+    kept.append(chart.draw())
+    return kept[-1]
 
 
 def test_links_to_images_in_both_dialects() -> None:
