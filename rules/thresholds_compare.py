@@ -17,8 +17,8 @@ STRETCHES_MIN = Threshold(
 )
 WINDOW_MIN_S = Threshold(
     "seconds of a window below which a difference has no interval",
-    10.0,
-    own("steps of training and requests take up to seconds, and several must fit"),
+    9.0,
+    own("steps and requests take up to seconds, and several must fit; a look of 10 s holds a little less"),
 )
 INFLATION_CAP = Threshold(
     "most correlation of neighbouring batches that an interval is widened for",
@@ -54,6 +54,16 @@ UNKNOWN_SHARE = Threshold(
     "share of a window of which nothing is known from which it weakens a comparison",
     0.1,
     own("what is not known may hide a difference of its own size"),
+)
+DEMAND_WAITING = Threshold(
+    "mean of waiting requests from which an engine had more to do than it did",
+    1.0,
+    own("one request that could have been begun at any time"),
+)
+RUNNING_ALIKE = Threshold(
+    "ratio of two means of running requests up to which demand counts as the same",
+    1.1,
+    own("a load of as many clients wavers by less over a window"),
 )
 FINDING_SMALLER = Threshold(
     "part of a finding's share that may be left where its fix counts as made",

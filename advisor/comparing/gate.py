@@ -5,7 +5,9 @@
     usd>1.5         dollars wasted an hour up by more than 1.5 over all pairs
 
 The change itself is held against the limit. One that is estimated must besides be no noise: its interval must
-not reach no change at all. ":" does for ">", which a shell takes for itself.
+not reach no change at all. An engine that was asked for less is no slower for it: where demand was not the
+same in both, a regression is not judged, and more waste is none. ":" does for ">", which a shell takes for
+itself.
 """
 
 from __future__ import annotations
@@ -102,12 +104,24 @@ def _outcomes(comparison: Comparison, limit: Limit) -> list[tuple[str, float | s
     """Where -> by how much it is worse, why that cannot be told, or None where the limit holds."""
     if limit.what == "usd":
         found = next((f for f in comparison.totals if f.name == "wasted_usd"), None)
-        return [("all pairs", _worse(found, limit))]
+        demand = next((p for p in comparison.pairs if p.throughput.demand), None)
+        return [("all pairs", _asked_less(_worse(found, limit), demand))]
     if limit.what == "wasted":
         return [
-            (place(pair), _worse(_figure(pair, "wasted"), limit, pair.refused)) for pair in comparison.pairs
+            (place(pair), _asked_less(_worse(_figure(pair, "wasted"), limit, pair.refused), pair))
+            for pair in comparison.pairs
         ]
     return [(place(pair), _slower(pair, limit)) for pair in comparison.pairs]
+
+
+def _asked_less(outcome: float | str | None, pair: Pair | None) -> float | str | None:
+    """More waste where an engine was asked for other work than before is left open."""
+    told = pair is not None and bool(pair.throughput.demand) and isinstance(outcome, float)
+    return _other_demand(pair) if told and pair is not None else outcome
+
+
+def _other_demand(pair: Pair) -> str:
+    return f"demand was not the same ({pair.throughput.demand})"
 
 
 def place(pair: Pair) -> str:
@@ -138,6 +152,8 @@ def _slower(pair: Pair, limit: Limit) -> float | str | None:
     got = pair.throughput
     if got.factor is None:
         return pair.refused or got.refused or "no throughput is known"
+    if got.demand:
+        return _other_demand(pair)
     loss = 1.0 - got.factor
     if loss <= limit.value:
         return None

@@ -13,7 +13,10 @@ from rules.whatif import WhatIf
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One device of one diagnosis. ladder, provenance, observed: None where the document has none."""
+    """One device of one diagnosis. ladder, provenance, observed: None where the document has none.
+
+    serving: engines that are known to run on it; one whose devices are not known is nobody's.
+    """
 
     verdict: Verdict
     ladder: LadderRow | None
@@ -55,15 +58,10 @@ def rows_of(diagnosis: Diagnosis) -> list[Row]:
             observed=observed.get(key),
             findings=tuple(f for f in diagnosis.findings if f.key == key),
             what_ifs=tuple(w for w in diagnosis.what_ifs if w.key == key),
-            serving=tuple(s for s in diagnosis.serving if key in s.keys or _alone(diagnosis, s)),
+            serving=tuple(s for s in diagnosis.serving if key in s.keys),
         )
         for key, verdict in verdicts.items()
     ]
-
-
-def _alone(diagnosis: Diagnosis, serving: ServingFigures) -> bool:
-    """An engine whose devices are not known belongs to the only one there is."""
-    return not serving.keys and len({v.key for v in diagnosis.verdicts}) == 1
 
 
 def side(row: Row) -> Side:

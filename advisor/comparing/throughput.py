@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
+from advisor.comparing.demand import tokens_s, unheld
 from advisor.comparing.figures import Pairing, direction, powers_w
 from advisor.comparing.means import means, too_short
 from rules import thresholds as th
 from rules.compare.intervals import ratio
 from rules.compare.records import Throughput
-from rules.serving import ServingFigures
 
 _COUNTED_ASSUMES = "counted: what of it is chance cannot be told from one figure a window"
-_SERVED_ASSUMES = "tokens that the engine counted, which follow demand as well as speed"
+_SERVED_ASSUMES = "tokens that the engine counted, with as much asked of it in both"
 _ESTIMATE_ASSUMES = "an estimate: the same work, at the same precision, on the same card"
 # Fewer useful seconds than a hundredth of the time are the readings' own error.
 _LEAST_USEFUL = th.NOISE_FLOOR.value
@@ -32,22 +31,11 @@ def throughput(pair: Pairing, work: Work | None) -> Throughput:
     """The factor on one pair, by the best basis there is."""
     if work is not None:
         return _counted(pair, "work", "work", work.a, work.b, _COUNTED_ASSUMES)
-    served = [_tokens(row.serving) for row in (pair.a, pair.b)]
-    if served[0] and served[1] is not None:
+    demand = unheld(pair.a.serving, pair.b.serving)
+    served = [tokens_s(row.serving) for row in (pair.a, pair.b)]
+    if demand is None and served[0] and served[1] is not None:
         return _counted(pair, "serving", "tokens", served[0], served[1], _SERVED_ASSUMES)
-    return _estimated(pair)
-
-
-def _tokens(engines: Sequence[ServingFigures]) -> float | None:
-    """Tokens a second of both kinds over a row's engines; None where one does not say."""
-    found = [_engine_tokens(engine) for engine in engines]
-    return sum(f for f in found if f is not None) if found and None not in found else None
-
-
-def _engine_tokens(engine: ServingFigures) -> float | None:
-    if engine.generation_tok_s is None:
-        return None
-    return engine.generation_tok_s + (engine.prompt_tok_s or 0.0)
+    return msgspec.structs.replace(_estimated(pair), demand=demand or "")
 
 
 def _counted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import msgspec
@@ -21,6 +22,8 @@ from rules.compare.records import (
 )
 
 MAX_DIFFERENCES = 40
+# From here on decimals of a factor say nothing.
+MANY_TIMES = 1e4
 MAX_FINDINGS = 20
 TITLES = {
     "free": "free",
@@ -84,20 +87,33 @@ def headline(c: Comparison, style: Style) -> str:
 def _speed(got: Throughput) -> str:
     if got.factor is None:
         return "how much faster or slower cannot be told"
-    forced = "forced, " if got.forced else ""
-    basis = _BASES[got.basis or "estimate"]
-    if got.says == "no-difference":
-        return f"no difference in throughput within noise ({forced}{within(got)}, {basis})"
     counted = got.low is None and got.basis != "estimate"
-    how = basis if counted else f"{within(got)}, {basis}"
-    return f"{factor(got.factor)} the work per hour ({forced}{how})"
+    how = [
+        *(["forced"] if got.forced else []),
+        *(["of other demand"] if got.demand else []),
+        *([] if counted else [within(got)]),
+        _BASES[got.basis or "estimate"],
+    ]
+    if got.says == "no-difference":
+        noise = "" if got.low is None else " within noise"
+        return f"no difference in throughput{noise} ({', '.join(how)})"
+    return f"{_factor(got.factor, got)} the work per hour ({', '.join(how)})"
 
 
 def within(got: Throughput) -> str:
-    """The interval of a factor in words."""
+    """The interval of a factor in words: what sampling does, and nothing of what an estimate assumes."""
     if got.low is None or got.high is None:
         return "no interval"
-    return f"{factor(got.low)} to {factor(got.high)}"
+    return f"{_factor(got.low, got)} to {_factor(got.high, got)} by sampling only"
+
+
+def _factor(times: float, got: Throughput) -> str:
+    """With as many digits as tell its interval's ends apart, up to four."""
+    width = 0.0 if got.low is None or got.high is None else got.high - got.low
+    digits = min(4, math.ceil(-math.log10(width))) if 0.0 < width < 1.0 else 0
+    shown_ = factor(times)
+    decimals = len(shown_.rstrip("×").partition(".")[2])
+    return f"{times:,.{digits}f}×" if digits > decimals and times < MANY_TIMES else shown_
 
 
 def _money(c: Comparison) -> str:
@@ -147,7 +163,7 @@ def _pair_row(pair: Pair, style: Style) -> tuple[str, str, str, str]:
     got = pair.throughput
     speed = "unknown" if got.factor is None else factor(got.factor)
     if got.says == "no-difference":
-        speed = "within noise"
+        speed = "no difference" if got.low is None else "within noise"
     wasted = next((f for f in pair.figures if f.name == "wasted_usd"), None)
     return _place(pair, style), limits, speed, "unknown" if wasted is None else _change(wasted)
 
@@ -281,6 +297,8 @@ def throughput_lines(got: Throughput, style: Style) -> list[str]:
             f": {number(got.a)} to {number(got.b)} {got.unit if got.unit != 'work' else ''}".rstrip() + "/s"
         )
     lines.append(f"  {got.assumes}")
+    if got.demand:
+        lines.append(f"  demand was not the same: {style.text(got.demand, 200)}; no measure of speed")
     if got.no_interval:
         lines.append(f"  no interval: {style.text(got.no_interval, 300)}")
     if got.energy is not None:

@@ -70,7 +70,8 @@ class Throughput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     basis: tokens that engines counted, work that the user counted, or an estimate from the useful share of
     time, which assumes the same work at the same precision on the same card. a, b: the rates, `unit` a
     second. low, high: 95 % interval, None for what was counted. energy: joules for the same work in B, as a
-    factor of A's.
+    factor of A's. demand: what engines on the row counted in each, where it was not the same demand in both:
+    then nothing here is a measure of speed, and "" otherwise.
     """
 
     factor: float | None = None
@@ -82,6 +83,7 @@ class Throughput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     high: float | None = None
     says: Change = "unknown"
     energy: float | None = None
+    demand: str = ""
     no_interval: str | None = None
     assumes: str = ""
     refused: str | None = None

@@ -44,7 +44,7 @@ def save(path: Path, look: Diagnosis) -> str:
 def test_text_on_stdout(saved: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run_cli(["compare", *saved]) == 0
     said = capsys.readouterr()
-    assert "1.5× the work per hour" in said.out
+    assert "1.50× the work per hour" in said.out
     assert str(Path(saved[0]).parent) not in said.out
     assert said.err == ""
 

@@ -248,10 +248,55 @@ def test_order_and_the_same_look_are_told() -> None:
 # --- throughput, findings, predictions -------------------------------------------------------------
 
 
-def served(tok_s: float | None) -> ServingFigures:
+def served(tok_s: float | None, **more: object) -> ServingFigures:
+    """An engine on the first GPU, with ten requests running unless said otherwise."""
+    said: dict[str, object] = {"keys": (device_key(0),), "running": 10.0, "waiting": 0.0, **more}
     return ServingFigures(
-        endpoint="127.0.0.1:8000", engine="vllm", t_start_s=0.0, t_end_s=60.0, generation_tok_s=tok_s
+        endpoint="127.0.0.1:8000",
+        engine="vllm",
+        t_start_s=0.0,
+        t_end_s=60.0,
+        generation_tok_s=tok_s,
+        **said,  # type: ignore[arg-type]
     )
+
+
+def serving(a: ServingFigures, b: ServingFigures) -> tuple[Diagnosis, Diagnosis]:
+    return msgspec.structs.replace(BEFORE, serving=(a,)), msgspec.structs.replace(AFTER, serving=(b,))
+
+
+@pytest.mark.parametrize("keys", [(), ("GPU-another",)])
+def test_an_engine_that_is_not_known_to_run_on_the_card_is_not_its_work(keys: tuple[str, ...]) -> None:
+    got = the_pair(*serving(served(2347.0, keys=keys), served(69.8, keys=keys, running=0.4))).throughput
+    assert (got.basis, got.demand) == ("estimate", "")
+    assert got.factor == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "held"),
+    [
+        ({}, {}, True),
+        ({"running": 10.0}, {"running": 10.9}, True),
+        ({"running": 10.0}, {"running": 3.0}, False),
+        ({"running": 10.0, "waiting": 4.0}, {"running": 30.0, "waiting": 1.5}, True),
+        ({"running": 10.0, "waiting": 4.0}, {"running": 30.0, "waiting": 0.0}, False),
+        ({"running": 0.1}, {"running": 0.1}, False),
+        ({"running": None, "waiting": None}, {}, False),
+    ],
+)
+def test_tokens_are_throughput_only_where_demand_was_the_same(
+    a: dict[str, object], b: dict[str, object], held: bool
+) -> None:
+    got = the_pair(*serving(served(100.0, **a), served(50.0, **b))).throughput
+    assert got.basis == ("serving" if held else "estimate")
+    assert got.factor == pytest.approx(0.5 if held else 1.5)
+    assert (got.demand == "") is held
+    assert held or "100 to 50 tokens/s" in got.demand
+
+
+def test_an_engine_that_was_asked_in_one_look_alone_is_other_demand() -> None:
+    a, _ = serving(served(100.0), served(100.0))
+    assert "in A alone" in the_pair(a, AFTER).throughput.demand
 
 
 def test_tokens_come_before_an_estimate_and_work_before_tokens() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,8 +11,9 @@ from advisor.comparing.compare import Wish, compare
 from advisor.comparing.gate import CompareGateError, Limit, judge, parse_limits
 from advisor.comparing.match import MatchError
 from advisor.comparing.throughput import Work
+from rules.serving import ServingFigures
 from tests.advisor.comparing.looks import AFTER, BEFORE, make_look, make_row, without_series
-from tests.factories import T0_S
+from tests.factories import T0_S, device_key
 
 NAMES = ("a", "b")
 WORSE = compare(AFTER, BEFORE, NAMES)
@@ -105,6 +107,23 @@ def test_without_an_interval_a_limit_stays_open() -> None:
     assert len(found.open) == 2
     kept = judge(compare(without_series(BEFORE), AFTER, NAMES), parse_limits(["regression>5%"]))
     assert kept.open == ()
+
+
+@pytest.mark.parametrize("word", ["regression>5%", "wasted>10%", "usd>0.5"])
+def test_a_fall_of_demand_is_no_regression(word: str) -> None:
+    busy, quiet = (
+        ServingFigures(
+            endpoint="h:1", engine="vllm", keys=(device_key(0),), t_start_s=0.0, t_end_s=60.0,
+            generation_tok_s=tok_s, running=running, waiting=0.0,
+        )
+        for tok_s, running in ((2347.0, 3.0), (69.8, 0.4))
+    )  # fmt: skip
+    a, b = (msgspec.structs.replace(d, serving=(s,)) for d, s in ((AFTER, busy), (BEFORE, quiet)))
+    found = judge(compare(a, b, NAMES), parse_limits([word]))
+    assert found.failed == ()
+    assert "demand was not the same" in found.open[0]
+    same = msgspec.structs.replace(b, serving=(busy,))
+    assert bool(judge(compare(a, same, NAMES), parse_limits([word])).failed) is (word != "regression>5%")
 
 
 def test_counted_work_needs_no_interval() -> None:

@@ -73,7 +73,7 @@ def test_markdown_cannot_be_injected_into() -> None:
 def test_the_outcome_comes_first() -> None:
     first = "\n".join(body(render_text(SOME, 80, False))[:5])
     assert "SYNTHETIC DATA" in first
-    assert "1.5× the work per hour" in first.replace("\n", " ")
+    assert "1.50× the work per hour" in first.replace("\n", " ")
     assert "less is" in first
 
 
