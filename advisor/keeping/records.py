@@ -86,7 +86,9 @@ class KeptFigure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class DeviceTrends(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One device over time. gpu: its latest index. ceilings: of probe runs; workloads: of diagnoses.
 
-    hosts: where it was seen, as hashes. synthetic: some of it was produced by no GPU.
+    hosts: where it was seen, as hashes. synthetic: some of it was produced by no GPU; synthetic_diagnoses of
+    its diagnoses are. price_usd_h, price_basis: of the newest diagnosis that has a price, and of every figure
+    in dollars here. other_prices: of diagnoses whose dollars are left out for that, oldest first.
     """
 
     key: str
@@ -99,6 +101,10 @@ class DeviceTrends(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     t_end_s: float
     hosts: tuple[str, ...] = ()
     synthetic: bool = False
+    synthetic_diagnoses: int = 0
+    price_usd_h: float | None = None
+    price_basis: str | None = None
+    other_prices: tuple[float, ...] = ()
     ceilings: tuple[Trend, ...] = ()
     workloads: tuple[Trend, ...] = ()
 

@@ -79,6 +79,7 @@ def _device(
     seen: list[KeptDiagnosis | KeptFigure] = [*diagnoses, *figures]
     newest = max(seen, key=lambda row: row.t_s)
     times = [row.t_s for row in seen]
+    priced = one_price(diagnoses)
     return DeviceTrends(
         key=key,
         gpu=newest.gpu,
@@ -90,16 +91,39 @@ def _device(
         t_end_s=max(times),
         hosts=tuple(sorted({d.host for d in diagnoses})),
         synthetic=any(d.synthetic for d in diagnoses),
+        synthetic_diagnoses=sum(d.synthetic for d in diagnoses),
+        price_usd_h=priced[-1].price_usd_h if priced else None,
+        price_basis=priced[-1].price_basis if priced else None,
+        other_prices=_other_prices(diagnoses, priced),
         ceilings=ceiling_trends(figures, metric),
         workloads=_workloads(diagnoses, metric),
     )
 
 
+def one_price(diagnoses: Sequence[KeptDiagnosis]) -> list[KeptDiagnosis]:
+    """Diagnoses at the price of the newest that has one, oldest first: their dollars compare."""
+    priced = sorted((d for d in diagnoses if d.price_usd_h is not None), key=lambda d: (d.t_s, d.id))
+    return [d for d in priced if d.price_usd_h == priced[-1].price_usd_h]
+
+
+def price_of(row: KeptDiagnosis) -> tuple[float | None, str | None]:
+    """What a row's dollars rest on."""
+    return row.price_usd_h, row.price_basis
+
+
+def _other_prices(rows: Sequence[KeptDiagnosis], priced: Sequence[KeptDiagnosis]) -> tuple[float, ...]:
+    kept = {d.id for d in priced}
+    left = sorted((d for d in rows if d.id not in kept), key=lambda d: (d.t_s, d.id))
+    return tuple(d.price_usd_h for d in left if d.price_usd_h is not None)
+
+
 def _workloads(diagnoses: Sequence[KeptDiagnosis], metric: str | None) -> tuple[Trend, ...]:
+    """Figures in dollars are trended within one price: across two they say what the price did."""
     made = []
     for name, workload in WORKLOADS.items():
         if metric in (None, name):
-            points = [(d.t_s, v) for d in diagnoses if (v := workload.figure(d)) is not None]
+            rows = one_price(diagnoses) if workload.unit == "usd_h" else diagnoses
+            points = [(d.t_s, v) for d in rows if (v := workload.figure(d)) is not None]
             made.append(plain_trend(name, workload.unit, points, workload.higher))
     return tuple(trend for trend in made if trend is not None)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar, cast, get_args
 
 from advisor.keeping.records import DeviceTrends, KeptDiagnosis, KeptFigure
-from advisor.keeping.trends import WORKLOADS, Workload, fallen
+from advisor.keeping.trends import WORKLOADS, Workload, fallen, price_of
 from advisor.reports.common import SENTENCE, Style
 from advisor.reports.figures import instant, percent, usd, value
 from advisor.reports.probes import Line, Page, Section, Table, figure
@@ -79,28 +79,50 @@ def _by_device(rows: Iterable[_Row], key: Callable[[_Row], str]) -> list[list[_R
 def _listed(rows: Sequence[KeptDiagnosis], runs: int, style: Style) -> Page:
     first = rows[0]
     size = max(len(str(row.id)) for row in rows)
-    sources = {_source(row) for row in rows}
-    is_mixed = len(sources) > 1
+    is_mixed = len({_source(row) for row in rows}) > 1
+    prices = list(dict.fromkeys(price_of(row) for row in rows if row.price_usd_h is not None))
+    heads = ("conf", "useful", "wasted", "$/h wasted", *(("price",) if len(prices) > 1 else ()))
     said = f"{_count(len(rows), 'diagnosis', 'diagnoses')} listed, {_count(runs, 'probe run')} kept"
     return Page(
         title=device_title(first.gpu, first.mig, first.name, first.key, style),
         said=said,
-        labels=()
-        if is_mixed
-        else tuple(f"{source[:1].upper()}{source[1:]}." for source in sources if source),
+        labels=_source_labels(rows),
         tables=(
             Table(
-                heads=("conf", "useful", "wasted", "lost"),
+                heads=heads,
                 sections=(
-                    Section(title="Diagnoses", lines=tuple(_line(r, size, is_mixed, style) for r in rows)),
+                    Section(
+                        title="Diagnoses",
+                        lines=tuple(_line(r, size, is_mixed, len(prices) > 1, style) for r in rows),
+                    ),
                 ),
                 spare=("conf", "useful"),
             ),
         ),
+        facts=_price_facts(rows, prices, style),
     )
 
 
-def _line(row: KeptDiagnosis, size: int, is_mixed: bool, style: Style) -> Line:
+def _price_facts(
+    rows: Sequence[KeptDiagnosis], prices: Sequence[tuple[float | None, str | None]], style: Style
+) -> tuple[tuple[str, str], ...]:
+    """What the dollars rest on: one price of all, or that it changed."""
+    if not prices:
+        return ()
+    if len(prices) == 1:
+        unpriced = sum(row.price_usd_h is None for row in rows)
+        without = f"; {_count(unpriced, 'diagnosis', 'diagnoses')} without a price" if unpriced else ""
+        return (("Price", f"{_priced(*prices[0], style)}{without}"),)
+    same = len({usd_h for usd_h, _ in prices}) == 1
+    return () if same else (("Price", "changed between these diagnoses: compare shares, not dollars"),)
+
+
+def _priced(usd_h: float | None, basis: str | None, style: Style) -> str:
+    """A price and whose it is."""
+    return "" if usd_h is None else f"{usd(usd_h)}/h ({style.text(basis or 'basis unknown', 20)})"
+
+
+def _line(row: KeptDiagnosis, size: int, is_mixed: bool, with_price: bool, style: Style) -> Line:
     when = f"{row.id:>{size}}  {_minute(row.t_s)}  "
     class_ = style.text(row.class_, 20)
     return Line(
@@ -110,6 +132,7 @@ def _line(row: KeptDiagnosis, size: int, is_mixed: bool, style: Style) -> Line:
             _share(row.useful_frac),
             _share(row.wasted_frac),
             "" if row.wasted_usd_h is None else f"{usd(row.wasted_usd_h)}/h",
+            *((_priced(*price_of(row), style),) if with_price else ()),
         ),
         note=_source(row) if is_mixed else "",
         tone="dim" if is_mixed and _source(row) else "",
@@ -121,11 +144,25 @@ def _source(row: KeptDiagnosis) -> str:
     return ", ".join([*said, *(["synthetic: no GPU produced these figures"] if row.synthetic else [])])
 
 
+def _source_labels(rows: Sequence[KeptDiagnosis]) -> tuple[str, ...]:
+    """Where all of the figures come from; nothing where that differs by line."""
+    sources = {_source(row) for row in rows}
+    alike = sources if len(sources) == 1 else ()
+    return tuple(f"{source[:1].upper()}{source[1:]}." for source in alike if source)
+
+
 def _seen(rows: Sequence[KeptDiagnosis], workload: Workload, style: Style) -> Page:
+    in_usd = workload.unit == "usd_h"
+    is_mixed = len({_source(row) for row in rows}) > 1
+    heads = ("value", "price") if in_usd else ("value",)
     lines = [
         Line(
             names=(f"{row.id}  {_minute(row.t_s)}",),
-            cells=(_workload_figure(workload.figure(row), workload.unit) or "unknown", _source(row)),
+            cells=(
+                _workload_figure(workload.figure(row), workload.unit) or "unknown",
+                *((_priced(*price_of(row), style),) if in_usd else ()),
+            ),
+            note=_source(row) if is_mixed else "",
         )
         for row in rows
     ]
@@ -133,7 +170,8 @@ def _seen(rows: Sequence[KeptDiagnosis], workload: Workload, style: Style) -> Pa
     return Page(
         title=device_title(first.gpu, first.mig, first.name, first.key, style),
         said=f"{workload.title}, {_count(len(rows), 'diagnosis', 'diagnoses')}",
-        tables=(Table(heads=("value", ""), sections=(Section(title="Diagnoses", lines=tuple(lines)),)),),
+        labels=_source_labels(rows),
+        tables=(Table(heads=heads, sections=(Section(title="Diagnoses", lines=tuple(lines)),)),),
     )
 
 
@@ -174,7 +212,7 @@ def _trends(device: DeviceTrends, style: Style, unicode: bool) -> Page:
         ),
         Section(
             title="What ran on it, by diagnoses",
-            lines=tuple(_workload_line(t, unicode) for t in device.workloads),
+            lines=tuple(_workload_line(t, device, unicode) for t in device.workloads),
         ),
     ]
     kept = tuple(section for section in sections if section.lines)
@@ -193,7 +231,11 @@ def _span_said(device: DeviceTrends) -> str:
         f"{_count(device.diagnoses, 'diagnosis', 'diagnoses')} and {_count(device.probe_runs, 'probe run')}"
     )
     said = f"{counts}, {_day(device.t_start_s)} to {_day(device.t_end_s)}"
-    return f"{said}; synthetic: no GPU produced some of it" if device.synthetic else said
+    if not device.synthetic:
+        return said
+    if device.synthetic_diagnoses == device.diagnoses and not device.probe_runs:
+        return f"{said}; synthetic: no GPU produced these figures"
+    return f"{said}; {device.synthetic_diagnoses} of the diagnoses synthetic: no GPU produced them"
 
 
 def _fall_said(trend: Trend, style: Style) -> str:
@@ -238,13 +280,15 @@ def _ceiling_line(trend: Trend, unicode: bool) -> Line:
     )
 
 
-def _workload_line(trend: Trend, unicode: bool) -> Line:
+def _workload_line(trend: Trend, device: DeviceTrends, unicode: bool) -> Line:
+    is_new_price = trend.unit == "usd_h" and trend.usual is None and bool(device.other_prices)
+    moved = "price changed" if is_new_price else _percent_change(trend.change_frac)
     return Line(
         names=(WORKLOADS[trend.metric].title,),
         cells=(
             _workload_figure(trend.now, trend.unit),
             _workload_figure(trend.usual, trend.unit),
-            _points(trend) if trend.unit == "frac" else _percent_change(trend.change_frac),
+            _points(trend) if trend.unit == "frac" else moved,
             spark(trend.values, SPARK_WIDTH, unicode=unicode, least=SHARE_STEP * (trend.unit == "frac")),
         ),
     )
@@ -263,9 +307,22 @@ def _facts(device: DeviceTrends, style: Style) -> tuple[tuple[str, str], ...]:
         )
     if not device.probe_runs:
         facts.append(("Degraded", "unknown: no probe run is kept; advisor probe makes one"))
+    if any(trend.unit == "usd_h" for trend in device.workloads):
+        facts.append(("Price", _trend_price(device, style)))
     if device.workloads:
         facts.append(("Usual", "the median of earlier values; workloads differ, so none of theirs is judged"))
     return tuple(facts)
+
+
+def _trend_price(device: DeviceTrends, style: Style) -> str:
+    """What the dollars of trends rest on, and which diagnoses are left out of them."""
+    said = f"dollars are at {_priced(device.price_usd_h, device.price_basis, style)}"
+    if not device.other_prices:
+        return said
+    low, high = min(device.other_prices), max(device.other_prices)
+    at = usd(low) if low == high else f"{usd(low)} to {usd(high)}"
+    left = _count(len(device.other_prices), "other diagnosis", "other diagnoses")
+    return f"{said}. Left out of them: {left} at {at}/h, as the price changed; shares compare across prices"
 
 
 def _apart(device: DeviceTrends) -> dict[tuple[str, ...], list[Trend]]:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.keeping.records import DeviceTrends, KeptDiagnosis, KeptFigure
+from advisor.keeping.trends import device_trends
 from advisor.reports.history import list_pages, metric_pages, trend_pages
 from advisor.reports.probe_pages import TERMINAL, as_text
 from advisor.reports.probes import Page
@@ -103,6 +104,60 @@ def test_where_figures_come_from_is_said_once_or_by_line() -> None:
     assert alike.count("no GPU produced these figures") == 1
     mixed = drawn(list_pages([row(2, source="replay"), row(1)], (), TERMINAL))
     assert mixed.count("from a recording") == 1
+
+
+def test_dollars_name_their_price_and_say_when_it_changed() -> None:
+    alike = drawn(list_pages([row(2), row(1)], (), TERMINAL))
+    assert alike.count("$1,900.00/h (user)") == 1
+    assert "changed" not in alike
+    bare = row(3, price_usd_h=None, price_basis=None, wasted_usd_h=None)
+    assert "1 diagnosis without a price" in drawn(list_pages([bare, row(1)], (), TERMINAL))
+    assert "Price" not in drawn(list_pages([bare], (), TERMINAL))
+    other = row(2, price_usd_h=6.88, price_basis="bundled", wasted_usd_h=2.5)
+    for pages in (
+        list_pages([other, row(1)], (), TERMINAL),
+        metric_pages([other, row(1)], (), "wasted_usd_h", TERMINAL),
+    ):
+        lines = drawn(pages).splitlines()
+        assert max(map(len, lines)) <= 80
+        assert sum("$2.50/h" in line and "$6.88/h (bundled)" in line for line in lines) == 1
+        assert sum("$1,234.50/h" in line and "$1,900.00/h (user)" in line for line in lines) == 1
+    changed = drawn(list_pages([other, row(1)], (), TERMINAL))
+    assert "changed between these diagnoses: compare shares, not dollars" in changed
+    hostile = drawn(list_pages([row(2, price_basis=HOSTILE), row(1)], (), TERMINAL))
+    assert "evil" in hostile
+
+
+def test_a_trend_of_dollars_is_within_one_price() -> None:
+    def told(*rows: KeptDiagnosis) -> str:
+        return " ".join(drawn(trend_pages(device_trends(rows, ()), TERMINAL)).split())
+
+    new = row(3, price_usd_h=6.0, price_basis="environment", wasted_usd_h=0.12)
+    before = row(2, price_usd_h=1.0, wasted_usd_h=0.02), row(1, price_usd_h=1.0, wasted_usd_h=0.02)
+    said = told(new, *before)
+    assert "wasted $0.12/h price changed" in said
+    assert "dollars are at $6.00/h (environment)" in said
+    assert "2 other diagnoses at $1.00/h, as the price changed; shares compare" in said
+    assert "wasted share 65 % 65 %" in said
+    (again,) = device_trends([row(4, price_usd_h=6.0, wasted_usd_h=0.24), new, *before], ())
+    (dollars,) = [trend for trend in again.workloads if trend.metric == "wasted_usd_h"]
+    assert (dollars.values, dollars.change_frac) == ((0.12, 0.24), 1.0)
+    assert (again.price_usd_h, again.price_basis, again.other_prices) == (6.0, "user", (1.0, 1.0))
+    same = told(row(2), row(1))
+    assert "Left out" not in same
+    assert "price changed" not in same
+
+
+@pytest.mark.parametrize(
+    ("synthetic", "said"),
+    [
+        ((True, True), "synthetic: no GPU produced these figures"),
+        ((True, False), "1 of the diagnoses synthetic"),
+    ],
+)
+def test_what_is_synthetic_is_counted(synthetic: tuple[bool, bool], said: str) -> None:
+    rows = [row(i, synthetic=made) for i, made in enumerate(synthetic, 1)]
+    assert said in " ".join(drawn(trend_pages(device_trends(rows, ()), TERMINAL)).split())
 
 
 def test_unknown_figures_are_empty_and_never_zero() -> None:
