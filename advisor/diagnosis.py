@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -114,6 +114,17 @@ def remainder(parent: DeviceInfo, instances: Sequence[DeviceInfo], price: Price)
         return None
     shares = {name: 1.0 if name == "free" else 0.0 for name in TERMS}
     return priced_row(parent.key, parent.index, "unallocated", shares, price, free)
+
+
+def remainders(
+    parents: Iterable[DeviceInfo], instances: Sequence[DeviceInfo], price_of: Callable[[DeviceInfo], Price]
+) -> list[LadderRow]:
+    """The free parts of these GPUs, all of which are split by MIG."""
+    found = []
+    for parent in parents:
+        mine = [instance for instance in instances if instance.parent_key == parent.key]
+        found.append(remainder(parent, mine, price_of(parent)))
+    return [row for row in found if row is not None]
 
 
 def provenance(hello: Hello, rows: Sequence[Row], how: Circumstances) -> Provenance:

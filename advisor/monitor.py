@@ -16,8 +16,10 @@ import msgspec
 
 from advisor import diagnosis as dx
 from advisor.ceilings import ceilings_for
+from advisor.clock import was_set
 from advisor.compaction import Series, keep_first
 from advisor.config import Config
+from advisor.device_facts import Software
 from advisor.document import Diagnosis
 from advisor.history import HISTORY_POINTS
 from advisor.host_facts import node_facts
@@ -40,7 +42,7 @@ from advisor.telemetry.records import (
     Message,
     StackLook,
 )
-from advisor.tracks import Software, Track
+from advisor.tracks import Track
 from advisor.views import device_view
 from advisor.whatifs import with_what_ifs
 from probes.ceilings import Ceilings
@@ -52,10 +54,6 @@ from rules.verdict import Verdict
 
 # A frame may be late by one tick on a busy node; this many missing ticks at the end are a silence.
 SILENT_INTERVALS = 2.5
-
-# Frames this far apart without a gap between them mean that the clock was set, not that time passed.
-CLOCK_STEP_S = 10.0
-CLOCK_STEP_TICKS = 5.0
 
 # A screen draws counters every tick; what a minute of them means is reconsidered every other tick.
 RECONSIDER_S = 1.5
@@ -200,11 +198,8 @@ class Monitor:
 
     def _check_clock(self, t_s: float) -> None:
         """Start over when the clock was set: frames would otherwise stand an hour apart, or go backwards."""
-        if self._frame_s is None:
-            return
-        step_s = t_s - self._frame_s
-        ahead = self.gap is None and step_s > max(CLOCK_STEP_S, CLOCK_STEP_TICKS * self.interval_s)
-        if step_s >= -self.interval_s and not ahead:
+        before_s = self._frame_s
+        if before_s is None or not was_set(before_s, t_s, self.interval_s, in_gap=self.gap is not None):
             return
         self._clock_step = True
         self._first_s = t_s - self.interval_s
@@ -230,6 +225,7 @@ class Monitor:
         out anew, leave no row behind: the rows of their GPU cover the bill.
         """
         by_key = {d.key: d for d in devices}
+        software = Software(self._hello().driver_version, self._hello().cuda_version)
         self._parents = {d.key: d for d in devices if d.mig_enabled}
         for key, track in list(self.tracks.items()):
             relaid = track.parent is not None and track.parent.key in by_key and key not in by_key
@@ -243,11 +239,7 @@ class Monitor:
                 continue
             parent = by_key.get(info.parent_key or "")
             known = self._measured.get(info.key) or ceilings_for(info, parent)
-            self.tracks[info.key] = Track(info, parent, known, self._software())
-
-    def _software(self) -> Software:
-        hello = self._hello()
-        return Software(hello.driver_version, hello.cuda_version)
+            self.tracks[info.key] = Track(info, parent, known, software)
 
     def _wanted(self, info: DeviceInfo) -> bool:
         keys = self.options.keys
@@ -392,15 +384,9 @@ class Monitor:
     def _remainders(self) -> list[LadderRow]:
         if self._pids is not None:
             return []
-        found = []
-        for parent in self._parents.values():
-            if self.options.keys is not None and parent.key not in self.options.keys:
-                continue
-            instances = [t.info for t in self.tracks.values() if t.info.parent_key == parent.key]
-            row = dx.remainder(parent, instances, self._prices.of(parent))
-            if row is not None:
-                found.append(row)
-        return found
+        keys = self.options.keys
+        parents = [parent for key, parent in self._parents.items() if keys is None or key in keys]
+        return dx.remainders(parents, [track.info for track in self.tracks.values()], self._prices.of)
 
     def _state(self, track: Track) -> tuple[State, str]:
         if track.silence is not None:

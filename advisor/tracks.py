@@ -10,17 +10,18 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from advisor.compaction import Piece, Series, keep_first, merge_pieces
+from advisor.device_facts import NO_SOFTWARE, Software, device_of
 from advisor.history import HISTORY_POINTS, gap_point, history_point
 from advisor.host_facts import is_mps, main_process, process_facts, without_mps
 from advisor.slices import mig_label, price_share
 from advisor.snapshot import HistoryPoint
 from advisor.telemetry.records import DeviceInfo, Gap, Gpm, ProcessSample, Sample, StackLook
-from advisor.windows import growth, quantile, rate, reason_fracs, settled
+from advisor.windows import quantile, rate, reason_fracs
 from probes.ceilings import Ceilings
 from rules.classify import is_launching, limits_of, split
 from rules.evidence import Device, Evidence, HostEvidence, SubWindow, Tier, Workload
@@ -37,16 +38,6 @@ RECENT_LOOKS = 3
 
 # Far more than anybody reads; a storm of them must not fill the memory.
 XIDS_KEPT = 256
-
-
-class Software(NamedTuple):
-    """Versions of the driver and of the CUDA it supports, as the stream's header gives them."""
-
-    driver_version: str | None
-    cuda_version: str | None
-
-
-NO_SOFTWARE = Software(None, None)
 
 # On a screen a look inside a process stands for this long beyond the window: what a program does, it repeats.
 LOOK_HOLDS_S = 600.0
@@ -322,52 +313,8 @@ class Track:
         )
 
     def _device(self, samples: Sequence[Sample]) -> Device:
-        last = samples[-1] if samples else None
         whole = self.parent or self.info
-        return Device(
-            name=whole.name,
-            memory_total_bytes=self.info.memory_total_bytes,
-            power_limit_w=self.info.power_limit_w if self.parent is None else None,
-            power_limit_default_w=self.info.power_limit_default_w,
-            sm_mhz_max=self.info.sm_mhz_max or whole.sm_mhz_max,
-            # Links train down at idle, so the best state seen in the window is the one that counts.
-            pcie_gen=max((s.pcie_gen for s in samples if s.pcie_gen), default=None),
-            pcie_gen_max=self.info.pcie_gen_max,
-            pcie_width=max((s.pcie_width for s in samples if s.pcie_width), default=None),
-            pcie_width_max=self.info.pcie_width_max,
-            ecc_uncorrected=last.ecc_uncorrected if last else None,
-            remap_pending=last.remap_pending if last else None,
-            remap_failure=last.remap_failure if last else None,
-            remapped_rows=last.remapped_rows if last else None,
-            compute_capability=self.info.compute_capability,
-            sm_count=self.info.sm_count,
-            driver_version=self.software.driver_version,
-            cuda_version=self.software.cuda_version,
-            persistence=self.info.persistence,
-            sm_mhz_limit=self._clock_limit(last),
-            mem_mhz=quantile((s.mem_mhz for s in samples), 0.5),
-            mem_mhz_max=self.info.mem_mhz_max,
-            mem_temp_limit_c=self.info.mem_temp_limit_c,
-            mem_temp_c_max=max((s.mem_temp_c for s in samples if s.mem_temp_c is not None), default=None),
-            xids=tuple(xid for _, xid in self.xids),
-            ecc_corrected=growth(s.ecc_corrected for s in samples),
-            pcie_replays=growth(s.pcie_replays for s in samples),
-            settled=settled(samples),
-        )
-
-    def _clock_limit(self, last: Sample | None) -> float | None:
-        """The lowest clock that a setting allows, where one is below the board's maximum.
-
-        A board boosts beyond the application clock that it comes with, so only another one limits it; where
-        the default is unknown, nobody can tell.
-        """
-        most = self.info.sm_mhz_max
-        if last is None or most is None:
-            return None
-        default = self.info.sm_mhz_app_default
-        app = last.sm_mhz_app if default is not None and last.sm_mhz_app != default else None
-        set_below = [mhz for mhz in (app, last.sm_mhz_customer_max) if mhz is not None and 0.0 < mhz < most]
-        return min(set_below, default=None)
+        return device_of(self.info, whole, self.software, samples, tuple(xid for _, xid in self.xids))
 
     def _look(self) -> tuple[ProcessSample, ...]:
         """The newest look that saw any process."""
