@@ -15,7 +15,7 @@ import msgspec
 
 from rules.evidence import Workload
 from rules.finding import TERMS, Finding, LadderRow
-from rules.ladder import NOT_WASTED, wasted
+from rules.ladder import wasted
 from rules.recover import Recoverable, recoverable
 from rules.verdict import Verdict
 
@@ -164,7 +164,7 @@ def bill_of(group: Group, known: dict[str, tuple[Recoverable, ...]]) -> Bill:
 
 def wasted_share(bill: Bill) -> float:
     """The part of the scope's paid time that was neither useful nor unknown."""
-    return math.fsum(share for term, share in bill.shares.items() if term not in NOT_WASTED)
+    return wasted(bill.shares)
 
 
 def _price(priced: Sequence[Piece]) -> float:

@@ -69,5 +69,5 @@ def in_dollars(shares: dict[str, float], usd_h: float) -> dict[str, float]:
 
 
 def wasted(terms: dict[str, float]) -> float:
-    """Everything paid for that was neither useful nor unknown."""
+    """Of terms in dollars or as shares, what was neither useful nor unknown."""
     return math.fsum(value for name, value in terms.items() if name not in NOT_WASTED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -13,7 +12,7 @@ from advisor.comparing.rows import Row
 from rules import thresholds as th
 from rules.compare.intervals import Interval, Mean, difference
 from rules.compare.records import Change, Figure, Group
-from rules.ladder import NOT_WASTED
+from rules.ladder import wasted
 from rules.power import mean_power_w
 from rules.verdict import SHARES
 
@@ -97,9 +96,7 @@ def _figure(
 
 def wasted_share(row: Row) -> float | None:
     """Part of the paid time that is neither useful nor unknown; None without a ladder."""
-    if row.ladder is None:
-        return None
-    return math.fsum(share for term, share in row.ladder.shares.items() if term not in NOT_WASTED)
+    return None if row.ladder is None else wasted(row.ladder.shares)
 
 
 def powers_w(a: Row, b: Row) -> tuple[float | None, float | None]:

@@ -16,9 +16,9 @@ from advisor.keeping.errors import HistoryError
 from advisor.keeping.records import KeptDiagnosis
 from advisor.reports.json import MAX_BYTES, DocumentError, decode, encode
 from rules.finding import LadderRow
+from rules.ladder import wasted
 from rules.verdict import Verdict
 
-_UNCOUNTED = frozenset({"useful", "unknown"})
 _INTO_DOCUMENTS = (
     "INSERT INTO documents (t_s, source, synthetic, host, driver_version, advisor_version, digest, body) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"
@@ -128,9 +128,8 @@ def _money(row: LadderRow | None) -> tuple[Any, ...]:
     """Useful and wasted parts of the time, dollars wasted an hour, the price, and whose it is."""
     if row is None:
         return (None,) * 5
-    wasted = math.fsum(share for term, share in row.shares.items() if term not in _UNCOUNTED)
     basis = None if row.price_usd_h is None else row.basis
-    return row.shares.get("useful"), wasted, row.wasted_usd_h, row.price_usd_h, basis
+    return row.shares.get("useful"), wasted(row.shares), row.wasted_usd_h, row.price_usd_h, basis
 
 
 def _text(raw: str | None) -> str | None:

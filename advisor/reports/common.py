@@ -14,6 +14,7 @@ import msgspec
 from advisor.document import Diagnosis
 from rules import engine
 from rules.finding import Finding, LadderRow
+from rules.ladder import wasted
 from rules.verdict import Verdict
 
 CELL = 160
@@ -22,7 +23,6 @@ PARAGRAPH = 900
 
 _CODE_SPAN = re.compile(r"(`[^`]+`)")
 _NOT_ANSWERING = frozenset({"gpu-lost", "driver-silent"})
-_NOT_WASTED = frozenset({"useful", "unknown"})
 
 
 class Style(msgspec.Struct, frozen=True):
@@ -109,7 +109,7 @@ def rows_by_key(diagnosis: Diagnosis) -> dict[str, LadderRow]:
 
 def wasted_share(row: LadderRow) -> float:
     """The part of the row's time that was neither useful nor unknown."""
-    return sum(share for term, share in row.shares.items() if term not in _NOT_WASTED)
+    return wasted(row.shares)
 
 
 def worst(diagnosis: Diagnosis) -> Verdict | None:
@@ -120,8 +120,8 @@ def worst(diagnosis: Diagnosis) -> Verdict | None:
     def order(verdict: Verdict) -> tuple[int, float, float, int]:
         row = rows.get(verdict.key)
         urgency = len(failing) - failing.index(verdict.key) if verdict.key in failing else 0
-        wasted = (0.0, 0.0) if row is None else (row.wasted_usd_h or 0.0, wasted_share(row))
-        return urgency, *wasted, -verdict.gpu
+        lost = (0.0, 0.0) if row is None else (row.wasted_usd_h or 0.0, wasted_share(row))
+        return urgency, *lost, -verdict.gpu
 
     return max(diagnosis.verdicts, key=order, default=None)
 

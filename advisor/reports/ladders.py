@@ -14,6 +14,7 @@ from rules.cents import cells
 from rules.economics import split_cents
 from rules.finding import TERMS, Finding, LadderRow
 from rules.headline import cause_words
+from rules.ladder import wasted
 from rules.verdict import Verdict
 
 LABELS: dict[str, str] = {
@@ -27,7 +28,6 @@ LABELS: dict[str, str] = {
     "unknown": "unknown",
 }
 
-_NOT_WASTED = frozenset({"useful", "unknown"})
 _SHOWN_PLACES = 3
 HALF_A_CENT = 0.005
 
@@ -69,8 +69,8 @@ def ladder(diagnosis: Diagnosis, style: Style) -> Ladder:
     return Ladder(
         lines=_lines(diagnosis, used, shares, dollars, style),
         price_usd_h=None if dollars is None else round(sum(dollars.values()), 2),
-        wasted_usd_h=None if dollars is None else wasted_of(dollars),
-        wasted_share=wasted_of(shares),
+        wasted_usd_h=None if dollars is None else wasted(dollars),
+        wasted_share=wasted(shares),
         unknown_usd_h=None if dollars is None else dollars.get("unknown", 0.0),
         unknown_share=shares.get("unknown", 0.0),
         price=_price_source(priced, style),
@@ -122,11 +122,6 @@ def cents(terms: dict[str, float], total: float) -> dict[str, float]:
         return split_cents(terms, total)
     except (ValueError, OverflowError):
         return {term: round(value, 2) for term, value in terms.items()}
-
-
-def wasted_of(terms: dict[str, float]) -> float:
-    """The part of a ladder that was neither useful nor unknown."""
-    return sum(value for term, value in terms.items() if term not in _NOT_WASTED)
 
 
 def _summed(rows: Iterable[dict[str, float]]) -> dict[str, float]:

@@ -12,9 +12,10 @@ from advisor.reports.bills import row_totals
 from advisor.reports.common import CELL, SENTENCE, Style, row_name, rows_by_key, wasted_share
 from advisor.reports.figures import UNKNOWN, fraction, instant, number, percent, size, span, usd
 from advisor.reports.findings import EvidenceRow, evidence_rows
-from advisor.reports.ladders import row_cents, wasted_of
+from advisor.reports.ladders import row_cents
 from rules.finding import LadderRow
 from rules.headline import WORDS, cause_words
+from rules.ladder import wasted
 from rules.power import Electricity
 from rules.verdict import Verdict
 
@@ -112,7 +113,7 @@ def _wasted(row: LadderRow | None, dollars: dict[str, dict[str, float]]) -> str:
     share = percent(wasted_share(row))
     if row.wasted_usd_h is None:
         return share
-    shown = wasted_of(dollars[row.key]) if row.key in dollars else row.wasted_usd_h
+    shown = wasted(dollars[row.key]) if row.key in dollars else row.wasted_usd_h
     return f"{usd(shown)} ({share})"
 
 

@@ -20,6 +20,7 @@ from advisor.tui.rows import Row, Span, join, left, spread, width_of
 from advisor.tui.text import safe
 from advisor.tui.unallocated import is_unallocated, parents_of
 from rules.finding import Finding
+from rules.ladder import NOT_WASTED
 from rules.roles import grouped
 
 # The longer ways to begin the money line leave room for a term or two.
@@ -224,7 +225,7 @@ def _without_price(snapshot: Snapshot, width: int) -> Row:
 
 def _terms(shares: dict[str, float], words: dict[str, str]) -> list[Row]:
     """The wasted terms of at least 1 %, largest first."""
-    wasted = [name for name, share in shares.items() if share >= 0.01 and name not in ("useful", "unknown")]
+    wasted = [name for name, share in shares.items() if share >= 0.01 and name not in NOT_WASTED]
     return [
         (Span(words.get(name, name), TERM_GROUP.get(name, "")), Span(f" {fmt.percent(shares[name])}"))
         for name in sorted(wasted, key=lambda name: -shares[name])
