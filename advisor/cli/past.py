@@ -80,6 +80,7 @@ def add(path: str) -> ExitCode:
 
     config = load_config()
     diagnosis = read_document(path)
+    path = "the diagnosis on stdin" if path == "-" else path
     if not diagnosis.verdicts:
         raise CliError(f"{path} holds no verdict, so there is nothing to keep")
     age_days = (time.time() - diagnosis.provenance.t_end_s) / DAY_S
@@ -262,8 +263,11 @@ def _as_pages(history: HistoryFile, pages: Sequence[Page]) -> ExitCode:
 def _nothing_said(history: HistoryFile) -> str:
     from advisor.reports.escape import terminal
 
+    where = terminal(str(history.path))
+    if history.numbers()[0] or history.figures(-float("inf")):
+        return f"Nothing of what was asked for is among what is kept in {where}.\n"
     return (
-        f"Nothing that was asked for is kept in {terminal(str(history.path))}.\n"
+        f"Nothing is kept in {where} yet.\n"
         "advisor diagnose, advisor run and advisor probe add to it, unless the setting history is false.\n"
     )
 

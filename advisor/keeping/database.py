@@ -174,7 +174,7 @@ def _set_aside(path: Path, error: BaseException, warn: Warn) -> None:
     with _folder_locked(path.parent):
         if not _is_bad(path):
             return
-        aside = _free_name(path)
+        aside = _free_name(path, "foreign" if isinstance(error, ForeignError) else "damaged")
         path.rename(aside)
         journal = path.with_name(f"{path.name}-journal")
         with suppress(FileNotFoundError):
@@ -195,9 +195,9 @@ def _is_bad(path: Path) -> bool:
         return is_damage(error)
 
 
-def _free_name(path: Path) -> Path:
+def _free_name(path: Path, why: str) -> Path:
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    names = (f"{path.name}.damaged-{stamp}{'' if i == 0 else f'-{i}'}" for i in range(1000))
+    names = (f"{path.name}.{why}-{stamp}{'' if i == 0 else f'-{i}'}" for i in range(1000))
     return next(aside for name in names if not (aside := path.with_name(name)).exists())
 
 

@@ -77,12 +77,17 @@ def show_one(number: int, form: str | None, as_json: bool, out: str | None, flav
 
 
 @command.command("add")
-@click.argument("file", metavar="DIAGNOSIS")
-def add(file: str) -> int:
-    """Keep a saved diagnosis too, such as another node's or a replay's; - reads stdin."""
+@click.argument("files", metavar="DIAGNOSIS...", nargs=-1, required=True)
+def add(files: tuple[str, ...]) -> int:
+    """Keep saved diagnoses too, such as another node's or a replay's; - reads stdin.
+
+    The first that cannot be kept ends it; those before it are kept.
+    """
     from advisor.cli import past
 
-    return past.add(file)
+    for file in files:
+        past.add(file)
+    return 0
 
 
 @command.command("prune")

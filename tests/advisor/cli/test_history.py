@@ -102,7 +102,7 @@ def test_one_metric(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "useful share" in printed(capsys, "--metric", "useful")
     assert {f["metric"] for f in as_json(capsys, "--metric", "bf16")["figures"]} == {"bf16"}
     assert "did you mean useful" in printed(capsys, "--metric", "usefull", code=2)
-    assert "Nothing that was asked for" in printed(capsys, "--metric", "fp64")
+    assert "Nothing of what was asked for" in printed(capsys, "--metric", "fp64")
 
 
 def test_trends_name_the_ceiling_that_fell(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,6 +126,8 @@ def test_a_kept_diagnosis_comes_back_in_any_format(
     capsys.readouterr()
     assert "GPU 1" in printed(capsys, "show", "3")
     assert "# " in printed(capsys, "show", "3", "--format", "md")
+    assert "<!doctype html>" in printed(capsys, "show", "3", "--format", "html").lower()
+    assert len(printed(capsys, "show", "3", "--format", "csv").splitlines()) > 10
     assert "there are 3, numbered 1 to 3" in printed(capsys, "show", "9", code=2)
     printed(capsys, "show", "zero", code=2)
     printed(capsys, "show", str(2**70), code=2)
@@ -147,6 +149,23 @@ def test_a_saved_diagnosis_can_be_added(
     assert "cannot read" in printed(capsys, "add", "/nowhere.json", code=2)
 
 
+def test_several_diagnoses_can_be_added_and_stdin_is_called_that(
+    state: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = tmp_path / "1.json", tmp_path / "2.json"
+    first.write_bytes(encode(at(NOW_S, "memory")))
+    second.write_bytes(encode(at(NOW_S - 60.0)))
+    assert run_cli(["history", "add", str(first), str(second)]) == 0
+    said = capsys.readouterr().err
+    assert f"{first} is kept as diagnosis 1" in said
+    assert f"{second} is kept as diagnosis 2" in said
+    with first.open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert run_cli(["history", "add", "-"]) == 0
+    assert "the diagnosis on stdin is kept already" in capsys.readouterr().err
+    printed(capsys, "add", code=2)
+
+
 def test_prune(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     printed(capsys)
     assert "removed 1 diagnosis and 2 probe runs" in printed(capsys, "prune", "--days", "7.5")
@@ -160,6 +179,7 @@ def test_prune(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_nothing_kept_is_said_and_creates_nothing(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Nothing is kept in" in printed(capsys)
     assert "history.sqlite3" in printed(capsys)
     assert as_json(capsys)["diagnoses"] == []
     assert as_json(capsys, "--trends")["trends"] == []

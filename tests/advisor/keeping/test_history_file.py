@@ -25,7 +25,7 @@ from advisor.keeping.history import DAY_S, HistoryFile, Limits
 from advisor.store import Store
 from tests.factories import make_device_provenance, make_diagnosis, make_provenance, make_verdict
 from tests.probes.reports import T0_S, cpu_facts, facts, full, key, report, take
-from tests.strategies import diagnoses
+from tests.strategies import diagnoses, with_sound_money
 
 EVER = -float("inf")
 ROOT = Path(__file__).parents[3]
@@ -73,6 +73,7 @@ def test_any_diagnosis_comes_back(tmp_path: Path, made: Diagnosis) -> None:
     from advisor.reports.json import decode, encode
 
     history = HistoryFile(tmp_path / "any.sqlite3")
+    made = with_sound_money(made)
     number = history.add(made)
     if number is None:
         return  # the same example again
@@ -347,7 +348,7 @@ def test_a_file_of_a_later_advisor_is_left_alone(kept: HistoryFile) -> None:
 
 
 def aside(kept: HistoryFile) -> list[Path]:
-    return sorted(kept.path.parent.glob("*.damaged-*"))
+    return sorted(path for word in ("damaged", "foreign") for path in kept.path.parent.glob(f"*.{word}-*"))
 
 
 def foreign_database(path: Path) -> None:
@@ -376,6 +377,9 @@ def test_what_is_no_history_is_moved_aside_and_nothing_is_deleted(kept: HistoryF
     assert moved.read_bytes() == before
     (said,) = kept.warnings
     assert moved.name in said and "new history" in said
+    assert (".foreign-" in moved.name) is (make is foreign_database), (
+        "a healthy database is not called damaged"
+    )
     assert kept.document(1) == at(1.0)
 
 
