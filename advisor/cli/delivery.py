@@ -23,10 +23,13 @@ _BY_SUFFIX: dict[str, Format] = {
     ".md": "md",
     ".markdown": "md",
     ".txt": "text",
+    ".text": "text",
+    ".log": "text",
     ".html": "html",
     ".htm": "html",
     ".csv": "csv",
 }
+SHAPES: tuple[Format, ...] = ("text", "md", "json", "html", "csv")
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,17 +64,35 @@ def delivery(
     return Delivery(form=shape, out=out, flavor=cast(Flavor, flavor), keep=keep)
 
 
-def check_writable(wanted: Delivery) -> None:
-    """Fail before half a minute of measuring rather than after it."""
+def check_writable(wanted: Delivery, shapes: Sequence[Format] | None = SHAPES) -> None:
+    """Fail before half a minute of measuring rather than after it.
+
+    shapes: what the command can write, of which a file's name may choose; None where names choose nothing.
+    """
     path = wanted.path
     if path is None:
         return
+    if wanted.form is None and shapes is not None:
+        _check_suffix(path, shapes)
     if path.is_dir():
         raise CliError(f"{path} is a folder", "name a file in it")
     if not path.parent.is_dir():
         raise CliError(
             f"{path.parent} is not a folder, so {path.name} cannot be written there", "create it first"
         )
+
+
+def _check_suffix(path: Path, shapes: Sequence[Format]) -> None:
+    """A name without a suffix is text; one that promises something else is refused."""
+    suffix = path.suffix.lower()
+    if not suffix or (path.exists() and not path.is_file()) or _BY_SUFFIX.get(suffix) in shapes:
+        return
+    known = ", ".join(f".{shape}" if shape != "text" else ".txt" for shape in shapes)
+    images = "; advisor report makes images" if suffix == ".png" else ""
+    raise CliError(
+        f"{path.name}: nothing is written as {suffix} here",
+        f"end the name in one of {known}, or say the format by an option{images}",
+    )
 
 
 def deliver(diagnosis: Diagnosis, wanted: Delivery, config: Config | None = None) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from advisor.cli import diagnostics
-from advisor.cli.delivery import Delivery, check_writable, delivery, hand_over, redacted, render
+from advisor.cli.delivery import SHAPES, Delivery, check_writable, delivery, hand_over, redacted, render
 from advisor.cli.diagnostics import CliError, ExitCode
 from advisor.cli.documents import diagnosis_from, refuse_price
 from advisor.cli.inputs import load_config
@@ -45,7 +45,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 def report(path: str, wish: Wish) -> ExitCode:
     """Read, choose, redact, render, write. Raises CliError for what cannot be read or written."""
     wanted = _delivery(wish)
-    check_writable(wanted)
+    check_writable(wanted, None if wish.only_images else SHAPES)
     config = load_config(**(chosen(wish.select, wish.ignore) if wish.select or wish.ignore else {}))
     shown = redacted(_chosen(path, wish, config.select, config.ignore), wanted, config)
     made = _images(shown, wanted) if wish.images or wish.only_images else ()

@@ -79,6 +79,8 @@ def _explain(path: str | Path, target: Path, error: OSError) -> WriteError:
     reason, fix = error.strerror or type(error).__name__, "free some space, or choose another place"
     if isinstance(error, IsADirectoryError):
         reason, fix = "it is a folder", "give the name of a file in it"
+    elif isinstance(error, FileNotFoundError) and target.parent.is_dir():
+        reason, fix = "no file can be made in this folder", "choose another place"
     elif isinstance(error, FileNotFoundError | NotADirectoryError):
         reason, fix = (
             f"there is no folder {terminal(str(target.parent))}",

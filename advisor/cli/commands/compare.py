@@ -72,6 +72,6 @@ def command(
     from advisor.cli.delivery import check_writable, delivery
 
     wanted = delivery(form, as_json, out, keep=keep)
-    check_writable(wanted)
+    check_writable(wanted, ("text", "md", "json"))
     wish = wish_of(gpu, pairs, cards=cards, force=force, work=parse_work(work))
     return compare_files(a, b, wish, fail_on, wanted, price)

@@ -63,7 +63,7 @@ def command(
         store=not no_store,
         delivery=delivery(form, as_json, out, flavor, keep),
     )
-    check_writable(wanted.delivery)
+    check_writable(wanted.delivery, ("text", "md", "json"))
     if listed:
         return list_probes(wanted)
     return show_history(wanted) if history else measure(wanted)

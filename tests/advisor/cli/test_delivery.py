@@ -46,6 +46,28 @@ def test_shape_follows_the_option_then_the_suffix(out: str | None, form: str | N
     assert delivery(form, False, out).shape == shape
 
 
+@pytest.mark.parametrize("name", ["out.xyz", "x.png", "report.json.gz", "a.JSONL"])
+def test_a_suffix_of_no_format_is_refused_before_anything_is_written(
+    name: str, saved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = saved.with_name(name)
+    assert run_cli(["export", str(saved), "-o", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert f"nothing is written as {out.suffix.lower()} here" in said and ".html" in said
+    assert not out.exists()
+    assert run_cli(["export", str(saved), "-o", str(out), "--format", "text"]) == 0
+
+
+def test_a_command_refuses_a_format_that_it_does_not_write(saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(CliError, match=r"nothing is written as \.html"):
+        check_writable(Delivery(out=str(tmp_path / "x.html")), ("text", "json"))
+    check_writable(Delivery(out=str(tmp_path / "x.json")), ("text", "json"))
+    check_writable(Delivery(out=str(tmp_path / "plain")), ("text", "json"))
+    assert run_cli(["compare", str(saved), str(saved), "-o", str(tmp_path / "x.html")]) == 2
+    assert run_cli(["report", str(saved), "-o", str(tmp_path / "y.xyz")]) == 2
+    assert run_cli(["report", str(saved), "-o", str(tmp_path / "y.xyz"), "--format", "png"]) == 0
+
+
 def test_json_option_is_the_json_format() -> None:
     assert delivery(None, True, None).shape == "json"
     assert delivery("json", True, None).shape == "json"

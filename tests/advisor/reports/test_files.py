@@ -74,6 +74,12 @@ def test_names_the_folder_that_is_not_there(tmp_path: Path, name: str) -> None:
         write_atomic(tmp_path / name, b"x")
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="takes a folder that makes no files")
+def test_a_folder_that_makes_no_files_is_not_said_to_be_missing() -> None:
+    with pytest.raises(WriteError, match="no file can be made in this folder|no permission"):
+        write_atomic(Path("/proc/x.html"), b"x")
+
+
 def test_says_when_permission_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
