@@ -94,7 +94,7 @@ _RENDERERS: tuple[tuple[str, str, Callable[[Diagnosis], str | bytes]], ...] = (
     ("report.html", "the report as one page: open it in a browser", _html),
     ("report.md", "the report as Markdown: paste it into the ticket", _markdown),
     ("report.txt", "the report as plain text", _text),
-    ("diagnosis.json", "everything, for programs: `advisor export diagnosis.json`", _json),
+    ("diagnosis.json", "everything, for programs: `advisor report diagnosis.json`", _json),
     ("diagnosis.csv", "the figures of each GPU, for a spreadsheet", _csv),
 )
 

@@ -128,7 +128,7 @@ def _head(line: bytes) -> _Head | None:
 def _what_else(line: object) -> str:
     """What to do with a file of another kind."""
     if isinstance(line, bytes) and b'"provenance"' in line:
-        return "it looks like a saved diagnosis: `advisor export FILE` renders it"
+        return "it looks like a saved diagnosis: `advisor report FILE` renders it"
     return _HOW_TO_RECORD
 
 

@@ -1,4 +1,4 @@
-"""`advisor export`: render a saved diagnosis again."""
+"""`advisor export`: `advisor report` by another name, Markdown where nothing says otherwise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from advisor.cli.options import (
 
 
 @click.command("export")
-@click.argument("file", type=click.Path(allow_dash=True))
+@click.argument("file", type=click.Path(allow_dash=True), metavar="DIAGNOSIS|RECORDING")
 @click.option(
     "--format",
     "form",
@@ -37,20 +37,10 @@ def command(
     select: tuple[str, ...],
     ignore: tuple[str, ...],
 ) -> int:
-    """Render a diagnosis saved as JSON (FILE, or - for stdin) again: Markdown, text, JSON, HTML or CSV."""
-    import msgspec
+    """Make a report, as `advisor report` does; on stdout it is Markdown."""
+    from advisor.cli.reporting import Wish, report
 
-    from advisor.cli.delivery import check_writable, deliver, delivery
-    from advisor.cli.diagnostics import ExitCode
-    from advisor.cli.inputs import load_config, read_document
-    from advisor.cli.ruleset import chosen
-    from advisor.selection import parse_selection
-
-    wanted = delivery(form, as_json, out, flavor, keep)
-    if wanted.form is None and wanted.path is None:
-        wanted = msgspec.structs.replace(wanted, form="md")
-    check_writable(wanted)
-    config = load_config(**(chosen(select, ignore) if select or ignore else {}))
-    selection = parse_selection(config.select, config.ignore)
-    deliver(selection.applied(read_document(file)), wanted, config)
-    return ExitCode.OK
+    if form is None and not as_json and out in (None, "-"):
+        form = "md"
+    wish = Wish(form=form, as_json=as_json, out=out, flavor=flavor, keep=keep, select=select, ignore=ignore)
+    return report(file, wish)

@@ -46,7 +46,7 @@ def test_shape_follows_the_option_then_the_suffix(out: str | None, form: str | N
     assert delivery(form, False, out).shape == shape
 
 
-@pytest.mark.parametrize("name", ["out.xyz", "x.png", "report.json.gz", "a.JSONL"])
+@pytest.mark.parametrize("name", ["out.xyz", "x.pdf", "report.json.gz", "a.JSONL"])
 def test_a_suffix_of_no_format_is_refused_before_anything_is_written(
     name: str, saved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -167,7 +167,7 @@ def test_any_bytes_are_read_or_refused(junk: bytes) -> None:
         (b"hello\n", "is not a recording", "advisor record"),
         (b"[]\n", "is not a recording", "advisor record"),
         (b'{"type":"frame","seq":1,"t_s":1}\n', "is not a recording", "advisor record"),
-        (b'{"schema_version":1,"provenance":{}}', "is not a recording", "advisor export"),
+        (b'{"schema_version":1,"provenance":{}}', "is not a recording", "advisor report"),
         (
             b'{"type":"hello","schema_version":3,"new":1}\n',
             "written by a newer advisor (schema 3, this one reads up to 1)",
