@@ -12,15 +12,13 @@ import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from rules.economics import divide
 from rules.finding import TERMS, LadderRow
 from rules.recover import Recoverable
 
 Horizon = Literal["hour", "day", "month"]
 # A year of 8,760 hours has twelve months of 730.
 HOURS: dict[Horizon, float] = {"hour": 1.0, "day": 24.0, "month": 730.0}
-
-# Closer than this to a whole cent is a whole cent: what is off is floating point.
-_DUST = 1e-6
 
 
 class Cell(NamedTuple):
@@ -67,28 +65,6 @@ def _prices(rows: Sequence[LadderRow], hours: float) -> list[int]:
 def _exact(usd_h: float | None, hours: float) -> float:
     """Cents as they are; what is no price at all counts as none."""
     return usd_h * hours * 100.0 if usd_h is not None and math.isfinite(usd_h) and usd_h > 0.0 else 0.0
-
-
-def divide(parts: Sequence[float], whole: int, lean: Sequence[float] | None = None) -> list[int]:
-    """`whole` cents divided in proportion to `parts`, each off by less than one; a part of 0 gets none.
-
-    lean: what parts are still owed from elsewhere, which decides who gets the cents left over.
-    """
-    total = math.fsum(parts)
-    if total <= 0.0:
-        return [0] * len(parts)
-    exact = [_snapped(part / total * whole) for part in parts]
-    given = [math.floor(e) for e in exact]
-    owed = [e - g + (lean[i] if lean else 0.0) for i, (e, g) in enumerate(zip(exact, given, strict=True))]
-    able = sorted((i for i, e in enumerate(exact) if e > given[i]), key=lambda i: -owed[i])
-    for i in able[: max(0, whole - sum(given))]:
-        given[i] += 1
-    return given
-
-
-def _snapped(value: float) -> float:
-    near = round(value)
-    return float(near) if abs(value - near) < _DUST else value
 
 
 def _row(row: LadderRow, price: int, hours: float, carried: dict[str, float]) -> dict[str, int]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from rules.finding import Effect
 
 # A host gap above this leaves too little busy time to say how fast the rest would run.
 _GAP_MAX = 0.95
 # Time that falls away leaves something to run, so that a bound stays a number.
 _GONE_MAX = 0.99
+# Closer than this to a whole cent is a whole cent: what is off is floating point.
+_DUST = 1e-6
 
 
 def split_cents(terms: dict[str, float], total: float) -> dict[str, float]:
@@ -22,12 +27,30 @@ def split_cents(terms: dict[str, float], total: float) -> dict[str, float]:
         raise ValueError("dollars must not be negative")
     if whole <= 0:
         return _nothing(terms, cents)
-    exact = {name: value / whole * cents for name, value in terms.items()}
-    floors = {name: int(value) for name, value in exact.items()}
-    order = sorted(exact, key=lambda name: floors[name] - exact[name])
-    for name in order[: cents - sum(floors.values())]:
-        floors[name] += 1
-    return {name: count / 100 for name, count in floors.items()}
+    given = divide(tuple(terms.values()), cents)
+    return {name: count / 100 for name, count in zip(terms, given, strict=True)}
+
+
+def divide(parts: Sequence[float], whole: int, lean: Sequence[float] | None = None) -> list[int]:
+    """`whole` cents divided in proportion to `parts`, each off by less than one; a part of 0 gets none.
+
+    lean: what parts are still owed from elsewhere, which decides who gets the cents left over.
+    """
+    total = math.fsum(parts)
+    if total <= 0.0:
+        return [0] * len(parts)
+    exact = [_snapped(part / total * whole) for part in parts]
+    given = [math.floor(e) for e in exact]
+    owed = [e - g + (lean[i] if lean else 0.0) for i, (e, g) in enumerate(zip(exact, given, strict=True))]
+    able = sorted((i for i, e in enumerate(exact) if e > given[i]), key=lambda i: -owed[i])
+    for i in able[: max(0, whole - sum(given))]:
+        given[i] += 1
+    return given
+
+
+def _snapped(value: float) -> float:
+    near = round(value)
+    return float(near) if abs(value - near) < _DUST else value
 
 
 def _nothing(terms: dict[str, float], cents: int) -> dict[str, float]:
