@@ -70,6 +70,11 @@ FINDING_SMALLER = Threshold(
     0.75,
     own("a fix that takes less than a quarter of what it is for can be chance"),
 )
+CAP_NEAR = Threshold(
+    "relative difference from a power limit that was proposed up to which another counts as that",
+    0.1,
+    own("watts are rounded to what a board takes; half of the way to the proposal is another cap"),
+)
 THROTTLE_MOVED = Threshold(
     "difference of the share of time held back by a throttle reason from which it is named",
     0.05,

@@ -8,14 +8,17 @@ from collections.abc import Sequence
 import msgspec
 
 from advisor.comparing.comparable import of_looks, of_rows, ordered, refused_by, told
+from advisor.comparing.demand import running
 from advisor.comparing.figures import Pairing, direction, figures
 from advisor.comparing.match import Matched, Matching, match, match_asked, restrict
-from advisor.comparing.rows import rows_of, side
+from advisor.comparing.rows import Row, rows_of, side
 from advisor.comparing.throughput import Work, throughput
 from advisor.document import Diagnosis
-from rules.compare.predicted import Circumstances, predictions
-from rules.compare.records import Comparison, Difference, Figure, FindingChange, Look, Pair
+from rules.compare.made import Circumstances, Moved
+from rules.compare.predicted import predictions
+from rules.compare.records import Comparison, Difference, Figure, FindingChange, Look, Pair, Prediction
 from rules.finding import Finding
+from rules.verdict import SHARES
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,32 +102,47 @@ def _pair(
     )
     if "all" in refused and not wish.force:
         return msgspec.structs.replace(pair, refused=refused["all"])
-    got = throughput(held, wish.work)
-    comparable = wish.force or "money" not in refused
+    compared = msgspec.structs.replace(
+        pair,
+        figures=figures(held),
+        throughput=throughput(held, wish.work),
+        forced=bool(refused) and wish.force,
+    )
+    return msgspec.structs.replace(compared, predictions=_predictions(compared, held, general))
+
+
+def _predictions(pair: Pair, held: Pairing, general: Sequence[Difference]) -> tuple[Prediction, ...]:
+    a, b = held.a, held.b
+    comparable = held.insist or "money" not in held.refused
+    clock = next((f for f in pair.figures if f.name == "sm_clock"), None)
     known = Circumstances(
         price_usd_h=None if a.ladder is None else a.ladder.price_usd_h,
         price_after_usd_h=b.ladder.price_usd_h if b.ladder is not None and comparable else None,
-        unchanged=_unchanged(found),
+        same_look=any(d.code == "same-look" for d in general),
+        same_card=not any(d.code in ("model", "mig") for d in pair.differences),
+        card_after=None if b.observed is None or b.observed.ceilings is None else b.observed.ceilings.model,
+        power_limits_w=(_power_limit_w(a), _power_limit_w(b)),
+        running=(running(a.serving), running(b.serving)),
+        clock="unknown" if clock is None else clock.says,
+        shares=_moved(pair.figures),
         terms_a={} if a.ladder is None else a.ladder.shares,
         terms_b={} if b.ladder is None else b.ladder.shares,
     )
-    return msgspec.structs.replace(
-        pair,
-        figures=figures(held),
-        throughput=got,
-        predictions=predictions(a.what_ifs, a.findings, b.findings, got, known),
-        forced=bool(refused) and wish.force,
-    )
+    return predictions(a.what_ifs, a.findings, b.findings, pair.throughput, known)
 
 
-def _unchanged(found: Sequence[Difference]) -> frozenset[str]:
-    """What no difference names."""
-    codes = {difference.code for difference in found}
-    return frozenset(
-        what
-        for what, named in (("card", {"model", "mig"}), ("power limit", {"power-limit"}))
-        if not codes & named
-    )
+def _power_limit_w(row: Row) -> float | None:
+    limit = None if row.provenance is None else row.provenance.power_limit_w
+    return limit if limit is not None and limit > 0.0 else None
+
+
+def _moved(found: Sequence[Figure]) -> dict[str, Moved]:
+    """Shares of time whose change is given, with half the width of its interval."""
+    return {
+        f.name: Moved(f.a, f.b, None if f.low is None or f.high is None else (f.high - f.low) / 2.0)
+        for f in found
+        if f.name in SHARES and f.a is not None and f.b is not None and f.change is not None
+    }
 
 
 def _whole_job(wish: Wish) -> list[Difference]:

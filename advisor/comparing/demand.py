@@ -22,10 +22,10 @@ def unheld(a: Engines, b: Engines) -> str | None:
         return None
     if not a or not b:
         return f"an engine on this GPU was asked in {'A' if a else 'B'} alone"
-    waiting, running = ([_sum(engines, name) for engines in (a, b)] for name in ("waiting", "running"))
-    if _saturated(waiting) or _alike(running):
+    waits, runs = ([_sum(engines, name) for engines in (a, b)] for name in ("waiting", "running"))
+    if _saturated(waits) or _alike(runs):
         return None
-    counted = (("tokens/s", [tokens_s(e) for e in (a, b)]), ("running", running), ("waiting", waiting))
+    counted = (("tokens/s", [tokens_s(e) for e in (a, b)]), ("running", runs), ("waiting", waits))
     return ", ".join(f"{_shown(pair[0])} to {_shown(pair[1])} {name}" for name, pair in counted)
 
 
@@ -33,6 +33,11 @@ def tokens_s(engines: Engines) -> float | None:
     """Tokens a second of both kinds over a row's engines; None where one does not say."""
     generated = _sum(engines, "generation_tok_s")
     return None if generated is None else generated + sum(engine.prompt_tok_s or 0.0 for engine in engines)
+
+
+def running(engines: Engines) -> float | None:
+    """Requests that ran at once, over a row's engines; None where one does not say."""
+    return _sum(engines, "running")
 
 
 def _sum(engines: Engines, name: str) -> float | None:

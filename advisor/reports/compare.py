@@ -99,8 +99,7 @@ class _Page:
 
     def _predictions(self, pair: Pair) -> list[str]:
         lines = []
-        for prediction in pair.predictions:
-            name, said, came, judged = view.prediction_row(prediction, _STYLE)
+        for name, said, came, judged in view.prediction_rows(pair.predictions, _STYLE):
             lines += self._wrapped(name, 2, 2)
             got = f"; realised {came}" if came else ""
             lines += self._wrapped(f"predicted {said}{got}: {judged}", 2, 4)
@@ -191,7 +190,7 @@ class _Ticket:
         )
 
     def _predictions(self, pair: Pair) -> str:
-        rows = [list(view.prediction_row(p, self._style)) for p in pair.predictions]
+        rows = [list(row) for row in view.prediction_rows(pair.predictions, self._style)]
         heads: list[tuple[str, Align]] = [
             (name, "left") for name in ("what A said a fix would buy", "predicted", "realised", "")
         ]

@@ -27,7 +27,7 @@ MANY_TIMES = 1e4
 MAX_FINDINGS = 20
 TITLES = {
     "free": "free",
-    "idle_held": "idle, memory held",
+    "idle_held": "idle-held",
     "host": "host gap",
     "communication": "communication",
     "throttle": "throttled",
@@ -340,16 +340,31 @@ def _worth(share: float | None, usd_h: float | None) -> str:
     return f"{fraction(share)} of the time" if share else ""
 
 
-def prediction_row(p: Prediction, style: Style) -> tuple[str, str, str, str]:
-    """What, predicted, realised, judged."""
+def prediction_rows(found: Sequence[Prediction], style: Style) -> list[tuple[str, str, str, str]]:
+    """What, predicted, realised, judged; what several fixes realised together is said once."""
+    shared: set[str] = set()
+    rows = []
+    for prediction in found:
+        name, said, came, judged = _prediction_row(prediction, style)
+        rows.append((name, said, "that same figure" if came in shared else came, judged))
+        shared |= {came} if prediction.together and came else set()
+    return rows
+
+
+def _prediction_row(p: Prediction, style: Style) -> tuple[str, str, str, str]:
     said = f"{factor(p.low)} to {factor(p.high)}"
     came = "unknown" if p.factor is None else factor(p.factor)
-    if p.says == "not-made":
+    if not p.made:
         came = ""
     if p.saving_low_usd_h is not None and p.saving_high_usd_h is not None:
         said += f", saving {usd(p.saving_low_usd_h)} to {usd(p.saving_high_usd_h)}/h"
     if p.saving_usd_h is not None and came:
         came += f", saving {usd(p.saving_usd_h)}/h"
-    said_of_it = (_JUDGED[p.says], style.text(p.because, 200), "forced" if p.forced else "")
+    if p.together and came:
+        came += (
+            f", by one or more of {', '.join(style.text(fix, 40) for fix in sorted((p.fix, *p.together)))}"
+        )
+    alone = ", if it was this one alone" if p.together and p.says != "unknown" else ""
+    said_of_it = (f"{_JUDGED[p.says]}{alone}", style.text(p.because, 200), "forced" if p.forced else "")
     judged = "; ".join(part for part in said_of_it if part)
     return f"{style.text(p.title, 100)} ({style.text(p.fix, 40)})", said, came, judged

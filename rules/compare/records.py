@@ -109,15 +109,17 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     low, high: predicted throughput factors. price_low, price_high: what is paid afterwards, as a multiple of
     A's price; where that is not 1 the fix changes what is rented, and dollars are judged instead of the
     factor. factor, factor_low, factor_high: realised. saving_*: dollars an hour that A's work costs less:
-    predicted range, and realised, at A's price or at B's where what is rented changed. made: whether the fix
-    seems to have been made, None where nothing tells; because: what tells it. A throughput changes for every
-    reason at once, so that of several fixes that were made none can be told from the others.
+    predicted range, and realised, at A's price or at B's where what is rented changed. shares: of time, that
+    the fix is for. made: whether the fix seems to have been made, None where nothing tells; because: what
+    tells it. What was realised stands only beside a fix that was. A throughput changes for every reason at
+    once: together: other fixes that were made as well, so that the figure is of one or more of them.
     """
 
     fix: str
     title: str
     codes: tuple[str, ...] = ()
     basis: str = ""
+    shares: tuple[str, ...] = ()
     low: float
     high: float
     price_low: float = 1.0
@@ -131,6 +133,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     saving_usd_h: float | None = None
     made: bool | None = None
     because: str = ""
+    together: tuple[str, ...] = ()
     forced: bool = False
 
 
