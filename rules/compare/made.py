@@ -1,4 +1,4 @@
-"""Whether a fix was made, as far as two looks tell: by what it changes itself, beyond noise, in the right way.
+"""Whether a fix was made, as far as two looks tell: by what it changes, beyond noise, in the right way.
 
 A share of time shrinks whenever another one grows. So a fix's own time is taken for the same work in both:
 its share in B over the throughput's factor. Time at a roof says nothing where that factor is itself an
@@ -31,7 +31,6 @@ _SHARES_OF_TERM = {
     "inefficiency": ("device", "memory", "compute"),
 }
 NOTHING_TELLS = "nothing tells whether it was made"
-_ONE_LOOK = "both are one look: nothing can have changed"
 _OTHER_DEMAND = "demand was not the same"
 
 
@@ -78,8 +77,6 @@ def made(
     known: Circumstances,
 ) -> Told:
     """Whether the fix was made between A, whose findings are `before`, and B."""
-    if known.same_look:
-        return None, _ONE_LOOK
     if got.demand:
         return None, _OTHER_DEMAND
     direct = [_DIRECT[slug](said, known) for slug in said.fix.split("+") if slug in _DIRECT]
@@ -163,7 +160,7 @@ def _by_findings(
     if has <= 0.0:
         return _gone([f for f in before if f.code in said.codes], known)
     smaller = has <= tc.FINDING_SMALLER.value * had
-    word = "fell" if smaller else "stayed"
+    word = "fell" if smaller else "stayed" if has <= had else "grew"
     return smaller, f"its finding {word}, from {had * 100:.0f} % to {has * 100:.0f} % of the time"
 
 

@@ -21,8 +21,11 @@ def predictions(
 ) -> tuple[Prediction, ...]:
     """What A expected of each fix on one row, beside the throughput that B realised.
 
-    findings: A's on that row; their own ranges are taken where no what-if answers them. after: B's.
+    findings: A's on that row; their own ranges are taken where no what-if answers them. after: B's. None of one
+    look beside itself, where nothing can have come of anything.
     """
+    if circumstances.same_look:
+        return ()
     said = [_of_what_if(w, findings) for w in what_ifs if w.effect is not None and w.refused is None]
     answered = {code for prediction in said for code in prediction.codes}
     said += [p for f in findings if f.code not in answered for p in _of_finding(f)]
