@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from advisor.keeping.records import KeptFigure
-from advisor.reports.redact import redact_text
+from advisor.reports.redact_text import redact_text
 from probes.record import Measurement, ProbeReport
 
 _PRUNED_BEFORE = "runs_from_s"

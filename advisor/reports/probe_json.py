@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from advisor.reports.jsontext import as_json
-from advisor.reports.redact import redact_text
+from advisor.reports.redact_text import redact_text
 from probes.record import ProbeRun
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from advisor.reports.redact import host_hash, redact_text, user_hash
+from advisor.reports.redact import host_hash, user_hash
+from advisor.reports.redact_text import redact_text
 from advisor.telemetry.records import Frame, Message, ProcessSample
 
 # Hosts of these names are everywhere, and the words occur in sentences of our own.

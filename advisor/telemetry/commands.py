@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from advisor.reports.escape import terminal
-from advisor.reports.redact import REDACTED, is_secret_name, redact_text
+from advisor.reports.redact_text import REDACTED, is_secret_name, redact_text
 
 NAME_LIMIT = 64
 COMMAND_LIMIT = 256

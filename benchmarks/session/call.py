@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from advisor.ceilings import measured
-from advisor.reports.redact import redact_command
+from advisor.reports.redact_text import redact_command
 from advisor.store import Store
 from advisor.telemetry.records import DeviceInfo, Hello
 from benchmarks.session import archive

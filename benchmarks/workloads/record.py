@@ -41,7 +41,7 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from advisor.ceilings import measured
-from advisor.reports.redact import redact_command
+from advisor.reports.redact_text import redact_command
 from advisor.store import Store, StoreError
 from advisor.telemetry.feed import NoFeedError
 from advisor.telemetry.lines import RecordingError

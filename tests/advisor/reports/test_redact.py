@@ -12,19 +12,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from advisor.document import DeviceProvenance, Diagnosis, Flag, Provenance
-from advisor.reports.redact import (
+from advisor.reports.redact import host_hash, redact_diagnosis, redact_message, user_hash
+from advisor.reports.redact_frames import FRAME_METRIC, without_folders
+from advisor.reports.redact_text import (
     REDACTED,
     SECRET_KINDS,
-    host_hash,
     is_secret_name,
     redact_command,
-    redact_diagnosis,
     redact_line,
-    redact_message,
     redact_text,
-    user_hash,
 )
-from advisor.reports.redact_frames import FRAME_METRIC, without_folders
 from advisor.telemetry.records import (
     End,
     Frame,
