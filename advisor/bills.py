@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from rules.bill import Bill, Group, Piece, bill_of, bills, groups, known_of, wasted_share
-from rules.cents import Cell, Horizon, cells
+from rules.cents import HOURS, Cell, Horizon, cells
 from rules.finding import TERMS
 from rules.ladder import NOT_WASTED
 
@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
 
 class Amount(msgspec.Struct, frozen=True):
-    """One bill in whole cents of its horizon. costs, low, high: term -> cents; the latter of its cost."""
+    """One bill in whole cents of its horizon, of `hours`. costs, low, high: term -> cents; the latter of its
+    cost."""
 
     bill: Bill
     costs: dict[str, int] | None
     low: dict[str, int]
     high: dict[str, int]
+    hours: float = 1.0
 
     @property
     def price(self) -> int | None:
@@ -78,7 +80,8 @@ def statement(document: Diagnosis, horizon: Horizon = "hour") -> Statement | Non
     found = cells(document.ladder, [known[row.key] for row in document.ladder], horizon)
     by_row = {id(row): cell for row, cell in zip(document.ladder, found, strict=True)}
     amounts = [
-        _amount(group, bill_of(group, known), by_row) for group in groups(document.ladder, document.verdicts)
+        _amount(group, bill_of(group, known), by_row, HOURS[horizon])
+        for group in groups(document.ladder, document.verdicts)
     ]
     if not amounts:
         return None
@@ -104,7 +107,7 @@ def row_amounts(document: Diagnosis, horizon: Horizon = "hour") -> dict[str, Amo
     found = cells(document.ladder, [known[row.key] for row in document.ladder], horizon)
     alone = [Group("gpu", row.key, (Piece(row),)) for row in document.ladder]
     return {
-        group.name: _amount(group, bill_of(group, known), {id(row): cell})
+        group.name: _amount(group, bill_of(group, known), {id(row): cell}, HOURS[horizon])
         for group, row, cell in zip(alone, document.ladder, found, strict=True)
     }
 
@@ -114,16 +117,17 @@ def _dearest(amount: Amount) -> tuple[bool, int, float]:
     return amount.bill.scope == "fleet", -(amount.wasted or 0), -amount.wasted_share
 
 
-def _amount(group: Group, bill: Bill, by_row: dict[int, dict[str, Cell]]) -> Amount:
+def _amount(group: Group, bill: Bill, by_row: dict[int, dict[str, Cell]], hours: float) -> Amount:
     pieces = [(piece.terms, by_row[id(piece.row)]) for piece in group.pieces if piece.priced]
     if not pieces:
-        return Amount(bill, None, {}, {})
+        return Amount(bill, None, {}, {}, hours)
     mine = {term: [row[term] for terms, row in pieces if term in terms and term in row] for term in TERMS}
     return Amount(
         bill,
         {term: sum(cell.cost for cell in found) for term, found in mine.items()},
         _each(mine.items(), "low"),
         _each(mine.items(), "high"),
+        hours,
     )
 
 

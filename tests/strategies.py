@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import get_args
 
 import msgspec
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from advisor.diagnosis import totals as totals_of
 from advisor.document import DeviceProvenance, Diagnosis, Flag, Provenance, Totals
 from rules.evidence import Tier, Workload
 from rules.finding import SEVERITIES, TERMS, Effect, Finding, LadderRow
@@ -204,6 +207,25 @@ def diagnoses(max_rows: int = 3) -> st.SearchStrategy[Diagnosis]:
         totals=totals,
         flags=st.lists(flags, max_size=max_rows).map(tuple),
     )
+
+
+def with_sound_money(diagnosis: Diagnosis) -> Diagnosis:
+    """The same document with dollars that add up, as `decode` asks for: a price, and all of it useful."""
+    rows = tuple(_sound_row(row) for row in diagnosis.ladder)
+    most = min((row.price_usd_h or 0.0 for row in rows), default=0.0)
+    findings = tuple(
+        replace(f, usd_h=None if f.usd_h is None or not math.isfinite(f.usd_h) else min(abs(f.usd_h), most))
+        for f in diagnosis.findings
+    )
+    return replace(diagnosis, ladder=rows, findings=findings, totals=totals_of(rows))
+
+
+def _sound_row(row: LadderRow) -> LadderRow:
+    price = row.price_usd_h
+    if price is None or not math.isfinite(price):
+        return replace(row, price_usd_h=None, terms=None, shares={"useful": 1.0})
+    price = min(abs(price), 10_000.0)
+    return replace(row, price_usd_h=price, terms={"useful": price}, shares={"useful": 1.0})
 
 
 def readable(diagnosis: Diagnosis) -> Diagnosis:

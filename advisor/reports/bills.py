@@ -1,4 +1,4 @@
-"""What of the wasted money could be won back, and what each job costs, in words that every format shows."""
+"""What of the wasted money is recoverable, and what each job costs, in words that every format shows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from advisor.bills import Amount, Statement, row_amounts, statement
 from advisor.document import Diagnosis
 from advisor.reports.common import CELL, Style
-from advisor.reports.figures import UNKNOWN, percent, usd
+from advisor.reports.figures import SMALL_USD, UNKNOWN, percent, usd, usd_of
 from rules.cents import HOURS
 from rules.recover import Owner, Recoverable
 
@@ -31,7 +31,7 @@ _ALL_UNKNOWN = 0.99
 
 
 class Won(msgspec.Struct, frozen=True):
-    """One term: who could win back how much of it, and because of what."""
+    """One term: who could recover how much of it, and because of what."""
 
     term: str
     name: str
@@ -59,6 +59,19 @@ def span_of(low: int, high: int) -> str:
     return f"{usd(low / 100)} to {usd(high / 100)}" if low else f"up to {usd(high / 100)}"
 
 
+def _exact_span(low: float, high: float, price: float) -> str:
+    """A range of a bill that has hardly any cents."""
+    least, most = usd_of(low, price), usd_of(high, price)
+    if least == most:
+        return most
+    return f"{least} to {most}" if low > 0.0 else f"up to {most}"
+
+
+def _is_small(amount: Amount) -> bool:
+    """Whether an hour of this costs less than cents can show."""
+    return amount.hours == 1.0 and 0.0 < (amount.bill.price_usd_h or 0.0) < SMALL_USD
+
+
 def share_span(low: float, high: float) -> str:
     """Shares as a range: "21 % to 42 %", "up to 42 %"."""
     least, most = percent(low), percent(high)
@@ -69,6 +82,10 @@ def share_span(low: float, high: float) -> str:
 
 def total(amount: Amount) -> str:
     """What of a bill is known to be recoverable; empty where nothing is."""
+    bill = amount.bill
+    if _is_small(amount):
+        high = bill.recoverable_usd_h_high or 0.0
+        return _exact_span(bill.recoverable_usd_h_low or 0.0, high, bill.price_usd_h or 0.0) if high else ""
     if amount.won_back is not None:
         return span_of(*amount.won_back) if amount.won_back[1] else ""
     low, high = amount.won_back_share
@@ -91,7 +108,8 @@ def remark(diagnosis: Diagnosis) -> str:
 
 
 def _wasted(amount: Amount) -> bool:
-    return amount.wasted_share >= _LEAST_SHARE if amount.wasted is None else amount.wasted > 0
+    in_time = amount.wasted is None or _is_small(amount)
+    return amount.wasted_share >= _LEAST_SHARE if in_time else bool(amount.wasted)
 
 
 def won_back(diagnosis: Diagnosis, style: Style) -> list[Won]:
@@ -105,11 +123,13 @@ def won_back(diagnosis: Diagnosis, style: Style) -> list[Won]:
 
 
 def _shows(node: Amount, term: str) -> bool:
-    return node.bill.shares[term] >= _LEAST_SHARE if node.costs is None else node.costs[term] > 0
+    if node.costs is None or _is_small(node):
+        return node.bill.shares[term] >= _LEAST_SHARE
+    return node.costs[term] > 0
 
 
 def _won(node: Amount, term: str, entries: Sequence[Recoverable], style: Style) -> Won:
-    able = [entry for entry in entries if entry.basis != "none"]
+    able = [entry for entry in entries if entry.basis != "none" and _is_seen(node, entry)]
     owners = dict.fromkeys(WHO[entry.owner] for entry in able or entries)
     reasons = dict.fromkeys(style.text(entry.because, CELL) for entry in able or entries)
     return Won(
@@ -122,7 +142,17 @@ def _won(node: Amount, term: str, entries: Sequence[Recoverable], style: Style) 
     )
 
 
+def _is_seen(node: Amount, entry: Recoverable) -> bool:
+    """Whether what could be recovered can be shown at all."""
+    if node.costs is None or _is_small(node):
+        return entry.share_high >= _LEAST_SHARE
+    return node.high[entry.term] > 0
+
+
 def _amount(node: Amount, term: str, entries: Sequence[Recoverable]) -> str:
+    if _is_small(node):
+        low, high = (math.fsum(getattr(e, f"usd_h_{end}") or 0.0 for e in entries) for end in ("low", "high"))
+        return _exact_span(low, high, node.bill.price_usd_h or 0.0)
     if node.costs is not None:
         return span_of(node.low[term], node.high[term])
     return share_span(
@@ -135,15 +165,17 @@ def month_line(diagnosis: Diagnosis) -> str:
     made = statement(diagnosis, "month")
     if made is None or made.node.price is None:
         return ""
-    found = total(made.node) or "none of it"
+    found = total(made.node) or "none of it known to be"
+    unknown = (made.node.costs or {}).get("unknown", 0)
+    rest = f", {usd(unknown / 100)} unknown" if unknown else ""
     said = f"A month ({HOURS['month']:g} h) at this rate: {usd(made.node.price / 100)}"
     if not made.node.wasted:
-        return f"{said}, nothing of it wasted."
-    return f"{said}, {usd(made.node.wasted / 100)} wasted, {found} known to be recoverable."
+        return f"{said}, nothing of it wasted{rest}."
+    return f"{said}, {usd(made.node.wasted / 100)} wasted ({found} recoverable){rest}."
 
 
 def row_totals(diagnosis: Diagnosis) -> dict[str, str]:
-    """Row's key -> what of it is known to be recoverable an hour; "–" for nothing."""
+    """Row's key -> what of it is recoverable an hour; "–" for nothing known."""
     return {key: total(amount) or "–" for key, amount in row_amounts(diagnosis).items()}
 
 
@@ -187,7 +219,10 @@ def _cells(hour: Amount, month: Amount, gpus: dict[str, int]) -> tuple[str, str,
     count = _indices({gpus[key] for key in hour.bill.rows})
     if hour.price is None or month.price is None or hour.wasted is None:
         return count, "–", percent(hour.wasted_share), total(hour) or "–", "–"
-    wasted = f"{usd(hour.wasted / 100)} ({percent(hour.wasted_share)})"
+    price, lost = hour.price / 100, hour.wasted / 100
+    if _is_small(hour):
+        price, lost = hour.bill.price_usd_h or 0.0, hour.bill.wasted_usd_h or 0.0
+    wasted = f"{usd_of(lost, price)} ({percent(hour.wasted_share)})"
     if hour.bill.shares["unknown"] > _ALL_UNKNOWN:
         wasted = UNKNOWN
-    return count, usd(hour.price / 100), wasted, total(hour) or "–", usd(month.price / 100)
+    return count, usd_of(price, price), wasted, total(hour) or "–", usd(month.price / 100)

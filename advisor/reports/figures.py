@@ -6,6 +6,8 @@ import datetime
 import math
 
 UNKNOWN = "unknown"
+# Bills below this are shown with more digits than cents have.
+SMALL_USD = 0.1
 
 _UNITS = {
     "w": "W",
@@ -57,6 +59,13 @@ def number(figure: float) -> str:
 def usd(figure: float) -> str:
     """Dollars and cents: "$2.61", "-$0.40"."""
     return f"{'-' if figure <= -0.005 else ''}${abs(figure):,.2f}"
+
+
+def usd_of(figure: float, whole: float) -> str:
+    """Dollars of a bill of `whole` dollars: cents, and three digits of a bill of less than ten cents."""
+    if not 0.0 < whole < SMALL_USD:
+        return usd(figure)
+    return f"${figure:.{min(12, 2 - math.floor(math.log10(whole)))}f}"
 
 
 def percent(frac: float) -> str:

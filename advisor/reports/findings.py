@@ -11,7 +11,7 @@ import msgspec
 from advisor.document import Diagnosis
 from advisor.reports.common import CELL, SENTENCE, Style, row_name, rows_by_key
 from advisor.reports.figures import UNITS, factor, fraction, percent, usd, value
-from advisor.reports.ladders import is_well_spent, shown_usd
+from advisor.reports.ladders import is_well_spent, shown_least, shown_usd
 from rules.finding import Effect, Finding
 from rules.verdict import EvidenceItem
 
@@ -76,6 +76,11 @@ def is_small_print(finding: Finding, diagnosis: Diagnosis) -> bool:
     return any(f.role == "primary" and (f.key, f.term) == place for f in diagnosis.findings)
 
 
+def is_remark(finding: Finding) -> bool:
+    """Whether it is for information and no dollars are counted on it: a line says enough."""
+    return finding.severity == "info" and (finding.usd_h is None or is_well_spent(finding))
+
+
 def evidence_rows(items: Sequence[EvidenceItem], style: Style) -> tuple[EvidenceRow, ...]:
     """Evidence lines with values in their units."""
     return tuple(
@@ -107,6 +112,8 @@ def worth(finding: Finding, diagnosis: Diagnosis) -> str:
     dollars = shown_usd(finding, diagnosis)
     if (not dollars or is_well_spent(finding)) and not finding.share:
         return ""
+    if finding.term == "unknown" and dollars:
+        return f"{usd(dollars)}/h of unknown use, {percent(finding.share)} of paid time"
     if dollars is None or is_well_spent(finding):
         return f"{percent(finding.share)} of paid time"
     return f"up to {usd(dollars)}/h, {percent(finding.share)} of paid time"
@@ -136,11 +143,14 @@ def _expect(finding: Finding, diagnosis: Diagnosis, style: Style) -> str:
         if is_well_spent(finding):
             return ""
         most = worth(finding, diagnosis)
+        if finding.term == "unknown":
+            return ""
         return (f"{most}." if finding.usd_h is not None else f"up to {most}.") if most else ""
     row = rows_by_key(diagnosis).get(finding.key)
     price = row.price_usd_h if row else None
     effect = finding.effect
-    said = f"{_times(effect)}{_dollars(effect, price, shown_usd(finding, diagnosis))}.{_bound(effect)}"
+    money = _dollars(effect, price, shown_usd(finding, diagnosis), shown_least(finding, diagnosis))
+    said = f"{_times(effect)}{money}.{_bound(effect)}"
     if is_well_spent(finding):
         said = f"{_times(effect)}.{_bound(effect)} {_WELL_SPENT}"
     return f"{said} Basis: {style.prose(effect.basis, SENTENCE)}" if effect.basis else said
@@ -162,17 +172,19 @@ def _percent_gain(effect: Effect) -> str:
     return f"{low} more" if low == high else f"{low} to {high} more"
 
 
-def _dollars(effect: Effect, price_usd_h: float | None, at_most: float | None) -> str:
-    """The same work at factor x costs 1/x of today's, so 1 - 1/x of the price is won back.
+def _dollars(effect: Effect, price_usd_h: float | None, at_most: float | None, least: float | None) -> str:
+    """The same work at factor x costs 1/x of today's, so 1 - 1/x of the price is recoverable.
 
-    What is not lost in the ladder cannot be won back: beyond that, a higher factor is more work for it.
+    What is not wasted in the ladder cannot be recovered: beyond that, a higher factor is more work for it.
+    least: the lower end as the bill has it.
     """
     if price_usd_h is None or effect.low <= 0 or effect.high <= 0:
         return ""
     cap = price_usd_h if at_most is None else at_most
     whole_low, whole_high = (price_usd_h * (1 - 1 / x) for x in (effect.low, effect.high))
     beyond = "; beyond that it is more work for the same money" if whole_high > cap + _A_CENT else ""
-    low, high = usd(max(0.0, min(cap, whole_low))), usd(cap if whole_high > cap - _A_CENT else whole_high)
+    low = usd(max(0.0, min(cap, whole_low)) if least is None else least)
+    high = usd(cap if whole_high > cap - _A_CENT else whole_high)
     if low != high and effect.low >= 1:
         return f", worth {low} to {high} per hour{beyond}"
     same = effect.low == effect.high and not beyond

@@ -1,4 +1,4 @@
-"""The top of a page, for whoever pays: what it costs, wastes and could win back, and what to do first."""
+"""The top of a page, for whoever pays: what it costs, wastes, what is recoverable, and what to do first."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import msgspec
 
 from advisor.bills import Amount, statement
 from advisor.document import Diagnosis
-from advisor.reports.bills import share_span, span_of
+from advisor.reports.bills import share_span, total
 from advisor.reports.common import SENTENCE, Style, ranked, row_name
-from advisor.reports.figures import percent, usd
+from advisor.reports.figures import SMALL_USD, percent, usd, usd_of
 from advisor.reports.findings import is_small_print, worth
 from advisor.reports.ladders import is_well_spent
 from rules.finding import Finding
@@ -38,7 +38,7 @@ class First(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def cards(diagnosis: Diagnosis) -> list[Card]:
-    """Price, waste and what of it is known to be recoverable; in shares where there is no price."""
+    """Price, what is wasted and what of that is recoverable; in shares where there is no price."""
     hour, month = statement(diagnosis), statement(diagnosis, "month")
     if hour is None or month is None:
         return []
@@ -51,13 +51,13 @@ def _shares(node: Amount) -> list[Card]:
     low, high = node.won_back_share
     return [
         Card(
-            name="of paid time does no useful work",
+            name="of paid time wasted",
             figure=percent(node.wasted_share),
             note="no price is known, so no dollars are named",
             mood=_mood(node),
         ),
         Card(
-            name="of paid time is known to be recoverable",
+            name="of paid time recoverable",
             figure=share_span(low, high),
             note=_KNOWN if high else _NOT_KNOWN,
             mood="good",
@@ -66,31 +66,37 @@ def _shares(node: Amount) -> list[Card]:
 
 
 _KNOWN = "by the fixes named below"
-_NOT_KNOWN = "no fix named below promises any"
+_NOT_KNOWN = "no fix named below is known to recover any"
 
 
 def _price(hour: Amount, month: Amount) -> Card:
-    return Card(name="costs", figure=f"{_dollars(hour.price)}/h", note=f"{_round(month.price)} {_MONTH}")
+    return Card(
+        name="costs",
+        figure=f"{_hourly(hour, hour.price, hour.bill.price_usd_h)}/h",
+        note=f"{_round(month.price)} {_MONTH}",
+    )
 
 
 def _wasted(hour: Amount, month: Amount) -> Card:
+    wasted = _hourly(hour, hour.wasted, hour.bill.wasted_usd_h)
     note = f"{_round(month.wasted)} a month; {percent(hour.wasted_share)} of what is paid"
-    return Card(name="does no useful work", figure=f"{_dollars(hour.wasted)}/h", note=note, mood=_mood(hour))
+    return Card(name="wasted", figure=f"{wasted}/h", note=note, mood=_mood(hour))
 
 
 def _won(hour: Amount, month: Amount) -> Card:
-    low, high = hour.won_back or (0, 0)
-    monthly = month.won_back or (0, 0)
-    note = f"{_round_span(*monthly)} a month, {_KNOWN}" if high else _NOT_KNOWN
-    return Card(name="known to be recoverable", figure=f"{span_of(low, high)}/h", note=note, mood="good")
+    monthly, found = month.won_back or (0, 0), total(hour)
+    note = f"{_round_span(*monthly)} a month, {_KNOWN}" if found else _NOT_KNOWN
+    return Card(name="recoverable", figure=f"{found or usd(0.0)}/h", note=note, mood="good")
 
 
 def _mood(node: Amount) -> str:
     return "bad" if node.wasted_share >= _MUCH else ""
 
 
-def _dollars(cents: int | None) -> str:
-    return usd((cents or 0) / 100)
+def _hourly(hour: Amount, cents: int | None, exact: float | None) -> str:
+    """Cents of an hour, or more digits of a bill that has hardly any."""
+    price = hour.bill.price_usd_h or 0.0
+    return usd_of(exact or 0.0, price) if price < SMALL_USD else usd((cents or 0) / 100)
 
 
 def _round(cents: int | None) -> str:

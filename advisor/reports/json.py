@@ -12,6 +12,7 @@ from advisor.document import SCHEMA_VERSION, Diagnosis
 from advisor.reports.errors import DocumentError
 from advisor.reports.escape import terminal
 from advisor.reports.jsontext import encoded
+from advisor.reports.sound import refuse_unsound_money
 
 __all__ = ["MAX_BYTES", "DocumentError", "decode", "encode"]
 
@@ -30,7 +31,7 @@ def encode(diagnosis: Diagnosis) -> bytes:
     """The document as UTF-8 JSON, indented by two spaces, with a newline at its end.
 
     Every figure is finite: an optional one that is not becomes null, and a required one raises
-    DocumentError. What this returns, `decode` reads.
+    DocumentError. What this returns, `decode` reads, unless its dollars do not add up.
     """
     raw = encoded(diagnosis)
     try:
@@ -50,7 +51,8 @@ def decode(data: bytes | str) -> Diagnosis:
     """The document in `data`. Older versions are brought up to date.
 
     Raises DocumentError for anything else: not JSON, truncated, over MAX_BYTES, a newer
-    schema_version, or a field that is missing, unknown or of the wrong type (named by its path).
+    schema_version, a field that is missing, unknown or of the wrong type, or dollars that cannot be or do
+    not add up (named by their path).
     """
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else bytes(data)
     raw = raw.removeprefix(b"\xef\xbb\xbf")
@@ -58,9 +60,11 @@ def decode(data: bytes | str) -> Diagnosis:
     loaded = _parse(raw)
     version = _version(loaded)
     try:
-        return msgspec.convert(_migrated(loaded, version), type=Diagnosis)
+        document = msgspec.convert(_migrated(loaded, version), type=Diagnosis)
     except msgspec.ValidationError as error:
         raise DocumentError(f"not a valid diagnosis: {terminal(str(error))}", _AGAIN) from error
+    refuse_unsound_money(document)
+    return document
 
 
 def _refuse_by_look(raw: bytes) -> None:

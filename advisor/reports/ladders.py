@@ -9,9 +9,9 @@ import msgspec
 
 from advisor.document import Diagnosis
 from advisor.reports.common import CELL, Style
-from advisor.reports.figures import fraction, percent, usd
-from rules.cents import cells
-from rules.economics import split_cents
+from advisor.reports.figures import SMALL_USD, fraction, percent, usd, usd_of
+from rules.bill import known_of
+from rules.cents import Cell, cells, same
 from rules.finding import TERMS, Finding, LadderRow
 from rules.headline import cause_words
 from rules.ladder import wasted
@@ -30,6 +30,8 @@ LABELS: dict[str, str] = {
 
 _SHOWN_PLACES = 3
 HALF_A_CENT = 0.005
+# Shares below this are shown as nothing where no dollars are.
+LEAST_SHARE = 0.005
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +59,10 @@ class Ladder(msgspec.Struct, frozen=True, kw_only=True):
     price: str
     unpriced: int
 
+    def usd(self, figure: float | None) -> str:
+        """An amount of this bill, with the digits that the whole of it needs."""
+        return usd_of(figure or 0.0, self.price_usd_h or 0.0)
+
 
 def ladder(diagnosis: Diagnosis, style: Style) -> Ladder:
     """The node's ladder: over the rows that have a price, or over all rows in shares when none has."""
@@ -65,10 +71,10 @@ def ladder(diagnosis: Diagnosis, style: Style) -> Ladder:
     used = priced or list(rows)
     shares = _mean_shares(used, by_price=bool(priced))
     price = sum(row.price_usd_h or 0.0 for row in priced) if priced else None
-    dollars = None if price is None else _summed(row_cents(rows).values())
+    dollars = None if price is None else _dollars(rows, price)
     return Ladder(
         lines=_lines(diagnosis, used, shares, dollars, style),
-        price_usd_h=None if dollars is None else round(sum(dollars.values()), 2),
+        price_usd_h=None if dollars is None else round(sum(dollars.values()), 12),
         wasted_usd_h=None if dollars is None else wasted(dollars),
         wasted_share=wasted(shares),
         unknown_usd_h=None if dollars is None else dollars.get("unknown", 0.0),
@@ -79,16 +85,44 @@ def ladder(diagnosis: Diagnosis, style: Style) -> Ladder:
 
 
 def shown_usd(finding: Finding, diagnosis: Diagnosis) -> float | None:
-    """A finding's dollars; those of the table where it stands for a whole term of the one row in it.
+    """A finding's dollars; those of the table where it is a whole term, or what is recoverable of its own.
 
     Rounded by itself, it could differ from its own line by a cent.
     """
-    row = next((row for row in diagnosis.ladder if row.key == finding.key and row.terms), None)
-    if finding.usd_h is None or row is None or row.terms is None:
+    place = _place_of(finding, diagnosis)
+    if finding.usd_h is None or place is None:
         return finding.usd_h
-    table = row_cents(diagnosis.ladder).get(row.key, {})
-    same = (term for term, usd_h in row.terms.items() if math.isclose(usd_h, finding.usd_h, rel_tol=1e-9))
-    return next((table[term] for term in same if term in table), finding.usd_h)
+    row, table, won = place
+    for term, usd_h in sorted((row.terms or {}).items(), key=lambda item: item[0] != finding.term):
+        if same(usd_h, finding.usd_h) and term in table:
+            return table[term].cost / 100
+    mine = finding.term in table and same(won.get(finding.term or "", (None, None))[1], finding.usd_h)
+    return table[finding.term or ""].high / 100 if mine else finding.usd_h
+
+
+def shown_least(finding: Finding, diagnosis: Diagnosis) -> float | None:
+    """The least that a finding wins back, as the bill has it; None where the bill rests on something else."""
+    place = _place_of(finding, diagnosis)
+    entries = () if place is None else known_of((place[0],), _of(finding.key, diagnosis))[finding.key]
+    speaks = any(e.term == finding.term and e.because == finding.code for e in entries)
+    return None if place is None or not speaks else place[1][finding.term or ""].low / 100
+
+
+def _of(key: str, diagnosis: Diagnosis) -> list[Finding]:
+    return [f for f in diagnosis.findings if f.key == key]
+
+
+_Place = tuple[LadderRow, dict[str, Cell], dict[str, tuple[float | None, float | None]]]
+
+
+def _place_of(finding: Finding, diagnosis: Diagnosis) -> _Place | None:
+    """The finding's row, its cells, and term -> what of it is recoverable; None without a price."""
+    found = next(((i, row) for i, row in enumerate(diagnosis.ladder) if row.key == finding.key), None)
+    if found is None or found[1].terms is None:
+        return None
+    known = known_of(diagnosis.ladder, diagnosis.findings, diagnosis.verdicts)
+    table = cells(diagnosis.ladder, [known[row.key] for row in diagnosis.ladder])[found[0]]
+    return found[1], table, {e.term: (e.usd_h_low, e.usd_h_high) for e in known[finding.key]}
 
 
 def is_well_spent(finding: Finding) -> bool:
@@ -116,12 +150,11 @@ def unpriced(count: int) -> str:
     return f"{count} rows have no known price and are not in this table."
 
 
-def cents(terms: dict[str, float], total: float) -> dict[str, float]:
-    """Terms in whole cents that sum to the bill. A document whose own sums are off is shown as it is."""
-    try:
-        return split_cents(terms, total)
-    except (ValueError, OverflowError):
-        return {term: round(value, 2) for term, value in terms.items()}
+def _dollars(rows: Sequence[LadderRow], price: float) -> dict[str, float]:
+    """Each term's dollars: whole cents that sum, or exact ones of a bill that has hardly any."""
+    if not 0.0 < price < SMALL_USD:
+        return _summed(row_cents(rows).values())
+    return {term: math.fsum((row.terms or {}).get(term, 0.0) for row in rows) for term in TERMS}
 
 
 def _summed(rows: Iterable[dict[str, float]]) -> dict[str, float]:
@@ -150,13 +183,13 @@ def _lines(
     dollars: dict[str, float] | None,
     style: Style,
 ) -> tuple[Line, ...]:
-    whole = cents(shares, 1.0)
-    shown = [term for term in TERMS if shares[term] > 0 and (whole[term] or (dollars or {}).get(term))]
+    shown = [term for term in TERMS if shares[term] >= LEAST_SHARE or (dollars or {}).get(term)]
+    price = sum((dollars or {}).values())
     return tuple(
         Line(
             term=term,
-            usd=None if dollars is None else usd(dollars[term]),
-            share=percent(whole[term]) if whole[term] else "<1 %",
+            usd=None if dollars is None else usd_of(dollars[term], price),
+            share=percent(shares[term]),
             frac=shares[term],
             where=_where(term, diagnosis, rows, style),
         )

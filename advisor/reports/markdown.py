@@ -92,12 +92,10 @@ class _Ticket:
         bold = self.m.bold
         rows.append([bold("100 %"), table.price, "", bold(bills.whole(self.d))])
         if table.price_usd_h is not None:
+            price = bold(table.usd(table.price_usd_h).replace("$", ""))
             heads.insert(0, ("$/h", "right"))
             amounts = [(line.usd or "").replace("$", "") for line in table.lines]
-            rows = [
-                [cell, *row]
-                for cell, row in zip([*amounts, bold(f"{table.price_usd_h:,.2f}")], rows, strict=True)
-            ]
+            rows = [[cell, *row] for cell, row in zip([*amounts, price], rows, strict=True)]
         said = (bills.month_line(self.d), unpriced(table.unpriced) if table.unpriced else "")
         return self.m.table(heads, rows) + "".join(self.m.paragraph(line) for line in said if line)
 

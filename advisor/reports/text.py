@@ -10,7 +10,7 @@ from advisor.document import Diagnosis
 from advisor.reports import bills, serving, sources, whatifs
 from advisor.reports.common import Style, criticals, is_node, labels, overlap, ranked
 from advisor.reports.escape import as_ascii, terminal
-from advisor.reports.findings import MAX_ALSO, EvidenceRow, FindingView, nothing_found, view
+from advisor.reports.findings import MAX_ALSO, EvidenceRow, FindingView, is_remark, nothing_found, view
 from advisor.reports.ladders import Ladder, ladder, unpriced
 from advisor.reports.titles import render_summary_line, title, workload_line
 from rules.finding import Finding
@@ -120,7 +120,7 @@ def _ladder(table: Ladder, width: int) -> list[RenderableType]:
         money = [_text(line.usd or "")] if priced else []
         bar = [_bar(line.frac, _COLOURS.get(line.term, "red"))] if bars else []
         grid.add_row(*money, _text(line.share), *bar, _text(line.where))
-    total = [_text(f"${table.price_usd_h:,.2f}", "bold")] if table.price_usd_h is not None else []
+    total = [_text(table.usd(table.price_usd_h), "bold")] if table.price_usd_h is not None else []
     grid.add_row(*total, _text("100 %", "bold"), *([_text("")] if bars else []), _text(table.price, "dim"))
     left = [_text(unpriced(table.unpriced), "dim")] if table.unpriced else []
     heading = "Where the money goes, per hour" if priced else "Where the time goes"
@@ -128,16 +128,16 @@ def _ladder(table: Ladder, width: int) -> list[RenderableType]:
 
 
 def _won_back(d: Diagnosis) -> list[RenderableType]:
-    """Of each wasted term, who could win back how much; then what it all comes to in a month."""
+    """Of each wasted term, who could recover how much; then what it all comes to in a month."""
     found, month = bills.won_back(d, _STYLE), bills.month_line(d)
     grid = _grid("left", "left", "fill")
     for won in (won for won in found if won.known):
         grid.add_row(_text(won.amount, "bold"), _text(won.who), _text(f"{won.name}: {won.because}"))
-    heading = f"What could be won back, {'per hour' if month else 'of the paid time'}"
+    heading = f"Recoverable, {'per hour' if month else 'of the paid time'}"
     parts: list[RenderableType] = [_head(heading)] if found else []
     parts += [grid] if grid.row_count else []
     rest = [won.name for won in found if not won.known]
-    parts += [_text(f"Nothing is known to win back: {', '.join(rest)}.", "dim")] if rest else []
+    parts += [_text(f"Not known to be recoverable: {', '.join(rest)}.", "dim")] if rest else []
     return [*parts, *([_text(month)] if month else [])]
 
 
@@ -168,11 +168,23 @@ def _findings(d: Diagnosis) -> list[RenderableType]:
     found = ranked(d.findings)
     shown = max(MAX_FINDINGS, criticals(found))
     said: list[RenderableType] = [_text(f"\n{overlap(d)}", "dim")] if overlap(d) else []
-    parts = said + [part for finding in found[:shown] for part in _finding(finding, d)]
+    brief = [finding for finding in found[:shown] if is_remark(finding)]
+    parts = said + [part for f in found[:shown] if f not in brief for part in _finding(f, d)]
+    parts += _remarks(brief, d)
     more = len(found) - shown
     if more > 0:
         parts.append(_text(f"\n{more} smaller finding{'s' * (more > 1)} left out; the JSON has all.", "bold"))
     return parts
+
+
+def _remarks(brief: Sequence[Finding], d: Diagnosis) -> list[RenderableType]:
+    """What is worth knowing and costs nothing, a line each."""
+    grid = _grid("left", "left", "fill")
+    for finding in brief:
+        seen = view(finding, d, _STYLE)
+        grid.add_row(_text(seen.code, "bold"), _text(seen.facts[0], "dim"), _text(seen.claim or seen.title))
+    more = _text("No dollars are counted on these; `advisor explain CODE` says what to do.", "dim")
+    return [_head("Also seen"), grid, more] if brief else []
 
 
 def _finding(finding: Finding, d: Diagnosis) -> list[RenderableType]:

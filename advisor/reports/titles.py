@@ -68,10 +68,10 @@ def _limit(verdict: Verdict, style: Style) -> str:
 
 def _cost(table: Ladder, won: str) -> str:
     if table.price_usd_h is None:
-        return f"{percent(table.wasted_share)} of the paid time does no useful work{won}{_unknown(table)}"
+        return f"{percent(table.wasted_share)} of the paid time is wasted{won}{_unknown(table)}"
     if table.unknown_share > 0.99:
-        return f"What its {usd(table.price_usd_h)} per hour buys is unknown"
-    said = f"{usd(table.wasted_usd_h or 0.0)} of {usd(table.price_usd_h)} per hour does no useful work"
+        return f"What its {table.usd(table.price_usd_h)} per hour buys is unknown"
+    said = f"{table.usd(table.wasted_usd_h)} of {table.usd(table.price_usd_h)} per hour is wasted"
     return f"{said}{won}{_unknown(table)}"
 
 
@@ -79,20 +79,30 @@ def _node_cost(diagnosis: Diagnosis, table: Ladder) -> str:
     where, won = f"on {_count(diagnosis)}", remark(diagnosis)
     if table.price_usd_h is None:
         part = f"{percent(table.wasted_share)} of the paid time {where}"
-        return f"{part} does no useful work{won}{_unknown(table)}"
-    amount = table.wasted_usd_h or 0.0
-    share = percent(amount / table.price_usd_h) if table.price_usd_h > 0 else "0 %"
-    whole = f"{usd(table.price_usd_h)} per hour ({share}) {where}"
-    return f"{usd(amount)} of {whole} does no useful work{won}{_unknown(table)}"
+        return f"{part} is wasted{won}{_unknown(table, diagnosis)}"
+    whole = f"{table.usd(table.price_usd_h)} per hour ({percent(table.wasted_share)}) {where}"
+    return f"{table.usd(table.wasted_usd_h)} of {whole} is wasted{won}{_unknown(table, diagnosis)}"
 
 
-def _unknown(table: Ladder) -> str:
-    """Money nothing is known of is neither wasted nor useful, so it is named beside both."""
+def _unknown(table: Ladder, diagnosis: Diagnosis | None = None) -> str:
+    """Money nothing is known of is neither wasted nor useful, so it is named beside both.
+
+    diagnosis: of a node, whose lost GPUs are named; the headline of one GPU says it itself.
+    """
+    why = _lost(diagnosis) if diagnosis is not None else ""
     if table.price_usd_h is None:
         known = table.unknown_share < 0.005
-        return "" if known else f", and what {percent(table.unknown_share)} of it buys is unknown"
-    amount = table.unknown_usd_h or 0.0
-    return f", and what {usd(amount)} buys is unknown" if amount >= 0.01 else ""
+        return "" if known else f", and what {percent(table.unknown_share)} of it buys is unknown{why}"
+    known = (table.unknown_usd_h or 0.0) < 0.005 and table.unknown_share < 0.005
+    return "" if known else f", and what {table.usd(table.unknown_usd_h)} buys is unknown{why}"
+
+
+def _lost(diagnosis: Diagnosis) -> str:
+    """ " (GPU 1 is lost)": what a driver has lost does no work that anybody could see."""
+    gpus = sorted({v.gpu for v in diagnosis.verdicts if v.cause == "gpu-lost"})
+    if not gpus:
+        return ""
+    return f" (GPU {gpus[0]} is lost)" if len(gpus) == 1 else f" ({len(gpus)} GPUs are lost)"
 
 
 def _short_cost(diagnosis: Diagnosis, table: Ladder) -> str:
@@ -100,9 +110,8 @@ def _short_cost(diagnosis: Diagnosis, table: Ladder) -> str:
     if table.price_usd_h is None:
         said = f"{percent(table.wasted_share)} of paid time wasted{where}{remark(diagnosis)}"
         return said if table.unknown_share < 0.005 else f"{said}, {percent(table.unknown_share)} unknown"
-    said = (
-        f"{usd(table.wasted_usd_h or 0.0)}/h of {usd(table.price_usd_h)}/h wasted{where}{remark(diagnosis)}"
-    )
+    said = f"{table.usd(table.wasted_usd_h)}/h of {table.usd(table.price_usd_h)}/h wasted{where}"
+    said += remark(diagnosis)
     amount = table.unknown_usd_h or 0.0
     return f"{said}, {usd(amount)}/h unknown" if amount >= 0.01 else said
 
@@ -115,7 +124,7 @@ def _count(diagnosis: Diagnosis) -> str:
 
 
 def _main(diagnosis: Diagnosis, verdict: Verdict, style: Style) -> str:
-    """The first finding, and what the largest could win back; where, unless that has just been named."""
+    """The first finding, and the most that one can recover; where, unless that has just been named."""
     return _critical(diagnosis, verdict, style) + _gain(diagnosis, verdict, style)
 
 
@@ -130,7 +139,7 @@ def _critical(diagnosis: Diagnosis, verdict: Verdict, style: Style) -> str:
 
 
 def _gain(diagnosis: Diagnosis, verdict: Verdict, style: Style) -> str:
-    """What the largest finding could win back; nothing where all is well spent."""
+    """The most that a finding can recover; nothing where all is well spent."""
     found = (f for f in ranked(diagnosis.findings) if f.severity != "critical")
     best = next((f for f in found if f.share and not is_well_spent(f)), None)
     return "" if best is None else f"; {_worth(best, diagnosis, verdict, style)}"
@@ -146,5 +155,5 @@ def _worth(finding: Finding, diagnosis: Diagnosis, verdict: Verdict, style: Styl
     place = _place(finding, verdict, style)
     dollars = shown_usd(finding, diagnosis)
     if dollars is None:
-        return f"{place} stands for {percent(finding.share)}"
-    return f"{place} could win back up to {usd(dollars)} per hour"
+        return f"{place}: {percent(finding.share)} of the paid time"
+    return f"{place}: up to {usd(dollars)} per hour recoverable"

@@ -29,7 +29,7 @@ GROUP_WORDS: dict[str, str] = {
 
 TERM_WORDS: dict[str, str] = {
     "free": "free",
-    "idle_held": "idle, memory held",
+    "idle_held": "idle-held",
     "host_gap": "host gap",
     "communication": "communication",
     "throttle": "throttle",

@@ -49,7 +49,7 @@ Line = tuple[str, Amount]
 def money_rows(
     diagnosis: Diagnosis, width: int, glyphs: Glyphs, view: View = "gpu", horizon: Horizon = "hour"
 ) -> list[Row]:
-    """A table of GPUs or jobs, then a line a term with who could win it back, and whose prices these are."""
+    """A table of GPUs or jobs, then a line a term with who could recover it, and whose prices these are."""
     made = statement(diagnosis, horizon)
     if made is None:
         return [heading("money", width, glyphs), (Span("no ladder yet", "dim"),)]
@@ -60,7 +60,7 @@ def money_rows(
         sums = "each line sums to its price"
         rows += [heading(f"dollars per {horizon}, by {VIEW_WORDS[view]}", width, glyphs, sums)]
         rows += [*_table(_lines(diagnosis, made, view), made.node, width, glyphs, view), ()]
-    rows += [heading(f"dollars per {horizon}, by term", width, glyphs, "who could win back how much")]
+    rows += [heading(f"dollars per {horizon}, by term", width, glyphs, "who could recover how much")]
     rows += [*term_rows(made.node, width, glyphs, reasons=view == "node"), ()]
     return [*rows, heading("prices", width, glyphs), *_sources(diagnosis, width, horizon)]
 

@@ -1,4 +1,4 @@
-"""Where the node's money goes, a line a term, with who could win back how much of it and why."""
+"""Where the node's money goes, a line a term, with who could recover how much of it and why."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ MOST_BAR = 60
 def term_rows(node: Amount, width: int, glyphs: Glyphs, *, reasons: bool) -> list[Row]:
     """Term, dollars, share, recoverable, who; then a bar, or with `reasons` the reason below each."""
     costs = node.costs or {}
-    terms = sorted((term for term in TERMS if costs.get(term)), key=lambda term: -costs[term])
+    terms = [term for term in TERMS if costs.get(term)]
     won = [len(_won(node, term)) for term in terms] + [len(_range(*(node.won_back or (0, 0))))]
     size = max(len(_usd(node.price or 0)), 7, max(won) - 2)
     head = left("", WORDS) + right("dollars", size) + right("share", 7) + right("recoverable", size + 4)
     rows: list[Row] = [(Span(f"{head}  who", "dim"),)]
     room = min(MOST_BAR, width - len(head) - 2 - WHO_WIDTH)
-    bars = apportion({term: costs[term] / (sum(costs.values()) or 1) for term in terms}, max(0, room))
+    bars = apportion({term: node.bill.shares[term] for term in terms}, max(0, room))
     for term in terms:
-        line = _line(node, term, size, sum(costs.values()))
+        line = _line(node, term, size)
         bar = (
             Span(glyphs.full * bars[term], TERM_GROUP[term])
             if room >= LEAST_BAR and not reasons
@@ -44,14 +44,14 @@ def term_rows(node: Amount, width: int, glyphs: Glyphs, *, reasons: bool) -> lis
     return [*rows, *_totals(node, size)]
 
 
-def _line(node: Amount, term: str, size: int, whole: int) -> Row:
+def _line(node: Amount, term: str, size: int) -> Row:
     costs = (node.costs or {})[term]
     entries = _entries(node, term)
     who = ", ".join(dict.fromkeys(WHO[entry.owner] for entry in entries))
     return (
         Span(left(TERM_WORDS[term], WORDS), TERM_GROUP[term]),
         Span(right(_usd(costs), size)),
-        Span(right(fmt.percent(costs / (whole or 1)), 7), "dim"),
+        Span(right(fmt.percent(node.bill.shares[term]), 7), "dim"),
         Span(right(_won(node, term), size + 4), "good" if node.high.get(term) else "dim"),
         Span(f"  {left(who, WHO_WIDTH)}", "dim"),
     )
@@ -66,7 +66,7 @@ def _totals(node: Amount, size: int) -> list[Row]:
         (
             Span(left("wasted", WORDS), "strong"),
             Span(right(_usd(wasted), size), "money strong"),
-            Span(right(fmt.percent(wasted / (price or 1)), 7), "dim"),
+            Span(right(fmt.percent(node.wasted_share), 7), "dim"),
             Span(right(won, size + 4), "good strong"),
         ),
         (

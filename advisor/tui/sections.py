@@ -108,9 +108,13 @@ def evidence_rows(items: Sequence[EvidenceItem], width: int) -> list[Row]:
 
 
 def ladder_rows(
-    ladder: LadderRow | None, width: int, glyphs: Glyphs, findings: Sequence[Finding] = ()
+    ladder: LadderRow | None,
+    width: int,
+    glyphs: Glyphs,
+    findings: Sequence[Finding] = (),
+    verdict: Verdict | None = None,
 ) -> list[Row]:
-    """Where one device's dollars go, and what could be won back; the cents sum to the price."""
+    """Where one device's dollars go, and what is recoverable; the cents sum to the price."""
     rows = [heading("money", width, glyphs)]
     if ladder is None:
         return [*rows, (Span("no ladder yet", "dim"),)]
@@ -119,12 +123,15 @@ def ladder_rows(
         share = ladder.shares.get(term, 0.0)
         if share > 0.0:
             rows.append(_term_row(term, share, dollars.get(term) if dollars else None, width, glyphs))
-    return [*rows, *_price_rows(ladder, width), *_won_back(ladder, findings, width)]
+    return [*rows, *_price_rows(ladder, width), *_won_back(ladder, findings, verdict, width)]
 
 
-def _won_back(ladder: LadderRow, findings: Sequence[Finding], width: int) -> list[Row]:
-    """What of the device's waste is known to be recoverable, and because of which findings."""
-    entries = [e for e in recoverable(ladder, findings) if e.basis != "none" and e.share_high >= _LEAST_SHARE]
+def _won_back(
+    ladder: LadderRow, findings: Sequence[Finding], verdict: Verdict | None, width: int
+) -> list[Row]:
+    """What of the device's waste is recoverable, and because of which findings."""
+    every = recoverable(ladder, findings, verdict.cause if verdict else None)
+    entries = [e for e in every if e.basis != "none" and e.share_high >= _LEAST_SHARE]
     if not entries:
         return []
     (found,) = cells([ladder], [tuple(entries)])
@@ -254,7 +261,11 @@ def preview_rows(
     other = width - split - 2
     under = _that_fit((counter_rows(view, split, glyphs), trend_rows(view, split, glyphs)), room - 9)
     first = [*history_rows(view, split, max(3, min(26, room - len(under) - 2)), glyphs), *under]
-    second = [*verdict_rows(view, other, glyphs), (), *ladder_rows(view.ladder, other, glyphs, findings)]
+    second = [
+        *verdict_rows(view, other, glyphs),
+        (),
+        *ladder_rows(view.ladder, other, glyphs, findings, view.verdict),
+    ]
     more = (finding_rows(findings, other, glyphs), process_rows(view, other, glyphs))
     second += _that_fit(more, room - len(second))
     return [title, *beside(first, second, split)][:height]
@@ -271,7 +282,11 @@ def _that_fit(blocks: Sequence[list[Row]], room: int) -> list[Row]:
 
 def _unallocated_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
     """Nothing runs there, so there is only why, and what it costs."""
-    return [*verdict_rows(view, width, glyphs), (), *ladder_rows(view.ladder, width, glyphs)]
+    return [
+        *verdict_rows(view, width, glyphs),
+        (),
+        *ladder_rows(view.ladder, width, glyphs, (), view.verdict),
+    ]
 
 
 def title_rows(view: DeviceView, width: int, glyphs: Glyphs) -> list[Row]:
@@ -305,7 +320,7 @@ def detail_rows(
             history_rows(view, width, chart_height, glyphs),
             verdict_rows(view, width, glyphs),
             counter_rows(view, width, glyphs),
-            ladder_rows(view.ladder, width, glyphs, findings),
+            ladder_rows(view.ladder, width, glyphs, findings, view.verdict),
             finding_rows(findings, width, glyphs),
             processes,
             trend_rows(view, width, glyphs),
@@ -315,6 +330,11 @@ def detail_rows(
     other = width - split - 2
     first = [*history_rows(view, split, chart_height, glyphs), (), *counter_rows(view, split, glyphs), ()]
     first += trend_rows(view, split, glyphs)
-    second = [*verdict_rows(view, other, glyphs), (), *ladder_rows(view.ladder, other, glyphs, findings), ()]
+    second = [
+        *verdict_rows(view, other, glyphs),
+        (),
+        *ladder_rows(view.ladder, other, glyphs, findings, view.verdict),
+        (),
+    ]
     second += finding_rows(findings, other, glyphs)
     return [*head, *beside(first, second, split), (), *processes]

@@ -14,7 +14,7 @@ from rules.finding import Finding, Severity
 from rules.registry import Context, finding, rule
 
 
-@rule("DEV005", "GPU is lost, or its driver does not answer", "critical", "fleet", "fact")
+@rule("DEV005", "GPU is lost, or its driver does not answer", "critical", "fleet", "fact", term="unknown")
 def lost(ctx: Context) -> Finding | None:
     """The driver has lost the GPU, or calls to it do not return.
 
@@ -46,7 +46,7 @@ def lost(ctx: Context) -> Finding | None:
         ctx,
         lost,
         claim=f"{place(ctx)} {state}{'' if reason is None else f': {reason}'}.",
-        # The ladder counts what was lost so far; from now on it is all of the price.
+        # Nothing is known of it for that part of the time so far; from now on it is all of the price.
         share=ctx.verdict.shares.get("unknown", 1.0),
         evidence=(
             item("NVML says", reason or "no answer", "", source="NVML"),

@@ -74,7 +74,7 @@ CLASS_ROLE: dict[str, str] = {
 }
 SHARE_WORDS: dict[str, str] = {
     "free": "free",
-    "idle_held": "idle, memory held",
+    "idle_held": "idle-held",
     "host": "host",
     "communication": "communication",
     "throttle": "throttle",
@@ -85,7 +85,7 @@ SHARE_WORDS: dict[str, str] = {
 }
 TERM_WORDS: dict[str, str] = {
     "free": "free",
-    "idle_held": "idle, memory held",
+    "idle_held": "idle-held",
     "host_gap": "host gap",
     "communication": "communication",
     "throttle": "throttle",

@@ -1,4 +1,4 @@
-"""Money: where every dollar goes, by GPU, job or term, and what of it could be won back."""
+"""Money: where every dollar goes, by GPU, job or term, and what of it is recoverable."""
 
 from __future__ import annotations
 

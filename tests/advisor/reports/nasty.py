@@ -120,7 +120,7 @@ def _findings() -> tuple[Finding, ...]:
             title=LINES,
             claim=f"{SCRIPT} {LINK}",
             actions=(MARKUP, LINES, "no room for this"),
-            usd_h=9.9,
+            usd_h=6.8,
             role="contributing",
         ),
         make_finding(

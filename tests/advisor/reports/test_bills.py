@@ -14,6 +14,7 @@ from advisor.reports.text import render_text
 from rules.evidence import Workload
 from rules.finding import TERMS, Price
 from rules.ladder import priced_row
+from rules.recover import BOUND
 from rules.verdict import SHARES
 from tests.factories import fill, make_diagnosis, make_effect, make_finding, make_verdict
 from tests.strategies import diagnoses
@@ -49,28 +50,25 @@ def squeezed(text: str) -> str:
 def test_each_term_says_who_could_win_back_how_much_of_it() -> None:
     text = squeezed(render_text(node(), 140, False))
     assert "$7.57 fleet free time: no process uses it" in text
-    assert "$6.19 job owner idle-held time: nothing runs" in text
-    assert "$1.38 to $3.44 job owner host gap: HOST003" in text
+    assert "up to $6.19 job owner idle-held time: nothing runs" in text
+    assert f"$1.38 to $6.88 job owner host gap: HOST003, {BOUND}" in text
 
 
 def test_wasted_and_recoverable_stand_together_at_the_top() -> None:
     text = squeezed(render_text(node(), 140, False))
-    assert (
-        "$20.64 of $27.52 per hour (75 %) on 4 GPUs does no useful work ($15.14 to $17.20 recoverable)"
-        in text
-    )
+    assert "$20.64 of $27.52 per hour (75 %) on 4 GPUs is wasted ($8.95 to $20.64 recoverable)" in text
 
 
 def test_a_month_has_730_hours_and_says_so() -> None:
     text = squeezed(render_text(node(), 140, False))
-    assert "A month (730 h) at this rate: $20,089.60, $15,067.20 wasted, " in text
-    assert "$11,049.28 to $12,556.00 known to be recoverable." in text
+    assert "A month (730 h) at this rate: $20,089.60, $15,067.20 wasted " in text
+    assert "($6,529.12 to $15,067.20 recoverable)." in text
 
 
 def test_jobs_and_the_fleet_sum_to_the_node() -> None:
     rows = {row.name: row for row in bills.job_rows(node(), STYLE)}
     assert rows["slurm:4711 train_vit.py"] == bills.JobRow(
-        "slurm:4711 train_vit.py", "0, 1", "$13.76", "$6.88 (50 %)", "$1.38 to $3.44", "$10,044.80"
+        "slurm:4711 train_vit.py", "0, 1", "$13.76", "$6.88 (50 %)", "$1.38 to $6.88", "$10,044.80"
     )
     held = rows["jupyter (pid 7) (shares 1 GPU with others)"]
     assert (held.price, held.month) == ("$6.19", "$4,520.16")
@@ -82,7 +80,7 @@ def test_jobs_and_the_fleet_sum_to_the_node() -> None:
 def test_the_ticket_has_it_in_its_table() -> None:
     text = render_markdown(node())
     assert "| $/h | share | where it goes | who can act | recoverable |" in text
-    line = next(line for line in text.splitlines() if "| job owner | $1.38 to $3.44 |" in line)
+    line = next(line for line in text.splitlines() if "| job owner | $1.38 to $6.88 |" in line)
     assert line.startswith("| 6.88 | 25 % |")
     assert "A month (730 h) at this rate" in text and "### By job" in text
     assert "||who can act||recoverable||" in render_markdown(node(), "jira").replace("|| ", "||").replace(
@@ -92,15 +90,16 @@ def test_the_ticket_has_it_in_its_table() -> None:
 
 def test_without_a_price_the_same_is_said_in_shares() -> None:
     text = squeezed(render_text(node(price=None), 140, False))
-    assert "75 % of the paid time on 4 GPUs does no useful work (55 % to 62 % recoverable)" in text
-    assert "5 % to 12 % job owner host gap: HOST003" in text
+    assert "75 % of the paid time on 4 GPUs is wasted (32 % to 75 % recoverable)" in text
+    assert "5 % to 25 % job owner host gap: HOST003" in text
     assert "$" not in text.replace("$/h", "") and "A month" not in text
 
 
 def test_what_nothing_is_known_of_is_named() -> None:
-    text = squeezed(render_text(node(findings=[]), 140, False))
-    assert "Nothing is known to win back: host gap." in text
-    table = render_markdown(node(findings=[]))
+    silent = [make_verdict(v.class_, gpu=v.gpu, cause="no-demand") for v in node().verdicts]
+    document = node(findings=[], verdicts=silent)
+    assert "Not known to be recoverable: host gap." in squeezed(render_text(document, 140, False))
+    table = render_markdown(document)
     assert "| job owner | not known |" in table
 
 
@@ -114,7 +113,7 @@ def test_no_waste_needs_no_word_on_recovery() -> None:
 
 
 def test_a_waste_that_nothing_wins_back_says_so() -> None:
-    one = make_diagnosis("device", findings=[])
+    one = make_diagnosis(verdicts=[make_verdict("device", cause="no-demand")], findings=[])
     assert "(none known to be recoverable)" in squeezed(render_text(one, 100, False))
     assert "none of it known to be recoverable" in squeezed(render_text(one, 100, False))
 
@@ -122,7 +121,7 @@ def test_a_waste_that_nothing_wins_back_says_so() -> None:
 def test_a_report_on_one_gpu_stays_short() -> None:
     text = render_text(make_diagnosis("host"), 100, False)
     assert "By job" not in text
-    section = text[text.index("What could be won back") :].split("\n\n")[0]
+    section = text[text.index("Recoverable, per hour") :].split("\n\n")[0]
     assert len(section.splitlines()) <= 5
 
 
@@ -145,4 +144,4 @@ def test_any_document_can_be_shown(document: Diagnosis) -> None:
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_jobs_keep_their_names_at_every_width(width: int) -> None:
     table = render_text(node(), width, False).split("By job")[1].split("\n\n")[0]
-    assert "slurm:4711" in squeezed(table) and "$1.38 to $3.44" in table and "$6.88" in table
+    assert "slurm:4711" in squeezed(table) and "$1.38 to $6.88" in table and "$6.88" in table

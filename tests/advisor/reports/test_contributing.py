@@ -17,7 +17,7 @@ from tests.factories import make_diagnosis, make_finding
 
 CAUSE = make_finding("MEM001", claim="GPU 0 is limited by DRAM bandwidth.", usd_h=1.0, share=0.5)
 LEVER = make_finding(
-    "MEM004", claim="A chain of kernels.", usd_h=9.0, role="contributing", actions=("One.", "Two.", "Three.")
+    "MEM004", claim="A chain of kernels.", usd_h=6.5, role="contributing", actions=("One.", "Two.", "Three.")
 )
 OTHER = make_finding("HOST003", claim="The input cannot keep up.", usd_h=5.0, share=0.3)
 

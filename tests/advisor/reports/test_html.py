@@ -171,8 +171,8 @@ def test_the_top_says_what_it_costs_and_what_to_do() -> None:
     words = Page(render_html(make_diagnosis("host"))).text
     top = words[: words.index("Where the money goes")]
     assert "costs $6.88/h $5,022 a month of 730 h" in top
-    assert "does no useful work" in top
-    assert "known to be recoverable" in top
+    assert "wasted" in top
+    assert "recoverable" in top
     assert "Do this first Set num_workers=14 ." in top
 
 
@@ -184,7 +184,7 @@ def test_the_first_thing_to_do_is_a_failing_cards() -> None:
 
 def test_without_a_price_no_dollars_are_named_at_the_top() -> None:
     words = Page(render_html(make_diagnosis("host", price_usd_h=None))).text
-    top = words[words.index("of paid time does no useful work") : words.index("Do this first")]
+    top = words[words.index("of paid time wasted") : words.index("Do this first")]
     assert "$" not in top
     assert "no price is known" in top
 

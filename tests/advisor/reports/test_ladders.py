@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import pytest
 
+from advisor.bills import statement
 from advisor.reports.common import Style
 from advisor.reports.escape import terminal
 from advisor.reports.figures import usd
-from advisor.reports.ladders import cents, ladder, shown_usd
-from rules.finding import TERMS
-from tests.factories import make_diagnosis, make_finding, make_ladder, make_verdict
+from advisor.reports.ladders import ladder, shown_least, shown_usd
+from rules.finding import TERMS, LadderRow, Price
+from rules.ladder import priced_row
+from tests.factories import (
+    fill,
+    make_diagnosis,
+    make_effect,
+    make_finding,
+    make_ladder,
+    make_verdict,
+)
 
 STYLE = Style(terminal, terminal)
 
@@ -40,7 +49,7 @@ def test_a_finding_stands_beside_the_term_it_explains(code: str, term: str) -> N
     assert all(code not in where(code, other) for other in TERMS if other != term)
 
 
-@pytest.mark.parametrize("code", ["DEV005", "XYZ001", ""])
+@pytest.mark.parametrize("code", ["DEV006", "XYZ001", ""])
 def test_other_findings_explain_no_term(code: str) -> None:
     assert all(not code or code not in where(code, term) for term in TERMS)
 
@@ -92,5 +101,32 @@ def test_whose_price_it_is(basis: str, source: str, shown: str) -> None:
     assert ladder(make_diagnosis(ladder=(row,)), STYLE).price == shown
 
 
-def test_sums_that_are_wrong_in_the_document_are_shown_as_they_are() -> None:
-    assert cents({"free": -1.0, "useful": 2.005}, 1.0) == {"free": -1.0, "useful": 2.0}
+def priced(price: float, **shares: float) -> LadderRow:
+    """One row at a price."""
+    whose = Price(usd_h=price, basis="user", source="made up")
+    return priced_row("g", 0, None, fill(TERMS, shares), whose, 1.0)
+
+
+def test_equal_shares_show_equal_percents_whatever_the_price() -> None:
+    for price in (0.001, 0.04, 2.95, 15.19):
+        row = priced(price, free=0.125, idle_held=0.125, useful=0.75)
+        shares = [line.share for line in ladder(make_diagnosis(ladder=(row,)), STYLE).lines]
+        assert shares == ["12 %", "12 %", "75 %"]
+
+
+@pytest.mark.parametrize(
+    ("price", "shown"), [(0.001, "$0.00041"), (0.01, "$0.0041"), (0.04, "$0.0164"), (1.0, "$0.41")]
+)
+def test_a_bill_of_hardly_any_cents_has_more_digits(price: float, shown: str) -> None:
+    table = ladder(make_diagnosis(ladder=(priced(price, host_gap=0.41, useful=0.59),), findings=[]), STYLE)
+    assert table.lines[0].usd == table.usd(table.wasted_usd_h) == shown.ljust(len(table.usd(price)), "0")
+
+
+def test_a_finding_shows_the_cents_of_what_is_recoverable_of_its_term() -> None:
+    """0.1844 of a dollar, whose term is not all of it: the bill and the finding round it as one."""
+    row = priced(1.0, host_gap=0.4, useful=0.6)
+    finding = make_finding(key="g", effect=make_effect(1.1, 1.3), recoverable=0.1844, usd_h=0.1844)
+    document = make_diagnosis(ladder=(row,), findings=[finding])
+    made = statement(document)
+    assert made is not None and shown_usd(finding, document) == made.node.high["host_gap"] / 100
+    assert shown_least(finding, document) == made.node.low["host_gap"] / 100

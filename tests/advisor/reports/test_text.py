@@ -33,7 +33,7 @@ def test_verdict_then_money_then_findings_then_provenance(width: int) -> None:
     text = render_text(make_diagnosis("host", "memory"), width, False)
     wanted = [
         "SYNTHETIC",
-        "does no useful work",
+        "is wasted",
         "Where the money goes",
         "HOST003 the input",
         "Expect",
@@ -117,7 +117,7 @@ def test_summary_line() -> None:
         make_diagnosis("host", "idle", price_usd_h=None, provenance=make_provenance(synthetic=False))
     )
     assert node == (
-        "GPU 1 idle 0.94 · 87 % of paid time wasted on 2 GPUs (64 % to 69 % recoverable) · "
+        "GPU 1 idle 0.94 · 87 % of paid time wasted on 2 GPUs (14 % to 69 % recoverable) · "
         "HOST003 the input pipeline is CPU-bound"
     )
     assert render_summary_line(Diagnosis(provenance=make_provenance())) == "no GPU was observed"
@@ -141,7 +141,7 @@ def test_a_critical_finding_comes_first_even_when_it_costs_nothing_yet() -> None
         "DEV006", severity="critical", title="memory errors", usd_h=0.0, share=0.0, effect=None
     )
     text = render_text(make_diagnosis(findings=[make_finding(), sick]), 140, False)
-    assert "critical: DEV006 (memory errors); HOST003 could win back up to $2.61 per hour." in " ".join(
+    assert "critical: DEV006 (memory errors); HOST003: up to $2.61 per hour recoverable." in " ".join(
         text.split()
     )
     assert text.index("\nDEV006") < text.index("\nHOST003")

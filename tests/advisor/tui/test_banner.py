@@ -74,10 +74,10 @@ def test_notice_gives_the_reason() -> None:
 
 def test_money_line_at_80_and_at_200() -> None:
     narrow = text_of(banner.money_row(fakes.node(), 80))
-    assert narrow == " $41.17 of $55.04/h wasted (75 %), $17.97 to $18.58 recoverable   ineff. 29 %"
+    assert narrow == " $41.17 of $55.04/h wasted (75 %), $10.75 to $21.20 recoverable   ineff. 29 %"
     wide = text_of(banner.money_row(fakes.node(), 260))
     assert wide.startswith(
-        " $41.17 of $55.04 per hour wasted (75 %), $17.97 to $18.58 recoverable   inefficiency 29 %"
+        " $41.17 of $55.04 per hour wasted (75 %), $10.75 to $21.20 recoverable   inefficiency 29 %"
     )
     assert wide.rstrip().endswith("price: example-cloud x100.8xlarge / 8, on-demand, us-1, 2026-04 (bundled)")
 
@@ -86,8 +86,9 @@ def of_shares(**shares: float) -> Snapshot:
     """A node of one GPU at $10 an hour whose ladder has these shares."""
     terms = {name: share * 10 for name, share in shares.items()}
     wasted = sum(usd for name, usd in terms.items() if name not in ("useful", "unknown"))
+    made = make.make_diagnosis(verdicts=[make.make_verdict("host", cause="no-demand")], findings=[])
     totals = Totals(price_usd_h=10.0, wasted_usd_h=wasted, terms=terms)
-    return make.make_snapshot(diagnosis=replace(make.make_diagnosis(findings=[]), totals=totals))
+    return make.make_snapshot(diagnosis=replace(made, totals=totals))
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
@@ -105,7 +106,7 @@ def test_a_trace_of_unknown_use_is_named_and_none_is_not() -> None:
 def test_terms_that_do_not_all_fit_are_combined_largest_first() -> None:
     node = of_shares(inefficiency=0.16, free=0.12, idle_held=0.12, host_gap=0.05, useful=0.55)
     assert text_of(banner.money_row(node, 80)).endswith("   idle 24 %  ineff. 16 %  host 5 %")
-    assert "free 12 %  idle, memory held 12 %" in text_of(banner.money_row(node, 140))
+    assert "free 12 %  idle-held 12 %" in text_of(banner.money_row(node, 140))
 
 
 def test_without_a_price_shares_are_said_and_how_to_give_one() -> None:

@@ -35,7 +35,7 @@ async def test_one_look_answers_at_each_size(size: tuple[int, int]) -> None:
         assert "SYNTHETIC" in lines[0]
         assert "LIVE  22:14:20" in lines[0]
         assert lines[1].startswith(" $41.17 of $55.04")
-        assert "wasted (75 %), $17.97 to $18.58 recoverable" in lines[1]
+        assert "wasted (75 %), $10.75 to $21.20 recoverable" in lines[1]
         host_bound = line_with(app, "train_vit")
         assert "HOST" in host_bound
         assert "▒▒▒" in host_bound
