@@ -1,7 +1,8 @@
 """What of a ladder row's waste could be won back, by whom, and how much of it at least and at most.
 
-Wasted is a fact of the window; recoverable is what a known fix of it would save. Free and idle-held time is
-recoverable whole: somebody else can have it. Of every other term only what a finding's effect promises is.
+Wasted is a fact of the window; recoverable is what a known fix of it would save. Free time is recoverable
+whole: somebody else can have it. Of every other term what a finding's effect promises is. Held time of which
+no finding says more is so from nothing to all of it: pauses too short to hand a card back count as held, too.
 """
 
 from __future__ import annotations
@@ -27,10 +28,9 @@ OWNERS: dict[str, Owner] = {
     "throttle": "fleet",
     "inefficiency": "job",
 }
-FACTS: dict[str, str] = {
-    "free": "no process uses it, so others can have it",
-    "idle_held": "nothing runs, so it can be let go",
-}
+FREE = "no process uses it, so others can have it"
+# What held time rests on where no finding puts a figure on it.
+HELD = "nothing runs; what of it can be let go depends on how long its pauses last"
 # What the host gap rests on where no finding puts a figure on closing it.
 BOUND = "1/(1-h) is the bound of a gap whose cause no finding names"
 NO_DEMAND = "nobody asks the card for more, so no change of code fills the gap"
@@ -49,8 +49,8 @@ class Recoverable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     term: a key of TERMS. owner: who can act. share_*: of the scope's paid time; usd_h_*: dollars an hour,
     None without a price. basis: "fact" (all of it, for what it is), "finding" (what the finding's effect
-    allows), "bound" (a gap without such a finding: from nothing to all of it), or "none": nothing is known to
-    win it back, which is not to say that nothing would.
+    allows), "bound" (held time or a gap without such a finding: from nothing to all of it), or "none":
+    nothing is known to win it back, which is not to say that nothing would.
     because: the finding's code, or the fact or the want that it rests on.
     """
 
@@ -105,10 +105,12 @@ def _entry(term: str, row: LadderRow, part: _Part) -> Recoverable:
 
 
 def _part(term: str, row: LadderRow, findings: Sequence[Finding], cause: str | None) -> _Part:
-    if term in FACTS:
-        return _Part(1.0, 1.0, OWNERS[term], FACTS[term], "fact")
+    if term == "free":
+        return _Part(1.0, 1.0, OWNERS[term], FREE, "fact")
     leader = _leader(findings)
     if leader is None or leader.effect is None:
+        if term == "idle_held":
+            return _Part(0.0, 1.0, OWNERS[term], HELD, "bound")
         if term == "host_gap":
             return _unnamed_gap(row.shares[term], cause)
         return _Part(0.0, 0.0, OWNERS[term], _why_not(term, findings), "none")
@@ -153,5 +155,6 @@ def _most(finding: Finding, row: LadderRow) -> float:
     """What the finding itself counts on at most, as a share; 1 where it does not say."""
     if finding.recoverable is not None:
         return finding.recoverable
-    known = finding.usd_h is not None and row.price_usd_h
-    return finding.usd_h / row.price_usd_h if known and finding.usd_h and row.price_usd_h else 1.0
+    if finding.usd_h is None or row.price_usd_h is None or row.price_usd_h <= 0.0:
+        return 1.0
+    return finding.usd_h / row.price_usd_h

@@ -82,7 +82,7 @@ def _phases(sheet: Sheet, usd_h: float) -> None:
         ("decode", "generation_tok_s", "generated"),
     ):
         if sheet.has(rate) and sheet[rate] > 0.0:
-            cost = usd_per_mtok(sheet[rate], sheet[f"{phase}_usd_h"])
+            cost = 1e6 * sheet[f"{phase}_usd_h"] / (3600.0 * sheet[rate])
             formula = f"1e6 × {phase}_usd_h / (3600 × {rate})"
             sheet.add(f"{phase}_usd_per_mtok", "$/Mtok", f"{token} tokens", formula, cost)
     sheet.note("The phases share the price by the requests' time in them, not by what each alone would need.")

@@ -31,10 +31,18 @@ def _items(ctx: Context) -> tuple[EvidenceItem, ...]:
     )
 
 
-def _recoverable(ctx: Context) -> float:
+def lost_to_compute(ctx: Context) -> float:
     """Compute-bound time short of the pipe's roof."""
     short = 1.0 - clamp(ctx.verdict.roofs.get("compute", 0.0))
     return min(share(ctx, "compute") * short, inefficiency(ctx))
+
+
+def sped_up(lost: float, ratio: float) -> float:
+    """What of `lost` time goes where all of it runs `ratio` times as fast.
+
+    A fix that speeds up a whole share takes as much of its useful time, which no bill calls wasted.
+    """
+    return lost * (1.0 - 1.0 / ratio)
 
 
 def _at_roof(ctx: Context) -> str:
@@ -115,8 +123,8 @@ def tensor_cores(ctx: Context) -> Finding | None:
             "Fewer operations: recompute activations only where memory needs it (`checkpoint` less often).",
             "More GPUs, once COMP005 and COMP007 have nothing left to say.",
         ),
-        recoverable=_recoverable(ctx),
-        severity=severity_of(_recoverable(ctx), "medium"),
+        recoverable=lost_to_compute(ctx),
+        severity=severity_of(lost_to_compute(ctx), "medium"),
     )
 
 
@@ -175,7 +183,7 @@ def plain_pipes(ctx: Context) -> Finding | None:
         actions=_move(pipe),
         effect=_tensor_effect(ctx, part, pipe),
         confidence=1.0 if tensor is not None else 0.5,
-        recoverable=_recoverable(ctx),
+        recoverable=_won_by_tensor_cores(ctx, pipe),
         severity=None if pipe in ("fp32", "fp64") else "low",
     )
 
@@ -205,6 +213,13 @@ def _tensor_effect(ctx: Context, part: float, pipe: str) -> Effect | None:
         basis=f"{rates[1]} over {rates[0]} GEMMs, {ratio[0]:.1f}x ({ratio[1]} ceilings), on the "
         "compute-bound share, as far as it is matrix work; 1.0x where none of it is",
     )
+
+
+def _won_by_tensor_cores(ctx: Context, pipe: str) -> float:
+    """What of the lost time they would win back, by the ratio of rates where one is known."""
+    rates = _TENSOR_RATE.get(pipe)
+    ratio = ratio_of(ctx, *rates) if rates else None
+    return lost_to_compute(ctx) if ratio is None else sped_up(lost_to_compute(ctx), ratio[0])
 
 
 def idle_tensor_cores(ctx: Context) -> EvidenceItem:
@@ -274,7 +289,7 @@ def _moved(
             bound=high,
             basis=f"{what}, {ratio[0]:.1f}x ({ratio[1]} ceilings), on the compute-bound share, {limit}",
         ),
-        recoverable=min(part * (1.0 - 1.0 / ratio[0]), inefficiency(ctx)),
+        recoverable=sped_up(lost_to_compute(ctx), ratio[0]),
         confidence=confidence,
     )
 
@@ -296,7 +311,7 @@ def tf32_off(ctx: Context) -> Finding | None:
 
     **Why it costs**
     PyTorch computes fp32 matrix products without tensor cores unless TF32 is allowed. The dollars named are
-    the ladder's at most: the distance to the roof that this work has now.
+    what goes of the distance to the roof that this work has now; what it saves beyond that was never wasted.
 
     **How to tell it apart**
     No counter tells matrix work in fp32 from other fp32 arithmetic (particles, stencils, own kernels), which

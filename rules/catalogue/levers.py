@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from rules import thresholds as th
 from rules.catalogue.common import at_least, inefficiency, item, pct, place, share
-from rules.catalogue.compute import idle_tensor_cores, ratio_of, tensor_cores_idle, tensor_kind, tf32_pays
+from rules.catalogue.compute import (
+    idle_tensor_cores,
+    lost_to_compute,
+    ratio_of,
+    sped_up,
+    tensor_cores_idle,
+    tensor_kind,
+    tf32_pays,
+)
 from rules.economics import amdahl
 from rules.finding import Effect, Finding
 from rules.observed import busy_mean, reading_note
@@ -74,7 +82,7 @@ def lower_precision(ctx: Context) -> Finding | None:
             basis=f"fp8 over bf16 GEMMs, {ratio[0]:.2f}x ({ratio[1]} ceilings), on the compute-bound share, "
             f"if it runs bf16 now; the low end is fp8 over bf16 for all of the work, {FP8_SOURCE}",
         ),
-        recoverable=min(part * (1.0 - 1.0 / ratio[0]), inefficiency(ctx)),
+        recoverable=sped_up(lost_to_compute(ctx), ratio[0]),
         confidence=0.6,
         severity="low",
     )
@@ -138,7 +146,7 @@ def mixed_precision_unused(ctx: Context) -> Finding | None:
             basis=f"TF32 over fp32 GEMMs, {ratio[0]:.1f}x ({ratio[1]} ceilings), on the share below every "
             "roof as far as it is matrix work; 1.0x where none of it is",
         ),
-        recoverable=min(part * (1.0 - 1.0 / ratio[0]), inefficiency(ctx)),
+        recoverable=sped_up(min(part, inefficiency(ctx)), ratio[0]),
         confidence=0.5,
     )
 

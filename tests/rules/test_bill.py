@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from advisor.bills import Amount, Statement, statement, with_bills
 from advisor.document import Diagnosis
 from rules.bill import Bill, bills, wasted_share
-from rules.cents import HOURS, Horizon, divide
+from rules.cents import HOURS, Horizon
+from rules.economics import divide
 from rules.evidence import Workload
 from rules.finding import TERMS, Effect, Finding, LadderRow, Price
 from rules.ladder import NOT_WASTED, priced_row
@@ -306,11 +307,29 @@ def won(bill: Bill, term: str) -> tuple[float, float, str, str]:
     return round(found.share_low, 3), round(found.share_high, 3), found.owner, found.because
 
 
-def test_free_and_held_time_is_recoverable_whole() -> None:
+def test_free_time_is_recoverable_whole_and_held_time_from_nothing_to_all() -> None:
     found = billed(one(make_verdict(), free=0.25, idle_held=0.25, useful=0.5))
     assert won(found["GPU 0"], "free")[:3] == (0.25, 0.25, "fleet")
-    assert won(found["GPU 0"], "idle_held")[:3] == (0.25, 0.25, "job")
-    assert found["GPU 0"].recoverable_usd_h_low == found["GPU 0"].recoverable_usd_h_high == 5.0
+    assert won(found["GPU 0"], "idle_held")[:3] == (0.0, 0.25, "job")
+    assert [r.basis for r in found["GPU 0"].recoverable] == ["fact", "bound"]
+    assert (found["GPU 0"].recoverable_usd_h_low, found["GPU 0"].recoverable_usd_h_high) == (2.5, 5.0)
+
+
+def test_a_finding_with_an_effect_on_held_time_speaks_first() -> None:
+    pauses = make_finding("HOST016", term="idle_held", effect=make_effect(1.0, 1.25), usd_h=None)
+    bill = billed(one(make_verdict(), idle_held=0.3, useful=0.7), findings=(pauses,))["GPU 0"]
+    assert won(bill, "idle_held")[::2] == (0.0, "job")
+    assert won(bill, "idle_held")[1] == pytest.approx(0.2)
+    named = make_finding("IDLE003", term="idle_held", effect=None, usd_h=None)
+    bill = billed(one(make_verdict(), idle_held=0.3, useful=0.7), findings=(named,))["GPU 0"]
+    assert won(bill, "idle_held")[:2] == (0.0, 0.3)
+
+
+def test_a_finding_that_counts_on_nothing_wins_nothing_back() -> None:
+    """Documents without `recoverable` say it in dollars, and $0 is not "unknown"."""
+    nothing = make_finding(effect=make_effect(1.5, 4.0), usd_h=0.0)
+    bill = billed(one(make_verdict(), host_gap=0.5, useful=0.5), findings=(nothing,))["GPU 0"]
+    assert won(bill, "host_gap")[:2] == (0.0, 0.0)
 
 
 def test_a_gap_is_recoverable_by_what_the_findings_effect_allows() -> None:

@@ -386,7 +386,10 @@ EVERY = {
     ),
     "energy-period": lambda: energy_of_period(
         **figures(gpus=8, nodes=3, years=2, electricity_usd_kwh=0.3, pue=1.1, energy_j=9e4, window_s=60),
-        **figures(other_power_w=90, power_p90_w=1700, price_usd_h=4),
+        **figures(other_power_w=90, power_p90_w=1700),
+    ),
+    "energy-beside-its-price": lambda: energy_of_period(
+        **figures(gpus=8, nodes=3, years=2, electricity_usd_kwh=0.3, pue=1.1, power_w=400, price_usd_h=4)
     ),
     "response": lambda: response(
         **figures(tokens_per_response=9, success_frac=0.7, price_usd_h=3, gpus=2, tok_s=100),

@@ -103,16 +103,16 @@ def test_tf32_is_named_only_where_the_card_has_faster_tensor_cores() -> None:
     assert found.effect.high == pytest.approx(1 / (0.1 + 0.9 / 8))
 
 
-def test_what_tf32_may_buy_is_no_more_than_the_ladder_has_and_half_believed() -> None:
+def test_what_tf32_may_buy_is_its_part_of_what_the_ladder_has_lost_and_half_believed() -> None:
     ctx = fp32_at_roof()
     found = only(ctx, "COMP003")
-    assert found.usd_h == pytest.approx(10 * ctx.ladder.shares["inefficiency"])
+    assert found.usd_h == pytest.approx(10 * ctx.ladder.shares["inefficiency"] * (1 - 1 / 8))
     assert (found.confidence, found.severity, found.role) == (0.5, "medium", "primary")
     assert "TF32 is off" not in found.title
     far = at_roof(
         "compute", {"tensor_active": 0.0, "fp32": 0.7}, 0.05, pipe="fp32", ceilings=card(tf32=66e12)
     )
-    assert only(far, "COMP003").usd_h == pytest.approx(10 * 0.9 * (1 - 50 / 66))
+    assert only(far, "COMP003").usd_h == pytest.approx(10 * 0.9 * 0.95 * (1 - 50 / 66))
 
 
 @pytest.mark.parametrize(("rate", "code"), [(0.8e12, "COMP004"), (5e12, "COMP004"), (25e12, "COMP002")])
@@ -396,3 +396,15 @@ def test_no_finding_names_more_dollars_than_its_own_range_saves() -> None:
     ):
         assert made is not None and made.effect is not None
         assert made.usd_h == pytest.approx(10.0 * (1.0 - 1.0 / made.effect.high))
+
+
+def test_a_lower_precision_wins_back_its_part_of_what_is_lost_and_no_useful_time() -> None:
+    """fp8 at 1.75 times bf16, at 0.9 of the roof: 43 % of the lost tenth goes, not all of it."""
+    ctx = SIGNATURES["COMP005"]
+    found = only(ctx, "COMP005")
+    assert found.effect is not None and found.recoverable is not None
+    ratio = 1.0 / (1.0 - (1.0 - 1.0 / found.effect.high) / ctx.verdict.shares["compute"])
+    assert ratio > 1.5
+    assert found.recoverable == pytest.approx(
+        ctx.ladder.shares["inefficiency"] * (1.0 - 1.0 / ratio), rel=0.01
+    )
