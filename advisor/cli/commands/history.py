@@ -66,13 +66,13 @@ def _refuse_misplaced(ctx: click.Context) -> None:
 @diagnosis_options
 def show_one(number: int, form: str | None, as_json: bool, out: str | None, flavor: str, keep: bool) -> int:
     """Print diagnosis ID again, in any format of `diagnose`."""
-    from advisor.cli import past
+    from advisor.cli import past_file
     from advisor.cli.delivery import check_writable, deliver, delivery
     from advisor.cli.inputs import load_config
 
     wanted = delivery(form, as_json, out, flavor, keep)
     check_writable(wanted)
-    deliver(past.document(number), wanted, load_config())
+    deliver(past_file.document(number), wanted, load_config())
     return 0
 
 
@@ -83,10 +83,10 @@ def add(files: tuple[str, ...]) -> int:
 
     The first that cannot be kept ends it; those before it are kept.
     """
-    from advisor.cli import past
+    from advisor.cli import past_file
 
     for file in files:
-        past.add(file)
+        past_file.add(file)
     return 0
 
 
@@ -100,15 +100,15 @@ def prune(days: float | None, mib: float | None, everything: bool, as_json: bool
 
     Stored probe runs that live verdicts use are not touched: `advisor probe --history` lists those.
     """
-    from advisor.cli import past
+    from advisor.cli import past_file
 
-    return past.prune(days, mib, everything=everything, as_json=as_json)
+    return past_file.prune(days, mib, everything=everything, as_json=as_json)
 
 
 @command.command("path")
 @json_option
 def path(as_json: bool) -> int:
     """Print where the history is, or would be."""
-    from advisor.cli import past
+    from advisor.cli import past_file
 
-    return past.path(as_json=as_json)
+    return past_file.path(as_json=as_json)
