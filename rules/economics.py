@@ -13,6 +13,8 @@ _GAP_MAX = 0.95
 _GONE_MAX = 0.99
 # Closer than this to a whole cent is a whole cent: what is off is floating point.
 _DUST = 1e-6
+# Of dollars below it, and of as small a part of the price, no finding is worth anything.
+CENT_USD = 0.01
 
 
 def split_cents(terms: dict[str, float], total: float) -> dict[str, float]:
@@ -57,6 +59,17 @@ def _nothing(terms: dict[str, float], cents: int) -> dict[str, float]:
     if cents:
         raise ValueError(f"no term to carry ${cents / 100:.2f}")
     return dict.fromkeys(terms, 0.0)
+
+
+def no_dust(usd_h: float | None, price_usd_h: float | None) -> float | None:
+    """Dollars an hour, and 0 where they are less than a cent, or a hundredth of a price below a dollar.
+
+    Shares that cancel leave 1e-14 behind, which is no finding's worth.
+    """
+    if usd_h is None:
+        return None
+    least = CENT_USD * min(1.0, price_usd_h or 1.0)
+    return 0.0 if usd_h < least else usd_h
 
 
 def host_gap_bound(gap: float) -> float | None:

@@ -16,7 +16,7 @@ import msgspec
 
 from probes.ceilings import Ceilings
 from rules import thresholds as t
-from rules.economics import saved
+from rules.economics import no_dust, saved
 from rules.evidence import Evidence
 from rules.finding import SEVERITIES, TERMS, Effect, Finding, LadderRow, Price, Severity
 from rules.headline import WITHIN_NOISE
@@ -325,4 +325,7 @@ def verdict_confidence(verdict: Verdict) -> float:
 
 def _dollars(ctx: Context, recoverable: float) -> float | None:
     usd_h = ctx.price.usd_h
-    return None if usd_h is None else recoverable * usd_h * clamp(ctx.evidence.price_share)
+    if usd_h is None:
+        return None
+    paid = usd_h * clamp(ctx.evidence.price_share)
+    return no_dust(recoverable * paid, paid)

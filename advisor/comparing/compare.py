@@ -17,6 +17,7 @@ from advisor.document import Diagnosis
 from rules.compare.made import Circumstances, Moved
 from rules.compare.predicted import predictions
 from rules.compare.records import Comparison, Difference, Figure, FindingChange, Look, Pair, Prediction
+from rules.economics import no_dust
 from rules.finding import Finding
 from rules.verdict import SHARES
 
@@ -98,7 +99,7 @@ def _pair(
         b=side(b),
         matched_by=how,
         differences=ordered(found),
-        findings=_findings(a.findings, b.findings),
+        findings=_findings(a, b),
     )
     if "all" in refused and not wish.force:
         return msgspec.structs.replace(pair, refused=refused["all"])
@@ -152,14 +153,18 @@ def _whole_job(wish: Wish) -> list[Difference]:
     return [told("work", "info", f"{wish.work.a:g}/s", f"{wish.work.b:g}/s", effect)]
 
 
-def _findings(a: Sequence[Finding], b: Sequence[Finding]) -> tuple[FindingChange, ...]:
+def _findings(a: Row, b: Row) -> tuple[FindingChange, ...]:
     """What came first, then what went, then what stayed; within each by dollars or share."""
-    left = {f.code: f for f in reversed(a)}
-    right = {f.code: f for f in reversed(b)}
+    left, right = ({f.code: _without_dust(f, row) for f in reversed(row.findings)} for row in (a, b))
     came = [_change(None, f) for code, f in right.items() if code not in left]
     went = [_change(f, None) for code, f in left.items() if code not in right]
     stayed = [_change(f, right[code]) for code, f in left.items() if code in right]
     return tuple(change for group in (came, went, stayed) for change in sorted(group, key=_size))
+
+
+def _without_dust(finding: Finding, row: Row) -> Finding:
+    price = None if row.ladder is None else row.ladder.price_usd_h
+    return msgspec.structs.replace(finding, usd_h=no_dust(finding.usd_h, price))
 
 
 def _size(change: FindingChange) -> tuple[float, str]:

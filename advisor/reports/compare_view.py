@@ -329,13 +329,18 @@ def _sides(d: Difference, style: Style) -> str:
 
 def finding_line(change: FindingChange, style: Style) -> str:
     """ "HOST003 the input pipeline is CPU-bound (38 %, $2.61/h)"."""
-    a, b = _worth(change.share_a, change.usd_h_a), _worth(change.share_b, change.usd_h_b)
+    dollars = bool(change.usd_h_a or change.usd_h_b)
+    a, b = (
+        _worth(share, usd_h, dollars)
+        for share, usd_h in ((change.share_a, change.usd_h_a), (change.share_b, change.usd_h_b))
+    )
     worth = " -> ".join(part for part in (a, b) if part)
     return f"{change.code} {style.text(change.title, 120)}" + (f" ({worth})" if worth else "")
 
 
-def _worth(share: float | None, usd_h: float | None) -> str:
-    if usd_h:
+def _worth(share: float | None, usd_h: float | None, dollars: bool) -> str:
+    """Dollars where either look has any, so that both are said in one unit; else the share."""
+    if dollars and usd_h is not None:
         return f"{usd(usd_h)}/h"
     return f"{fraction(share)} of the time" if share else ""
 

@@ -18,6 +18,7 @@ from advisor.bills import statement
 from advisor.document import Diagnosis
 from advisor.reports.escape import terminal
 from advisor.reports.figures import instant
+from rules.economics import no_dust
 from rules.finding import TERMS, Finding, LadderRow
 from rules.serving import ServingFigures
 from rules.verdict import SHARES, Verdict
@@ -83,8 +84,9 @@ def rows(diagnosis: Diagnosis) -> Iterator[Row]:
         yield from _ladder(row)
     yield from _recoverable(diagnosis)
     yield from _devices(diagnosis)
+    prices = {row.key: row.price_usd_h for row in diagnosis.ladder}
     for finding in diagnosis.findings:
-        yield from _finding(finding)
+        yield from _finding(finding, prices.get(finding.key))
     for found in diagnosis.what_ifs:
         yield from _what_if(found)
     for engine in diagnosis.serving:
@@ -175,9 +177,9 @@ def _devices(diagnosis: Diagnosis) -> Iterator[Row]:
             yield Row(kind="device", name=name, value=None, detail=why, **place)
 
 
-def _finding(f: Finding) -> Iterator[Row]:
+def _finding(f: Finding, price_usd_h: float | None) -> Iterator[Row]:
     low, high = (f.effect.low, f.effect.high) if f.effect else (None, None)
-    figures = ((f.share, "frac"), (f.usd_h, "usd_h"), (f.confidence, "confidence"))
+    figures = ((f.share, "frac"), (no_dust(f.usd_h, price_usd_h), "usd_h"), (f.confidence, "confidence"))
     detail = f"{f.severity}: {f.claim}"
     yield from _each("finding", f.code, (*figures, (low, "factor_low"), (high, "factor_high")), f, detail)
 

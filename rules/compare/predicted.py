@@ -21,8 +21,8 @@ def predictions(
 ) -> tuple[Prediction, ...]:
     """What A expected of each fix on one row, beside the throughput that B realised.
 
-    findings: A's on that row; their own ranges are taken where no what-if answers them. after: B's. None of one
-    look beside itself, where nothing can have come of anything.
+    findings: A's on that row; their own ranges are taken where no what-if answers them. after: B's. A look
+    beside itself has none: nothing can have come of anything.
     """
     if circumstances.same_look:
         return ()

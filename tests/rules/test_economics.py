@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules.economics import amdahl, host_gap_bound, host_gap_effect, split_cents
+from rules.economics import amdahl, host_gap_bound, host_gap_effect, no_dust, split_cents
 from rules.finding import TERMS
 
 shares = st.lists(st.floats(0, 1), min_size=len(TERMS), max_size=len(TERMS)).filter(lambda v: sum(v) > 1e-6)
@@ -66,3 +66,20 @@ def test_speeding_up_a_share_never_buys_more_than_the_share_allows(share: float,
     whole = amdahl(share, factor)
     assert 1.0 - 1e-9 <= whole <= factor + 1e-9
     assert share == 1 or whole <= 1 / (1 - share) + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("usd_h", "price_usd_h", "shown"),
+    [
+        (3.4e-14, 6.88, 0.0),
+        (0.009, 6.88, 0.0),
+        (0.011, 6.88, 0.011),
+        (0.004, 0.05, 0.004),
+        (1e-9, 0.05, 0.0),
+        (0.5, None, 0.5),
+        (1e-14, None, 0.0),
+        (None, 6.88, None),
+    ],
+)
+def test_dust_is_nothing(usd_h: float | None, price_usd_h: float | None, shown: float | None) -> None:
+    assert no_dust(usd_h, price_usd_h) == shown

@@ -10,6 +10,9 @@ import pytest
 from advisor.comparing.compare import Wish, compare
 from advisor.comparing.throughput import Work
 from advisor.document import Diagnosis
+from advisor.reports.common import Style
+from advisor.reports.compare_view import finding_line
+from advisor.reports.escape import terminal
 from rules.compare.records import Comparison, Figure, Pair
 from rules.finding import Effect
 from rules.serving import ServingFigures
@@ -320,6 +323,16 @@ def test_findings_that_came_went_and_stayed() -> None:
     b = make_look(make_row(0.1), at_s=LATER, findings=(make_finding("MEM001"), make_finding("COMP001")))
     found = {f.code: f.state for f in the_pair(a, b).findings}
     assert found == {"COMP001": "came", "HOST003": "went", "MEM001": "stayed"}
+
+
+def test_dust_of_dollars_is_none_and_both_are_said_in_one_unit() -> None:
+    a = make_look(make_row(0.4), findings=(make_finding("COMP005", usd_h=3.4e-14, share=0.6),))
+    b = make_look(make_row(0.1), at_s=LATER, findings=(make_finding("COMP005", usd_h=1.5, share=0.7),))
+    (found,) = the_pair(a, b).findings
+    assert (found.usd_h_a, found.usd_h_b) == (0.0, 1.5)
+    style = Style(terminal, terminal)
+    assert "($0.00/h -> $1.50/h)" in finding_line(found, style)
+    assert "(0.60 of the time -> 0.60 of the time)" in finding_line(the_pair(a, a).findings[0], style)
 
 
 def test_predicted_against_realised() -> None:
