@@ -13,6 +13,17 @@ from rules.finding import TERMS, LadderRow, Price
 from rules.verdict import Verdict
 
 NOT_WASTED = frozenset({"useful", "unknown"})
+# What each term is called wherever there is room for it.
+TERM_WORDS: dict[str, str] = {
+    "free": "free",
+    "idle_held": "idle-held",
+    "host_gap": "host gap",
+    "communication": "communication",
+    "throttle": "throttle",
+    "inefficiency": "inefficiency",
+    "useful": "useful",
+    "unknown": "unknown",
+}
 
 
 def ladder_row(evidence: Evidence, verdict: Verdict, price: Price) -> LadderRow:

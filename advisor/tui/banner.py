@@ -15,12 +15,12 @@ from advisor.tui.ceilings import header_spans
 from advisor.tui.charts.history import sparkline
 from advisor.tui.devices import shown_devices
 from advisor.tui.glyphs import Glyphs
-from advisor.tui.labels import TERM_GROUP, TERM_SHORT, TERM_WORDS
+from advisor.tui.labels import TERM_GROUP, TERM_SHORT
 from advisor.tui.rows import Row, Span, join, left, spread, width_of
 from advisor.tui.text import safe
 from advisor.tui.unallocated import is_unallocated, parents_of
 from rules.finding import Finding
-from rules.ladder import NOT_WASTED
+from rules.ladder import NOT_WASTED, TERM_WORDS
 from rules.roles import grouped
 
 # The longer ways to begin the money line leave room for a term or two.

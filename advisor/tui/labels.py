@@ -27,17 +27,6 @@ GROUP_WORDS: dict[str, str] = {
     "unknown": "unknown",
 }
 
-TERM_WORDS: dict[str, str] = {
-    "free": "free",
-    "idle_held": "idle-held",
-    "host_gap": "host gap",
-    "communication": "communication",
-    "throttle": "throttle",
-    "inefficiency": "inefficiency",
-    "useful": "useful",
-    "unknown": "unknown",
-}
-
 TERM_GROUP: dict[str, str] = {
     "idle": "idle",
     "free": "idle",

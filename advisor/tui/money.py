@@ -12,12 +12,13 @@ from advisor.tui.banner import price_source
 from advisor.tui.blocks import heading
 from advisor.tui.charts.share_bar import apportion
 from advisor.tui.glyphs import Glyphs
-from advisor.tui.labels import TERM_GROUP, TERM_WORDS
+from advisor.tui.labels import TERM_GROUP
 from advisor.tui.money_terms import term_rows
 from advisor.tui.rows import Row, Span, left, right, width_of, wrap
 from advisor.tui.text import safe
 from rules.cents import HOURS, Horizon
 from rules.finding import TERMS
+from rules.ladder import TERM_WORDS
 
 View = Literal["gpu", "job", "node"]
 VIEWS: tuple[View, ...] = ("gpu", "job", "node")

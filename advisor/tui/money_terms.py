@@ -8,11 +8,11 @@ from advisor.bills import Amount
 from advisor.tui import format as fmt
 from advisor.tui.charts.share_bar import apportion
 from advisor.tui.glyphs import Glyphs
-from advisor.tui.labels import TERM_GROUP, TERM_WORDS
+from advisor.tui.labels import TERM_GROUP
 from advisor.tui.rows import Row, Span, left, right, wrap
 from advisor.tui.text import safe
 from rules.finding import TERMS
-from rules.ladder import NOT_WASTED
+from rules.ladder import NOT_WASTED, TERM_WORDS
 from rules.recover import Recoverable
 
 WHO: dict[str, str] = {"job": "job owner", "fleet": "fleet"}

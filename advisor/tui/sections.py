@@ -15,13 +15,14 @@ from advisor.tui.clocks import clock_rows
 from advisor.tui.counters import counter_rows
 from advisor.tui.devices import full_label, job_of, user_of, verdict_words
 from advisor.tui.glyphs import Glyphs
-from advisor.tui.labels import SEVERITY_ROLE, TERM_GROUP, TERM_WORDS
+from advisor.tui.labels import SEVERITY_ROLE, TERM_GROUP
 from advisor.tui.rows import Row, Span, clip, left, right, wrap
 from advisor.tui.text import safe
 from advisor.tui.unallocated import is_unallocated
 from rules.cents import cells
 from rules.economics import split_cents
 from rules.finding import TERMS, Finding, LadderRow
+from rules.ladder import TERM_WORDS
 from rules.recover import recoverable
 from rules.verdict import EvidenceItem, Verdict
 

@@ -8,13 +8,14 @@ from advisor.document import DeviceProvenance, Diagnosis, TimeSeries
 from advisor.reports.charts import ladders, rooflines, timelines
 from advisor.reports.charts.drawing import Chart, label
 from advisor.reports.charts.ladders import Bar, Step
-from advisor.reports.charts.palette import SHARE_WORDS, TERM_WORDS
+from advisor.reports.charts.palette import SHARE_WORDS
 from advisor.reports.common import Style, is_node, rows_by_key, wasted_share
 from advisor.reports.escape import terminal
 from advisor.reports.figures import percent, span, usd
 from advisor.reports.ladders import Ladder, ladder, row_cents
 from advisor.reports.roofs import observed_by_key, roofline_of, series_of
 from rules.finding import LadderRow
+from rules.ladder import TERM_WORDS
 from rules.roofline import Roofline
 from rules.verdict import SHARES, Verdict
 

@@ -9,9 +9,10 @@ import msgspec
 from matplotlib.figure import Figure
 
 from advisor.reports.charts.drawing import figure, label
-from advisor.reports.charts.palette import HATCH, LIGHT, TERM_ROLE, TERM_WORDS
+from advisor.reports.charts.palette import HATCH, LIGHT, TERM_ROLE
 from advisor.reports.figures import percent, usd
 from rules.finding import TERMS
+from rules.ladder import TERM_WORDS
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):

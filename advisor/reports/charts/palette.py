@@ -83,16 +83,6 @@ SHARE_WORDS: dict[str, str] = {
     "compute": "compute",
     "unknown": "unknown",
 }
-TERM_WORDS: dict[str, str] = {
-    "free": "free",
-    "idle_held": "idle-held",
-    "host_gap": "host gap",
-    "communication": "communication",
-    "throttle": "throttle",
-    "inefficiency": "inefficiency",
-    "useful": "useful",
-    "unknown": "unknown",
-}
 HATCH: dict[str, str] = {"throttle": "////", "unknown": "xxx", "free": "\\\\\\\\"}
 
 ROLE_OF: dict[str, str] = {colour: role for role, colour in LIGHT.items()}
