@@ -20,6 +20,7 @@ from rules.slo import parse_slo
 
 TOKEN = "ADVISOR_SERVING_TOKEN"  # noqa: S105 - the name of a variable, no secret
 _HOW = "name one: advisor serving http://HOST:PORT (vLLM 8000, SGLang 30000, llama.cpp 8080, Triton 8002)"
+_SEEN = "see that it is up and publishes its metrics (docs/serving.md), or name its URL"
 _CHECK = "check the address, and that the engine's metrics are on (docs/serving.md)"
 _CLEAR = "\x1b[H\x1b[2J"
 
@@ -82,7 +83,7 @@ def _watch(session: ServingSession, asked: Asked, wanted: Delivery) -> ExitCode:
 
 
 def _check(asked: Asked, wanted: Delivery) -> None:
-    check_writable(wanted)
+    check_writable(wanted, ("text", "json"))
     if not 0.2 <= asked.interval_s <= 3600.0:
         raise CliError(f"--interval {asked.interval_s:g}s is not from 0.2s to 1h", "give --interval 5s")
     if not asked.watch and asked.duration_s < asked.interval_s:
@@ -132,11 +133,13 @@ def _nothing(report: ServingReport, outcome: Outcome, *, named: bool) -> CliErro
     """What to say where no engine answered."""
     if outcome.interrupted:
         return CliError("interrupted before any engine answered", code=ExitCode.INTERRUPTED)
+    found = named or report.unread or report.notes
     none = (
-        "no engine could be read" if named else "no inference engine was found on this node's loopback ports"
+        "no engine could be read" if found else "no inference engine was found on this node's loopback ports"
     )
     said = [*(f"{one.endpoint}: {one.reason}" for one in report.unread), *report.notes]
-    return cannot_measure("\n".join([none, *said]), _CHECK if named else _HOW)
+    fix = _CHECK if named else _SEEN if found else _HOW
+    return cannot_measure("\n".join([none, *said]), fix)
 
 
 def _print(report: ServingReport, wanted: Delivery) -> None:

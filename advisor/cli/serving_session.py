@@ -12,6 +12,7 @@ import msgspec
 from advisor import __version__
 from advisor.cli.diagnostics import Progress
 from advisor.cli.session import POLL_S, Look, Outcome, collect, make_monitor, selected_keys, with_ceilings
+from advisor.serving.discover import unreached
 from advisor.serving.document import ServingReport, Unread
 from advisor.serving.tracks import CLOCK_BACK_S, EngineTracks, slo_of
 from advisor.serving.watch import EngineWatch, ServingFeed
@@ -55,6 +56,7 @@ class ServingSession:
         self._look = look
         self._terms = terms
         self._config = config
+        self._named = targets is not None
         self._watch = EngineWatch(targets, every_s=terms.interval_s)
         self._tracks = EngineTracks(slo_of(config.slo))
         self._feed: ServingFeed | None = None
@@ -96,9 +98,15 @@ class ServingSession:
             self._feed.close()
 
     def look(self, duration_s: float) -> Outcome:
-        """Look for so long, and ask once more at the end, so that the figures reach to it."""
-        first = self._collect(duration_s, "asking engines", lambda: False, self._take)
+        """Look for so long, and ask once more at the end, so that the figures reach to it.
+
+        Ends after the second question where nothing is an engine, nor about to be one.
+        """
+        first = self._collect(duration_s, "asking engines", lambda: self._watch.is_in_vain, self._take)
         if first.interrupted or first.ended is not None:
+            return first
+        if self._watch.is_in_vain:
+            self._take(self._watch.taken(), to_monitor=True)
             return first
         done = self._watch.rounds
         self._watch.ask_now()
@@ -184,7 +192,8 @@ class ServingSession:
     def _notes(self, engines: Sequence[ServingFigures]) -> list[str]:
         electricity = [self._electricity()] if any(e.tok_j is not None for e in engines) else []
         problem = self._watch.problem
-        return [*electricity, *([f"not all engines could be asked: {problem}"] if problem else [])]
+        silent = () if engines or self._named else unreached()
+        return [*electricity, *silent, *([f"not all engines could be asked: {problem}"] if problem else [])]
 
     def _electricity(self) -> str:
         config = self._config

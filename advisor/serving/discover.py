@@ -19,6 +19,7 @@ _MAX_ARGV_BYTES = 1 << 16
 _MAX_DEPTH = 64
 _PORT = re.compile(r"(?:^|[=:])(\d{1,5})$", re.ASCII)
 MAX_CANDIDATES = 32
+_MAX_NAMED = 8
 _MAX_TABLE_BYTES = 4 << 20
 # Local addresses in /proc/net/tcp that a connection to 127.0.0.1 or ::1 reaches.
 _ANY = {"00000000": "127.0.0.1", "0" * 32: "::1"}
@@ -93,6 +94,39 @@ def candidates(proc: Path = Path("/proc")) -> tuple[Listener, ...]:
 def servers(proc: Path = Path("/proc")) -> tuple[int, ...]:
     """Processes whose own name or command line is of a program known to serve models."""
     return tuple(pid for pid in _pids(proc) if server_in(_what_runs(proc, pid)) is not None)
+
+
+def program(pid: int, proc: Path = Path("/proc")) -> str | None:
+    """Which program known to serve models a process runs, in our own word for it."""
+    return server_in(_what_runs(proc, pid))
+
+
+def unreached(proc: Path = Path("/proc")) -> tuple[str, ...]:
+    """Of programs known to serve models, those of which no port can be asked, each with the reason.
+
+    Such as one that loads, hangs while it shuts down, or listens at another address. Of a family of
+    processes the first is named.
+    """
+    asked = {one.pid for one in candidates(proc)}
+    # A process that has ended and is not waited for has no arguments.
+    alive = [pid for pid in servers(proc) if _argv(proc, pid)]
+    heads = [pid for pid in alive if not any(program(p, proc) for p in _ancestors(pid, proc)[1:])]
+    silent = [pid for pid in heads if not any(p is not None and pid in _ancestors(p, proc) for p in asked)]
+    return tuple(f"{program(pid, proc)}, pid {pid}: {_why_not(proc, pid)}" for pid in silent[:_MAX_NAMED])
+
+
+def _why_not(proc: Path, pid: int) -> str:
+    try:
+        next((proc / str(pid) / "fd").iterdir(), None)
+    except OSError:
+        return "its ports cannot be seen (another user's process): name its URL"
+    return "it listens on no port that loopback reaches: it loads, shuts down, or listens elsewhere"
+
+
+def are_kin(one: int, other: int, proc: Path = Path("/proc")) -> bool:
+    """Whether two processes are of one server: engines split themselves into a front and workers."""
+    common = set(_ancestors(one, proc)) & set(_ancestors(other, proc))
+    return one == other or any(program(pid, proc) is not None for pid in common)
 
 
 def owner(inode: int, proc: Path = Path("/proc")) -> int | None:

@@ -50,7 +50,8 @@ class Scraper:
         for path in self._paths:
             left_s = until_s - time.monotonic()
             if left_s <= 0 or self._closed:
-                problems[path] = "there was no time left to ask"
+                if not problems:
+                    problems[path] = "there was no time left to ask"
                 break
             look, problem = self._one(path, left_s, keys)
             if look is not None:

@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from advisor.serving.discover import Listener, candidates, devices_of, is_alive
+import msgspec
+
+from advisor.serving.discover import Listener, are_kin, candidates, devices_of, is_alive, program
 from advisor.telemetry.feed import Feed
 from advisor.telemetry.records import EngineLook, Frame, Hello, Message, ProcessSample
 
@@ -31,13 +33,14 @@ _ROUND_S = 6.0
 class Endpoint:
     """One endpoint, and what is known of it. listener: None for one that a person named.
 
-    is_engine: it was read once.
+    is_engine: it was read once. silent: its last look, where that alone is not worth telling.
     """
 
     def __init__(self, scraper: Scraper, listener: Listener | None = None) -> None:
         self.scraper = scraper
         self.listener = listener
         self.is_engine = False
+        self.silent: EngineLook | None = None
         self._failures = 0
         self._next_s = float("-inf")
         self._thread: threading.Thread | None = None
@@ -84,6 +87,14 @@ class Endpoint:
                 self._next_s = time.monotonic() + DISCOVER_S if self.is_known else float("inf")
         return self.is_engine or self.listener is None or (self.is_known and self.scraper.spoke)
 
+    def named(self, look: EngineLook) -> EngineLook:
+        """The look, with whose it is where it failed."""
+        pid = None if self.listener is None else self.listener.pid
+        who = None if pid is None or not look.problem else program(pid)
+        if who is None:
+            return look
+        return msgspec.structs.replace(look, problem=f"{look.problem} ({who}, pid {pid})")
+
 
 class EngineWatch:
     """Asks engines for their metrics, and gives back what they said.
@@ -119,6 +130,13 @@ class EngineWatch:
     def is_running(self) -> bool:
         """Whether it still asks."""
         return self._thread.is_alive()
+
+    @property
+    def is_in_vain(self) -> bool:
+        """Whether all has been asked twice, and nothing is an engine or says that it loads."""
+        asked = tuple(self._found.values()) if self._named is None else tuple(self._named)
+        hopes = any(one.is_engine or one.scraper.loading for one in asked)
+        return self.rounds >= _CHANCES and not hopes
 
     def start(self) -> None:
         """Begin to ask."""
@@ -160,11 +178,31 @@ class EngineWatch:
             endpoint.begin(partial(self._guarded, partial(self._ask, endpoint)))
         for endpoint in due:
             endpoint.wait(until_s)
+        for endpoint in due:
+            self._tell_silent(endpoint)
 
     def _ask(self, endpoint: Endpoint) -> None:
         look = endpoint.scraper.look(self._keys_of(endpoint))
-        if not self._stop.is_set() and endpoint.judge(look):
-            self._done.put(look)
+        endpoint.silent = None
+        if self._stop.is_set():
+            return
+        if endpoint.judge(look):
+            self._done.put(endpoint.named(look))
+        else:
+            endpoint.silent = look
+
+    def _tell_silent(self, endpoint: Endpoint) -> None:
+        """Once all have been asked: where one port of a server answers, the others are no news."""
+        if endpoint.silent is not None and self._hangs(endpoint):
+            self._done.put(endpoint.named(endpoint.silent))
+
+    def _hangs(self, endpoint: Endpoint) -> bool:
+        """Whether a program known to serve models says nothing here, and at none of its other ports."""
+        if endpoint.listener is None or (pid := endpoint.listener.pid) is None:
+            return False
+        answered = [one for one in tuple(self._found.values()) if one.is_engine or one.scraper.spoke]
+        pids = [one.listener.pid for one in answered if one.listener is not None]
+        return not any(other is not None and are_kin(pid, other) for other in pids)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """Do it; what goes wrong is told in `problem`: the next round may do better, and no screen ends."""

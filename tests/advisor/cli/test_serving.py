@@ -105,6 +105,16 @@ def test_a_reader_that_goes_away_ends_the_watching(tmp_path: Path) -> None:
         assert running.wait(timeout=60) == 0
 
 
+def test_addresses_that_never_answer_are_given_up_after_two_looks(tmp_path: Path) -> None:
+    env = without_driver(tmp_path)
+    begun_s = time.monotonic()
+    args = ("--duration", "10m", "--interval", "300ms")
+    done = advisor("serving", "127.0.0.1:1", "node7.corp.invalid:8000", *args, env=env)
+    assert done.returncode == 3 and time.monotonic() - begun_s < 300.0
+    assert "127.0.0.1:1: nothing listens there" in done.stderr
+    assert "node7.corp.invalid:8000: " in done.stderr
+
+
 def test_no_byte_of_json_or_a_file_holds_the_name_of_another_host(tmp_path: Path) -> None:
     env = without_driver(tmp_path)
     path = tmp_path / "r.txt"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.serving.discover import Listener, candidates, devices_of, listening, owner
+from advisor.serving.discover import Listener, candidates, devices_of, listening, owner, unreached
 from advisor.serving.fetch import DEADLINE_S, Target
 from advisor.serving.scrape import Scraper
 from advisor.serving.watch import EngineWatch, ServingFeed
@@ -169,6 +169,63 @@ def test_a_known_server_that_refuses_is_told_and_one_that_stops_is_too() -> None
     for _ in range(4):
         watch.once()
     assert ["nothing listens" in look.problem for look in watch.taken()] == [True] * 4
+
+
+def free_port() -> int:
+    """A port where nothing listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+def test_a_known_server_that_does_not_answer_is_told_with_its_pid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("advisor.serving.watch.program", lambda _: "vllm")
+    found = [Listener(host="127.0.0.1", port=free_port(), inode=7, pid=os.getpid())]
+    watch = EngineWatch(find=lambda: found)
+    watch.once()
+    (look,) = watch.taken()
+    assert look.problem == f"nothing listens there (vllm, pid {os.getpid()})"
+
+
+def test_a_port_of_its_own_of_a_server_that_answers_is_not_told() -> None:
+    pid = os.getpid()
+    with server.serving(server.page(pages.vllm_v1())) as port:
+        found = [Listener(host="127.0.0.1", port=p, inode=p, pid=pid) for p in (free_port(), port)]
+        watch = EngineWatch(find=lambda: found)
+        for _ in range(3):
+            watch.once()
+    assert [look.engine for look in watch.taken()] == ["vllm"] * 3
+
+
+def test_a_server_that_listens_nowhere_is_named_once_with_the_reason(proc: Proc) -> None:
+    proc.table(row("0100007F", 8080, 11), row("0A00000A", 9000, 12))
+    proc.process(10, "/usr/bin/llama-server", "--port", "8080", sockets=(11,), comm="llama-server")
+    proc.process(20, "python", "-m", "vllm.entrypoints.openai.api_server", sockets=(12,))
+    proc.process(21, "VLLM::EngineCore", comm="VLLM::EngineCore")
+    proc.process(30, comm="llama-server")
+    (proc.folder / "21" / "stat").write_text("21 (VLLM::EngineCore) S 20 21 21 0 -1 0" + " 0" * 44)
+    (said,) = unreached(proc.folder)
+    assert said.startswith("vllm, pid 20: it listens on no port that loopback reaches")
+
+
+def test_asking_what_was_never_an_engine_is_in_vain_after_two_rounds() -> None:
+    def watch(answer: server.Answer) -> bool:
+        with server.serving(answer) as port:
+            made = EngineWatch(
+                [Target(scheme="http", host="127.0.0.1", port=port, path="/metrics")], every_s=0.01
+            )
+            assert not made.is_in_vain
+            made.start()
+            end_s = time.monotonic() + 20.0
+            while made.rounds < 2 and time.monotonic() < end_s:
+                time.sleep(0.01)
+            made.close()
+        return made.is_in_vain
+
+    assert watch(lambda handler: server.send(handler, b"<html>"))
+    assert not watch(loading(99))
+    assert not watch(server.page("no metrics", pages.vllm_v1()))
 
 
 def loading(rounds: int) -> server.Answer:
