@@ -12,7 +12,11 @@ from rules.tokens import JOULES_PER_KWH, energy_usd_per_mtok, tokens_per_joule, 
 
 TITLE_TOKENS = "What a token's electricity costs"
 TITLE_PERIOD = "What electricity costs over a period"
-TITLE_DIFFERENCE = "What the difference of two GPUs' electricity costs over a period"
+# The power that is paid -> what is worked out of it.
+TITLES = {
+    "more_w": "What the difference of two GPUs' electricity costs over a period",
+    "less_w": "What the difference of two GPUs' electricity saves over a period",
+}
 YEAR = "A year has 8,760 hours."
 COUNTED = f"{YEAR} Power is a mean by the energy counter, and stands for the whole period."
 SAID = f"{YEAR} Power is taken for the mean at work, as given; a board's rating overstates it."
@@ -108,8 +112,7 @@ def energy_of_period(
         share = hourly / sheet["price_usd_h"]
         sheet.add("of_price_frac", "frac", "of the GPU's price", "gpu_usd_h / price_usd_h", share)
     _capacity(sheet)
-    title = TITLE_PERIOD if watts == "power_w" else TITLE_DIFFERENCE
-    return sheet.result("energy", title, result)
+    return sheet.result("energy", TITLES.get(watts, TITLE_PERIOD), result)
 
 
 def _of_one(sheet: Sheet, one: str, watts: str) -> float:

@@ -135,7 +135,14 @@ def test_energy_is_of_what_was_asked_for(gpus: int, nodes: int, name: str, meani
 def test_a_difference_of_two_gpus_is_called_that() -> None:
     given_ = figures(gpus=8, nodes=1, years=3, electricity_usd_kwh=0.1, pue=1.0, power_w=700)
     assert "difference" not in energy_of_period(**given_).title
-    assert "difference of two GPUs" in energy_of_period(**given_, **figures(other_power_w=400)).title
+    assert (
+        "difference of two GPUs' electricity costs"
+        in energy_of_period(**given_, **figures(other_power_w=400)).title
+    )
+    assert (
+        "difference of two GPUs' electricity saves"
+        in energy_of_period(**given_, **figures(other_power_w=900)).title
+    )
 
 
 def test_ownership_by_part_and_by_use() -> None:
