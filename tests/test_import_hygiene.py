@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.advisor.cli.harness import clean_env, on_simulated, without_driver
+from tests.advisor.cli.harness import advisor, clean_env, on_simulated, without_driver
 from tests.conftest import NvmlStub
 
 # Runs the program as its script does, then names everything that was imported on stderr's last line.
@@ -24,6 +24,9 @@ except SystemExit as end:
 print(code or 0, *sorted(name.partition(".")[0] for name in sys.modules), file=sys.stderr)
 """
 NEVER = {"textual", "torch", "cupy"}
+# Each is for one thing: charts, pages, metrics of engines.
+LATE = {"matplotlib", "numpy", "jinja2", "prometheus_client"}
+MEASURING = {"pynvml", "psutil", "asyncio"}
 
 
 def imported(*args: str, env: dict[str, str]) -> tuple[int, set[str]]:
@@ -73,6 +76,7 @@ def test_help_imports_no_measuring(tmp_path: Path) -> None:
         (("config", "print"), 0),
         (("schema",), 0),
         (("schema", "probe"), 0),
+        (("prices", "--gpu", "H100"), 0),
         (("probe",), 3),
         (("probe", "--list"), 0),
         (("probe", "host", "--device", "cpu", "--quick"), 0),
@@ -83,14 +87,49 @@ def test_without_a_driver_no_command_imports_the_screens_or_cuda(
 ) -> None:
     code, names = imported(*args, env=without_driver(tmp_path))
     assert code == expected
-    assert names & NEVER == set()
+    assert names & (NEVER | LATE) == set()
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A diagnosis of the bundled recording."""
+    folder = tmp_path_factory.mktemp("saved")
+    assert advisor("demo", "--json", "-o", str(folder / "d.json"), env=clean_env(folder)).returncode == 0
+    return str(folder / "d.json")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("report", "FILE"),
+        ("report", "FILE", "--format", "csv"),
+        ("whatif", "FILE", "--json"),
+        ("compare", "FILE", "FILE"),
+        ("cost", "tokens", "--model", "L40S", "--tok-s", "9"),
+        ("history",),
+    ],
+)
+def test_reading_imports_nothing_that_draws_or_measures(
+    tmp_path: Path, saved: str, args: tuple[str, ...]
+) -> None:
+    given = [saved if word == "FILE" else word for word in args]
+    code, names = imported(*given, env=clean_env(tmp_path))
+    assert code == 0
+    assert names & (NEVER | LATE | MEASURING) == set()
+
+
+def test_asking_engines_imports_nothing_that_draws(tmp_path: Path) -> None:
+    args = ("serving", "127.0.0.1:1", "--duration", "500ms", "--interval", "200ms")
+    code, names = imported(*args, env=without_driver(tmp_path))
+    assert code == 3
+    assert names & (NEVER | LATE) <= {"prometheus_client"}
 
 
 def test_diagnosing_imports_neither_the_screens_nor_cuda(nvml_stub: NvmlStub, tmp_path: Path) -> None:
     env = on_simulated(nvml_stub, "memory", tmp_path)
     code, names = imported("diagnose", "--duration", "1500ms", "--format", "md", env=env)
     assert code == 0
-    assert names & NEVER == set()
+    assert names & (NEVER | LATE) == set()
     assert "pynvml" not in names, "the driver is touched by the sampler process alone"
 
 

@@ -96,10 +96,9 @@ def _node(p: Provenance, q: Provenance) -> Iterator[Difference]:
 
 
 def _times(p: Provenance, q: Provenance) -> Iterator[Difference]:
-    for code, left, right in (("interval", p.interval_s, q.interval_s),):
-        if unlike(left, right, tc.INTERVAL_UNLIKE.value):
-            effect = "host and process figures are of other stretches of time"
-            yield told(code, "info", span(left), span(right), effect)
+    if unlike(p.interval_s, q.interval_s, tc.INTERVAL_UNLIKE.value):
+        effect = "host and process figures are of other stretches of time"
+        yield told("interval", "info", span(p.interval_s), span(q.interval_s), effect)
     long_a, long_b = p.t_end_s - p.t_start_s, q.t_end_s - q.t_start_s
     if unlike(long_a, long_b, tc.WINDOWS_UNLIKE.value):
         effect = "the shorter window may miss phases that the longer one has"

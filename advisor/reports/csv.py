@@ -30,7 +30,7 @@ MAX_TEXT = 1000
 Value = float | int | str | None
 
 # Full-width forms are read as formulas as well, where the keyboard gives them.
-_FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+_FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20\ufe62\ufe63\ufe66\ufe6b\u2212")
 # The end of a field's name is its unit.
 _UNITS = ("usd_h", "tok_s", "tok_j", "tok_usd", "bytes_s", "bytes", "frac", "mhz", "usd", "w", "j", "c", "s")
 _DEVICE = (
@@ -97,7 +97,8 @@ def rows(diagnosis: Diagnosis) -> Iterator[Row]:
 
 def _cells(row: Row) -> tuple[str, ...]:
     gpu = "" if row.gpu is None else str(row.gpu)
-    return gpu, text(row.mig or ""), row.kind, text(row.name), _value(row.value), row.unit, text(row.detail)
+    unit = text(row.unit)
+    return gpu, text(row.mig or ""), text(row.kind), text(row.name), _value(row.value), unit, text(row.detail)
 
 
 def _value(value: Value) -> str:

@@ -114,7 +114,10 @@ def _write_below(drawn: Figure, footer: Footer) -> None:
 
 @contextmanager
 def _drawing() -> Iterator[None]:
-    """Our type and colours, whatever a matplotlibrc says; no word of a glyph that the font lacks."""
+    """Our type and colours, whatever a matplotlibrc says; no word of a glyph that the font lacks.
+
+    Both are of the whole process: charts are drawn by one thread at a time, and by none beside other plots.
+    """
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mpl.rcdefaults()

@@ -6,8 +6,6 @@ import importlib
 import json
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,6 @@ from advisor.schema import json_schema
 from rules.calculators.quantities import QUANTITIES
 from rules.power import ElectricityRates, electricity
 from rules.serving import ServingFigures
-from tests.advisor.cli.harness import clean_env
 from tests.factories import make_diagnosis
 from tests.strategies import diagnoses
 
@@ -440,18 +437,3 @@ def test_whatever_a_diagnosis_holds_its_figures_are_possible(diagnosis: Diagnosi
         for name, (value, source) in seen_in(diagnosis, key).figures.items():
             assert QUANTITIES[name].problem(value) == ""
             assert source
-
-
-def test_nothing_that_draws_or_measures_is_imported(tmp_path: Path) -> None:
-    script = (
-        "import sys; from advisor.__main__ import main\n"
-        "sys.argv[1:] = ['cost', 'tokens', '--model', 'L40S', '--tok-s', '9']\n"
-        "try: main()\nexcept SystemExit: pass\n"
-        "print(*sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=clean_env(tmp_path), capture_output=True, text=True, check=True
-    )
-    never = {"textual", "torch", "cupy", "pynvml", "psutil", "matplotlib", "jinja2", "sqlite3", "asyncio"}
-    assert "per million tokens" in done.stdout
-    assert set(done.stderr.split()) & never == set()

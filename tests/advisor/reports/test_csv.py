@@ -19,8 +19,8 @@ from tests.advisor.reports.nasty import nasty
 from tests.factories import T0_S, make_diagnosis, make_verdict
 from tests.strategies import diagnoses
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-TEXT_COLUMNS = ("host", "source", "mig", "kind", "name", "detail")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\ufe62", "\ufe66")
+TEXT_COLUMNS = ("host", "source", "mig", "kind", "name", "unit", "detail")
 
 
 def read(document: Diagnosis) -> list[dict[str, str]]:
