@@ -53,8 +53,19 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     what: str
 
 
+class Removed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What stands in one file in place of a secret or a name. what: by the name of the flag, variable or key
+    that held it, or by the pseudonym; count: how often.
+    """
+
+    what: str
+    member: str
+    count: int
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a bundle holds. redacted: what was taken out; empty with --no-redact. left_out: file -> why not.
+    """What a bundle holds. redacted: what was looked for and taken out, here or when it was recorded; empty
+    with --no-redact. removed: what that came to in each file. left_out: file -> why not.
 
     created, host, source, synthetic: of the diagnosis. doctor_host: the machine that the doctor looked at,
     where it did; it may be another one. notes: what a reader must know, such as damaged lines of a recording.
@@ -69,6 +80,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     synthetic: bool
     is_redacted: bool
     redacted: tuple[str, ...] = ()
+    removed: tuple[Removed, ...] = ()
     doctor_host: str | None = None
     members: tuple[MemberRecord, ...] = ()
     left_out: dict[str, str] = {}

@@ -12,6 +12,7 @@ from advisor import __version__
 from advisor.bundle import FOLDER, Item, Manifest, MemberRecord, member_records, write_bundle
 from advisor.cli import output
 from advisor.cli.bundle_parts import RECORDING, Contents, Plan, doctor, recording, reports
+from advisor.cli.bundle_removed import removed_from, told
 from advisor.cli.diagnostics import CliError, ExitCode, cannot_measure, note, warn
 from advisor.cli.documents import diagnosis_from, is_recording, refuse_price
 from advisor.cli.inputs import load_config
@@ -136,6 +137,7 @@ def _manifest(d: Diagnosis, contents: Contents, doctor_host: str | None, *, is_r
         synthetic=p.synthetic,
         is_redacted=is_redacted,
         redacted=p.redacted if is_redacted else (),
+        removed=removed_from(contents.items) if is_redacted else (),
         doctor_host=doctor_host if is_redacted else None,
         left_out=contents.left_out,
         notes=tuple(notes),
@@ -170,9 +172,10 @@ def _taken_out(manifest: Manifest) -> list[str]:
     if not manifest.is_redacted:
         return ["NOTHING WAS REDACTED (--no-redact): command lines may hold secrets, and users are named."]
     return [
-        "Taken out of every file before it was put in:",
-        *(f"  {line}" for line in manifest.redacted),
-        "  names and home folders of the machine where the bundle was made",
+        "Taken out of every file, here or when it was recorded, and how often each stands replaced:",
+        *(f"  {line}" for line in told(manifest.removed)),
+        "Looked for: secrets by their names and shapes, user and host names, home folders; of the documents'",
+        "node and of the machine where the bundle was made.",
         "Pseudonyms such as node-1a2b3c stand for one name each, in every bundle.",
     ]
 

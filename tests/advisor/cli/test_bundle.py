@@ -15,9 +15,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from advisor.bundle import FOLDER, Item, Manifest, write_bundle
 from advisor.cli.app import run_cli
+from advisor.cli.bundle_removed import removed_from
 from advisor.document import Diagnosis, Flag
 from advisor.reports.json import decode, encode
 from advisor.reports.scrub import Scrubber
@@ -142,7 +145,50 @@ def test_nothing_leaks_through_any_member(tmp_path: Path, monkeypatch: pytest.Mo
         text = body.decode("utf-8", "replace")
         for word in (SECRET, SECRET[8:], USER, HOST, "rack17", "login-04", "corp.example", "quentin"):
             assert word not in text, (name, word)
-    assert "1 command-line secret" in found["redactions.txt"].decode() or b"secret" in found["redactions.txt"]
+    said = found["redactions.txt"].decode()
+    assert "No secret was found" not in said
+    line = next(line for line in said.splitlines() if "value of --api-key" in line)
+    assert {"report.md", "diagnosis.json", "recording.jsonl.gz"} <= set(line.replace(",", " ").split())
+    assert "host name, as node-" in said
+    assert "user name, as user:" in said
+
+
+def test_what_went_is_counted_where_it_stands_and_nothing_is_said_to_have_gone_that_had_not() -> None:
+    assert run_cli(["bundle", saved(BEFORE), "-o", "b.tar.gz", "--no-doctor"]) == 0
+    found = contents("b.tar.gz")
+    assert b"No secret was found." in found["redactions.txt"]
+    saved(leaky())
+    assert run_cli(["bundle", "d.json", "-o", "c.tar.gz", "--no-doctor"]) == 0
+    found = contents("c.tar.gz")
+    for one in json.loads(found["MANIFEST.json"])["removed"]:
+        if one["what"] == "value of --api-key" and one["member"].endswith((".txt", ".json", ".csv")):
+            assert one["count"] == found[one["member"]].count(b"--api-key REDACTED")
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("train.py --api-key REDACTED --x 1", "value of --api-key"),
+        ("train.py --api-key=REDACTED", "value of --api-key"),
+        ("HF_TOKEN=REDACTED python x", "value of HF_TOKEN"),
+        (r"{\"password\": \"REDACTED\"}", "value of password"),
+        (r"\-\-api\-key REDACTED", "value of --api-key"),
+        ("<p>&quot;secret&quot;: &quot;REDACTED&quot;", "value of secret"),
+        ("http://REDACTED@host/x", "credentials in a URL"),
+        ("wandb login REDACTED", "a secret without a name"),
+        ("on node-1a2b3c", "host name, as node-1a2b3c"),
+        ("by user:1a2b3c", "user name, as user:1a2b3c"),
+        ("at ~/set", "home folder, as ~"),
+    ],
+)
+def test_what_stands_in_place_of_something_is_named(text: str, what: str) -> None:
+    (found,) = removed_from([Item(name="x.txt", what="", data=text.encode())])
+    assert (found.what, found.count) == (what, 1)
+
+
+@given(st.text(max_size=200))
+def test_any_text_can_be_looked_through(text: str) -> None:
+    assert all(one.count > 0 for one in removed_from([Item(name="x", what="", data=text.encode())]))
 
 
 def test_without_redaction_it_says_so_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
