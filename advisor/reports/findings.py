@@ -76,9 +76,11 @@ def is_small_print(finding: Finding, diagnosis: Diagnosis) -> bool:
     return any(f.role == "primary" and (f.key, f.term) == place for f in diagnosis.findings)
 
 
-def is_remark(finding: Finding) -> bool:
-    """Whether it is for information and no dollars are counted on it: a line says enough."""
-    return finding.severity == "info" and (finding.usd_h is None or is_well_spent(finding))
+def is_remark(finding: Finding, diagnosis: Diagnosis) -> bool:
+    """Whether a line says enough: no dollars are counted on it, and it informs or contributes to another."""
+    if finding.usd_h is not None and not is_well_spent(finding):
+        return False
+    return finding.severity == "info" or (finding.usd_h is not None and is_small_print(finding, diagnosis))
 
 
 def evidence_rows(items: Sequence[EvidenceItem], style: Style) -> tuple[EvidenceRow, ...]:

@@ -168,7 +168,7 @@ def _findings(d: Diagnosis) -> list[RenderableType]:
     found = ranked(d.findings)
     shown = max(MAX_FINDINGS, criticals(found))
     said: list[RenderableType] = [_text(f"\n{overlap(d)}", "dim")] if overlap(d) else []
-    brief = [finding for finding in found[:shown] if is_remark(finding)]
+    brief = [finding for finding in found[:shown] if is_remark(finding, d)]
     parts = said + [part for f in found[:shown] if f not in brief for part in _finding(f, d)]
     parts += _remarks(brief, d)
     more = len(found) - shown

@@ -70,3 +70,12 @@ def test_screens_list_it_under_its_primary_as_also() -> None:
     assert [f.code for f in by_weight([LEVER, OTHER, CAUSE])] == ["HOST003", "MEM001", "MEM004"]
     assert "also: " in text_of(list_row(LEVER, 100))
     assert "also: " not in text_of(list_row(CAUSE, 100))
+
+
+def test_what_costs_nothing_is_a_line_each_and_what_contributes_to_it_goes_along() -> None:
+    near = make_finding("COMP001", claim="Near its roof.", usd_h=0.0, severity="info", term="inefficiency")
+    fp8 = make_finding("COMP005", claim="fp8 is faster.", usd_h=0.0, role="contributing", term="inefficiency")
+    text = render_text(make_diagnosis(findings=(near, fp8, OTHER)), 100, False)
+    remarks = text[text.index("Also seen") :].split("\n\n")[0].splitlines()
+    assert [line.split()[0] for line in remarks[1:3]] == ["COMP001", "COMP005"]
+    assert "also: COMP005" not in text and text.index("HOST003") < text.index("Also seen")
