@@ -116,11 +116,11 @@ def groups(ladder: Sequence[LadderRow], verdicts: Sequence[Verdict]) -> tuple[Gr
 
 def _by_job(ladder: Sequence[LadderRow], verdicts: Sequence[Verdict]) -> Iterable[Group]:
     """The jobs, and the fleet with all that is none's."""
-    who = {v.key: v.workload for v in verdicts}
+    workloads = {v.key: v.workload for v in verdicts if v.workload is not None}
     jobs: dict[str, list[Piece]] = {}
     fleet: list[Piece] = []
     for row in ladder:
-        workload, free, taken = who.get(row.key), Piece(row, ("free",)), Piece(row, _NOT_FREE)
+        workload, free, taken = workloads.get(row.key), Piece(row, ("free",)), Piece(row, _NOT_FREE)
         if workload is None or taken.share < _DUST:
             fleet.append(Piece(row))
             continue
@@ -128,7 +128,7 @@ def _by_job(ladder: Sequence[LadderRow], verdicts: Sequence[Verdict]) -> Iterabl
         jobs.setdefault(job_name(workload), []).append(taken if split else Piece(row))
         fleet += [free] if split else []
     for name, pieces in jobs.items():
-        held = [found for p in pieces if (found := who[p.row.key]) is not None]
+        held = [workloads[p.row.key] for p in pieces]
         yield Group("job", name, tuple(pieces), held[0].name, sum(w.others > 0 for w in held))
     if fleet:
         yield Group("fleet", "fleet", tuple(fleet))

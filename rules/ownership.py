@@ -7,7 +7,6 @@ import math
 import msgspec
 
 HOURS_PER_YEAR = 8760.0
-FORMULA = "capex / (life x 8760 h) + kW x PUE x $/kWh + capex x maintenance / 8760 h + staffing"
 
 
 class OwnershipInputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,7 +44,7 @@ class OwnedCost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 def owned_cost(given: OwnershipInputs) -> OwnedCost:
-    """The cost of an hour, by FORMULA.
+    """The cost of an hour: capex / (life x 8760) + kW x PUE x $/kWh + capex x maintenance / 8760 + staffing.
 
     A price of an hour is `total_usd_h`. Do not divide a price by the utilisation where idle hours are counted
     on their own, as in the ladder: they would be paid for twice.

@@ -27,7 +27,7 @@ from typing import Literal
 
 import msgspec
 
-from rules import thresholds_history as th
+from rules import thresholds as th
 
 # Between the 10th and 90th percentile of a normal distribution, and from a median deviation to its deviation.
 _P10_P90 = 2.563

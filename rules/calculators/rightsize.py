@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from rules.calculators.calculation import Calculation, CalculationError, Input, Sheet
 from rules.economics import host_gap_bound
+from rules.whatifs.anchors import FP8_SOURCE
 
 TITLE = "Right-sizing"
 # Of memory, what weights and cache may take: contexts, graphs and workspaces need the rest.
@@ -142,8 +143,8 @@ def _precision(sheet: Sheet) -> str | None:
     bound = sheet["step_ms"] / rest
     sheet.add("precision_bound", "x", "most a lower precision can give", "step_ms / lower_step_ms", bound)
     sheet.note(
-        "The precision's bound is of bandwidth alone; conversions and kernels can make it slower. Measured "
-        "on 8×H100 (Qwen3-235B, FP8 for BF16): 0.81× at batch 8, 1.08× at batch 128 (ML.ENERGY)."
+        "The precision's bound is of bandwidth alone; conversions and kernels can make it slower. FP8 over "
+        f"BF16 on {FP8_SOURCE}."
     )
     return "precision_bound"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rules.calculators.calculation import Calculation, Input, Sheet
-from rules.ownership import HOURS_PER_YEAR, OwnershipInputs, owned_cost
+from rules.ownership import HOURS_PER_YEAR, OwnedCost, OwnershipInputs, owned_cost
 
 TITLE = "What an owned GPU costs an hour"
 
@@ -37,6 +37,16 @@ def tco(
             staffing_usd_h=staffing_usd_h.value,
         )
     )
+    _hour(sheet, hour)
+    life = hour.total_usd_h * life_y.value * HOURS_PER_YEAR * gpus.value
+    sheet.add("life_usd", "$", "all GPUs, over their life", "owned_usd_h × life_y × 8760 × gpus", life)
+    main = _used(sheet)
+    _against_renting(sheet)
+    return sheet.result("tco", TITLE, main)
+
+
+def _hour(sheet: Sheet, hour: OwnedCost) -> None:
+    """What an owned hour is made of."""
     power, upkeep = "kw_per_gpu × pue × electricity_usd_kwh", "capex_usd_per_gpu × maintenance_frac_y / 8760"
     writeoff = "capex_usd_per_gpu / (life_y × 8760)"
     sheet.add("writeoff_usd_h", "$/h", "write-off", writeoff, hour.writeoff_usd_h)
@@ -46,11 +56,6 @@ def tco(
     sheet.add("owned_usd_h", "$/h", "an owned hour, used or not", whole, hour.total_usd_h)
     share = sheet["energy_usd_h"] / sheet["owned_usd_h"]
     sheet.add("energy_frac", "frac", "electricity, of an owned hour", "energy_usd_h / owned_usd_h", share)
-    life = hour.total_usd_h * life_y.value * HOURS_PER_YEAR * gpus.value
-    sheet.add("life_usd", "$", "all GPUs, over their life", "owned_usd_h × life_y × 8760 × gpus", life)
-    main = _used(sheet)
-    _against_renting(sheet)
-    return sheet.result("tco", TITLE, main)
 
 
 def _used(sheet: Sheet) -> str:
