@@ -106,9 +106,15 @@ serving_option = click.option(
     is_flag=True,
     help="Do not ask inference engines on this node's loopback ports for their metrics.",
 )
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON that is valid by `advisor schema`."
-)
+
+
+def json_option_of(kind: str = "") -> Decorator:
+    """--json of what `advisor schema KIND` describes; without a kind, a diagnosis or more than one thing."""
+    said = f"advisor schema {kind}".strip()
+    return click.option("--json", "as_json", is_flag=True, help=f"Print JSON that is valid by `{said}`.")
+
+
+json_option = json_option_of()
 format_option = click.option(
     "--format",
     "form",

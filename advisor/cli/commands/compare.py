@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import rich_click as click
 
-from advisor.cli.options import json_option, keep_option, price_option
+from advisor.cli.options import json_option_of, keep_option, price_option
 
 FORMATS = ("text", "md", "json")
 
@@ -44,7 +44,7 @@ FORMATS = ("text", "md", "json")
     type=click.Choice(FORMATS),
     help="Default: by the suffix of FILE given to -o, or text.",
 )
-@json_option
+@json_option_of("comparison")
 @click.option("-o", "--output", "out", metavar="FILE", help="Write to FILE (mode 0600); - is stdout.")
 @keep_option
 def command(

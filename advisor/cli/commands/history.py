@@ -10,6 +10,7 @@ from advisor.cli.options import (
     WholeType,
     diagnosis_options,
     json_option,
+    json_option_of,
     typed,
 )
 
@@ -31,7 +32,7 @@ MIB = NumberType("mebibytes, above 0 and at most 100000; write 64", 100_000)
 @click.option(
     "--trends", is_flag=True, help="How ceilings, waste and power moved; which ceiling fell, since when."
 )
-@json_option
+@json_option_of("history")
 @click.pass_context
 def command(
     ctx: click.Context,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import rich_click as click
 
-from advisor.cli.options import json_option
+from advisor.cli.options import json_option_of
 
 
 @click.command("prices")
 @click.option("--gpu", "model", metavar="MODEL", help="Rows for one model, such as H100 or A100-80GB-PCIe.")
 @click.option("--provider", metavar="P", help="Rows of one provider, such as aws.")
-@json_option
+@json_option_of("prices")
 def command(model: str | None, provider: str | None, as_json: bool) -> int:
     """List the bundled prices with what speaks against each, and say which price is in force and why.
 

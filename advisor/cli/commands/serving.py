@@ -9,7 +9,7 @@ from advisor.cli.options import (
     WholeType,
     duration_option,
     gpu_option,
-    json_option,
+    json_option_of,
     keep_option,
     out_option,
     price_option,
@@ -39,7 +39,7 @@ from advisor.cli.options import (
 )
 @gpu_option
 @click.option("--watch", is_flag=True, help="Print anew at every interval until Ctrl-C.")
-@json_option
+@json_option_of("serving")
 @out_option
 @keep_option
 def command(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import rich_click as click
 
-from advisor.cli.options import json_option, keep_option, price_option
+from advisor.cli.options import json_option_of, keep_option, price_option
 
 
 @click.command("whatif")
@@ -21,7 +21,7 @@ from advisor.cli.options import json_option, keep_option, price_option
 )
 @click.option("--list", "as_list", is_flag=True, help="List the fixes that can be asked for.")
 @price_option
-@json_option
+@json_option_of("whatif")
 @keep_option
 def command(
     file: str | None,

@@ -72,6 +72,11 @@ def test_schema(capsys: pytest.CaptureFixture[str], kind: Which | None) -> None:
     assert msgspec.json.decode(capsys.readouterr().out) == json_schema(kind or "diagnosis")
 
 
+def test_schema_by_the_command_that_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli(["schema", "compare"]) == 0
+    assert msgspec.json.decode(capsys.readouterr().out) == json_schema("comparison")
+
+
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the configuration file is for the length of a test; it does not exist yet."""
