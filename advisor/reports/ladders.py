@@ -184,7 +184,7 @@ def _lines(
     style: Style,
 ) -> tuple[Line, ...]:
     shown = [term for term in TERMS if shares[term] >= LEAST_SHARE or (dollars or {}).get(term)]
-    price = sum((dollars or {}).values())
+    price = round(sum((dollars or {}).values()), 12)
     return tuple(
         Line(
             term=term,
