@@ -8,12 +8,16 @@ import msgspec
 import pytest
 
 from advisor.comparing.compare import Wish, compare
+from advisor.comparing.throughput import Work
 from advisor.document import Diagnosis
 from advisor.reports.compare import render_markdown, render_text
-from rules.compare.records import Comparison
+from advisor.reports.compare_view import within
+from rules.compare.records import Comparison, Throughput
+from rules.finding import Effect
+from rules.whatif import Lever, WhatIf
 from tests.advisor.comparing.looks import AFTER, BEFORE, make_look, make_row, without_series
 from tests.advisor.reports import nasty
-from tests.factories import T0_S, make_finding, make_workload
+from tests.factories import T0_S, device_key, make_finding, make_workload
 
 LATER = T0_S + 600.0
 SOME = compare(BEFORE, AFTER, ("a.json", "b.json"))
@@ -99,6 +103,36 @@ def test_noise_is_called_that() -> None:
     text = " ".join(render_text(compare(BEFORE, again, ("a", "b")), 80, False).split())
     assert "no difference in throughput within noise" in text
     assert "dollars wasted: no difference within noise" in text
+
+
+def test_what_several_fixes_realised_is_said_once() -> None:
+    fixes = [
+        WhatIf(
+            fix=fix, title=fix, key=device_key(0), gpu=0, effect=Effect(low=1.2, high=1.67, basis="invented"),
+            levers=(Lever(share="host"),), price_usd_h=6.88,
+        )
+        for fix in ("host-gap", "cuda-graphs")
+    ]  # fmt: skip
+    made = compare(make_look(make_row(0.4), what_ifs=tuple(fixes)), AFTER, ("a", "b"))
+    for text in (render_text(made, 100, False), render_markdown(made)):
+        words = " ".join(text.split())
+        assert words.count("by one or more of cuda-graphs, host-gap") == 1
+        assert words.count("that same figure") == 1
+        assert words.count("if it was this one alone") == 2
+
+
+def test_without_an_interval_nothing_is_noise() -> None:
+    one = make_look(make_row(0.4))
+    counted = compare(one, make_look(make_row(0.4), at_s=LATER), ("a", "b"), Wish(work=Work(10.0, 10.0)))
+    first = " ".join(body(render_text(counted, 80, False))[2:4])
+    assert "no difference in throughput (counted by the user)" in first
+    assert "by sampling only" in render_text(SOME, 80, False)
+
+
+def test_ends_of_an_interval_are_told_apart() -> None:
+    got = Throughput(factor=13.2, basis="estimate", low=13.18, high=13.22)
+    assert within(got) == "13.18× to 13.22× by sampling only"
+    assert within(Throughput(factor=2e9, low=1e9, high=3e9)).startswith("1,000,000,000×")
 
 
 def test_many_gpus_are_cut_and_that_is_said() -> None:
