@@ -111,8 +111,14 @@ def _code(found: Comparison, judged: Judged) -> ExitCode:
     if judged.failed:
         return ExitCode.FINDINGS
     if judged.open:
-        raise cannot_measure(f"--fail-on {judged.open[0]}", "watch longer, or see what is not alike above")
+        raise cannot_measure(f"--fail-on {judged.open[0]}", _how_to_judge(found))
     return ExitCode.OK
+
+
+def _how_to_judge(found: Comparison) -> str:
+    if any(pair.throughput.demand for pair in found.pairs):
+        return "ask as much of the engine in both looks, or give what the job counted: --work A=N,B=N"
+    return "watch longer, or see what is not alike above"
 
 
 def _what_to_do(found: Comparison) -> str:

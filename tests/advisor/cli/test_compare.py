@@ -10,16 +10,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from advisor.cli.app import run_cli
 from advisor.document import Diagnosis
 from advisor.reports.json import encode
 from advisor.schema import json_schema
+from rules.serving import ServingFigures
 from tests.advisor.cli.harness import advisor, clean_env, on_simulated
 from tests.advisor.comparing.looks import AFTER, BEFORE, make_look, make_row
 from tests.conftest import NvmlStub
-from tests.factories import T0_S, make_workload
+from tests.factories import T0_S, device_key, make_workload
 
 jsonschema: Any = importlib.import_module("jsonschema")
 
@@ -63,6 +65,34 @@ def test_gate(saved: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> Non
     said = capsys.readouterr()
     assert "throughput is down by 33.3 %, over 5 %" in said.err
     assert "Fails on" in said.out
+
+
+def test_a_fall_of_demand_is_exit_3_and_says_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [
+        save(tmp_path / f"{running}.json", msgspec.structs.replace(look, serving=(served(running),)))
+        for look, running in ((AFTER, 3.0), (BEFORE, 0.4))
+    ]
+    assert run_cli(["compare", *paths, "--fail-on", "regression>5%"]) == 3
+    said = capsys.readouterr()
+    assert "demand was not the same" in said.err
+    assert "--work A=N,B=N" in said.err
+    assert run_cli(["compare", *paths, "--fail-on", "regression>5%", "--work", "A=10,B=5"]) == 1
+
+
+def served(running: float) -> ServingFigures:
+    """An engine on the first GPU that generates 100 tokens a second for each request."""
+    return ServingFigures(
+        endpoint="127.0.0.1:8000",
+        engine="vllm",
+        keys=(device_key(0),),
+        t_start_s=T0_S,
+        t_end_s=T0_S + 60.0,
+        generation_tok_s=100.0 * running,
+        running=running,
+        waiting=0.0,
+    )
 
 
 def test_refused_with_the_list_and_exit_2(
