@@ -193,7 +193,7 @@ def _objective(window: Window, slo: Slo, generation: float | None, missing: Miss
 
 def _shares(window: Window, slo: Slo) -> tuple[list[Within], str]:
     """Of each limit that a histogram of requests tells of, the share that kept it; why others are unknown."""
-    shares, unknown = [], ""
+    shares, why = [], dict[str, list[str]]()
     for name, limit_s in slo.limits.items():
         buckets = window.histogram("tpot" if name == "itl" else name)
         share = within(buckets, limit_s) if buckets is not None else None
@@ -202,14 +202,16 @@ def _shares(window: Window, slo: Slo) -> tuple[list[Within], str]:
         elif buckets is not None:
             return [], _NOTHING_DONE
         else:
-            unknown = unknown or _untold(window, name)
-    return shares, unknown
+            why.setdefault(_untold(window, name), []).append(name)
+    return shares, "; ".join(
+        f"{said}{' or '.join(names)}" if said != _GAPS_ALONE else said for said, names in why.items()
+    )
 
 
 def _untold(window: Window, name: str) -> str:
     if name == "itl" and window.histogram("itl") is not None:
         return _GAPS_ALONE
-    return f"no histogram tells {name}"
+    return "no histogram tells "
 
 
 def _two_bounds(limits: int) -> str:

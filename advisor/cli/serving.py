@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,6 +18,9 @@ from advisor.cli.session import Look, Outcome
 from advisor.serving.document import ServingReport
 from advisor.serving.fetch import Target, bearer, parse_url
 from rules.slo import parse_slo
+
+if TYPE_CHECKING:
+    from advisor.reports.serving_text import Series
 
 TOKEN = "ADVISOR_SERVING_TOKEN"  # noqa: S105 - the name of a variable, no secret
 _HOW = "name one: advisor serving http://HOST:PORT (vLLM 8000, SGLang 30000, llama.cpp 8080, Triton 8002)"
@@ -73,8 +77,16 @@ def _once(session: ServingSession, asked: Asked, wanted: Delivery) -> ExitCode:
 def _watch(session: ServingSession, asked: Asked, wanted: Delivery) -> ExitCode:
     """Print at every interval until Ctrl-C, or until the GPUs can be watched no longer (3)."""
 
+    from advisor.reports.serving_text import Series
+
+    series = Series(screen=output.is_terminal())
+    waiting = Series()
+
     def show() -> None:
-        _print_again(session.report(), wanted)
+        report = session.report()
+        if not report.engines and waiting.is_new(said := _waiting(report)):
+            note(said)
+        _print_again(report, wanted, series)
 
     outcome = session.watch(asked.interval_s, show, output.is_gone)
     if outcome.ended is not None and outcome.ended.error:
@@ -147,14 +159,27 @@ def _print(report: ServingReport, wanted: Delivery) -> None:
     hand_over(wanted, lambda width, color, unicode: _drawn(shown, wanted, width, color, unicode))
 
 
-def _print_again(report: ServingReport, wanted: Delivery) -> None:
-    """One line of JSON, or a screen in the place of the last one."""
+def _waiting(report: ServingReport) -> str:
+    """That nothing is read yet, and why."""
+    why = "; ".join(f"{one.endpoint}: {one.reason}" for one in report.unread) or "no engine was found"
+    return f"waiting for an engine ({why}); Ctrl-C ends it"
+
+
+def _print_again(report: ServingReport, wanted: Delivery, series: Series) -> None:
+    """One line of JSON; or a screen in the place of the last one, elsewhere a block below it."""
     shown = _redacted(report, wanted)
     if wanted.shape == "json":
         output.write_record(shown, indent=None)
         return
-    clear = _CLEAR if output.is_terminal() else ""
-    hand_over(wanted, lambda width, color, unicode: clear + _drawn(shown, wanted, width, color, unicode))
+    screen = output.is_terminal()
+    if not report.engines and not screen:
+        return
+    clear = _CLEAR if screen else ""
+
+    def draw(width: int, color: bool, unicode: bool) -> str:
+        return clear + _drawn(shown, wanted, width, color, unicode, series)
+
+    hand_over(wanted, draw)
 
 
 def _redacted(report: ServingReport, wanted: Delivery) -> ServingReport:
@@ -164,11 +189,18 @@ def _redacted(report: ServingReport, wanted: Delivery) -> ServingReport:
     return report if wanted.keep else redact_serving(report, leaves=leaves)
 
 
-def _drawn(report: ServingReport, wanted: Delivery, width: int, color: bool, unicode: bool) -> str:
+def _drawn(
+    report: ServingReport,
+    wanted: Delivery,
+    width: int,
+    color: bool,
+    unicode: bool,
+    series: Series | None = None,
+) -> str:
     if wanted.shape == "json":
         from advisor.reports.jsontext import as_json
 
         return as_json(report, unicode=unicode)
     from advisor.reports.serving_text import render_serving
 
-    return render_serving(report, width=width, color=color, unicode=unicode)
+    return render_serving(report, width=width, color=color, unicode=unicode, series=series)

@@ -91,6 +91,34 @@ def test_watching_prints_one_document_after_the_other(tmp_path: Path) -> None:
     assert running.returncode == 130
 
 
+def test_blocks_have_their_time_and_say_once_what_stays(tmp_path: Path) -> None:
+    import re
+    import signal
+    import subprocess
+
+    from tests.advisor.cli.harness import ADVISOR
+
+    env = without_driver(tmp_path)
+    command = [*ADVISOR, "serving", "--watch", "--interval", "300ms"]
+    with server.serving(server.page(*GROWING)) as port:
+        running = subprocess.Popen(
+            [*command, f"127.0.0.1:{port}"],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert running.stdout is not None
+        lines: list[str] = []
+        while sum(line.startswith("vLLM") for line in lines) < 4:
+            lines.append(running.stdout.readline())
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=20)
+    blocks = "".join(lines)
+    assert len(re.findall(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ$", blocks, re.MULTILINE)) == 4
+    assert blocks.count("GPUs were not watched") == 1
+
+
 def test_a_reader_that_goes_away_ends_the_watching(tmp_path: Path) -> None:
     import subprocess
 
