@@ -16,6 +16,7 @@ from rules.finding import Price
 from rules.servers import server_in
 from rules.serving import ServingFigures
 from rules.whatifs.answers import what_ifs
+from rules.whatifs.cards import OWN_PRICES
 from rules.whatifs.case import Candidate, Case, Replica
 
 # What drivers call the models that the bundled table has on-demand prices of, and their memory in GB.
@@ -60,7 +61,7 @@ def cases(document: Diagnosis, config: Config | None = None) -> tuple[Case, ...]
                 findings=tuple(f for f in document.findings if f.key == seen.key),
                 serving=_engine(document, seen),
                 replicas=_replicas(document, seen),
-                candidates=candidates(config, seen.ceilings.model if seen.ceilings else None),
+                candidates=candidates(config, seen.ceilings.model if seen.ceilings else None, seen.price),
             )
         )
     return tuple(made)
@@ -103,18 +104,25 @@ def _replica(seen: Observed, engine: ServingFigures | None) -> Replica:
     )
 
 
-def candidates(config: Config | None = None, own: str | None = None) -> tuple[Candidate, ...]:
-    """Models that could be rented instead, all priced from one list, and what such cards reach.
+def candidates(
+    config: Config | None = None, own: str | None = None, price: Price | None = None
+) -> tuple[Candidate, ...]:
+    """Models that could be rented instead, with prices that go together, and what such cards reach.
 
-    own: the model at hand. The table [prices] of the configuration is that list where it has this model and
-    another; else the bundled table's on-demand prices of one provider, `price_provider`. What is said of this
-    node or of any GPU (--price, ADVISOR_PRICE, price_usd_h) is no price of another model.
+    own: the model at hand, and price: what is paid for it. Where that is the user's own, others are those
+    that the table [prices] of the configuration has; where it has none, and else, the bundled table's
+    on-demand prices of one provider, `price_provider`.
     """
     config = config or Config()
-    configured = _priced(lambda model: entry_price(model, config)) if config.prices else ()
-    if len(configured) > 1 and any(one.model == own for one in configured):
-        return configured
+    if price is not None and price.usd_h is not None and price.basis in OWN_PRICES and config.prices:
+        found = _priced(lambda model: price if _is(model, own) else entry_price(model, config))
+        if len(found) > 1 and any(one.model == own for one in found):
+            return tuple(msgspec.structs.replace(one, configured=True) for one in found)
     return _listed(config.price_provider)
+
+
+def _is(model: Model, name: str | None) -> bool:
+    return model.spec is not None and model.spec.model == name
 
 
 @cache

@@ -45,11 +45,11 @@ class WhatIf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ran that could be faster. outlook: of the effect, None without one. spend: of what today's work costs
     afterwards, in a word. levers: what it does to which share; fixes compose by these, never by adding
     percentages. price_low, price_high: what is paid an hour afterwards, as a multiple of today's; 1 unless
-    the fix changes what is rented. usd_h_low, usd_h_high: what today's work would cost an hour afterwards (at
-    the upper and at the lower end of the effect), None without a price. usd_per_mtok_low, usd_per_mtok_high:
-    the same per million tokens, where an engine's tokens are known. watts_low, watts_high: power afterwards,
-    where it changes. assumes: every condition under which the range holds. refused: why nothing can be said,
-    else None.
+    the fix changes what is rented, None where no price of the other card goes with today's. usd_h_low,
+    usd_h_high: what today's work would cost an hour afterwards (at the upper and at the lower end of the
+    effect), None without a price. usd_per_mtok_low, usd_per_mtok_high: the same per million tokens, where an
+    engine's tokens are known. watts_low, watts_high: power afterwards, where it changes. assumes: every
+    condition under which the range holds. refused: why nothing can be said, else None.
     """
 
     fix: str
@@ -63,8 +63,8 @@ class WhatIf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     outlook: Outlook | None = None
     spend: Spend | None = None
     levers: tuple[Lever, ...] = ()
-    price_low: float = 1.0
-    price_high: float = 1.0
+    price_low: float | None = 1.0
+    price_high: float | None = 1.0
     price_usd_h: float | None = None
     usd_h_low: float | None = None
     usd_h_high: float | None = None

@@ -18,6 +18,7 @@ from advisor.bills import statement
 from advisor.document import Diagnosis
 from advisor.reports.escape import terminal
 from advisor.reports.figures import instant
+from advisor.reports.whatifs import SURE_SPENDS, said
 from rules.economics import no_dust
 from rules.finding import TERMS, Finding, LadderRow
 from rules.serving import ServingFigures
@@ -189,7 +190,7 @@ def _what_if(w: WhatIf) -> Iterator[Row]:
     low, high = (w.effect.low, w.effect.high) if w.effect else (None, None)
     figures = ((low, "factor_low"), (high, "factor_high"), (w.usd_h_low, "usd_h_low"))
     more = ((w.usd_h_high, "usd_h_high"), (w.watts_low, "w_low"), (w.watts_high, "w_high"))
-    detail = f"{w.title} ({', '.join(filter(None, (w.outlook or 'no work ran', w.spend)))}; {w.basis})"
+    detail = f"{w.title} ({', '.join((said(w), *([w.spend] if w.spend in SURE_SPENDS else [])))}; {w.basis})"
     if w.refused is not None:
         place: dict[str, Any] = {"gpu": w.gpu, "mig": w.mig}
         yield Row(kind="whatif", name=w.fix, value=None, detail=f"{w.title}: {w.refused}", **place)

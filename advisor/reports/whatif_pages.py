@@ -9,7 +9,19 @@ from advisor.asked import Answers, FixPage, RowAnswers
 from advisor.reports.common import CELL, SENTENCE, Style
 from advisor.reports.escape import as_ascii, terminal
 from advisor.reports.figures import usd
-from advisor.reports.whatifs import cost, expect, facts, per_mtok, times, watts
+from advisor.reports.whatifs import (
+    OTHER_HOST,
+    SURE_SPENDS,
+    WORTH,
+    cost,
+    expect,
+    facts,
+    is_empty,
+    moves,
+    per_mtok,
+    times,
+    watts,
+)
 from rules.whatif import WhatIf
 
 MIN_WIDTH, MAX_WIDTH = 60, 140
@@ -29,9 +41,16 @@ def as_text(found: Answers, *, width: int, unicode: bool = True) -> str:
     lines = ["SYNTHETIC DATA: no GPU produced these figures.", ""] if found.synthetic else []
     for i, row in enumerate(found.rows):
         lines += ["", *_row(row, found, width)] if i else _row(row, found, width)
-    lines += ["", *_wrapped(_BASES, width)]
+    lines += ["", *_wrapped(_foot(found), width)]
     text = "\n".join(line.rstrip() for line in lines) + "\n"
     return text if unicode else as_ascii(text)
+
+
+def _foot(found: Answers) -> str:
+    told = [one for row in found.rows for one in row.what_ifs if one.refused is None and not is_empty(one)]
+    said = [_BASES if told else ""]
+    said += [WORTH] if any(one.usd_h_low is not None for one in told) else []
+    return " ".join([*said, *([OTHER_HOST] if moves(told) and not found.fixes else [])])
 
 
 def _row(row: RowAnswers, found: Answers, width: int) -> list[str]:
@@ -88,12 +107,15 @@ def _aligned(row: Sequence[str], used: Sequence[int], sizes: dict[int, int]) -> 
 
 def _one(one: WhatIf, width: int) -> list[str]:
     """One answer with everything that it rests on."""
+    if is_empty(one):
+        why = one.effect.basis if one.effect is not None else ""
+        return ["", *_wrapped(f"{one.title} ({one.fix}): no gain, {STYLE.prose(why, SENTENCE)}", width)]
     lines = ["", *_wrapped(f"{one.title} ({one.fix})", width)]
     if one.refused is not None:
         return lines + _entry("unknown", f"because {STYLE.prose(one.refused, 3 * SENTENCE)}", width)
     lines += _entry("Expect", expect(one), width)
     if one.usd_h_low is not None and one.price_usd_h is not None:
-        said = f": {one.spend}" if one.spend in ("cheaper", "dearer") else ""
+        said = f": {one.spend}" if one.spend in SURE_SPENDS else ""
         lines += _entry("Cost", f"{cost(one)} an hour for today's {usd(one.price_usd_h)}{said}", width)
     return lines + [line for name, text in facts(one, STYLE) for line in _entry(name, text, width)]
 

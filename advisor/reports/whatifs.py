@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from advisor.document import Diagnosis
@@ -15,12 +17,17 @@ MOST_EACH = 3
 MOST_ROWS = 24
 _A_CENT = 0.005
 _NONE = "–"
-_OUTLOOKS = {
-    "faster": "faster",
-    "no-gain": "no gain",
-    "slower": "slower",
-    "uncertain": "may gain nothing",
-}
+_OUTLOOKS = {"no-gain": "no gain", "slower": "slower"}
+# What is shown with two decimals as other than 1.0.
+_SEEN_SLOWER, _SEEN_FASTER = 0.995, 1.005
+WORTH = (
+    "A finding's worth is what it wins back of today's waste; where $/h falls by more, the rest is more work "
+    "for the same money."
+)
+OTHER_HOST = "Another card comes with another host, whose cores may be fewer."
+# Of today's work, where the whole range says the same.
+SURE_SPENDS = frozenset({"cheaper", "dearer"})
+_ANOTHER_CARD = frozenset({"smaller-gpu", "larger-gpu"})
 _SLOWER_ALONE = frozenset({"slower", "no-gain"})
 
 
@@ -59,10 +66,22 @@ def row(one: WhatIf, style: Style) -> Row:
 def note(diagnosis: Diagnosis) -> str:
     """How to read the table."""
     priced = any(one.usd_h_low is not None for one in diagnosis.what_ifs)
-    price = "$/h is what today's work would cost. " if priced else ""
+    price = f"$/h is what today's work would cost. {WORTH} " if priced else ""
+    host = f"{OTHER_HOST} " if moves(diagnosis.what_ifs) else ""
     return (
-        f"{price}Ranges of several fixes never add up: `advisor whatif FILE --fix A --fix B` composes them."
+        f"{price}{host}Ranges of several fixes never add up: `advisor whatif FILE --fix A --fix B` composes "
+        "them."
     )
+
+
+def moves(found: Iterable[WhatIf]) -> bool:
+    """Whether one of them moves to another card."""
+    return any(one.refused is None and one.fix in _ANOTHER_CARD for one in found)
+
+
+def is_empty(one: WhatIf) -> bool:
+    """Whether it touches nothing here: neither time, nor what is paid, nor power."""
+    return one.effect is not None and one.refused is None and not one.levers and one.price_low == 1.0
 
 
 def times(one: WhatIf) -> str:
@@ -80,7 +99,13 @@ def expect(one: WhatIf) -> str:
 
 def said(one: WhatIf) -> str:
     """What becomes of the throughput, in words."""
-    return "no work ran" if one.outlook is None else _OUTLOOKS[one.outlook]
+    if one.outlook is None or one.effect is None:
+        return "no work ran"
+    if one.outlook in _SLOWER_ALONE:
+        return _OUTLOOKS[one.outlook]
+    if one.effect.low < _SEEN_SLOWER:
+        return "may be slower"
+    return "faster" if one.effect.low > _SEEN_FASTER else "may gain nothing"
 
 
 def cost(one: WhatIf) -> str:
@@ -105,10 +130,10 @@ def facts(one: WhatIf, style: Style) -> list[tuple[str, str]]:
     """Everything else that is to be said of one what-if: name and sentence."""
     said: list[tuple[str, str]] = []
     effect = one.effect
-    if effect is not None and effect.bound is not None and effect.bound > 1.005 * effect.high:
-        said.append(("Bound", f"no fix of this kind exceeds {factor(effect.bound)}"))
+    if effect is not None and effect.bound is not None:
+        said.append(("Bound", f"no fix of this kind exceeds {factor(max(effect.bound, effect.high))}"))
     if effect is not None and effect.basis:
-        said.append(("Basis", f"{one.basis}: {style.prose(effect.basis, SENTENCE)}"))
+        said.append(("Basis", f"{one.basis}: {style.prose(effect.basis, 3 * SENTENCE)}"))
     said += [(name, value) for name, value in (("$/M tokens", per_mtok(one)), ("Power", watts(one))) if value]
     said += [("Assumes", style.prose(text, SENTENCE)) for text in one.assumes]
     return said + [("Do", style.prose(text, SENTENCE)) for text in one.actions]

@@ -19,7 +19,7 @@ from rules.observed import busy_mean, reading_note
 from rules.registry import Context, finding, rule
 from rules.roofs import TENSOR_PIPES
 from rules.trust import label_of, words
-from rules.whatifs.anchors import FP8_LOW, FP8_SOURCE
+from rules.whatifs.levers import effect_of, eight_bits
 
 
 def _limited_by(ctx: Context, pipes: frozenset[str]) -> bool:
@@ -60,7 +60,6 @@ def lower_precision(ctx: Context) -> Finding | None:
     if tensor_kind(ctx) != "hmma":
         return None
     part = share(ctx, "compute")
-    high = amdahl(part, ratio[0])
     return finding(
         ctx,
         lower_precision,
@@ -75,17 +74,20 @@ def lower_precision(ctx: Context) -> Finding | None:
             "Training: Transformer Engine `fp8_autocast`, or torchao `convert_to_float8_training`.",
             "Serving: `--quantization fp8` (vLLM), or weights that come in fp8.",
         ),
-        effect=Effect(
-            low=FP8_LOW,
-            high=high,
-            bound=high,
-            basis=f"fp8 over bf16 GEMMs, {ratio[0]:.2f}x ({ratio[1]} ceilings), on the compute-bound share, "
-            f"if it runs bf16 now; the low end is fp8 over bf16 for all of the work, {FP8_SOURCE}",
-        ),
+        effect=_in_fp8(ctx, ratio),
         recoverable=sped_up(lost_to_compute(ctx), ratio[0]),
         confidence=0.6,
         severity="low",
     )
+
+
+def _in_fp8(ctx: Context, ratio: tuple[float, str]) -> Effect:
+    """As the what-if `fp8` says it: of compute-bound time, and of time that waits for weights as well."""
+    shares = {name: share(ctx, name) for name in ("compute", "memory")}
+    made = ctx.evidence.serving
+    running = made.running if made is not None and (made.running or 0.0) >= 1.0 else None
+    levers, how = eight_bits("fp8", shares["compute"], shares["memory"], ratio, running)
+    return effect_of(shares, levers, f"{how}; if it runs bf16 now")
 
 
 @rule("COMP006", "Tensor cores idle while fp32 works", "medium", "job", term="inefficiency")

@@ -21,10 +21,12 @@ from rules.registry import Context, clamp, finding, rule, severity_of
 from rules.servers import is_server
 from rules.trust import label_of, words
 from rules.verdict import EvidenceItem
-from rules.whatifs.anchors import BATCH_HIGH, CURVE_SOURCE, DOUBLING, FP8_LOW, FP8_SOURCE
+from rules.whatifs.anchors import BATCH_HIGH, CURVE_SOURCE, DOUBLING
+from rules.whatifs.levers import effect_of, fewer_bytes
 
 # Kernels that use the tensor cores this many times as much are others than those that wait for DRAM.
 _APART = 2.0
+_OWN_RANGE = "; fp8 changes compute too and can be slower: its range is that of the what-if `fp8`"
 
 
 def has_few_rows(ctx: Context) -> bool:
@@ -111,13 +113,7 @@ def bandwidth(ctx: Context) -> Finding | None:
             "Halve the bytes: bf16 instead of fp32 (`torch.autocast`), fp8 or int8 weights where they serve.",
             *room_to_grow(ctx.evidence),
         ),
-        effect=Effect(
-            low=FP8_LOW,
-            high=amdahl(part, 2.0),
-            bound=amdahl(part, 2.0),
-            basis="half the bytes on the memory-bound share at best (2x there); the low end is fp8 over bf16 "
-            f"for all of the work, {FP8_SOURCE}",
-        ),
+        effect=_half_the_bytes(part, _OWN_RANGE),
         recoverable=_recoverable(ctx),
         severity=severity_of(_recoverable(ctx), "medium"),
     )
@@ -207,10 +203,10 @@ def _larger_batch(part: float) -> Effect:
     )
 
 
-def _half_the_bytes(part: float) -> Effect:
-    high = amdahl(part, 2.0)
-    basis = "half the bytes on the memory-bound share at best (2x there); 1.0x where they are all needed"
-    return Effect(low=1.0, high=high, bound=high, basis=basis)
+def _half_the_bytes(part: float, more: str = "") -> Effect:
+    """As the what-if `fewer-bytes` says it."""
+    levers, how = fewer_bytes(part)
+    return effect_of({"memory": part}, levers, how + more)
 
 
 def _at_roof(ctx: Context) -> str:

@@ -122,8 +122,8 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     shares: tuple[str, ...] = ()
     low: float
     high: float
-    price_low: float = 1.0
-    price_high: float = 1.0
+    price_low: float | None = 1.0
+    price_high: float | None = 1.0
     factor: float | None = None
     factor_low: float | None = None
     factor_high: float | None = None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rules.finding import Effect
 from rules.whatif import Outlook, Spend, WhatIf, WhatIfBasis
 from rules.whatifs.case import Case
 from rules.whatifs.compose import outlook
 from rules.whatifs.paid import After, after
-from rules.whatifs.registry import Draft, Fix, Refused, all_fixes, replaces
+from rules.whatifs.registry import Answer, Draft, Fix, Refused, all_fixes, replaces
 
 _BASES: tuple[WhatIfBasis, ...] = ("measured", "anchor", "assumption")
 _NOTHING = "it touches none of this card's time"
@@ -30,6 +30,13 @@ _BESIDE = "one end: the host works beside the device and sets the pace"
 _WORTH = 1.02
 # Of today's cost: what is free is no infinite number of times as cheap.
 _CENT = 1e-3
+# Class of a verdict -> the ladder's terms that its time is in; "inefficiency" for the device's own classes.
+_TERMS = {
+    "host": ("host_gap",),
+    "communication": ("communication",),
+    "idle": ("idle_held", "free"),
+}
+_LAST = 2
 
 
 class ExclusiveFixesError(ValueError):
@@ -37,12 +44,14 @@ class ExclusiveFixesError(ValueError):
 
 
 def what_ifs(case: Case) -> tuple[WhatIf, ...]:
-    """What each fix would buy here, the most first; then those of which nothing can be said.
+    """What each fix would buy here: those of the primary finding first, then by what is saved at the low end.
 
-    Fixes that change neither throughput nor price by 2 % are left out.
+    Fixes that change neither throughput nor price by 2 % are left out; those of which nothing can be said
+    stand last.
     """
     made = [one for one in (_unasked(case, fix) for fix in all_fixes()) if one is not None]
-    return tuple(sorted((one for one in made if _worth_telling(one)), key=_order))
+    ranks = _ranks(case)
+    return tuple(sorted((one for one in made if _worth_telling(one)), key=lambda one: _order(one, ranks)))
 
 
 def _unasked(case: Case, fix: Fix) -> WhatIf | None:
@@ -56,22 +65,37 @@ def _unasked(case: Case, fix: Fix) -> WhatIf | None:
 def combined(case: Case, fixes: Sequence[Fix]) -> WhatIf:
     """Several fixes together, in any order; one that touches nothing says so and gains nothing.
 
-    Refused as a whole where one is. Raises ExclusiveFixesError for fixes that replace each other.
+    Of fixes that answer one finding those count that it speaks of here. Refused as a whole where one is.
+    Raises ExclusiveFixesError for fixes that replace each other.
     """
     chosen = _ordered(fixes)
     _refuse_exclusive(chosen)
-    answers = [(fix, fix.work(case)) for fix in chosen]
+    answers = _spoken_of([(fix, fix.work(case)) for fix in chosen])
+    chosen = tuple(fix for fix, _ in answers)
     reasons = [f"{fix.slug}: {a.because}" for fix, a in answers if isinstance(a, Refused)]
     if reasons:
         alone = len(chosen) == 1
         return _refused(case, chosen, reasons[0].partition(": ")[2] if alone else "; ".join(reasons))
     drafts = [(fix, a) for fix, a in answers if isinstance(a, Draft)]
-    idle = tuple(f"{fix.slug}: {_NOTHING}." for fix, a in answers if a is None)
+    idle = [fix.slug for fix, a in answers if a is None]
     if len(chosen) == 1 and drafts:
         return _made(case, *drafts[0])
     titles = {fix.slug: draft.title or fix.title for fix, draft in drafts}
     title = " + ".join(titles.get(fix.slug, fix.title) for fix in chosen)
     return _joined(case, chosen, [draft for _, draft in drafts], idle, title)
+
+
+def _spoken_of(answers: Sequence[tuple[Fix, Answer]]) -> list[tuple[Fix, Answer]]:
+    """Without fixes that nothing here speaks for, where another that answers the same finding is."""
+
+    def instead(fix: Fix) -> bool:
+        return any(isinstance(a, Draft) and set(fix.codes) & set(other.codes) for other, a in answers)
+
+    return [(fix, a) for fix, a in answers if isinstance(a, Draft) or _spoken_for(a) or not instead(fix)]
+
+
+def _spoken_for(answer: Answer) -> bool:
+    return isinstance(answer, Refused) and not answer.if_asked
 
 
 def _ordered(fixes: Sequence[Fix]) -> tuple[Fix, ...]:
@@ -87,23 +111,33 @@ def _refuse_exclusive(fixes: Sequence[Fix]) -> None:
 
 
 def _joined(
-    case: Case, fixes: Sequence[Fix], drafts: Sequence[Draft], idle: tuple[str, ...], title: str
+    case: Case, fixes: Sequence[Fix], drafts: Sequence[Draft], idle: Sequence[str], title: str
 ) -> WhatIf:
     watts = next((d for d in drafts if d.watts_high is not None), None)
     whole = Draft(
         levers=tuple(lever for d in drafts for lever in d.levers),
         basis=_weakest([d.basis for d in drafts if d.basis is not None]),
-        how="; ".join(d.how for d in drafts if d.how),
+        how="; ".join([*(d.how for d in drafts if d.how), *_untouched(idle, alone=not drafts)]),
         title=title,
-        assumes=(*idle, *dict.fromkeys(a for d in drafts for a in d.assumes), TOGETHER),
+        assumes=(
+            *dict.fromkeys(a for d in drafts for a in d.assumes),
+            *((TOGETHER,) if len(drafts) > 1 else ()),
+        ),
         actions=tuple(dict.fromkeys(a for d in drafts for a in d.actions)),
         price_low=_product(d.price_low for d in drafts),
         price_high=_product(d.price_high for d in drafts),
         watts_low=watts.watts_low if watts and len(drafts) == 1 else None,
         watts_high=watts.watts_high if watts and len(drafts) == 1 else None,
         no_work=bool(drafts) and all(d.no_work for d in drafts),
+        price_known=all(d.price_known for d in drafts),
     )
     return _worked_out(case, fixes, whole)
+
+
+def _untouched(slugs: Sequence[str], *, alone: bool) -> list[str]:
+    if alone:
+        return [_NOTHING.replace("it touches", "they touch") if len(slugs) > 1 else _NOTHING]
+    return [f"{slug}: {_NOTHING}" for slug in slugs]
 
 
 def _weakest(found: Sequence[WhatIfBasis]) -> WhatIfBasis | None:
@@ -129,7 +163,8 @@ def _worked_out(case: Case, fixes: Sequence[Fix], draft: Draft) -> WhatIf:
     effect = None if draft.no_work else _effect(case, draft, then)
     cheap, dear = draft.price_low * then.cheap, draft.price_high * then.dear
     price = case.ladder.price_usd_h
-    per_mtok = case.serving.usd_per_mtok if case.serving is not None else None
+    paid = price if draft.price_known else None
+    per_mtok = case.serving.usd_per_mtok if case.serving is not None and draft.price_known else None
     return WhatIf(
         fix="+".join(fix.slug for fix in fixes),
         title=draft.title or fixes[0].title,
@@ -140,13 +175,13 @@ def _worked_out(case: Case, fixes: Sequence[Fix], draft: Draft) -> WhatIf:
         effect=effect,
         basis=_basis(case, draft),
         outlook=None if effect is None else outlook(effect.low, effect.high),
-        spend=_SPENDS[outlook(*(1.0 / max(_CENT, cost) for cost in (dear, cheap)))],
+        spend=_spend(cheap, dear) if draft.price_known else None,
         levers=draft.levers,
-        price_low=draft.price_low,
-        price_high=draft.price_high,
+        price_low=draft.price_low if draft.price_known else None,
+        price_high=draft.price_high if draft.price_known else None,
         price_usd_h=price,
-        usd_h_low=_times(price, cheap),
-        usd_h_high=_times(price, dear),
+        usd_h_low=_times(paid, cheap),
+        usd_h_high=_times(paid, dear),
         usd_per_mtok_low=_times(per_mtok, cheap),
         usd_per_mtok_high=_times(per_mtok, dear),
         watts_low=draft.watts_low,
@@ -154,6 +189,10 @@ def _worked_out(case: Case, fixes: Sequence[Fix], draft: Draft) -> WhatIf:
         assumes=draft.assumes,
         actions=draft.actions,
     )
+
+
+def _spend(cheap: float, dear: float) -> Spend:
+    return _SPENDS[outlook(*(1.0 / max(_CENT, cost) for cost in (dear, cheap)))]
 
 
 def _effect(case: Case, draft: Draft, then: After) -> Effect:
@@ -188,14 +227,29 @@ def _worth_telling(one: WhatIf) -> bool:
     if one.refused is not None or one.effect is None or one.watts_low is not None:
         return True
     moved = max(one.effect.high, 1.0 / one.effect.low)
+    if one.price_low is None or one.price_high is None:
+        return True
     return moved >= _WORTH or min(one.price_low, 1.0 / one.price_high) < 1.0 / _WORTH
 
 
-def _order(one: WhatIf) -> tuple[bool, float, str]:
-    """By dollars afterwards in the middle of the range, cheapest first; refused ones last."""
-    if one.refused is not None:
-        return True, 0.0, one.fix
-    if one.usd_h_low is not None and one.usd_h_high is not None:
-        return False, (one.usd_h_low + one.usd_h_high) / 2, one.fix
-    effect = one.effect
-    return False, 0.0 if effect is None else 2 / (effect.low + effect.high), one.fix
+def _ranks(case: Case) -> dict[str, int]:
+    """Code -> 0 for the finding that names what limits this row, 1 for others of the same time."""
+    terms = _TERMS.get(case.verdict.class_, ("inefficiency",))
+    ranks = {f.code: 1 for f in case.findings if f.term in terms}
+    named = next((f.code for f in case.findings if f.term in terms and f.role == "primary"), None)
+    return {**ranks, named: 0} if named is not None else ranks
+
+
+def _order(one: WhatIf, ranks: Mapping[str, int]) -> tuple[bool, int, bool, float, float, str]:
+    """By the finding that it answers, then by cost at the low end of the effect; what has no price last."""
+    rank = min((ranks.get(code, _LAST) for code in one.codes), default=_LAST)
+    dear, cheap = _costs(one)
+    return one.refused is not None, rank, one.price_low is None, dear, cheap, one.fix
+
+
+def _costs(one: WhatIf) -> tuple[float, float]:
+    """Of today's cost, what today's work costs at the lower and at the upper end of the effect."""
+    if one.usd_h_low is not None and one.usd_h_high is not None and one.price_usd_h:
+        return one.usd_h_high / one.price_usd_h, one.usd_h_low / one.price_usd_h
+    high, low = one.price_high or 1.0, one.price_low or 1.0
+    return (high, low) if one.effect is None else (high / one.effect.low, low / one.effect.high)

@@ -19,6 +19,12 @@ _SAME = 0.02
 _MET = 0.99
 # Rates of both cards are of one table, typical of such cards, so that what data sheets leave out cancels.
 _ERROR = th.OTHER_CARD_ERROR.value
+# Whose prices no list's ratio holds for.
+OWN_PRICES = frozenset({"user", "environment", "config"})
+_HOST = (
+    "Another card comes with another host: its cores and memory feed it as this one's do. Where they are "
+    "fewer or slower, today's work takes longer or more cards."
+)
 _CHOSEN = "It is the cheapest of {} by the middle of their ranges: what is picked so is put too high easily."
 
 
@@ -28,7 +34,8 @@ def smaller_gpu(case: Case) -> Answer:
 
     Memory-bound time follows DRAM bandwidth, compute-bound time what the precision in use reaches there;
     time below every roof lies between no change and SMs times clock. What is held in memory must fit. Prices
-    of both cards come from one list. Where the host may set the pace, a slower card may cost no time at all.
+    of both cards are the user's, or of one list; else it is throughput alone. Where the host may set the
+    pace, a slower card may cost no time at all.
     """
     return _move(case, lambda other, own: other.usd_h < own.usd_h * (1.0 - _SAME), "cheaper")
 
@@ -85,7 +92,7 @@ def _cost(case: Case, other: Candidate, own: Candidate) -> float:
 
 
 def _draft(case: Case, other: Candidate, own: Candidate, among: int) -> Answer:
-    levers, price = _levers(case, other, own), other.usd_h / own.usd_h
+    levers, price = _levers(case, other, own), _price(case, other, own)
     then = after(case, levers)
     missed = _misses_objective(case.serving, then.high) if case.serving is not None else ""
     if missed:
@@ -95,18 +102,47 @@ def _draft(case: Case, other: Candidate, own: Candidate, among: int) -> Answer:
         basis="assumption",
         how=f"{other.model} against {own.model} by what such cards reach: {_ratios(case, other, own)}, each "
         f"{100 * _ERROR:.0f} % either way",
-        title=f"Move to {other.model}",
+        title=f"Move to {other.model} (another card: {_priced(other, price)})",
         assumes=(
-            f"Prices of both are from one list ({other.source}; {own.source}): {price:.2f}x an hour, "
-            "and a price of your own keeps that ratio.",
-            "The host feeds it as it does now; where it is slower, today's work takes longer or more cards.",
+            _prices(case, other, own, price),
+            _HOST,
             *_allowed(case.serving, then.low),
             *((_CHOSEN.format(among),) if among > 1 else ()),
         ),
         actions=("Run one job there with `advisor run`, then `advisor compare`.",),
-        price_low=price,
-        price_high=price,
+        price_low=1.0 if price is None else price,
+        price_high=1.0 if price is None else price,
+        price_known=price is not None,
     )
+
+
+def _price(case: Case, other: Candidate, own: Candidate) -> float | None:
+    """The other card's price as a multiple of this one's; None where the two are of different origin.
+
+    A list's ratio says nothing of a price that somebody agreed on, or of a card that is owned.
+    """
+    paid = case.price.usd_h
+    if other.configured:
+        return other.usd_h / (paid or own.usd_h)
+    elsewhere = paid is not None and abs(paid - own.usd_h) > _SAME * own.usd_h
+    return None if case.price.basis in OWN_PRICES or elsewhere else other.usd_h / own.usd_h
+
+
+def _priced(other: Candidate, price: float | None) -> str:
+    if price is None:
+        return "no price for it, give [prices]"
+    return "price from [prices]" if other.configured else "assumed price"
+
+
+def _prices(case: Case, other: Candidate, own: Candidate, price: float | None) -> str:
+    if price is None:
+        return (
+            f"No price of that card goes with yours ({case.price.source}), so this is throughput alone; it "
+            f"was picked by list prices ({other.source}; {own.source})."
+        )
+    if other.configured:
+        return f"Its price is yours ({other.source}): {price:.2f}x an hour of this one's."
+    return f"Prices of both are assumed, from one list ({other.source}; {own.source}): {price:.2f}x an hour."
 
 
 def _misses_objective(serving: ServingFigures, times: float) -> str:

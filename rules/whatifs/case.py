@@ -26,7 +26,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     rates: ceiling ("dram", "bf16", "fp32", ...) -> bytes or FLOPs a second that such cards reach, not the
     data sheet's. clock_sms: SMs times boost clock in MHz, for work that neither roof limits. usd_h: of one
     GPU, by `source`; that of the card at hand comes from the same list, so that the ratio of both is one
-    provider's.
+    provider's. configured: it is what the user said to pay, and no list's.
     """
 
     model: str
@@ -35,6 +35,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     clock_sms: float | None
     usd_h: float
     source: str
+    configured: bool = False
 
 
 class Replica(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from probes.ceilings import Ceilings
-from rules.economics import host_gap_bound
+from rules.economics import amdahl, host_gap_bound
 from rules.finding import Effect
 from rules.trust import rate_label
 from rules.verdict import EvidenceItem
@@ -13,14 +13,17 @@ from rules.whatif import Lever, WhatIfBasis
 from rules.whatifs.anchors import (
     BATCH_HIGH,
     COMPILED,
+    CURVE_SOURCE,
     FP8_LOW,
+    FP8_SOURCE,
     GRAPHS_LOW,
     GRAPHS_SOURCE,
     PINNED_HIGH,
     PINNED_LOW,
     PINNED_SOURCE,
+    weights_part,
 )
-from rules.whatifs.compose import factor
+from rules.whatifs.compose import End, factor
 
 # What a copy reaches of pageable memory's measured rate, at which it still passes for one from there.
 _LIKE_PAGEABLE = 1.25
@@ -33,6 +36,8 @@ _PAID_ONCE = {"memory": "weights"}
 _EXACT = 1e-9
 # Shares that each step pays for once, however large its batch.
 PER_STEP = ("host", "device", "memory")
+# A type of half as many bits moves half the bytes.
+HALF = 2.0
 
 
 def in_gap_bytes_s(items: Iterable[EvidenceItem]) -> float | None:
@@ -136,6 +141,58 @@ def doubled(shares: dict[str, float]) -> tuple[Lever, ...]:
 def slower_by_fp8(touched: float) -> float:
     """The factor on a share of the time by which all of the work runs at fp8's published slowdown."""
     return touched / (touched + 1.0 / FP8_LOW - 1.0)
+
+
+def eight_bits(
+    dtype: str, compute: float, memory: float, ratio: tuple[float, str], running: float | None
+) -> tuple[tuple[Lever, ...], str]:
+    """Levers of an 8-bit type on 16-bit work that computes and waits for DRAM, and what they rest on.
+
+    ratio: of GEMM rates, with its label. running: an engine's requests at once, None where nobody told.
+    """
+    slow = slower_by_fp8(compute + memory)
+    products, weights = _faster_products(ratio, slow), _fewer_weights(running, slow)
+    levers = tuple(lever for lever, part in ((products, compute), (weights, memory)) if part > 0.0)
+    said = (
+        f"{dtype} over 16-bit GEMMs, {ratio[0]:.2f}x ({ratio[1]} ceilings), on compute-bound time",
+        _weights_words(running),
+        f"low end: {FP8_SOURCE}",
+    )
+    return levers, "; ".join(text for text, told in zip(said, (compute, memory, 1.0), strict=True) if told)
+
+
+def _faster_products(ratio: tuple[float, str], slow: float) -> Lever:
+    """Products by the ratio of GEMM rates; with the published slowdown at its low end, an anchor at best."""
+    basis: WhatIfBasis = "anchor" if ratio[1] == "measured" else "assumption"
+    return Lever(share="compute", low=min(slow, ratio[0]), high=ratio[0], bound=ratio[0], basis=basis)
+
+
+def _fewer_weights(running: float | None, slow: float) -> Lever:
+    """Half the bytes of weights. How much of the traffic they are is known of an engine's batch alone."""
+    part = 1.0 if running is None else weights_part(running)
+    high = amdahl(part, HALF)
+    basis: WhatIfBasis = "assumption" if running is None else "anchor"
+    return Lever(share="memory", of="weights", low=min(slow, high), high=high, bound=HALF, basis=basis)
+
+
+def _weights_words(running: float | None) -> str:
+    if running is None:
+        return "half the bytes of memory-bound time at best, if all of them are weights"
+    part = weights_part(running)
+    return f"{100 * part:.0f} % of a step reads weights at {running:.0f} requests, as of {CURVE_SOURCE}"
+
+
+def fewer_bytes(memory: float) -> tuple[tuple[Lever, ...], str]:
+    """Levers of half the bytes on time that waits for DRAM, and what they rest on."""
+    how = "half the bytes on the memory-bound share at best (2x there); 1.0x where they are all needed"
+    return ((Lever(share="memory", low=1.0, high=HALF, bound=HALF),) if memory > 0.0 else ()), how
+
+
+def effect_of(shares: Mapping[str, float], levers: tuple[Lever, ...], how: str) -> Effect:
+    """What levers do to shares of the time, as a finding states it."""
+    ends: tuple[End, ...] = ("low", "high", "bound")
+    low, high, bound = (factor(shares, levers, end) for end in ends)
+    return Effect(low=low, high=high, bound=bound, basis=how)
 
 
 def as_effect(gap: float, levers: tuple[Lever, ...], how: str) -> Effect:

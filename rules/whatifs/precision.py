@@ -8,14 +8,11 @@ from rules import thresholds as th
 from rules.roofs import TENSOR_PIPES
 from rules.servers import is_server
 from rules.whatif import Lever, WhatIfBasis
-from rules.whatifs.anchors import CURVE_SOURCE, FP8_SOURCE, weights_part
 from rules.whatifs.case import Case
-from rules.whatifs.compose import factor
-from rules.whatifs.levers import slower_by_fp8
+from rules.whatifs.levers import HALF, eight_bits
 from rules.whatifs.registry import Answer, Draft, Refused, fix
 
 _GROUP = "precision"
-_HALF = 2.0
 _ACCURACY = "Accuracy in the new precision is checked on your own evaluation; no speed says anything of it."
 # Tensor cores this busy in memory-bound time show matrix work there, whose bytes are of its own precision.
 _MATRIX = 0.02
@@ -81,7 +78,7 @@ def _from_fp32(case: Case, ratio: tuple[float, str], *, bytes_too: bool = False)
     levers = tuple(
         Lever(share=name, low=low, high=max(1.0, times), bound=max(1.0, times), basis=basis) for name in names
     )
-    halved = Lever(share="memory", low=1.0, high=_HALF, bound=_HALF)
+    halved = Lever(share="memory", low=1.0, high=HALF, bound=HALF)
     return (*levers, halved) if bytes_too and case.share("memory") > 0.0 else levers
 
 
@@ -123,14 +120,14 @@ def _half_the_bytes(case: Case, dtype: str, name: str) -> Answer:
     if case.share("memory") < th.SECONDARY.value or tensor is None or tensor >= _MATRIX:
         return None
     return Draft(
-        levers=(Lever(share="memory", low=1.0, high=_HALF, bound=_HALF),),
+        levers=(Lever(share="memory", low=1.0, high=HALF, bound=HALF),),
         how=f"{dtype} has half the bytes of fp32 (2x on memory-bound time); 1.0x where tensors are not fp32",
         assumes=("The tensors are fp32 now.", _ACCURACY),
         actions=(_CAST.format(name),),
     )
 
 
-@fix("fp8", "Compute in fp8 instead of 16 bits", codes=("COMP005", "MEM001"), group=_GROUP)
+@fix("fp8", "Compute in fp8 instead of 16 bits", codes=("COMP005",), group=_GROUP)
 def fp8(case: Case) -> Answer:
     """Large linear layers in fp8: faster products where they limit, half the weights where DRAM does.
 
@@ -165,22 +162,13 @@ def _eight_bits(case: Case, dtype: str, action: str) -> Answer:
         return Refused(
             f"this card's {dtype} rate is not known; `advisor probe` measures it where the card has it"
         )
-    slow = slower_by_fp8(compute + memory)
-    levers = (_faster_products(ratio, slow, 1.0 if compute else 0.0), _fewer_weights(case, slow))
+    levers, how = eight_bits(dtype, compute, memory, ratio, _running(case))
     return Draft(
-        levers=tuple(lever for lever in levers if case.share(lever.share) > 0.0),
-        how=f"{dtype} over 16-bit GEMMs, {ratio[0]:.2f}x ({ratio[1]} ceilings), on compute-bound time; "
-        f"{_weights_words(case)}; low end: {FP8_SOURCE}",
+        levers=levers,
+        how=how,
         assumes=("The work runs in 16 bits now, in linear layers.", *_as_8b(case), _ACCURACY),
         actions=(action,),
     )
-
-
-def _faster_products(ratio: tuple[float, str], slow: float, part: float) -> Lever:
-    """Products by the ratio of GEMM rates; with the published slowdown at its low end, an anchor at best."""
-    basis: WhatIfBasis = "anchor" if ratio[1] == "measured" else "assumption"
-    low, high = min(slow, ratio[0]), ratio[0]
-    return Lever(share="compute", part=part, low=low, high=high, bound=high, basis=basis)
 
 
 def _sixteen_bit(case: Case) -> float:
@@ -192,25 +180,7 @@ def _running(case: Case) -> float | None:
     return running if running is not None and running >= 1.0 else None
 
 
-def _fewer_weights(case: Case, slow: float) -> Lever:
-    """Half the bytes of weights. How much of the traffic they are is known of an engine's batch alone."""
-    running = _running(case)
-    part = 1.0 if running is None else weights_part(running)
-    high = factor({"memory": 1.0}, (Lever(share="memory", part=part, high=_HALF),), "high")
-    basis: WhatIfBasis = "assumption" if running is None else "anchor"
-    low = min(slow, high)
-    return Lever(share="memory", of="weights", low=low, high=high, bound=_HALF, basis=basis)
-
-
 def _as_8b(case: Case) -> tuple[str, ...]:
     if _running(case) is None:
         return ()
     return ("Your model follows the curve of an 8B one; a larger one reads more weights a step.",)
-
-
-def _weights_words(case: Case) -> str:
-    running = _running(case)
-    if running is None:
-        return "half the bytes of memory-bound time at best, if all of them are weights"
-    part = weights_part(running)
-    return f"{100 * part:.0f} % of a step reads weights at {running:.0f} requests, as of {CURVE_SOURCE}"

@@ -20,6 +20,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
     basis: of what is not in the levers, such as prices; None where all is. how: what the range rests on, in
     words; the rest as in WhatIf. no_work: nothing ran that could be faster.
+    price_known: whether another card's price goes with today's; without, it is throughput alone.
     if_asked: nothing seen speaks for it, so it is said only to whoever asks for it.
     """
 
@@ -34,6 +35,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     watts_low: float | None = None
     watts_high: float | None = None
     no_work: bool = False
+    price_known: bool = True
     if_asked: bool = False
 
 

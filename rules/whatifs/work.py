@@ -9,6 +9,7 @@ from rules.whatif import Lever
 from rules.whatifs.anchors import BATCH_HIGH, CURVE_SOURCE, DOUBLING, KNEE, curve_step_s, curve_tok_s
 from rules.whatifs.case import Case
 from rules.whatifs.levers import PER_STEP, doubled, on_share
+from rules.whatifs.levers import fewer_bytes as half_the_bytes
 from rules.whatifs.registry import Answer, Draft, Refused, fix
 
 
@@ -25,9 +26,8 @@ def batch(case: Case) -> Answer:
         return _served(case, case.serving, max(1.0, running))
     if is_server(case.evidence):
         return _server_unasked(case)
-    finding = case.finding("CAP002")
-    if finding is None:
-        return None
+    if case.finding("CAP002") is None:
+        return _nothing_speaks_for_it(case)
     used = case.memory_used_frac
     return Draft(
         levers=doubled({name: case.share(name) for name in PER_STEP}),
@@ -38,6 +38,17 @@ def batch(case: Case) -> Answer:
             "Training: the learning rate is adapted, and the larger batch converges as well.",
         ),
         actions=("Double the batch until samples a second no longer rise, or memory is at 90 %.",),
+    )
+
+
+def _nothing_speaks_for_it(case: Case) -> Answer:
+    """A larger batch that no rule saw room or reason for: unknown where a step may pay for anything once."""
+    if sum(case.share(name) for name in PER_STEP) < th.WORTH_A_FIX.value:
+        return None
+    return Refused(
+        "nothing seen says that a larger batch would fit and help: CAP002 says so where at most half of the "
+        "memory is in use and at most half of the time useful",
+        if_asked=True,
     )
 
 
@@ -100,6 +111,32 @@ def _unknown_of(serving: ServingFigures) -> tuple[str, ...]:
         (serving.kv_use_frac, "The KV cache holds them; the engine did not say how full it is."),
     )
     return tuple(text for value, text in said if value is None)
+
+
+@fix(
+    "fewer-bytes",
+    "Move fewer bytes for the same work",
+    codes=("MEM001", "MEM002"),
+    apart=("fuse", "bf16", "fp16", "fp8", "int8"),
+)
+def fewer_bytes(case: Case) -> Answer:
+    """Fused kernels, flash attention or a type of half the bits: less crosses DRAM for the same results.
+
+    Half the bytes at best, for MEM001, and for MEM002 in a program that is no server (there it is `batch`).
+    `fuse`, `bf16` and `fp8` are ways to get there, each with a range of its own. The low end is no gain.
+    """
+    code = "MEM002" if not is_server(case.evidence) and case.finding("MEM002") else "MEM001"
+    found = case.finding(code)
+    if found is None or case.share("memory") < th.WORTH_A_FIX.value:
+        return None
+    levers, how = half_the_bytes(case.share("memory"))
+    return Draft(
+        levers=levers,
+        how=how,
+        assumes=("Some of the bytes that cross DRAM need not: a profile of one step tells.",),
+        actions=found.actions[:2],
+        if_asked=case.finding("MEM004") is not None,
+    )
 
 
 @fix("fuse", "Fuse element-wise kernels", codes=("MEM004",))

@@ -20,14 +20,16 @@ from advisor.reports.json import decode, encode
 from advisor.reports.markdown import MIN_LIMIT, render_markdown
 from advisor.reports.text import render_text
 from advisor.reports.whatif_pages import as_text, list_text
-from advisor.reports.whatifs import HEADING, rows
+from advisor.reports.whatifs import HEADING, facts, rows, said
 from advisor.schema import json_schema
 from advisor.telemetry.recording import demo_feed
 from advisor.telemetry.records import End
 from advisor.whatifs import candidates, cases, with_what_ifs
+from rules.finding import Effect, Price
 from rules.serving import ServingFigures
 from rules.whatif import Lever, WhatIf
 from rules.whatifs.case import without_windows
+from rules.whatifs.compose import outlook
 from rules.whatifs.registry import all_fixes
 from tests.factories import make_diagnosis
 
@@ -96,12 +98,16 @@ def test_models_to_rent_have_a_price_and_a_data_sheet() -> None:
 
 
 def test_models_to_rent_are_priced_from_one_list() -> None:
-    """From one's own where it has the card at hand and another: a price agreed on is held against no list."""
+    """From one's own where it has another card: a price agreed on is held against no list."""
     own, here = Config(prices={"H100": 2.0, "L40S": 0.8}), "H100 SXM5 80GB"
-    assert {one.model: one.usd_h for one in candidates(own, here)} == {here: 2.0, "L40S PCIe": 0.8}
-    assert candidates(own, "H200 SXM 141GB") == candidates()
-    assert candidates(Config(prices={"H100": 2.0}), here) == candidates()
-    assert candidates(Config(price_usd_h=1.0), here) == candidates()
+    paid = Price(usd_h=1.5, basis="user", source="--price")
+    mine = candidates(own, here, paid)
+    assert {one.model: one.usd_h for one in mine} == {here: 1.5, "L40S PCIe": 0.8}
+    assert all(one.configured for one in mine)
+    listed = msgspec.structs.replace(paid, basis="bundled")
+    assert candidates(own, here, listed) == candidates()
+    assert candidates(Config(prices={"H100": 2.0}), here, paid) == candidates()
+    assert candidates(Config(price_usd_h=1.0), here, paid) == candidates()
     elsewhere = candidates(Config(price_provider="lambda"), here)
     assert elsewhere and all("lambda" in one.source for one in elsewhere)
 
@@ -205,7 +211,9 @@ def test_the_list_names_every_fix() -> None:
     text = list_text(pages(), width=80)
     assert max(len(line) for line in text.splitlines()) <= 80
     assert all(fix.slug in text for fix in all_fixes())
-    assert next(p for p in pages() if p.fix == "fp8").replaces == ("tf32", "bf16", "fp16", "int8")
+    assert next(p for p in pages() if p.fix == "fp8").replaces == (
+        *("tf32", "bf16", "fp16", "int8", "fewer-bytes"),
+    )
 
 
 def test_names_that_are_not_there_say_what_is(document: Diagnosis) -> None:
@@ -241,15 +249,48 @@ def test_fixes_that_replace_each_other_are_an_error(saved: str) -> None:
         asked(saved, ("fp8", "int8"), None, None, keep=False)
 
 
-def test_a_price_of_ones_own_moves_what_another_card_costs(document: Diagnosis) -> None:
-    """The ratio of both list prices is kept."""
-    two = with_what_ifs(at(document, 2.0))
-    one = with_what_ifs(at(document, 1.0))
-    costs = [{w.fix: w.usd_h_low for w in d.what_ifs if w.gpu == 2} for d in (one, two)]
-    assert costs[0]["smaller-gpu"] is not None
-    assert costs[1]["smaller-gpu"] == pytest.approx(2 * costs[0]["smaller-gpu"])
+def test_a_price_of_ones_own_gives_another_card_no_dollars(document: Diagnosis) -> None:
+    """No ratio of a list's prices is put on it; an agreed price of the other card is."""
+    found = with_what_ifs(paid(document, 2.0)).what_ifs
+    moves = [w for w in found if w.fix == "larger-gpu" and not w.refused]
+    assert moves
+    assert all(w.usd_h_low is None and w.effect and "give [prices]" in w.title for w in moves)
+    agreed = with_what_ifs(paid(document, 2.0), Config(prices={"B200": 5.0})).what_ifs
+    priced = [w for w in agreed if w.fix == "larger-gpu" and not w.refused]
+    assert priced
+    assert all(w.price_low == pytest.approx(2.5) and "from [prices]" in w.title for w in priced)
 
 
-def at(document: Diagnosis, usd_h: float) -> Diagnosis:
+def paid(document: Diagnosis, usd_h: float) -> Diagnosis:
     ladder = tuple(msgspec.structs.replace(row, price_usd_h=usd_h) for row in document.ladder)
-    return msgspec.structs.replace(document, ladder=ladder)
+    price = Price(usd_h=usd_h, basis="user", source="--price")
+    observed = tuple(msgspec.structs.replace(seen, price=price) for seen in document.observed)
+    return msgspec.structs.replace(document, ladder=ladder, observed=observed)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word"),
+    [
+        (0.81, 1.77, "may be slower"),
+        (0.96, 1.05, "may be slower"),
+        (0.999, 1.3, "may gain nothing"),
+        (1.0, 1.3, "may gain nothing"),
+        (1.003, 1.3, "may gain nothing"),
+        (1.05, 1.3, "faster"),
+        (0.5, 0.9, "slower"),
+        (0.99, 1.01, "no gain"),
+    ],
+)
+def test_a_range_in_words(low: float, high: float, word: str) -> None:
+    effect = Effect(low=low, high=high, basis="b", bound=high)
+    one = WhatIf(fix="f", title="F", key="k", gpu=0, effect=effect, outlook=outlook(low, high))
+    assert said(one) == word
+    assert any(name == "Bound" for name, _ in facts(one, STYLE))
+
+
+def test_what_touches_nothing_takes_one_line(saved: str) -> None:
+    found = asked(saved, ("COMM001",), "1", None, keep=False)
+    lines = as_text(found, width=140).splitlines()
+    at = next(i for i, line in enumerate(lines) if "(overlap)" in line)
+    assert "no gain, it touches none of this card's time" in lines[at]
+    assert [line for line in lines[at + 1 :] if line] == []

@@ -17,6 +17,8 @@ from rules.whatifs.registry import named
 from tests.rules.contexts import PRICE, make_context, make_evidence
 
 RATES = {"fp32": 50e12, "tf32": 400e12, "bf16": 800e12, "fp8": 1400e12, "dram": 3e12}
+# Of the list that the candidates are of.
+LISTED = msgspec.structs.replace(PRICE, basis="bundled", source="list, X100")
 OWN = Candidate(
     model="X100",
     memory_bytes=80e9,
@@ -58,7 +60,7 @@ def ceilings(label: Label = "assumed", **more: float) -> Ceilings:
 
 def make_case(
     *,
-    price: Price = PRICE,
+    price: Price = LISTED,
     evidence: dict[str, Any] | None = None,
     card: dict[str, Any] | None = None,
     verdict: dict[str, Any] | None = None,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from rules.verdict import SHARES
 from rules.whatif import Lever
-from rules.whatifs.answers import ExclusiveFixesError, combined, what_ifs
+from rules.whatifs.answers import TOGETHER, ExclusiveFixesError, combined, what_ifs
 from rules.whatifs.case import Case
 from rules.whatifs.compose import LEAST_LEFT, End, factor, kept, outlook, time_left
 from rules.whatifs.registry import Draft, Fix, all_fixes, named
@@ -208,7 +208,7 @@ def test_nothing_costs_less_than_the_busy_time_at_its_best(case: Case, fixes: li
     left = kept(one.levers, "high")
     busy = [name for name in SHARES if name not in ("host", "free", "idle_held")]
     ran = math.fsum(case.share(name) * left.get(name, 1.0) for name in busy)
-    assert one.usd_h_low >= one.price_usd_h * one.price_low * ran * (1 - 1e-9) - 1e-9
+    assert one.usd_h_low >= one.price_usd_h * (one.price_low or 0.0) * ran * (1 - 1e-9) - 1e-9
 
 
 def test_idle_time_is_not_both_sold_and_filled() -> None:
@@ -244,7 +244,12 @@ def test_a_fix_without_a_share_gains_nothing_and_says_so() -> None:
     one = ask(make_case(host=0.0, compute=1.0), "host-gap")
     assert one.effect is not None
     assert (one.effect.low, one.effect.high, one.outlook) == (1.0, 1.0, "no-gain")
-    assert "touches none" in one.assumes[0]
+    assert one.assumes == ()
+    assert "touches none" in one.effect.basis
+    beside = ask(make_case(host=0.2, compute=0.8), "host-gap", "overlap")
+    assert TOGETHER not in beside.assumes
+    assert beside.effect is not None
+    assert "overlap: it touches none" in beside.effect.basis
 
 
 def test_fixes_that_replace_each_other_are_not_combined() -> None:

@@ -13,6 +13,7 @@ from rules.economics import amdahl
 from rules.finding import Effect, Price
 from rules.verdict import EvidenceItem
 from rules.whatifs.anchors import BATCH_CURVE, curve_requests, curve_step_s, curve_tok_s, weights_part
+from rules.whatifs.answers import what_ifs
 from rules.whatifs.case import Replica
 from rules.whatifs.registry import UnknownFixError, all_fixes, named
 from tests.rules.whatifs.made import (
@@ -238,12 +239,59 @@ def test_a_cheaper_card_for_memory_bound_work() -> None:
     used = {"mem_used_bytes": 10 << 30}
     case = make_case(memory=1.0, evidence=used, candidates=(OWN, SMALL, LARGE))
     one = ask(case, "smaller-gpu")
-    assert one.title == "Move to S50"
+    assert one.title == "Move to S50 (another card: assumed price)"
     assert effect_of(one) == pytest.approx((0.4, 0.6))
     assert (one.usd_h_low, one.usd_h_high) == pytest.approx((4 / 0.6, 4 / 0.4))
     assert (one.outlook, one.spend) == ("slower", "uncertain")
     larger = ask(case, "larger-gpu")
-    assert (larger.title, larger.outlook) == ("Move to L200", "faster")
+    assert (larger.title, larger.outlook) == ("Move to L200 (another card: assumed price)", "faster")
+
+
+def test_a_lists_ratio_says_nothing_of_ones_own_price() -> None:
+    """Another card's dollars are of the user's table, or there are none."""
+    shares: dict[str, Any] = {"memory": 1.0, "evidence": {"mem_used_bytes": 10 << 30}}
+    own = Price(usd_h=10.0, basis="config", source="cost of ownership")
+    one = ask(make_case(price=own, candidates=(OWN, SMALL), **shares), "smaller-gpu")
+    assert effect_of(one) == pytest.approx((0.4, 0.6))
+    assert (one.usd_h_low, one.usd_h_high, one.price_low, one.spend, one.price_usd_h) == (*[None] * 4, 10.0)
+    assert "give [prices]" in one.title
+    both = ask(make_case(price=own, candidates=(OWN, SMALL), **shares), "smaller-gpu", "power-cap")
+    assert both.refused or both.usd_h_low is None
+    elsewhere = Price(usd_h=3.0, basis="instance", source="another provider")
+    assert ask(make_case(price=elsewhere, candidates=(OWN, SMALL), **shares), "smaller-gpu").usd_h_low is None
+    agreed = msgspec.structs.replace(SMALL, usd_h=3.0, configured=True)
+    told = ask(make_case(price=own, candidates=(OWN, agreed), **shares), "smaller-gpu")
+    assert (told.usd_h_low, told.usd_h_high) == pytest.approx((3 / 0.6, 3 / 0.4))
+    assert "price from [prices]" in told.title
+
+
+def test_the_primary_findings_fix_stands_first() -> None:
+    """A cheaper card that would save more at the low end does not stand before what limits the work."""
+    shares: dict[str, Any] = {"host": 0.6, "memory": 0.4, "evidence": {"mem_used_bytes": 1 << 30}}
+    found = make_finding("HOST001", term="host_gap")
+    gap = msgspec.structs.replace(found, effect=Effect(low=1.0, high=2.5, basis="b"))
+    free = msgspec.structs.replace(SMALL, usd_h=0.5)
+    order = [one.fix for one in what_ifs(make_case(findings=(gap,), candidates=(OWN, free), **shares))]
+    assert order[:2] == ["host-gap", "smaller-gpu"]
+    plain = make_case(candidates=(OWN, SMALL, LARGE), **shares)
+    worst = [one.usd_h_high or 0.0 for one in what_ifs(plain) if not one.refused]
+    assert worst == sorted(worst)
+
+
+@pytest.mark.parametrize(("server", "slug"), [("", "fewer-bytes"), ("vllm", "batch")])
+def test_mem002_is_answered_by_what_it_speaks_of(server: str, slug: str) -> None:
+    found = make_finding("MEM002", actions=("look", "fuse", "more"))
+    case = make_case(memory=0.6, host=0.0, evidence={"server": server or None}, findings=(found,))
+    one = ask(case, "MEM002")
+    assert (one.fix, one.refused) == (slug, None)
+    assert slug in listed(case)
+    assert effect_of(one) == pytest.approx((1.0, amdahl(0.6, 1.83 if server else 2.0)))
+
+
+def test_a_batch_that_nothing_speaks_for_is_unknown_and_not_without_gain() -> None:
+    case = make_case(memory=0.6)
+    assert "nothing seen says" in (ask(case, "batch").refused or "")
+    assert "batch" not in listed(case)
 
 
 LOADER = make_finding("HOST003", confidence=0.9)
@@ -276,7 +324,7 @@ def test_a_faster_card_of_the_same_price_is_named() -> None:
     same = msgspec.structs.replace(LARGE, usd_h=10.0)
     case = make_case(memory=1.0, evidence=ROOM, candidates=(OWN, same))
     one = ask(case, "larger-gpu")
-    assert (one.title, one.spend) == ("Move to L200", "cheaper")
+    assert (one.title, one.spend) == ("Move to L200 (another card: assumed price)", "cheaper")
     slower = msgspec.structs.replace(SMALL, usd_h=10.0)
     assert ask(make_case(memory=1.0, evidence=ROOM, candidates=(OWN, slower)), "larger-gpu").refused
 
@@ -456,7 +504,7 @@ def test_names_that_are_nearly_right_are_suggested() -> None:
     with pytest.raises(UnknownFixError, match="did you mean pin-memory"):
         named("pin_memry")
     assert [fix.slug for fix in named("host_gap")] == ["host-gap"]
-    assert [fix.slug for fix in named("mem002")] == ["batch"]
+    assert [fix.slug for fix in named("mem002")] == ["batch", "fewer-bytes"]
 
 
 def test_every_fix_has_a_page_and_says_a_name_once() -> None:
