@@ -136,7 +136,7 @@ def urgent_keys(diagnosis: Diagnosis) -> list[str]:
 def labels(diagnosis: Diagnosis, style: Style) -> list[str]:
     """What must be read before anything else: that data is synthetic, or is a replay."""
     found, said = marks(diagnosis), diagnosis.provenance.note
-    return [*found, f"Note: {style.prose(said, SENTENCE)}"] if found and said else found
+    return [*found, f"Note: {style.text(said, SENTENCE)}"] if found and said else found
 
 
 def marks(diagnosis: Diagnosis) -> list[str]:
