@@ -203,6 +203,11 @@ def test_two_limits_leave_a_range_since_their_overlap_is_not_counted() -> None:
     assert dollars.usd_per_mtok_generated == pytest.approx(10.0), "of the same tokens, all of them good"
 
 
+def test_every_limit_that_no_histogram_tells_is_named() -> None:
+    made = figures(FACTS, counted(0.0, 100.0), parse_slo("ttft=200ms,itl=30ms"))
+    assert made.missing["slo_met_frac"] == "no histogram tells ttft or itl"
+
+
 def test_a_limit_inside_a_bucket_is_a_range_with_a_guess_in_it() -> None:
     made = figures(FACTS, latencies((80.0, 100.0, 100.0), (1.0, 1.0, 1.0)), parse_slo("ttft=600ms"))
     assert (made.slo_met_low_frac, made.slo_met_high_frac) == (0.8, 1.0)
