@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
+from rules import thresholds as th
 from rules.evidence import Evidence
+from rules.serving import ServingFigures
 
 # Programs that serve requests: their GPU waits when nobody asks.
 SERVERS: tuple[str, ...] = (
@@ -43,3 +45,8 @@ def is_server(evidence: Evidence) -> bool:
     """True when the workload serves requests, as far as its name and the command lines around it tell."""
     name = evidence.workload.name if evidence.workload else ""
     return evidence.server is not None or server_in(name) is not None
+
+
+def nothing_waits(engine: ServingFigures | None) -> bool:
+    """Whether an engine says that no request waits: its batch is what is asked, and no setting's."""
+    return engine is not None and engine.waiting is not None and engine.waiting < th.WAITING.value

@@ -13,7 +13,7 @@ from rules.host_cause import leading
 from rules.observed import mean, reading_note, seconds
 from rules.registry import Context, finding, rule
 from rules.roofs import PIPES
-from rules.servers import is_server
+from rules.servers import is_server, nothing_waits
 from rules.verdict import EvidenceItem
 from rules.whatifs.anchors import BATCH_HIGH
 from rules.whatifs.compose import End, factor
@@ -114,7 +114,7 @@ def batch_can_grow(ctx: Context) -> Finding | None:
       512)
     """
     used, useful = _used(ctx), ctx.ladder.shares.get("useful", 0.0)
-    if used is None or not _can_grow(ctx, used, useful) or _nothing_waits(ctx.evidence):
+    if used is None or not _can_grow(ctx, used, useful) or nothing_waits(ctx.evidence.serving):
         return None
     return finding(
         ctx,
@@ -147,12 +147,6 @@ def _doubled(ctx: Context) -> Effect:
         "that each step pays for once; 1.0x where another limit comes first"
     )
     return Effect(low=low, high=high, bound=bound, basis=basis)
-
-
-def _nothing_waits(evidence: Evidence) -> bool:
-    """Whether an engine says that no request waits: its batch is what is asked, and no setting's."""
-    made = evidence.serving
-    return made is not None and made.waiting is not None and made.waiting < th.WAITING.value
 
 
 def _can_grow(ctx: Context, used: float, useful: float) -> bool:

@@ -18,7 +18,7 @@ from rules.economics import amdahl
 from rules.finding import Effect, Finding
 from rules.observed import busy_mean, reading_note
 from rules.registry import Context, clamp, finding, rule, severity_of
-from rules.servers import is_server
+from rules.servers import is_server, nothing_waits
 from rules.trust import label_of, words
 from rules.verdict import EvidenceItem
 from rules.whatifs.anchors import BATCH_HIGH, CURVE_SOURCE, DOUBLING
@@ -173,8 +173,8 @@ def few_rows(ctx: Context) -> Finding | None:
         f"used: {looks}",
         share=part,
         evidence=(*_items(ctx), item("device memory in use, of all", used, source="NVML")),
-        actions=_SERVING if serves else (*_TRAINING, *room_to_grow(ctx.evidence)),
-        effect=_larger_batch(part) if serves else _half_the_bytes(part),
+        actions=_of_a_server(ctx) if serves else (*_TRAINING, *room_to_grow(ctx.evidence)),
+        effect=_server_effect(ctx, part) if serves else _half_the_bytes(part),
         recoverable=_recoverable(ctx),
         confidence=1.0 if serves else 0.5,
         severity=severity_of(_recoverable(ctx), "medium"),
@@ -191,6 +191,19 @@ _TRAINING = (
     "Fuse what is between them: `torch.compile(model)`, fused optimisers and normalisations.",
     "Convolutions: `model.to(memory_format=torch.channels_last)`; thin products: a larger batch.",
 )
+
+
+def _of_a_server(ctx: Context) -> tuple[str, ...]:
+    if not nothing_waits(ctx.evidence.serving):
+        return _SERVING
+    return (*_SERVING[1:], "Merge the traffic of two replicas: no request waits for a larger batch here.")
+
+
+def _server_effect(ctx: Context, part: float) -> Effect:
+    """A larger batch; where the engine says that no request waits, weights of fewer bits alone."""
+    if nothing_waits(ctx.evidence.serving):
+        return _half_the_bytes(part, "; no request waits, so that a larger batch has nothing to hold")
+    return _larger_batch(part)
 
 
 def _larger_batch(part: float) -> Effect:

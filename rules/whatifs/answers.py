@@ -86,16 +86,12 @@ def combined(case: Case, fixes: Sequence[Fix]) -> WhatIf:
 
 
 def _spoken_of(answers: Sequence[tuple[Fix, Answer]]) -> list[tuple[Fix, Answer]]:
-    """Without fixes that nothing here speaks for, where another that answers the same finding is."""
+    """Without fixes of which nothing can be said, where another that answers the same finding can be."""
 
     def instead(fix: Fix) -> bool:
         return any(isinstance(a, Draft) and set(fix.codes) & set(other.codes) for other, a in answers)
 
-    return [(fix, a) for fix, a in answers if isinstance(a, Draft) or _spoken_for(a) or not instead(fix)]
-
-
-def _spoken_for(answer: Answer) -> bool:
-    return isinstance(answer, Refused) and not answer.if_asked
+    return [(fix, a) for fix, a in answers if isinstance(a, Draft) or not instead(fix)]
 
 
 def _ordered(fixes: Sequence[Fix]) -> tuple[Fix, ...]:

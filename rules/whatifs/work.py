@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rules import thresholds as th
-from rules.servers import is_server
+from rules.servers import is_server, nothing_waits
 from rules.serving import ServingFigures
 from rules.whatif import Lever
 from rules.whatifs.anchors import BATCH_HIGH, CURVE_SOURCE, DOUBLING, KNEE, curve_step_s, curve_tok_s
@@ -69,7 +69,7 @@ def _server_unasked(case: Case) -> Answer:
 
 
 def _served(case: Case, serving: ServingFigures, running: float) -> Answer:
-    if serving.waiting is not None and serving.waiting < th.WAITING.value:
+    if nothing_waits(serving):
         return Refused("no request waits, so a larger batch has nothing to hold; `replicas` merges traffic")
     target, limit = min(_limits(running, serving))
     if target <= running * 1.05:
@@ -122,11 +122,13 @@ def _unknown_of(serving: ServingFigures) -> tuple[str, ...]:
 def fewer_bytes(case: Case) -> Answer:
     """Fused kernels, flash attention or a type of half the bits: less crosses DRAM for the same results.
 
-    Half the bytes at best, for MEM001, and for MEM002 in a program that is no server (there it is `batch`).
+    Half the bytes at best, for MEM001, and for MEM002 where no batch can be raised (else it is `batch`).
     `fuse`, `bf16` and `fp8` are ways to get there, each with a range of its own. The low end is no gain.
     """
-    code = "MEM002" if not is_server(case.evidence) and case.finding("MEM002") else "MEM001"
-    found = case.finding(code)
+    few_rows = (
+        None if is_server(case.evidence) and not nothing_waits(case.serving) else case.finding("MEM002")
+    )
+    found = case.finding("MEM001") or few_rows
     if found is None or case.share("memory") < th.WORTH_A_FIX.value:
         return None
     levers, how = half_the_bytes(case.share("memory"))

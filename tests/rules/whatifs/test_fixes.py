@@ -288,6 +288,16 @@ def test_mem002_is_answered_by_what_it_speaks_of(server: str, slug: str) -> None
     assert effect_of(one) == pytest.approx((1.0, amdahl(0.6, 1.83 if server else 2.0)))
 
 
+def test_mem002_of_a_server_without_a_queue_is_fewer_bytes() -> None:
+    found = make_finding("MEM002", actions=("quantise",))
+    serving = make_serving(running=4.0, waiting=0.0)
+    one = ask(
+        make_case(memory=0.6, evidence={"server": "vllm"}, findings=(found,), serving=serving), "MEM002"
+    )
+    assert (one.fix, one.refused, one.actions) == ("fewer-bytes", None, ("quantise",))
+    assert effect_of(one) == pytest.approx((1.0, amdahl(0.6, 2.0)))
+
+
 def test_a_batch_that_nothing_speaks_for_is_unknown_and_not_without_gain() -> None:
     case = make_case(memory=0.6)
     assert "nothing seen says" in (ask(case, "batch").refused or "")
