@@ -59,8 +59,8 @@ def _because(one: WhatIf, style: Style) -> str:
         return style.prose(one.refused, SENTENCE)
     if one.outlook is None:
         return "no work ran, and it saves less"
-    words = {"faster": "faster, and saves less", "no-gain": "no gain", "slower": "slower"}
-    return f"{words.get(one.outlook, 'may be slower')}: {whatifs.times(one)}"
+    said = whatifs.said(one)
+    return f"{'faster, and saves less' if said == 'faster' else said}: {whatifs.times(one)}"
 
 
 def engines(serving: Sequence[ServingFigures], style: Style) -> list[Engine]:
