@@ -13,6 +13,7 @@ from rules.whatifs.paid import After, after
 from rules.whatifs.registry import Answer, Draft, Fix, Refused, all_fixes, replaces
 
 _BASES: tuple[WhatIfBasis, ...] = ("measured", "anchor", "assumption")
+_TOO_LITTLE = "too little was read of this card to say where its time goes"
 _NOTHING = "it touches none of this card's time"
 _SPENDS: dict[Outlook, Spend] = {
     "faster": "cheaper",
@@ -80,6 +81,8 @@ def combined(case: Case, fixes: Sequence[Fix]) -> WhatIf:
     idle = [fix.slug for fix, a in answers if a is None]
     if len(chosen) == 1 and drafts:
         return _made(case, *drafts[0])
+    if not drafts and case.unknown:
+        return _refused(case, chosen, _TOO_LITTLE)
     titles = {fix.slug: draft.title or fix.title for fix, draft in drafts}
     title = " + ".join(titles.get(fix.slug, fix.title) for fix in chosen)
     return _joined(case, chosen, [draft for _, draft in drafts], idle, title)

@@ -69,10 +69,14 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     replicas: tuple[Replica, ...] = ()
     candidates: tuple[Candidate, ...] = ()
 
+    @property
+    def unknown(self) -> bool:
+        """Whether too little is known for a verdict, and so for its shares."""
+        return self.verdict.class_ == "unknown" and self.verdict.cause != WITHIN_NOISE
+
     def share(self, name: str) -> float:
         """One of the verdict's shares, 0 to 1; 0 where too little is known for a verdict."""
-        unknown = self.verdict.class_ == "unknown" and self.verdict.cause != WITHIN_NOISE
-        return 0.0 if unknown else min(1.0, max(0.0, self.verdict.shares.get(name, 0.0)))
+        return 0.0 if self.unknown else min(1.0, max(0.0, self.verdict.shares.get(name, 0.0)))
 
     @property
     def idle(self) -> dict[str, float]:

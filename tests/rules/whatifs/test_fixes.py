@@ -507,7 +507,9 @@ def test_releasing_an_idle_card_costs_nothing() -> None:
 
 
 def test_too_little_known_gains_nothing() -> None:
-    assert all(one.refused for one in listed(make_case(verdict={"class_": "unknown"})).values())
+    case = make_case(verdict={"class_": "unknown"})
+    assert all(one.refused for one in listed(case).values())
+    assert "too little was read" in (ask(case, "overlap").refused or "")
 
 
 def test_names_that_are_nearly_right_are_suggested() -> None:
