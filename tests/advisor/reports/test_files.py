@@ -76,7 +76,7 @@ def test_names_the_folder_that_is_not_there(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="takes a folder that makes no files")
 def test_a_folder_that_makes_no_files_is_not_said_to_be_missing() -> None:
-    with pytest.raises(WriteError, match="no file can be made in this folder|no permission"):
+    with pytest.raises(WriteError, match=r"no file can be made in this folder|no permission"):
         write_atomic(Path("/proc/x.html"), b"x")
 
 
