@@ -14,8 +14,9 @@ from rules.calculators.quantities import QUANTITIES, Quantity
 
 if TYPE_CHECKING:
     _Number = click.ParamType[float]
+    _Numbers = click.ParamType[tuple[float, ...]]
 else:
-    _Number = click.ParamType  # not generic at run time in every click we support
+    _Number = _Numbers = click.ParamType  # not generic at run time in every click we support
 # A number in which a comma parts thousands, or stands for the decimal point.
 _COMMAS = re.compile(r"[+-]?\d+(,\d+)+(\.\d*)?")
 # Quantities whose default is a setting of the same name.
@@ -58,7 +59,7 @@ class QuantityType(_Number):
         return number
 
 
-class TimesType(click.ParamType):  # type: ignore[type-arg]
+class TimesType(_Numbers):
     """Seconds of each rank for a step, separated by commas."""
 
     name = "times"
@@ -78,9 +79,10 @@ def takes(*names: str, models: tuple[str, ...] = ("model",)) -> Decorator:
     """An option for each quantity, in this order; then models, a saved diagnosis, and JSON."""
     options = [_option(QUANTITIES[name]) for name in names]
     options += [_model_option(name) for name in models]
+    options += [_from_option, _gpu_option, json_option]
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed((*options, _from_option, _gpu_option, json_option)):
+        for option in reversed(options):
             command = option(command)
         return command
 
