@@ -241,7 +241,7 @@ def loading(rounds: int) -> server.Answer:
     return answer
 
 
-@pytest.mark.parametrize("pid", [None, os.getpid()])
+@pytest.mark.parametrize("pid", [None, os.getpid()], ids=["unknown", "ours"])
 def test_an_engine_that_loads_is_read_once_it_has(pid: int | None) -> None:
     with server.serving(loading(12)) as port:
         watch = EngineWatch(find=lambda: [Listener(host="127.0.0.1", port=port, inode=7, pid=pid)])
