@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,11 @@ from tests.nvml_stub.scenarios import SCENARIOS
 # How long one example takes says more of what else the machine does than of the code.
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
+
+# A shell that starts tests in its background, or under nohup, has them ignore these, and so the program too.
+for _ignored in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(_ignored) is signal.SIG_IGN:
+        signal.signal(_ignored, signal.default_int_handler if _ignored is signal.SIGINT else signal.SIG_DFL)
 
 
 @dataclass(frozen=True)

@@ -99,9 +99,9 @@ def fix(
 @cache
 def all_fixes() -> tuple[Fix, ...]:
     """Every fix, in the order in which modules and functions stand."""
-    for module in _MODULES:
-        importlib.import_module(f"rules.whatifs.{module}")
-    return tuple(_FIXES.values())
+    names = [importlib.import_module(f"rules.whatifs.{module}").__name__ for module in _MODULES]
+    # Whatever imported one of them before: sorting is stable, and keeps each module's own order.
+    return tuple(sorted(_FIXES.values(), key=lambda each: names.index(each.work.__module__)))
 
 
 def replaces(one: Fix, other: Fix) -> bool:
