@@ -44,7 +44,6 @@ from advisor.telemetry.records import (
 )
 from advisor.tracks import Track
 from advisor.views import device_view
-from advisor.whatifs import with_what_ifs
 from probes.ceilings import Ceilings
 from rules.engine import Subject, conclude, judge
 from rules.finding import LadderRow
@@ -373,7 +372,11 @@ class Monitor:
         document = dx.build(self._hello(), rows, self._remainders(), how)
         if self._engines:
             document = msgspec.structs.replace(document, serving=self._engines.figures(self._pricing(rows)))
-        document = with_what_ifs(document, self.options.config) if kept else document
+        if kept:
+            # A screen never needs it, and opens sooner without.
+            from advisor.whatifs import with_what_ifs
+
+            document = with_what_ifs(document, self.options.config)
         return self._selection.applied(noted(document))
 
     def _pricing(self, rows: list[dx.Row]) -> Pricing:
