@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any, Literal, cast, get_args
 
 import msgspec
@@ -36,6 +37,20 @@ _TITLES: dict[Which, str] = {
     "bundle": "The manifest of a bundle",
     "serving": "What `advisor serving --json` prints",
 }
+# Where each document's record is declared. The configuration has no version: it is never kept.
+_RECORDS: dict[Which, tuple[str, str]] = {
+    "diagnosis": ("advisor.document", "Diagnosis"),
+    "recording": ("advisor.telemetry.records", "Message"),
+    "serving": ("advisor.serving.document", "ServingReport"),
+    "config": ("advisor.config", "Config"),
+    "probe": ("probes.record", "ProbeRun"),
+    "prices": ("advisor.price_list", "PriceList"),
+    "bundle": ("advisor.bundle", "Manifest"),
+    "comparison": ("rules.compare.records", "Comparison"),
+    "history": ("advisor.keeping.records", "History"),
+    "whatif": ("advisor.asked", "Answers"),
+    "calculation": ("rules.calculators.calculation", "Calculation"),
+}
 
 
 def json_schema(which: Which) -> dict[str, Any]:
@@ -54,51 +69,12 @@ def json_schema(which: Which) -> dict[str, Any]:
 
 
 def _source(which: Which) -> tuple[Any, int]:
-    if which == "diagnosis":
-        from advisor.document import SCHEMA_VERSION, Diagnosis
-
-        return Diagnosis, SCHEMA_VERSION
-    if which == "recording":
-        from advisor.telemetry import records
-
-        return records.Message, records.SCHEMA_VERSION
-    if which == "serving":
-        from advisor.serving import document
-
-        return document.ServingReport, document.SCHEMA_VERSION
-    if which == "config":
-        from advisor.config import Config
-
-        return Config, 1
-    if which == "probe":
-        from probes import record
-
-        return record.ProbeRun, record.SCHEMA_VERSION
-    if which == "prices":
-        from advisor import price_list
-
-        return price_list.PriceList, price_list.SCHEMA_VERSION
-    if which == "bundle":
-        from advisor import bundle
-
-        return bundle.Manifest, bundle.SCHEMA_VERSION
-    if which == "comparison":
-        from rules.compare import records as compared
-
-        return compared.Comparison, compared.SCHEMA_VERSION
-    if which == "history":
-        from advisor.keeping import records as kept
-
-        return kept.History, kept.SCHEMA_VERSION
-    if which == "whatif":
-        from advisor import asked
-
-        return asked.Answers, asked.SCHEMA_VERSION
-    if which == "calculation":
-        from rules.calculators import calculation
-
-        return calculation.Calculation, calculation.SCHEMA_VERSION
-    raise ValueError(f"no schema is called {which!r}; there are {', '.join(WHICH)}")
+    """The record that `which` names, and its version. Only its own module is loaded."""
+    if which not in _RECORDS:
+        raise ValueError(f"no schema is called {which!r}; there are {', '.join(WHICH)}")
+    module, name = _RECORDS[which]
+    loaded = import_module(module)
+    return getattr(loaded, name), getattr(loaded, "SCHEMA_VERSION", 1)
 
 
 def _pin_version(component: dict[str, Any], version: int) -> None:
