@@ -24,7 +24,7 @@ from rules.ladder import priced_row, wasted
 from rules.power import ElectricityRates, electricity
 from rules.trust import exceeded
 
-Source = Literal["live", "replay", "demo", "run"]
+Source = Literal["live", "replay", "demo", "run", "trace"]
 
 SHORT_WINDOW_S = 5.0
 # A part of a MIG GPU smaller than this is rounding in the slice sizes, not an unallocated slice.

@@ -12,6 +12,7 @@ from rules.evidence import Evidence, Tier
 from rules.finding import Finding, LadderRow, Price
 from rules.power import Electricity
 from rules.serving import ServingFigures
+from rules.traces.records import TraceReport
 from rules.verdict import Verdict
 from rules.whatif import WhatIf
 
@@ -64,7 +65,7 @@ class DeviceProvenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where and how the figures were made. source: "live", "replay", "demo" or "run".
+    """Where and how the figures were made. source: "live", "replay", "demo", "run" or "trace".
 
     select, ignore: the words by which findings were chosen, if any were. ignored: rule code -> how many of
     its findings are not in this document for that reason.
@@ -72,7 +73,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     advisor_version: str
     created: str
-    source: Literal["live", "replay", "demo", "run"]
+    source: Literal["live", "replay", "demo", "run", "trace"]
     host: str
     t_start_s: float
     t_end_s: float
@@ -139,8 +140,8 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Verdicts, ladder and findings of one node over one window. Old versions stay readable.
 
     bills: the ladder summed by GPU, job and node. what_ifs: what fixes would buy. serving: inference engines
-    that were asked. observed: what all of it was reached from. Documents made for a screen have neither bills
-    nor `observed`: advisor.bills makes the former from any document.
+    that were asked. observed: what all of it was reached from. trace: what profiler traces show. Documents
+    made for a screen have neither bills nor `observed`: advisor.bills makes the former from any document.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -154,3 +155,4 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     what_ifs: tuple[WhatIf, ...] = ()
     serving: tuple[ServingFigures, ...] = ()
     observed: tuple[Observed, ...] = ()
+    trace: TraceReport | None = None

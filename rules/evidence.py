@@ -11,6 +11,7 @@ import msgspec
 
 from rules.serving import ServingFigures
 from rules.stacks import Stacks
+from rules.traces.records import DeviceTrace, RankFigures
 
 Tier = Literal["counters", "nvml", "trace"]
 
@@ -173,7 +174,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     throttle_frac: reason name -> share of observed time.
     server: the program that the workload serves requests with, as far as command lines tell (its own, its
     parents'). mps: an MPS server is among the processes on the device. serving: what an inference engine on
-    this device says of itself, where one was asked.
+    this device says of itself, where one was asked. trace: what a profiler's trace shows of the device, in
+    the tier `trace`, which has no sub-windows; ranks: of the job's ranks, where several were read.
     """
 
     key: str
@@ -203,4 +205,6 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     silent_reason: str | None = None
     silent_blame: Literal["driver", "sampler"] = "driver"
     serving: ServingFigures | None = None
+    trace: DeviceTrace | None = None
+    ranks: RankFigures | None = None
     missing: dict[str, str] = {}

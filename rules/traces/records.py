@@ -1,0 +1,317 @@
+"""Figures of traces: what analyses reduce a timeline to, and what rules, reports and screens read.
+
+Durations are microseconds, as in the profilers' own files; each is a whole number of nanoseconds over 1,000.
+Fractions are 0 to 1. Names come from the traced program and are hostile text.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+# Why the device ran nothing: every idle nanosecond has exactly one of these.
+CAUSES: tuple[str, ...] = (
+    "host_launch",  # the host had not issued the next work yet: Python, dispatch, the launch call itself
+    "synchronisation",  # the host waited for the device, and issued nothing meanwhile
+    "data_loading",  # the host waited for a batch, or made one
+    "copy_wait",  # the host sat in a copy between host and device
+    "communication_wait",  # the host waited for other ranks
+    "stream_dependency",  # work was queued, and waited for another stream or event
+    "kernel_gap",  # work was queued on the same stream: the device takes a while from one kernel to the next
+    "checkpoint_io",  # checkpoints and files
+    "allocator",  # allocation and release of device or pinned memory
+    "profiler_overhead",  # the profiler's own work
+    "unknown",
+)
+# What the device did: every busy nanosecond has exactly one of these, the first that applies.
+BUSY: tuple[str, ...] = (
+    "compute",  # a kernel of a compute-bound nature ran
+    "memory",  # else one of a memory-bound nature
+    "latency",  # else one too small to fill the device
+    "other",  # else a kernel whose nature is not known
+    "communication",  # else a collective alone: exposed communication
+    "copy",  # else a copy or a set alone
+)
+Nature = Literal["compute", "memory", "latency", "other", "communication", "copy"]
+# Tensor cores: used; not used although shapes and precision allow it; no such work; not told by the name.
+Tensor = Literal["used", "eligible", "not-eligible", "unknown"]
+
+
+class TraceLoss(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a file did not give, as in advisor.traces.timeline.Loss."""
+
+    code: str
+    message: str
+    count: int | None = None
+    offset: int | None = None
+
+
+class TraceFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file that was read. events: records met, by category."""
+
+    name: str
+    format: str
+    size_bytes: int
+    rank: int | None = None
+    world_size: int | None = None
+    events: dict[str, int] = {}
+    facts: dict[str, str] = {}
+    losses: tuple[TraceLoss, ...] = ()
+    read_s: float | None = None
+
+
+class KernelRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All launches of one kernel (by name) on one device.
+
+    family: "gemm", "convolution", "attention", "elementwise", "reduction", "normalisation", "collective", ...
+    precision: "fp32", "tf32", "fp16", "bf16", "fp8", "fp64", "int8", None where the name does not tell.
+    nature: the busy class its time mostly has, and nature_basis why: "measured" (flops or bytes over
+    ceilings), "family" (what such kernels are), "size" (too short or too small a grid). blocks, threads:
+    medians. waves: blocks over what the device holds at once; tail_frac: part of its time lost in the last,
+    partly filled wave; both None where unknown. occupancy: mean as the profiler estimated it.
+    occupancy_unknown_frac: part of its time without one (a profiler's 0 is unknown). flops, bytes: of all
+    launches with known shapes, by `work_basis`; known_frac: their part of its time. compute_frac,
+    memory_frac: flops and bytes per second of that time over the device's ceilings. intensity: flop per
+    byte. gap_before_us: median idle time of its stream before it. unknown: figure -> why it is not known.
+    """
+
+    name: str
+    family: str
+    nature: Nature
+    nature_basis: Literal["measured", "family", "size"]
+    count: int
+    total_us: float
+    busy_frac: float
+    mean_us: float
+    median_us: float
+    p90_us: float
+    max_us: float
+    precision: str | None = None
+    tensor: Tensor = "unknown"
+    blocks: int | None = None
+    threads: int | None = None
+    waves: float | None = None
+    tail_frac: float | None = None
+    occupancy: float | None = None
+    occupancy_unknown_frac: float = 1.0
+    flops: float | None = None
+    bytes: float | None = None
+    work_basis: str = ""
+    known_frac: float = 0.0
+    compute_frac: float | None = None
+    memory_frac: float | None = None
+    intensity: float | None = None
+    gap_before_us: float | None = None
+    op: str | None = None
+    unknown: dict[str, str] = {}
+
+
+class FamilyRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Kernel time by family, precision and use of tensor cores; sums of durations, which may overlap."""
+
+    family: str
+    precision: str | None
+    tensor: Tensor
+    nature: Nature
+    count: int
+    total_us: float
+    busy_frac: float
+
+
+class CopyRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Copies of one direction and kind of host memory. exposed_us: while no kernel ran.
+
+    kind: "h2d", "d2h", "d2d", "p2p"; memory: "pinned", "pageable" or None. bytes_s: over the copies' own
+    time. ceiling_frac: of the link's ceiling, None where unknown.
+    """
+
+    kind: str
+    memory: str | None
+    count: int
+    total_us: float
+    exposed_us: float
+    bytes: int | None = None
+    bytes_s: float | None = None
+    ceiling_frac: float | None = None
+
+
+class ChainFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Chains of short kernels on one stream, launched one by one, that a CUDA graph would launch at once.
+
+    kernels: in chains; of: all kernels. graphed: kernels that a graph launched already. saved_low_us,
+    saved_high_us: idle time between them that a graph would remove. basis: how that was reached.
+    """
+
+    chains: int
+    kernels: int
+    of: int
+    median_length: int
+    kernel_us: float
+    gap_us: float
+    saved_low_us: float
+    saved_high_us: float
+    graphed: int = 0
+    longest: tuple[str, ...] = ()
+    basis: str = ""
+
+
+class GapRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One idle gap: where, how long, its causes, and what stood around it. start_us: since the zero."""
+
+    start_us: float
+    duration_us: float
+    causes: dict[str, float]
+    before: str | None = None
+    after: str | None = None
+    host: str | None = None
+
+
+class StepRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One step on one device: its time and how the device spent it. causes, busy: µs by CAUSES, by BUSY."""
+
+    number: int
+    start_us: float
+    duration_us: float
+    busy_us: float
+    causes: dict[str, float] = {}
+    busy: dict[str, float] = {}
+    phases: dict[str, float] = {}
+    outlier: bool = False
+
+
+class StepFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Steps of one device. source: where steps came from ("ProfilerStep", "nvtx", "none").
+
+    outliers: steps beyond the median by more than the usual spread allows, told in outlier_because. trend:
+    change of step time from the first to the last third, as a fraction, with trend_noise as its 95 %
+    half-width; None with too few steps. phases: forward, backward, optimizer, data, ...: µs of the host in
+    a median step.
+    """
+
+    source: str
+    count: int
+    median_us: float | None = None
+    p90_us: float | None = None
+    max_us: float | None = None
+    trend: float | None = None
+    trend_noise: float | None = None
+    phases: dict[str, float] = {}
+    outliers: tuple[int, ...] = ()
+    outlier_because: dict[str, str] = {}
+    rows: tuple[StepRow, ...] = ()
+
+
+class Strip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The device over time in equal stretches of `width_us`, oldest first: µs by cause and busy class."""
+
+    width_us: float
+    causes: dict[str, tuple[float, ...]] = {}
+    busy: dict[str, tuple[float, ...]] = {}
+
+
+class DeviceTrace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One device of one file.
+
+    span_us: from the start of the first to the end of the last interval on it. busy_us: the union of all
+    kernels, copies and sets. idle_us + busy_us = span_us. causes: CAUSES key -> µs, summing to idle_us.
+    busy: BUSY key -> µs, summing to busy_us. causes_frac: the same as parts of idle time (summing to 1;
+    empty without idle time). communication_us: union of collectives; of it exposed_us alone and
+    overlapped_us beside other kernels. tensor_us: union of kernels that use tensor cores. uncorrelated_us:
+    union of GPU intervals without a launch in the trace. kernels: the top by time; kernels_left: how many
+    names are not listed, with kernels_left_us.
+    """
+
+    key: str
+    file: int
+    device: int
+    span_us: float
+    busy_us: float
+    idle_us: float
+    idle_frac: float
+    causes: dict[str, float]
+    busy: dict[str, float]
+    causes_frac: dict[str, float] = {}
+    name: str | None = None
+    rank: int | None = None
+    start_us: float = 0.0
+    events: int = 0
+    streams: int = 0
+    communication_us: float = 0.0
+    communication_exposed_us: float = 0.0
+    communication_overlapped_us: float = 0.0
+    tensor_us: float = 0.0
+    uncorrelated_us: float = 0.0
+    kernels: tuple[KernelRow, ...] = ()
+    kernels_left: int = 0
+    kernels_left_us: float = 0.0
+    families: tuple[FamilyRow, ...] = ()
+    copies: tuple[CopyRow, ...] = ()
+    chains: ChainFigures | None = None
+    gaps: tuple[GapRow, ...] = ()
+    steps: StepFigures | None = None
+    strip: Strip | None = None
+    ceilings_label: str | None = None
+    unknown: dict[str, str] = {}
+
+
+class CollectiveRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One collective across the ranks of a job: how long ranks waited for the last to arrive.
+
+    Clocks of different hosts are not compared: the wait of a rank is its duration less the shortest one.
+    """
+
+    name: str
+    count: int
+    total_us: float
+    wait_us: float
+    last_rank: int | None = None
+
+
+class RankRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One rank beside the others. wait_us: in collectives, for ranks that came later. last_frac: part of the
+    collectives to which it came last. work_us: busy time without communication."""
+
+    rank: int
+    device: int
+    file: int
+    span_us: float
+    busy_us: float
+    work_us: float
+    exposed_us: float
+    wait_us: float | None = None
+    last_frac: float | None = None
+    step_us: float | None = None
+
+
+class RankFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ranks of one job. world_size: as the traces say; missing: ranks of it without a file.
+
+    imbalance_frac: 1 - mean / max of work time. straggler: the rank that the others wait for, None where none
+    stands out, with straggler_because. wait_frac: part of all ranks' time spent in collectives for later
+    ranks.
+    """
+
+    rows: tuple[RankRow, ...]
+    world_size: int | None = None
+    missing: int | None = None
+    imbalance_frac: float | None = None
+    straggler: int | None = None
+    straggler_because: str = ""
+    wait_frac: float | None = None
+    exposed_frac: float | None = None
+    collectives: tuple[CollectiveRow, ...] = ()
+    unknown: dict[str, str] = {}
+
+
+class TraceReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All that traces show, one record of a Diagnosis. devices: by file, then by number.
+
+    cpu_only: no file holds anything that ran on a device. notes: what a reader should know of the figures.
+    """
+
+    files: tuple[TraceFile, ...] = ()
+    devices: tuple[DeviceTrace, ...] = ()
+    ranks: RankFigures | None = None
+    cpu_only: bool = False
+    notes: tuple[str, ...] = ()
