@@ -11,6 +11,7 @@ from rules.threshold import Threshold as Threshold
 from rules.thresholds_catalogue import *  # noqa: F403  (one namespace for all of them)
 from rules.thresholds_history import *  # noqa: F403
 from rules.thresholds_serving import *  # noqa: F403
+from rules.thresholds_trace import *  # noqa: F403
 from rules.thresholds_whatif import *  # noqa: F403
 
 # --- classifier -------------------------------------------------------------------------------

@@ -1,0 +1,56 @@
+"""Thresholds of the rules that read profiler traces. See rules.thresholds."""
+
+from __future__ import annotations
+
+from rules.threshold import Threshold, own
+
+TRACE_SHARE = Threshold(
+    "share of a traced device's time from which a measured loss is worth a finding",
+    0.05,
+    "XProf input-pipeline analysis: 5 % waiting is moderate; a trace measures it, so that less doubt is left",
+)
+TRACE_UNKNOWN = Threshold(
+    "share of a traced device's time of unknown kind from which the verdict is unknown",
+    0.5,
+    own("more than half of the time is not accounted for"),
+)
+TRACE_SHORT_US = Threshold(
+    "µs of traced time below which a verdict speaks of a moment and of no workload",
+    5_000.0,
+    own("a step of a small model takes some ms, and a verdict should have seen one"),
+)
+TRACE_FEW_STEPS = Threshold(
+    "steps below which neither outliers nor a trend are spoken of",
+    3.0,
+    own("of two steps nobody can say which is the odd one"),
+)
+TRACE_SHORT_KERNEL_US = Threshold(
+    "µs of a kernel below which launching it takes as long as running it",
+    10.0,
+    "HTA: a short kernel ends before its launch call does; launches take 3 to 10 µs through a framework",
+)
+TRACE_STRAGGLER = Threshold(
+    "part of the ranks' time spent waiting for later ranks from which that is worth a finding",
+    0.03,
+    own("on hundreds of cards each percent is several cards"),
+)
+TRACE_OVERHEAD = Threshold(
+    "share of a traced device's time that the profiler itself took from which its figures are doubtful",
+    0.05,
+    own("as TRACE_SHARE: what is worth a finding must not be the profiler's own doing"),
+)
+TRACE_OCCUPANCY = Threshold(
+    "achieved occupancy below which a kernel has few warps to hide latency with",
+    0.25,
+    "Nsight Compute: low occupancy is one of the reasons of latency; a quarter hides little",
+)
+TRACE_WAVES = Threshold(
+    "waves of blocks below which a grid does not fill the device once",
+    1.0,
+    "blocks over what the device holds at once: below 1 some SMs have nothing to do",
+)
+TRACE_STEP_TREND = Threshold(
+    "change of step time from the first to the last third of a trace worth a finding",
+    0.1,
+    own("a tenth is more than clocks do while a card warms up"),
+)
