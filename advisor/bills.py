@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -64,6 +64,15 @@ class Statement(msgspec.Struct, frozen=True):
     node: Amount
 
 
+class NodeCents(NamedTuple):
+    """A node's hour in whole cents. low, high: what of `wasted` is known to be recoverable."""
+
+    price: int
+    wasted: int
+    low: int
+    high: int
+
+
 def with_bills(document: Diagnosis) -> Diagnosis:
     """The document with its bills, from its own ladder, verdicts and findings."""
     return msgspec.structs.replace(
@@ -93,12 +102,22 @@ def statement(document: Diagnosis, horizon: Horizon = "hour") -> Statement | Non
     )
 
 
-def won_back_cents(document: Diagnosis) -> tuple[int, int]:
-    """What of the whole node is known to be recoverable an hour, in cents; cheap enough for every tick."""
+def node_cents(document: Diagnosis) -> NodeCents | None:
+    """What the whole node costs an hour, as `statement` has it; cheap enough for every tick.
+
+    None where no row of the ladder has a price.
+    """
     known = known_of(document.ladder, document.findings, document.verdicts)
     found = cells(document.ladder, [known[row.key] for row in document.ladder])
-    all_cells = [cell for row in found for cell in row.values()]
-    return sum(cell.low for cell in all_cells), sum(cell.high for cell in all_cells)
+    pairs = [pair for row in found for pair in row.items()]
+    if not pairs:
+        return None
+    return NodeCents(
+        sum(cell.cost for _, cell in pairs),
+        sum(cell.cost for term, cell in pairs if term not in NOT_WASTED),
+        sum(cell.low for _, cell in pairs),
+        sum(cell.high for _, cell in pairs),
+    )
 
 
 def row_amounts(document: Diagnosis, horizon: Horizon = "hour") -> dict[str, Amount]:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
-from advisor.bills import won_back_cents
+from advisor.bills import NodeCents, node_cents
 from advisor.snapshot import Snapshot
 from advisor.telemetry.records import HostSample
 from advisor.tui import format as fmt
@@ -120,15 +120,15 @@ def notice_row(snapshot: Snapshot, width: int) -> Row | None:
 def money_row(snapshot: Snapshot, width: int) -> Row:
     """What the node wastes an hour, by term as far as there is room, and whose price that is."""
     totals = snapshot.diagnosis.totals
-    if not totals.price_usd_h:
+    cents = node_cents(snapshot.diagnosis)
+    if not totals.price_usd_h or cents is None:
         return _without_price(snapshot, width)
-    wasted = totals.wasted_usd_h or 0.0
-    share = fmt.percent(wasted / totals.price_usd_h)
+    share = fmt.percent((totals.wasted_usd_h or 0.0) / totals.price_usd_h)
     shares = {name: usd / totals.price_usd_h for name, usd in totals.terms.items()}
-    lead = Span(f" {fmt.money(wasted)}", "money strong")
+    lead = Span(f" {fmt.money(cents.wasted / 100)}", "money strong")
     unknown = _unknown(shares)
-    of_price = f" of {fmt.money(totals.price_usd_h)}"
-    won = _won_back(snapshot)
+    of_price = f" of {fmt.money(cents.price / 100)}"
+    won = _won_back(cents)
     starts: list[Row] = [
         (lead, Span(f"{of_price} per hour wasted ({share})", "strong"), *won, *unknown, _TERMS_ROOM),
         (lead, Span(f"{of_price}/h wasted ({share})", "strong"), *won, *unknown, _TERMS_ROOM),
@@ -145,9 +145,9 @@ def money_row(snapshot: Snapshot, width: int) -> Row:
     return _with_terms(start, shares, (Span(f"{price_words(snapshot)} ", "dim"),), width)
 
 
-def _won_back(snapshot: Snapshot) -> Row:
+def _won_back(cents: NodeCents) -> Row:
     """What of it is known to be recoverable; left out where that is nothing."""
-    low, high = won_back_cents(snapshot.diagnosis)
+    low, high = cents.low, cents.high
     if not high:
         return ()
     least = "up to " if not low else "" if low == high else f"{fmt.money(low / 100)} to "

@@ -5,11 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from advisor.document import Totals
+from advisor.bills import statement
 from advisor.snapshot import Snapshot
 from advisor.tui import banner
 from advisor.tui.glyphs import ASCII, UNICODE
 from advisor.tui.rows import text_of, width_of
+from rules.finding import TERMS, Price
+from rules.ladder import priced_row
 from tests import factories as make
 from tests.advisor.tui import fakes
 
@@ -84,11 +86,27 @@ def test_money_line_at_80_and_at_200() -> None:
 
 def of_shares(**shares: float) -> Snapshot:
     """A node of one GPU at $10 an hour whose ladder has these shares."""
-    terms = {name: share * 10 for name, share in shares.items()}
-    wasted = sum(usd for name, usd in terms.items() if name not in ("useful", "unknown"))
-    made = make.make_diagnosis(verdicts=[make.make_verdict("host", cause="no-demand")], findings=[])
-    totals = Totals(price_usd_h=10.0, wasted_usd_h=wasted, terms=terms)
-    return make.make_snapshot(diagnosis=replace(made, totals=totals))
+    whole = dict.fromkeys(TERMS, 0.0) | shares
+    made = make.make_diagnosis(verdicts=[], findings=[])
+    row = priced_row(make.device_key(0), 0, None, whole, Price(usd_h=10.0, basis="user", source="--price"), 1.0)
+    return make.make_snapshot(diagnosis=replace(made, ladder=(row,), totals=make.make_totals((row,))))
+
+
+def test_money_is_that_of_the_money_screen_to_the_cent() -> None:
+    differ = 0
+    for cents in range(1, 60):
+        of_each = Price(usd_h=1.0 + cents / 300, basis="user", source="--price")
+        shares = dict.fromkeys(TERMS, 0.0) | {"free": 0.21, "host_gap": 0.32, "useful": 0.4, "unknown": 0.07}
+        rows = tuple(priced_row(make.device_key(i), i, None, shares, of_each, 1.0) for i in range(3))
+        totals = make.make_totals(rows)
+        made = make.make_diagnosis("host", "host", "host", ladder=rows, totals=totals, findings=())
+        money = statement(made, "hour")
+        assert money is not None
+        text = text_of(banner.money_row(make.make_snapshot(diagnosis=made), 120))
+        wasted, price = money.node.wasted or 0, money.node.price or 0
+        assert text.startswith(f" ${wasted / 100:.2f} of ${price / 100:.2f} per hour wasted (53 %)")
+        differ += wasted != round((totals.wasted_usd_h or 0.0) * 100)
+    assert differ, "no case in which rounding the exact sum would have been another figure"
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
@@ -105,7 +123,7 @@ def test_a_trace_of_unknown_use_is_named_and_none_is_not() -> None:
 
 def test_terms_that_do_not_all_fit_are_combined_largest_first() -> None:
     node = of_shares(inefficiency=0.16, free=0.12, idle_held=0.12, host_gap=0.05, useful=0.55)
-    assert text_of(banner.money_row(node, 80)).endswith("   idle 24 %  ineff. 16 %  host 5 %")
+    assert text_of(banner.money_row(node, 97)).endswith("   idle 24 %  ineff. 16 %  host 5 %")
     assert "free 12 %  idle-held 12 %" in text_of(banner.money_row(node, 140))
 
 
