@@ -123,8 +123,8 @@ def test_a_trace_of_unknown_use_is_named_and_none_is_not() -> None:
 
 def test_terms_that_do_not_all_fit_are_combined_largest_first() -> None:
     node = of_shares(inefficiency=0.16, free=0.12, idle_held=0.12, host_gap=0.05, useful=0.55)
-    assert text_of(banner.money_row(node, 97)).endswith("   idle 24 %  ineff. 16 %  host 5 %")
-    assert "free 12 %  idle-held 12 %" in text_of(banner.money_row(node, 140))
+    assert text_of(banner.money_row(node, 104)).endswith("   idle 24 %  ineff. 16 %  host 5 %")
+    assert "free 12 %  idle-held 12 %" in text_of(banner.money_row(node, 170))
 
 
 def test_without_a_price_shares_are_said_and_how_to_give_one() -> None:
