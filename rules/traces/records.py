@@ -202,6 +202,41 @@ class StepFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     rows: tuple[StepRow, ...] = ()
 
 
+class HostRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the host was in while the device waited for one cause.
+
+    cause: key of CAUSES. name: the innermost operator, range or call around it, hostile text. idle_us: idle
+    time of that cause under that name. count: idle stretches.
+    """
+
+    cause: str
+    name: str
+    idle_us: float
+    count: int
+
+
+class HostFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the host did while one device was traced.
+
+    calls: role ("launch", "sync", "copy", "alloc", "data", ...) -> host calls within the device's span.
+    steps: steps within it, 0 without. loader_frac: part of the steps' time that the thread which marks them
+    spent in its DataLoader; None without steps. gaps: idle gaps; median_gap_us: of them. long_gap_us: cause
+    -> idle time in gaps of 1 ms or more. rows: the largest of what stood behind idle time, named_frac: part
+    of all idle time for which a name was looked up. short_kernels: kernels shorter than a launch takes.
+    """
+
+    calls: dict[str, int] = {}
+    steps: int = 0
+    loader_frac: float | None = None
+    gaps: int = 0
+    median_gap_us: float | None = None
+    long_gap_us: dict[str, float] = {}
+    kernels: int = 0
+    short_kernels: int = 0
+    rows: tuple[HostRow, ...] = ()
+    named_frac: float = 0.0
+
+
 class Strip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The device over time in equal stretches of `width_us`, oldest first: µs by cause and busy class."""
 
@@ -219,7 +254,8 @@ class DeviceTrace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     empty without idle time). communication_us: union of collectives; of it exposed_us alone and
     overlapped_us beside other kernels. tensor_us: union of kernels that use tensor cores. uncorrelated_us:
     union of GPU intervals without a launch in the trace. kernels: the top by time; kernels_left: how many
-    names are not listed, with kernels_left_us.
+    names are not listed, with kernels_left_us. source: as evidence names it, "run.json.gz, device 0".
+    perturbed: options of the profiler that slow the traced program down, such as "with_stack".
     """
 
     key: str
@@ -250,8 +286,11 @@ class DeviceTrace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     chains: ChainFigures | None = None
     gaps: tuple[GapRow, ...] = ()
     steps: StepFigures | None = None
+    host: HostFigures | None = None
     strip: Strip | None = None
     ceilings_label: str | None = None
+    source: str = ""
+    perturbed: tuple[str, ...] = ()
     unknown: dict[str, str] = {}
 
 
