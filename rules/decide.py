@@ -37,6 +37,10 @@ def splits_of(evidence: Evidence, ceilings: Ceilings | None) -> list[Split]:
 
 def decide(evidence: Evidence, ceilings: Ceilings | None, splits: Sequence[Split] | None = None) -> Verdict:
     """The verdict on one workload. `splits` may be given by a caller that keeps them as they come."""
+    if evidence.tier == "trace":
+        from rules.traces.decide import decide_trace
+
+        return decide_trace(evidence, ceilings)
     parts = _told_by_stacks(evidence, splits_of(evidence, ceilings) if splits is None else splits)
     whole = [*parts, *_silence(evidence)]
     sums = total(whole)
@@ -231,7 +235,7 @@ def _margins(
     """Distances of the leading class's deciding values from what would have changed the verdict."""
     if class_ is None:
         return ()
-    found = [_share_margin(class_, groups, ranked)]
+    found = [share_margin(class_, groups, ranked)]
     dram, pipe, high = sums.dram_roof, sums.pipe_roof, th.ROOF_HIGH.value
     if class_ == "memory" and dram is not None:
         found.append(_margin("DRAM roof fraction", dram, max(high, pipe or 0.0)))
@@ -243,7 +247,7 @@ def _margins(
     return tuple(found)
 
 
-def _share_margin(class_: Class, groups: dict[Class, float], ranked: Sequence[Class]) -> Margin:
+def share_margin(class_: Class, groups: dict[Class, float], ranked: Sequence[Class]) -> Margin:
     """How far the class's share is from losing its place: to the runner-up, or by the host gap's rule."""
     first, mine = th.HOST_FIRST.value, groups[class_]
     if class_ == "host" and mine < groups[ranked[1]]:

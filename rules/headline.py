@@ -41,6 +41,10 @@ CAUSES: dict[str, str] = {
     "serialisation": "it waits while the host serialises data",
     "lock": "the thread that feeds it waits for another one, or for a child",
     "collective-wait": "it waits for other GPUs or nodes",
+    "exposed-communication": "collectives run with no other kernel beside them",
+    "allocator": "it waits while memory is allocated or freed",
+    "kernel-gap": "it takes its time from one queued kernel to the next",
+    "stream-dependency": "its streams wait for each other",
     "no-demand": "nothing asks it for work",
     "unattributed": "it waits for the host, and no cause shows from outside",
     "dram-bandwidth": "DRAM bandwidth limits it",
@@ -65,6 +69,7 @@ CAUSES: dict[str, str] = {
     "within-noise": "the two largest shares are too close to tell apart",
     CONTRADICTION: "its counters contradict each other",
     "missing-counters": "the counters that would tell are missing",
+    "not-in-trace": "the trace does not hold what would tell",
 }
 
 

@@ -54,3 +54,13 @@ TRACE_STEP_TREND = Threshold(
     0.1,
     own("a tenth is more than clocks do while a card warms up"),
 )
+TRACE_PERTURBED = Threshold(
+    "part by which each costly option of a profiler may lengthen the host's time",
+    0.1,
+    own("with_stack and record_shapes cost some µs an operator, beside ten or more that it takes anyway"),
+)
+TRACE_NATURE_ERROR = Threshold(
+    "part of the time of kernels judged by their family whose nature may be another",
+    0.15,
+    own("small products wait for DRAM or latency, and some element-wise kernels stay in the cache"),
+)
