@@ -1,0 +1,1 @@
+"""Asking a running PyTorch process for a trace, as its profiler's daemon would."""

@@ -1,0 +1,114 @@
+"""The process that is asked: whether it can be, and where it and this program see the same files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from advisor.traces.errors import TraceError
+from advisor.traces.ondemand.protocol import SOCKET_DIR, USE_DAEMON
+
+RESTART = f"start it with {USE_DAEMON}=1 in its environment, then ask again"
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that may be asked for a trace.
+
+    inner_pid: its id in its own namespace, by which it names itself and its file. root: its file system as
+    seen from here ("" where it is ours). socket_dir: where it looks for the daemon, as it
+    sees it. doubts: what may keep it from answering.
+    """
+
+    pid: int
+    inner_pid: int
+    root: str = ""
+    uid: int = 0
+    gid: int = 0
+    socket_dir: str | None = None
+    doubts: tuple[str, ...] = ()
+
+    def seen_from_here(self, path: str) -> Path:
+        """A path of the process, as this program reaches it."""
+        return Path(self.root + path)
+
+
+def target(pid: int, proc: Path = Path("/proc")) -> Target:
+    """The process `pid`. Raises TraceError where it cannot be asked, with what to do."""
+    base = proc / str(pid)
+    try:
+        owner = base.stat()
+    except OSError as error:
+        raise TraceError(
+            f"no process has the id {pid}", "look for it with `ps` or `advisor diagnose`"
+        ) from error
+    variables = _environment(base)
+    _refuse_without_daemon(pid, variables)
+    _refuse_other_network(pid, base, proc, variables)
+    return Target(
+        pid=pid,
+        inner_pid=_inner_pid(base) or pid,
+        root="" if _same(base, proc, "mnt") else str(base / "root"),
+        uid=owner.st_uid,
+        gid=owner.st_gid,
+        socket_dir=None if variables is None else variables.get(SOCKET_DIR) or None,
+        doubts=_doubts(base, variables),
+    )
+
+
+def _environment(base: Path) -> dict[str, str] | None:
+    """Variables the process was started with; None where they may not be read."""
+    try:
+        raw = (base / "environ").read_bytes()
+    except OSError:
+        return None
+    if not raw:  # between fork and exec, or at its end
+        return None
+    pairs = (os.fsdecode(entry).partition("=") for entry in raw.split(b"\0") if entry)
+    return {name: value for name, _, value in pairs}
+
+
+def _refuse_without_daemon(pid: int, variables: dict[str, str] | None) -> None:
+    if variables is not None and USE_DAEMON not in variables:
+        raise TraceError(f"process {pid} does not listen: it was started without {USE_DAEMON}", RESTART)
+
+
+def _refuse_other_network(pid: int, base: Path, proc: Path, variables: dict[str, str] | None) -> None:
+    """An abstract socket is seen only inside one network namespace."""
+    by_file = bool(variables and variables.get(SOCKET_DIR))
+    if not by_file and not _same(base, proc, "net"):
+        raise TraceError(
+            f"process {pid} is in a container with a network of its own, where it cannot be reached",
+            f"run advisor in that container, or start it with {SOCKET_DIR} set to a folder both can see",
+        )
+
+
+def _same(base: Path, proc: Path, namespace: str) -> bool:
+    """Whether the process shares a namespace with this program; also where that cannot be seen."""
+    try:
+        theirs = (base / "ns" / namespace).readlink()
+        return theirs == (proc / "self" / "ns" / namespace).readlink()
+    except OSError:
+        return True
+
+
+def _inner_pid(base: Path) -> int | None:
+    try:
+        lines = (base / "status").read_text().splitlines()
+    except OSError:
+        return None
+    found = next((line for line in lines if line.startswith("NSpid:")), "")
+    return int(found.split()[-1]) if found.split()[1:] else None
+
+
+def _doubts(base: Path, variables: dict[str, str] | None) -> tuple[str, ...]:
+    said = []
+    if variables is None:
+        said.append(f"its environment may not be read, so whether it has {USE_DAEMON} is not known")
+    try:
+        if "libtorch" not in (base / "maps").read_text(errors="replace"):
+            said.append("it has not loaded PyTorch")
+    except OSError:
+        pass
+    return tuple(said)
