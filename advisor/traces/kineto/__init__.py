@@ -1,0 +1,1 @@
+"""Kineto: the JSON that the PyTorch profiler writes, of every vintage."""

@@ -1,0 +1,254 @@
+"""Blocks of columns of one file, read by one process or several, as one Timeline.
+
+The result does not depend on how the file was divided: rows are put in an order of their own, and names,
+threads and operators are numbered by it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor.traces.kineto import join
+from advisor.traces.kineto.columns import Block, Columns
+from advisor.traces.kineto.shapes import Shape, op_of
+from advisor.traces.timeline import (
+    UNKNOWN,
+    GpuTable,
+    HostKind,
+    HostTable,
+    Ints,
+    Op,
+    StepTable,
+    Thread,
+    gpu_table,
+    host_table,
+    step_table,
+)
+from rules.traces.host_names import HostRole, host_role
+
+_STEP = re.compile(r"ProfilerStep\s*#\s*(\d{1,15})")
+ThreadKey = tuple[int, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What the columns of one process's blocks refer to by number."""
+
+    names: Sequence[str]
+    threads: Sequence[tuple[Any, Any]]
+    shapes: Sequence[tuple[int, bytes, bytes, bytes]]
+
+
+@dataclass(slots=True)
+class Merged:
+    """The tables of a file. zero: what was taken from all times, ns on the file's clock."""
+
+    gpu: GpuTable
+    host: HostTable
+    steps: StepTable
+    names: tuple[str, ...]
+    ops: tuple[Op, ...]
+    threads: tuple[Thread, ...]
+    zero: int
+
+
+class Merger:
+    """Takes blocks in the order of the file."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, int] = {}
+        self._threads: dict[ThreadKey, int] = {}
+        self._shapes: dict[Shape, int] = {}
+        self._gpu: list[Columns] = []
+        self._host: list[Columns] = []
+
+    def add(self, block: Block, texts: Texts) -> None:
+        """One block and the texts of the process that made it."""
+        names = np.array([_number(self._names, n) for n in texts.names], np.int32)
+        threads = np.array([_number(self._threads, thread_key(*key)) for key in texts.threads], np.int32)
+        shapes = [(int(names[name]), *rest) for name, *rest in texts.shapes]
+        numbers = np.array([_number(self._shapes, shape) for shape in shapes], np.int32)
+        self.add_mapped(block, names, threads, numbers)
+
+    def add_mapped(
+        self, block: Block, names: NDArray[np.int32], threads: NDArray[np.int32], shapes: NDArray[np.int32]
+    ) -> None:
+        """One block whose numbers are translated by these arrays."""
+        if block.gpu:
+            self._gpu.append({**block.gpu, "name": names[block.gpu["name"]]})
+        if block.host:
+            self._host.append(
+                {
+                    **block.host,
+                    "name": names[block.host["name"]],
+                    "thread": threads[block.host["thread"]],
+                    "shape": shapes[block.host["shape"]],
+                }
+            )
+
+    def merged(self, labels: dict[tuple[int, int], str]) -> Merged:
+        """Everything as tables; the merger is empty afterwards."""
+        gpu, host = _stacked(self._gpu), _stacked(self._host)
+        threads = self._in_order(host)
+        zero = min(
+            (int(part["start_ns"].min()) for part in (gpu, host) if part and len(part["start_ns"])), default=0
+        )
+        for part in (gpu, host):
+            for key in ("start_ns", "end_ns") if part else ():
+                part[key] -= zero
+        names = self._renamed(gpu, host)
+        host_rows, external, shape = _host_rows(host, names)
+        gpu_rows, used = _gpu_rows(gpu, host_rows, external, shape)
+        shapes = list(self._shapes)
+        every = list(self._names)
+        ops = tuple(op_of(every[shapes[number][0]], shapes[number]) for number in used.tolist())
+        _number_ops(host_rows, shape, used)
+        made = tuple(Thread(pid, tid, labels.get((pid, tid), "") or label) for pid, tid, label in threads)
+        return Merged(gpu_rows, host_rows, _steps(host_rows, names), names, ops, made, zero)
+
+    def _in_order(self, host: Columns) -> list[ThreadKey]:
+        """Threads that are met, by pid and tid; the column is renumbered to that."""
+        every = list(self._threads)
+        met = np.unique(host["thread"]).tolist() if host else []
+        ordered = sorted(met, key=lambda number: every[number])
+        numbers = np.zeros(len(every) + 1, np.int32)
+        numbers[ordered] = np.arange(len(ordered), dtype=np.int32)
+        if host:
+            host["thread"] = numbers[host["thread"]]
+        return [every[number] for number in ordered]
+
+    def _renamed(self, gpu: Columns, host: Columns) -> tuple[str, ...]:
+        """Names that are met, in alphabetical order; the columns are renumbered to that."""
+        every = list(self._names)
+        columns = [part["name"] for part in (gpu, host) if part]
+        met = np.unique(np.concatenate([np.unique(c) for c in columns])).tolist() if columns else []
+        ordered = sorted(met, key=lambda number: every[number])
+        numbers = np.zeros(len(every) + 1, np.int32)
+        numbers[ordered] = np.arange(len(ordered), dtype=np.int32)
+        for part in (gpu, host):
+            if part:
+                part["name"] = numbers[part["name"]]
+        return tuple(every[number] for number in ordered)
+
+
+def thread_key(pid: Any, tid: Any) -> ThreadKey:
+    """A thread as written ("25738", "stream 7", "Spans") as numbers, and a label for what is none."""
+    numbers = [_numeric(part) for part in (pid, tid)]
+    label = " ".join(
+        str(part) for part, n in zip((pid, tid), numbers, strict=True) if n is None and part is not None
+    )
+    return (
+        UNKNOWN if numbers[0] is None else numbers[0],
+        UNKNOWN if numbers[1] is None else numbers[1],
+        label[:256],
+    )
+
+
+def _numeric(value: Any) -> int | None:
+    try:
+        number = int(value)
+    except (ValueError, TypeError):
+        return None
+    return number if abs(number) < 1 << 62 else None
+
+
+def _number(table: dict[Any, int], key: Any) -> int:
+    return table.setdefault(key, len(table))
+
+
+def _stacked(parts: list[Columns]) -> Columns:
+    """Parts one below the other, column by column so that little is there twice; `parts` is emptied."""
+    if not parts:
+        return {}
+    made = {key: np.concatenate([part.pop(key) for part in parts]) for key in list(parts[0])}
+    parts.clear()
+    return made
+
+
+def _host_rows(columns: Columns, names: Sequence[str]) -> tuple[HostTable, Ints, NDArray[np.int32]]:
+    """The host's table, and per row its External id and shape."""
+    if not columns:
+        return host_table(start_ns=[], end_ns=[]), np.empty(0, np.int64), np.empty(0, np.int32)
+    columns = _with_callers(columns)
+    order = np.lexsort(
+        (
+            -columns["kind"].astype(np.int8),
+            -columns["end_ns"],
+            columns["start_ns"],
+            columns["thread"],
+        )
+    )
+    columns = {key: columns.pop(key)[order] for key in list(columns)}
+    external, shape = columns.pop("external"), columns.pop("shape")
+    roles = np.array([host_role(name) for name in names] or [0], np.uint8)[columns["name"]]
+    roles[columns["kind"] == HostKind.OVERHEAD] = HostRole.OVERHEAD
+    roles[columns["kind"] == HostKind.SYNC] = HostRole.SYNC
+    op = np.full(len(order), UNKNOWN, np.int32)
+    return HostTable(role=roles, op=op, **columns), external, shape
+
+
+def _with_callers(columns: Columns) -> Columns:
+    """Synchronisation records stand under the device; each goes to the thread of its call, or is left out."""
+    sync = columns["kind"] == HostKind.SYNC
+    if not sync.any():
+        return columns
+    calls = np.flatnonzero(np.isin(columns["kind"], (HostKind.RUNTIME, HostKind.DRIVER)))
+    found = join.find(columns["correlation"][calls], columns["correlation"][sync])
+    good = found != UNKNOWN
+    rows = np.flatnonzero(sync)
+    columns["thread"][rows[good]] = columns["thread"][calls[found[good]]]
+    keep = ~sync
+    keep[rows[good]] = True
+    return {key: column[keep] for key, column in columns.items()}
+
+
+def _gpu_rows(
+    columns: Columns, host: HostTable, external: Ints, shape: NDArray[np.int32]
+) -> tuple[GpuTable, NDArray[np.int32]]:
+    """The device's table, and the shapes that its column `op` counts."""
+    if not columns:
+        return gpu_table(start_ns=[], end_ns=[]), np.empty(0, np.int32)
+    order = np.lexsort(
+        (columns["correlation"], columns["stream"], columns["end_ns"], columns["start_ns"], columns["device"])
+    )
+    columns = {key: columns.pop(key)[order] for key in list(columns)}
+    linked = columns.pop("external")
+    launch = join.launches(host, columns["correlation"])
+    rows = join.operators(host, external, launch, linked, columns["correlation"])
+    shapes = np.where(rows == UNKNOWN, 0, shape[rows] if len(shape) else 0).astype(np.int32)
+    used, first, inverse = np.unique(shapes, return_index=True, return_inverse=True)
+    met = np.argsort(first, kind="stable")
+    met = met[used[met] != 0]
+    numbers = np.full(len(used), UNKNOWN, np.int32)
+    numbers[met] = np.arange(len(met), dtype=np.int32)
+    return gpu_table(launch=launch, op=numbers[inverse], **columns), used[met]
+
+
+def _number_ops(host: HostTable, shape: NDArray[np.int32], used: NDArray[np.int32]) -> None:
+    """Fills the host's column `op` for operators that put work on a device."""
+    if len(used) and len(shape):
+        numbers = np.full(int(max(shape.max(), used.max())) + 1, UNKNOWN, np.int32)
+        numbers[used] = np.arange(len(used), dtype=np.int32)
+        host.op[:] = np.where(shape == 0, UNKNOWN, numbers[shape])
+
+
+def _steps(host: HostTable, names: Sequence[str]) -> StepTable:
+    """Steps: the host's ranges called ProfilerStep#n."""
+    numbers = np.array([_step_number(name) for name in names] or [UNKNOWN], np.int64)[host.name]
+    rows = np.flatnonzero((numbers != UNKNOWN) & np.isin(host.kind, (HostKind.ANNOTATION, HostKind.OP)))
+    if not len(rows):
+        return step_table()
+    return step_table(
+        start_ns=host.start_ns[rows], end_ns=host.end_ns[rows], number=numbers[rows], thread=host.thread[rows]
+    )
+
+
+def _step_number(name: str) -> int:
+    match = _STEP.match(name)
+    return int(match[1]) if match else UNKNOWN
