@@ -12,6 +12,11 @@ from advisor.reports.common import Style, criticals, is_node, labels, overlap, r
 from advisor.reports.escape import as_ascii, terminal
 from advisor.reports.findings import MAX_ALSO, EvidenceRow, FindingView, is_remark, nothing_found, view
 from advisor.reports.ladders import Ladder, ladder, unpriced
+from advisor.reports.text_parts import bar as _bar
+from advisor.reports.text_parts import grid as _grid
+from advisor.reports.text_parts import head as _head
+from advisor.reports.text_parts import text as _text
+from advisor.reports.text_traces import traces as _traces
 from advisor.reports.titles import render_summary_line, title, workload_line
 from rules.finding import Finding
 
@@ -24,7 +29,6 @@ __all__ = ["render_summary_line", "render_text"]
 
 MIN_WIDTH = 40
 MAX_WIDTH = 140
-BAR_WIDTH = 20
 MAX_FINDINGS = 20
 MAX_ROWS = 64
 # Below this width a table of many columns leaves out what its others tell.
@@ -39,14 +43,17 @@ _COLOURS = {"useful": "green", "unknown": "bright_black"}
 _SEVERE = {"severity critical": "bold red", "severity high": "red", "severity medium": "yellow"}
 
 
-def render_text(diagnosis: Diagnosis, width: int, color: bool, *, unicode: bool = True) -> str:
+def render_text(
+    diagnosis: Diagnosis, width: int, color: bool, *, unicode: bool = True, top: int | None = None
+) -> str:
     """The document as lines of at most `width` columns (40 to 140), with ANSI colours if `color`.
 
-    unicode: False for a terminal that shows ASCII alone. Untrusted text can neither drive the
-    terminal nor be read as markup. Redaction is the caller's: see `advisor.reports.redact`.
+    unicode: False for a terminal that shows ASCII alone. top: how many kernels of a trace to list. Untrusted
+    text can neither drive the terminal nor be read as markup. Redaction is the caller's: see
+    `advisor.reports.redact`.
     """
     console = _console(min(MAX_WIDTH, max(MIN_WIDTH, width)), color)
-    for part in _parts(diagnosis, console.width):
+    for part in _parts(diagnosis, console.width, top):
         console.print(part)
     out = console.file
     text = out.getvalue() if isinstance(out, io.StringIO) else ""
@@ -71,43 +78,21 @@ def _console(width: int, color: bool) -> Console:
     )
 
 
-def _parts(d: Diagnosis, width: int) -> list[RenderableType]:
+def _parts(d: Diagnosis, width: int, top: int | None = None) -> list[RenderableType]:
     parts: list[RenderableType] = [_text(label, "bold black on yellow") for label in labels(d, _STYLE)]
     first, second = title(d, _STYLE)
     parts += [*_gap(parts), _text(first, "bold"), _text(second)]
     parts += [_text(line) for line in (workload_line(d, _STYLE),) if line]
     parts += _ladder(ladder(d, _STYLE), width) + _won_back(d)
-    parts += _findings(d) + _what_ifs(d) + _serving(d)
+    parts += _findings(d) + _what_ifs(d) + _traces(d, width, top) + _serving(d)
     if is_node(d):
         parts += [_head("All GPUs"), _devices(sources.device_rows(d, _STYLE), width), *_jobs(d, width)]
     parts += _listed("Read this with care", sources.unknowns(d, _STYLE) + sources.notes(d, _STYLE))
     return parts + _provenance(d)
 
 
-def _text(text: str, style: str = "") -> Text:
-    from rich.text import Text
-
-    return Text(text, style=style)
-
-
 def _gap(before: Sequence[object]) -> list[RenderableType]:
     return [_text("")] if before else []
-
-
-def _head(title_: str) -> Text:
-    return _text(f"\n{title_}", "bold")
-
-
-def _grid(*columns: str) -> Table:
-    """An invisible table; each column is "left", "right" or "fill" (takes the rest, wraps)."""
-    from rich.table import Table
-
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    for kind in columns:
-        grid.add_column(
-            justify="right" if kind == "right" else "left", no_wrap=kind != "fill", overflow="fold"
-        )
-    return grid
 
 
 def _ladder(table: Ladder, width: int) -> list[RenderableType]:
@@ -155,11 +140,6 @@ def _jobs(d: Diagnosis, width: int) -> list[RenderableType]:
     more = len(rows) - 1 - MAX_ROWS
     left = [_text(f"{more} more jobs are in the JSON.", "dim")] if more > 0 else []
     return [_head("By job"), grid, *left] if rows else []
-
-
-def _bar(frac: float, colour: str) -> Text:
-    full = round(min(1.0, max(0.0, frac)) * BAR_WIDTH)
-    return _text("█" * full, colour).append("░" * (BAR_WIDTH - full), "bright_black")
 
 
 def _findings(d: Diagnosis) -> list[RenderableType]:
