@@ -64,3 +64,18 @@ TRACE_NATURE_ERROR = Threshold(
     0.15,
     own("small products wait for DRAM or latency, and some element-wise kernels stay in the cache"),
 )
+TRACE_QUEUED_US = Threshold(
+    "µs that queued work may wait on an idle device before that is more than turnaround or launch latency",
+    20.0,
+    own("a kernel follows another after 1 to 2 µs, a launch reaches an idle device after 3 to 10 µs"),
+)
+TRACE_AWAY_US = Threshold(
+    "µs without any call or operator from which a thread is taken to wait for another thread",
+    100.0,
+    own("between two operators an interpreter takes 10 to 50 µs; the backward pass's thread rests for ms"),
+)
+TRACE_SAME_END_US = Threshold(
+    "µs within which two pieces of work ended at the same time",
+    1.0,
+    "timestamps of older files are whole µs; a kernel follows the one before it on its stream after 1 to 2 µs",
+)

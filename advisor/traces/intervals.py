@@ -180,7 +180,8 @@ def cut(start_ns: Ints, end_ns: Ints, painted: Painted) -> tuple[Ints, Ints, Int
 
 def within(start_ns: Ints, end_ns: Ints, low_ns: int, high_ns: int) -> Ints:
     """The length in ns of each segment's part inside the window [low, high)."""
-    return np.maximum(np.minimum(end_ns, high_ns) - np.maximum(start_ns, low_ns), 0)
+    lengths: Ints = np.maximum(np.minimum(end_ns, high_ns) - np.maximum(start_ns, low_ns), 0)
+    return lengths
 
 
 def totals(lengths_ns: Ints, labels: NDArray[np.integer], count: int) -> Ints:

@@ -1,0 +1,279 @@
+"""Every nanosecond of a device: busy with what, idle because of what. Sums are exact.
+
+Busy is the union of all intervals on the device: kernels, copies and sets, whether or not their launch is in
+the trace. Where several run at once the time counts once, for the first class of BUSY that ran.
+
+Idle is every gap in between. A gap ends when a row starts; that row's launch call and the thread that made it
+tell the cause, stretch by stretch:
+
+- Until the launch call began, the host had not issued the work. What the thread did meanwhile is the cause,
+  by the order of HostRole; with nothing better known it was on its way to the launch (host_launch). Only the
+  part of a synchronisation in which the device is idle already counts as synchronisation; the time that the
+  host then takes to issue work again is host_launch, with `after_sync` set. Where the thread did nothing at
+  all for long, other threads that drive the device are asked: it was waiting for them.
+- During the launch call it is host_launch too, unless the call is a copy that waits (copy_wait).
+- After the call the work was queued. If the call ended before the gap began, either the same stream had been
+  busy until then (kernel_gap), or it waited for another one (stream_dependency). If not, it is launch latency
+  (host_launch). Queued for longer than TRACE_QUEUED_US, the cause is what held up the process (overhead,
+  allocations), an event that the stream was made to wait for, or it is unknown.
+- Without a launch in the trace the thread that launches most is asked; what it does not tell is unknown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor.traces.host_lanes import HERE, HostView, Stretches, concat, drivers, event_waits, view
+from advisor.traces.intervals import NONE, Ints, Spans, complement, paint, totals, union, within
+from advisor.traces.timeline import UNKNOWN, Timeline
+from rules.thresholds_trace import TRACE_QUEUED_US, TRACE_SAME_END_US
+from rules.traces.host_names import HostRole
+from rules.traces.records import BUSY, CAUSES
+
+Mask = NDArray[np.bool_]
+
+_CAUSE = {name: index for index, name in enumerate(CAUSES)}
+_OF_ROLE = {
+    HostRole.OVERHEAD: "profiler_overhead",
+    HostRole.DATA: "data_loading",
+    HostRole.IO: "checkpoint_io",
+    HostRole.COMM: "communication_wait",
+    HostRole.ALLOC: "allocator",
+    HostRole.COPY: "copy_wait",
+    HostRole.SYNC: "synchronisation",
+    HostRole.LAUNCH: "host_launch",
+}
+_CAUSE_OF_LABEL = np.array([_CAUSE[_OF_ROLE[HostRole(label)]] for label in range(HERE + 1)], np.int64)
+_QUEUED_NS = round(TRACE_QUEUED_US.value * 1000)
+_SAME_END_NS = round(TRACE_SAME_END_US.value * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Idle segments, sorted, disjoint. cause: index into CAUSES. gap: number of the gap they are part of.
+    next_row: row of GpuTable whose start ended the gap. thread: that was asked, UNKNOWN where none.
+    after_sync: host_launch that follows a synchronisation or waiting copy, which had drained the queue."""
+
+    start_ns: Ints
+    end_ns: Ints
+    cause: Ints
+    gap: Ints
+    next_row: Ints
+    thread: Ints
+    after_sync: Mask
+
+    def __len__(self) -> int:
+        return int(self.start_ns.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Busy segments, sorted, disjoint. nature: index into BUSY."""
+
+    start_ns: Ints
+    end_ns: Ints
+    nature: Ints
+
+    def __len__(self) -> int:
+        return int(self.start_ns.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """One device of one file. Idle and busy segments together cover [start_ns, end_ns) exactly."""
+
+    device: int
+    start_ns: int
+    end_ns: int
+    idle: Idle
+    busy: Busy
+
+    @property
+    def span_ns(self) -> int:
+        """From the first start to the last end, in ns."""
+        return self.end_ns - self.start_ns
+
+    def causes_ns(self) -> Ints:
+        """Idle ns by CAUSES."""
+        return totals(self.idle.end_ns - self.idle.start_ns, self.idle.cause, len(CAUSES))
+
+    def busy_ns(self) -> Ints:
+        """Busy ns by BUSY."""
+        return totals(self.busy.end_ns - self.busy.start_ns, self.busy.nature, len(BUSY))
+
+    def after_sync_ns(self) -> int:
+        """host_launch that follows a synchronisation, in ns: part of causes_ns()[host_launch]."""
+        lengths = self.idle.end_ns - self.idle.start_ns
+        return int(lengths[self.idle.after_sync].sum())
+
+    def between(self, low_ns: int, high_ns: int) -> tuple[Ints, Ints]:
+        """Idle ns by CAUSES and busy ns by BUSY inside the window [low, high)."""
+        idle, busy = self.idle, self.busy
+        some = _overlapping(idle.start_ns, idle.end_ns, low_ns, high_ns)
+        more = _overlapping(busy.start_ns, busy.end_ns, low_ns, high_ns)
+        return (
+            totals(
+                within(idle.start_ns[some], idle.end_ns[some], low_ns, high_ns), idle.cause[some], len(CAUSES)
+            ),
+            totals(
+                within(busy.start_ns[more], busy.end_ns[more], low_ns, high_ns), busy.nature[more], len(BUSY)
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """The gaps of a device. next_row: the GPU row that ended each. thread, launch_ns, launched_ns: of its
+    launch call, UNKNOWN where the trace holds none; known: whether it does. free_ns: when the row before it
+    on its stream had ended (the span's start where there is none, less one)."""
+
+    spans: Spans
+    next_row: Ints
+    known: Mask
+    thread: Ints
+    launch_ns: Ints
+    launched_ns: Ints
+    before: Ints
+    free_ns: Ints
+
+
+def attribute(timeline: Timeline, device: int, natures: NDArray[np.uint8]) -> Attribution:
+    """Divides a device's time. natures: index into BUSY for every row of the GPU table.
+
+    Raises ValueError where nothing ran on the device or natures do not fit the table."""
+    low, high = rows_of(timeline, device)
+    if natures.shape[0] != len(timeline.gpu) or low == high:
+        raise ValueError(f"device {device}: {high - low} rows, {natures.shape[0]} natures")
+    start, end = timeline.gpu.start_ns[low:high], timeline.gpu.end_ns[low:high]
+    first, last = int(start.min()), max(int(end.max()), int(start.max()))
+    busy = _busy(start, end, natures[low:high])
+    covered = union(busy.start_ns, busy.end_ns)
+    gaps = _gaps(timeline, device, (low, high), complement(covered, first, last))
+    return Attribution(device, first, last, _idle(timeline, device, gaps, (first, last)), busy)
+
+
+def rows_of(timeline: Timeline, device: int) -> tuple[int, int]:
+    """The rows [low, high) of the GPU table that ran on a device."""
+    column = timeline.gpu.device
+    return int(np.searchsorted(column, device, "left")), int(np.searchsorted(column, device, "right"))
+
+
+def _busy(start: Ints, end: Ints, natures: NDArray[np.uint8]) -> Busy:
+    layers = [union(start[natures == kind], end[natures == kind]) for kind in range(len(BUSY))]
+    painted = paint(layers)
+    return Busy(painted.start_ns, painted.end_ns, painted.label)
+
+
+def _gaps(timeline: Timeline, device: int, rows: tuple[int, int], idle: Spans) -> Gaps:
+    gpu, host = timeline.gpu, timeline.host
+    next_row = _ending_rows(timeline, rows, idle.end_ns)
+    launch = gpu.launch[next_row]
+    known = launch != UNKNOWN
+    driving = drivers(timeline, device) if not known.all() else np.zeros(0, np.int64)
+    thread = np.full(len(idle), driving[0] if driving.shape[0] else UNKNOWN, np.int64)
+    thread[known] = host.thread[launch[known]]
+    launch_ns, launched_ns = idle.end_ns.copy(), idle.end_ns.copy()
+    launch_ns[known] = host.start_ns[launch[known]]
+    launched_ns[known] = np.maximum(host.end_ns[launch[known]], launch_ns[known])
+    before = _rows_before(timeline, rows)[next_row - rows[0]]
+    free_ns = np.where(before == UNKNOWN, idle.start_ns - 2 * _SAME_END_NS, gpu.end_ns[before])
+    return Gaps(idle, next_row, known, thread, launch_ns, launched_ns, before, free_ns)
+
+
+def _ending_rows(timeline: Timeline, rows: tuple[int, int], ends: Ints) -> Ints:
+    """The row that starts at each gap's end; of several the first whose launch is known."""
+    low, high = rows
+    start = timeline.gpu.start_ns[low:high]
+    first = np.minimum(np.searchsorted(start, ends, "left"), high - low - 1)
+    linked = np.flatnonzero(timeline.gpu.launch[low:high] != UNKNOWN)
+    if linked.shape[0] == 0:
+        return first + low
+    better = linked[np.minimum(np.searchsorted(start[linked], ends, "left"), linked.shape[0] - 1)]
+    return np.where(start[better] == ends, better, first) + low
+
+
+def _rows_before(timeline: Timeline, rows: tuple[int, int]) -> Ints:
+    """The row before each on its stream, UNKNOWN for the first."""
+    low, high = rows
+    stream = timeline.gpu.stream[low:high]
+    order = np.argsort(stream, kind="stable")
+    same = stream[order[1:]] == stream[order[:-1]]
+    before = np.full(high - low, UNKNOWN, np.int64)
+    before[order[1:][same]] = order[:-1][same] + low
+    return before
+
+
+def _idle(timeline: Timeline, device: int, gaps: Gaps, window: tuple[int, int]) -> Idle:
+    if len(gaps.spans) == 0:
+        none = np.zeros(0, np.int64)
+        return Idle(none, none, none, none, none, none, np.zeros(0, np.bool_))
+    seen = view(timeline, device, *window)
+    start, end = gaps.spans.start_ns, gaps.spans.end_ns
+    issued = np.clip(gaps.launched_ns, start, end)
+    number = np.arange(start.shape[0])
+    host = _unissued(seen, gaps, Stretches(start, issued, number, np.full(start.shape[0], NONE)))
+    queued = _queued(timeline, seen, gaps, Stretches(issued, end, number, np.full(start.shape[0], NONE)))
+    return _assembled(concat(host, queued), gaps, seen)
+
+
+def _unissued(seen: HostView, gaps: Gaps, given: Stretches) -> Stretches:
+    """Causes of the time until the launch call returned."""
+    cuts = seen.explain(given.where(given.end_ns > given.start_ns), gaps.thread)
+    cause = np.where(cuts.label == NONE, _CAUSE["host_launch"], _CAUSE_OF_LABEL[cuts.label])
+    untold = ~gaps.known[cuts.gap] & ((cuts.label == NONE) | (cuts.label == HERE))
+    cause[untold] = _CAUSE["unknown"]
+    return Stretches(cuts.start_ns, cuts.end_ns, cuts.gap, cause)
+
+
+def _queued(timeline: Timeline, seen: HostView, gaps: Gaps, given: Stretches) -> Stretches:
+    """Causes of the time from there until the row started."""
+    lasting = given.where(given.end_ns > given.start_ns)
+    ahead = gaps.launched_ns <= gaps.spans.start_ns
+    same = gaps.free_ns >= gaps.spans.start_ns - _SAME_END_NS
+    usual = np.where(
+        ahead, np.where(same, _CAUSE["kernel_gap"], _CAUSE["stream_dependency"]), _CAUSE["host_launch"]
+    )
+    long = lasting.end_ns - lasting.start_ns > _QUEUED_NS
+    short = lasting.where(~long)
+    short = Stretches(short.start_ns, short.end_ns, short.gap, usual[short.gap])
+    if not long.any():
+        return short
+    cuts = seen.explain_queued(lasting.where(long), gaps.thread)
+    waited = (ahead & ~same) | _made_to_wait(timeline, gaps)
+    rest = np.where(waited, _CAUSE["stream_dependency"], _CAUSE["unknown"])[cuts.gap]
+    cause = np.where(cuts.label == NONE, rest, _CAUSE_OF_LABEL[cuts.label])
+    return concat(short, Stretches(cuts.start_ns, cuts.end_ns, cuts.gap, cause))
+
+
+def _made_to_wait(timeline: Timeline, gaps: Gaps) -> Mask:
+    """Whether, between the launch of the row before on its stream and its own, the thread made a stream wait
+    for an event."""
+    host, gpu = timeline.host, timeline.gpu
+    waits = np.flatnonzero(event_waits(timeline))
+    previous = np.where(gaps.before == UNKNOWN, UNKNOWN, gpu.launch[gaps.before])
+    own = gpu.launch[gaps.next_row]
+    both = (previous != UNKNOWN) & (own != UNKNOWN)
+    both[both] = host.thread[previous[both]] == host.thread[own[both]]
+    result = np.zeros(both.shape[0], np.bool_)
+    result[both] = np.searchsorted(waits, own[both]) > np.searchsorted(waits, previous[both])
+    return result
+
+
+def _assembled(parts: Stretches, gaps: Gaps, seen: HostView) -> Idle:
+    order = np.argsort(parts.start_ns, kind="stable")
+    start, end, gap, cause = parts.start_ns[order], parts.end_ns[order], parts.gap[order], parts.label[order]
+    opens = np.ones(start.shape[0], np.bool_)
+    opens[1:] = (gap[1:] != gap[:-1]) | (cause[1:] != cause[:-1])
+    heads = np.flatnonzero(opens)
+    tails = np.append(heads[1:], start.shape[0]) - 1
+    gap, cause = gap[heads], cause[heads]
+    drained = seen.blocked_at(gaps.spans.start_ns, gaps.thread)
+    after = drained[gap] & (cause == _CAUSE["host_launch"])
+    return Idle(start[heads], end[tails], cause, gap, gaps.next_row[gap], gaps.thread[gap], after)
+
+
+def _overlapping(start: Ints, end: Ints, low: int, high: int) -> slice:
+    return slice(int(np.searchsorted(end, low, "right")), int(np.searchsorted(start, high, "left")))
