@@ -1,0 +1,195 @@
+"""An Nsight Systems SQLite export to a Timeline."""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor.traces.errors import TraceError
+from advisor.traces.limits import Limits
+from advisor.traces.nsight.about import About, read_about
+from advisor.traces.nsight.annotations import NVTX, Operators, annotation_part, read_ranges
+from advisor.traces.nsight.counters import METRICS, read_counters
+from advisor.traces.nsight.database import Database, opened
+from advisor.traces.nsight.devices import Pairs, device_facts, place, rank_label
+from advisor.traces.nsight.gpu import GPU_TABLES, GpuRows, read_gpu
+from advisor.traces.nsight.host import HOST_TABLES, Part, Reading, first_match, read_host
+from advisor.traces.nsight.ids import Processes, Threads
+from advisor.traces.nsight.naming import Names
+from advisor.traces.nsight.operators import operators_of
+from advisor.traces.nsight.steps import read_steps
+from advisor.traces.timeline import (
+    UNKNOWN,
+    GpuTable,
+    HostKind,
+    HostTable,
+    Timeline,
+    TraceMeta,
+    gpu_table,
+    host_table,
+)
+
+Progress = Callable[[int, int | None], None]
+RECORD = "nsys profile -t cuda,nvtx,osrt -o report COMMAND"
+_KNOWN_TABLES = frozenset({*GPU_TABLES, *HOST_TABLES, NVTX, METRICS, "StringIds", "META_DATA_EXPORT"})
+
+
+def read_nsight(path: Path, *, progress: Progress | None = None, limits: Limits = Limits()) -> Timeline:  # noqa: B008
+    """The Timeline of an SQLite export of Nsight Systems (`nsys export --type sqlite`).
+
+    Tables and columns that the file lacks are left out; what that costs is in `losses`. progress is told of
+    bytes done and in all, estimated from rows. Raises TraceError where nothing can be read.
+    """
+    meter = _Meter(path, progress)
+    with opened(path, meter.advance, limits) as database:
+        try:
+            _check_tables(database)
+            meter.expect(sum(database.row_estimate(t) for t in (*GPU_TABLES, *HOST_TABLES, NVTX, METRICS)))
+            timeline = _read(path, database)
+        except sqlite3.Error as error:
+            raise TraceError(
+                f"this SQLite file cannot be read: {error}", "export the report again"
+            ) from error
+    meter.done()
+    return timeline
+
+
+class _Meter:
+    """Turns rows read into bytes done, for a bar that needs a whole."""
+
+    def __init__(self, path: Path, progress: Progress | None) -> None:
+        self._size = path.stat().st_size if path.exists() else 0
+        self._progress = progress
+        self._rows = 0
+        self._expected = 0
+
+    def expect(self, rows: int) -> None:
+        self._expected = rows
+
+    def advance(self, rows: int) -> None:
+        self._rows += rows
+        if self._progress is not None and self._expected:
+            part = min(1.0, self._rows / self._expected)
+            self._progress(int(self._size * part), self._size)
+
+    def done(self) -> None:
+        if self._progress is not None:
+            self._progress(self._size, self._size)
+
+
+def _check_tables(database: Database) -> None:
+    if not database.tables:
+        raise TraceError("the file is an SQLite database without tables", "export the report again")
+    if any(name.startswith("CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL") for name in database.tables):
+        raise TraceError("this is an export of nvprof, which is not read", f"record with: {RECORD}")
+    if not (database.tables & _KNOWN_TABLES):
+        raise TraceError(
+            "this SQLite file is no export of Nsight Systems: none of its tables is there",
+            "make one with: nsys export --type sqlite REPORT.nsys-rep",
+        )
+
+
+def _read(path: Path, database: Database) -> Timeline:
+    about = read_about(database)
+    names, processes = Names(), Processes()
+    threads = Threads(_thread_labels(database, names))
+    reading = Reading(database, names, threads, processes, about.base_ns)
+    device_rows = read_gpu(database, names, processes, about.base_ns)
+    used = place(database, device_rows.columns, device_rows.pid)
+    parts = read_host(reading)
+    operators = Operators(database.limits.shapes)
+    ranges = read_ranges(reading, operators)
+    if ranges is not None and len(ranges.name):
+        parts["nvtx"] = annotation_part(reading, ranges)
+    steps, _ = read_steps(reading, ranges)
+    host = host_table(**_joined(list(parts.values())))
+    gpu = _linked(device_rows, host)
+    counters, unsure = read_counters(database, about.base_ns)
+    _note_missing(database, gpu, host)
+    return Timeline(
+        meta=_meta(path, about, device_rows, parts, used, unsure),
+        gpu=gpu,
+        host=host,
+        steps=steps,
+        names=names.all(),
+        ops=operators.all(),
+        threads=threads.all(),
+        devices=device_facts(database, {gpu_number for _, gpu_number in used}),
+        losses=tuple(database.losses),
+        counters=counters,
+    )
+
+
+def _joined(parts: Sequence[Part]) -> dict[str, NDArray[Any]]:
+    if not parts:
+        return {"start_ns": np.empty(0, np.int64)}
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _linked(rows: GpuRows, host: HostTable) -> GpuTable:
+    """The device table with the launch, and through it the operator, of each row."""
+    calls = np.flatnonzero((host.kind == HostKind.RUNTIME) | (host.kind == HostKind.DRIVER))
+    at = first_match(host.correlation[calls], rows.columns["correlation"])
+    launch = np.where(at == UNKNOWN, UNKNOWN, calls[np.maximum(at, 0)] if len(calls) else UNKNOWN)
+    gpu = gpu_table(**rows.columns, launch=launch)
+    return dataclasses.replace(gpu, op=operators_of(gpu, host))
+
+
+def _thread_labels(database: Database, names: Names) -> dict[int, str]:
+    columns = database.numbers("ThreadNames", ("nameId", "globalTid"))
+    if columns is None:
+        return {}
+    names.read(database, columns["nameId"])
+    pairs = zip(columns["globalTid"].tolist(), columns["nameId"].tolist(), strict=True)
+    return {thread: text for thread, name in pairs if (text := names.text(name)) is not None}
+
+
+def _note_missing(database: Database, gpu: GpuTable, host: HostTable) -> None:
+    if not len(gpu) and not len(host):
+        raise TraceError(
+            "the report holds neither GPU work nor host calls that can be read: CUDA was not traced, or "
+            f"nothing ran while it was{_first_loss(database)}",
+            f"record with: {RECORD}",
+        )
+    if not len(gpu):
+        database.lose(
+            "no-gpu-side",
+            f"the report holds no kernel, copy or set: CUDA was not traced, or none ran. Record "
+            f"with: {RECORD}",
+        )
+    elif not np.any((host.kind == HostKind.RUNTIME) | (host.kind == HostKind.DRIVER)):
+        database.lose("no-cpu-side", f"the report holds no CUDA API calls. Record with: {RECORD}")
+
+
+def _first_loss(database: Database) -> str:
+    damage = [loss.message for loss in database.losses if loss.code == "damaged"]
+    return f" ({damage[0]})" if damage else ""
+
+
+def _meta(
+    path: Path, about: About, rows: GpuRows, parts: dict[str, Part], used: Pairs, unsure: dict[str, str]
+) -> TraceMeta:
+    pids = sorted({pid for pid, _ in used if pid != UNKNOWN})
+    single = len(pids) == 1
+    facts = dict(about.facts)
+    if len(pids) > 1:
+        facts["processes"] = rank_label(used)
+    facts |= {f"counter {name}": label for name, label in unsure.items()}
+    return TraceMeta(
+        path=str(path),
+        format="nsight",
+        size_bytes=path.stat().st_size,
+        zero_ns=about.zero_ns,
+        events=rows.counts | {name: len(part["start_ns"]) for name, part in parts.items()},
+        rank=about.rank if single else None,
+        world_size=about.world_size if single else None,
+        host=about.host,
+        pid=pids[0] if single else None,
+        facts=facts,
+    )
