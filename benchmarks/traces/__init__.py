@@ -1,0 +1,1 @@
+"""How fast, how lean and how robust the reading of traces is."""
