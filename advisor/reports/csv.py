@@ -18,6 +18,7 @@ from advisor.bills import statement
 from advisor.document import Diagnosis
 from advisor.reports.escape import terminal
 from advisor.reports.figures import instant
+from advisor.reports.trace_csv import trace_lines
 from advisor.reports.whatifs import SURE_SPENDS, said
 from rules.economics import no_dust
 from rules.finding import TERMS, Finding, LadderRow
@@ -77,7 +78,7 @@ def text(raw: str) -> str:
 
 
 def rows(diagnosis: Diagnosis) -> Iterator[Row]:
-    """Every line: the document, then each device's, findings, what-ifs, engines, flags."""
+    """Every line: the document, then each device's, findings, what-ifs, engines, traces, flags."""
     yield from _document(diagnosis)
     for verdict in diagnosis.verdicts:
         yield from _verdict(verdict)
@@ -92,6 +93,9 @@ def rows(diagnosis: Diagnosis) -> Iterator[Row]:
         yield from _what_if(found)
     for engine in diagnosis.serving:
         yield from _serving(engine)
+    if diagnosis.trace is not None:
+        for line in trace_lines(diagnosis.trace):
+            yield Row(**line._asdict())
     for flag in diagnosis.flags:
         yield Row(kind="flag", name=flag.code, value=None, detail=flag.message)
 

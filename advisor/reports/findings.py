@@ -124,12 +124,24 @@ def worth(finding: Finding, diagnosis: Diagnosis) -> str:
 def checks(finding: Finding, diagnosis: Diagnosis) -> list[str]:
     """Commands that show whether the fix worked, and how the rule decides."""
     p = diagnosis.provenance
+    if p.source == "trace":
+        return [_again(finding, diagnosis), *_explained(finding)]
     length = min(MAX_CHECK_S, max(1.0, p.t_end_s - p.t_start_s))
     place = finding.key if finding.mig else str(finding.gpu)
-    commands = [f"advisor diagnose --gpu {shlex.quote(place)} --duration {length:.0f}s"]
-    if _CODE.fullmatch(finding.code):
-        commands.append(f"advisor explain {finding.code}")
-    return commands
+    return [f"advisor diagnose --gpu {shlex.quote(place)} --duration {length:.0f}s", *_explained(finding)]
+
+
+def _explained(finding: Finding) -> list[str]:
+    return [f"advisor explain {finding.code}"] if _CODE.fullmatch(finding.code) else []
+
+
+def _again(finding: Finding, diagnosis: Diagnosis) -> str:
+    """Trace again after the fix, and see both."""
+    report = diagnosis.trace
+    found = next((d for d in report.devices if d.key == finding.key), None) if report is not None else None
+    if report is None or found is None or found.file >= len(report.files):
+        return "advisor trace BEFORE AFTER"
+    return f"advisor trace {shlex.quote(report.files[found.file].name)} AFTER_THE_FIX"
 
 
 def _facts(finding: Finding, diagnosis: Diagnosis, style: Style) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from advisor.reports.common import criticals, is_node, labels, overlap, ranked, 
 from advisor.reports.findings import MAX_ALSO, EvidenceRow, FindingView, nothing_found, view
 from advisor.reports.fitting import Fitted, Part, fit
 from advisor.reports.ladders import Ladder, ladder, unpriced
+from advisor.reports.markdown_traces import traces
 from advisor.reports.markup import Align, GitHub, Jira, Markup
 from advisor.reports.titles import title, workload_line
 from rules.finding import Finding
@@ -30,24 +31,27 @@ _PLURALS = {
 }
 
 
-def render_markdown(diagnosis: Diagnosis, flavor: Flavor = "github", limit: int | None = None) -> str:
+def render_markdown(
+    diagnosis: Diagnosis, flavor: Flavor = "github", limit: int | None = None, *, top: int | None = None
+) -> str:
     """The document as GitHub Markdown or Jira wiki markup, at most `limit` characters (UTF-16 units).
 
     Untrusted text cannot inject markup. What does not fit is left out whole, the smallest findings
-    first, and the text says so. Redaction is the caller's: see `advisor.reports.redact`.
-    Raises ValueError for a limit under MIN_LIMIT.
+    first, and the text says so. top: how many kernels of a trace to list. Redaction is the caller's: see
+    `advisor.reports.redact`. Raises ValueError for a limit under MIN_LIMIT.
     """
     limit = LIMITS[flavor] if limit is None else limit
     if limit < MIN_LIMIT:
         raise ValueError(f"a report cannot be fitted into {limit} characters; give {MIN_LIMIT} or more")
-    return _Ticket(diagnosis, GitHub() if flavor == "github" else Jira(), limit).render()
+    return _Ticket(diagnosis, GitHub() if flavor == "github" else Jira(), limit, top).render()
 
 
 class _Ticket:
     """One rendering."""
 
-    def __init__(self, diagnosis: Diagnosis, markup: Markup, limit: int) -> None:
+    def __init__(self, diagnosis: Diagnosis, markup: Markup, limit: int, top: int | None = None) -> None:
         self.d = diagnosis
+        self.top = top
         self.m = markup
         self.limit = limit
 
@@ -63,12 +67,13 @@ class _Ticket:
             self._made(),
             self._what_ifs(),
             self._serving(),
+            traces(self.d, self.m, self.top),
         ]
         parts = [Part(sizes=(self._head(),)), *kept, *tail]
         fitted = fit(parts, _steps(len(kept), criticals(self.d.findings)), self.limit)
         after = 1 + len(kept)
-        *rest, what_ifs, engines = fitted.texts[after:]
-        pieces = [*fitted.texts[:after], self._left_out(fitted, unmade), what_ifs, engines, *rest]
+        *rest, what_ifs, engines, traced = fitted.texts[after:]
+        pieces = [*fitted.texts[:after], self._left_out(fitted, unmade), what_ifs, traced, engines, *rest]
         return "".join(pieces).rstrip("\n") + "\n"
 
     def _head(self) -> str:
@@ -272,18 +277,19 @@ class _Ticket:
 
 
 def _steps(findings: int, critical: int) -> Iterator[tuple[int, int]]:
-    """What gives way, in order, of parts that are the head, findings, devices, readings, notes, ..., engines
+    """What gives way, in order, of parts that are the head, findings, devices, readings, notes, ..., traces.
 
     Findings stand most important first: all but a few go before anything else, critical ones last.
     """
-    devices, readings, notes, provenance, made, what_ifs, engines = range(1 + findings, 8 + findings)
+    devices, readings, notes, provenance, made, what_ifs, engines, traced = range(1 + findings, 9 + findings)
+    yield traced, 1
     yield what_ifs, 1
     yield engines, 1
     first = range(1, 1 + min(findings, max(KEPT_FINDINGS, critical)))
     urgent = range(1, 1 + min(findings, critical))
     yield from ((i, 2) for i in range(findings, len(first), -1))
     yield from ((i, 1) for i in reversed(first))
-    yield from ((readings, 1), (provenance, 1), (devices, 1), (devices, 2), (notes, 1))
+    yield from ((readings, 1), (provenance, 1), (devices, 1), (devices, 2), (notes, 1), (traced, 2))
     yield from ((i, 2) for i in range(len(first), len(urgent), -1))
     yield from ((devices, 3), (provenance, 2), (made, 1), (notes, 2))
     yield from ((i, 2) for i in reversed(urgent))

@@ -1,5 +1,7 @@
 """Whether the money of a document that was read adds up, so that no two commands show different dollars.
 
+Times of traces have to add up as well (`advisor.reports.trace_sound`).
+
 The ladder is where a document's price stands. What else names one (the totals, what the verdict was reached
 from) must say the same, so that no command works with another price than the next.
 """
@@ -12,6 +14,7 @@ from collections.abc import Iterator
 from advisor.document import Diagnosis
 from advisor.reports.errors import DocumentError
 from advisor.reports.escape import terminal
+from advisor.reports.trace_sound import wrong_times
 from rules.finding import Finding, LadderRow
 
 # The most that a flag or a setting may give for an hour of one GPU.
@@ -36,6 +39,8 @@ def _wrong(document: Diagnosis) -> Iterator[str]:
         yield from _finding(found, prices, f"$.findings[{i}]")
     yield from _totals(document)
     yield from _observed(document)
+    if document.trace is not None:
+        yield from wrong_times(document.trace)
 
 
 def _row(row: LadderRow, at: str) -> Iterator[str]:

@@ -13,6 +13,7 @@ from advisor.reports.common import CELL, SENTENCE, Style, row_name, rows_by_key,
 from advisor.reports.figures import UNKNOWN, fraction, instant, number, percent, size, span, usd
 from advisor.reports.findings import EvidenceRow, evidence_rows
 from advisor.reports.ladders import row_cents
+from advisor.reports.trace_sections import unknown_lines
 from rules.finding import LadderRow
 from rules.headline import WORDS, cause_words
 from rules.ladder import wasted
@@ -137,7 +138,7 @@ def unknowns(diagnosis: Diagnosis, style: Style) -> list[str]:
         if v.unknown_because and (v.class_ == "unknown" or v.key not in flagged):
             places.setdefault(missing(v), []).append(row_name(v.gpu, v.mig, style))
     said = [f"{_some(found)}: {style.text(said, SENTENCE)}" for said, found in places.items()]
-    return said + settling(diagnosis, style)
+    return said + unknown_lines(diagnosis, style) + settling(diagnosis, style)
 
 
 def settling(diagnosis: Diagnosis, style: Style) -> list[str]:
@@ -174,6 +175,8 @@ def _note(code: str, found: Sequence[Flag], style: Style) -> str:
 def provenance(diagnosis: Diagnosis, style: Style) -> list[tuple[str, str]]:
     """Facts of the whole document, as pairs."""
     p = diagnosis.provenance
+    if p.source == "trace":
+        return _traced(p, style)
     versions = [("driver", p.driver_version), ("CUDA", p.cuda_version), ("pynvml", p.pynvml_version)]
     versions += [("Python", p.python_version), ("advisor", p.advisor_version)]
     said = ", ".join(f"{name} {style.text(version or UNKNOWN, 40)}" for name, version in versions)
@@ -190,6 +193,20 @@ def provenance(diagnosis: Diagnosis, style: Style) -> list[tuple[str, str]]:
     pairs += _node_electricity(p.devices)
     if p.note:
         pairs.append(("note", style.prose(p.note, SENTENCE)))
+    pairs += _selection(p, style)
+    return pairs + [("unknown", style.text(f"{k}: {v}", CELL)) for k, v in list(p.unknown.items())[:4]]
+
+
+def _traced(p: Provenance, style: Style) -> list[tuple[str, str]]:
+    """Of a document made from traces: nothing was sampled, and the node is that of the reader."""
+    length = span(p.t_end_s - p.t_start_s)
+    when = f", from {instant(p.t_start_s)} to {instant(p.t_end_s)}" if p.t_start_s > 0 else ""
+    pairs = [
+        ("traced time", f"{length}{when}"),
+        ("read by", f"advisor {style.text(p.advisor_version, 40)} on {style.text(p.host, 80)}"),
+        ("source", f"profiler traces, document made {_created(p.created, style)}"),
+    ]
+    pairs += [("note", style.prose(p.note, SENTENCE))] if p.note else []
     pairs += _selection(p, style)
     return pairs + [("unknown", style.text(f"{k}: {v}", CELL)) for k, v in list(p.unknown.items())[:4]]
 
@@ -215,9 +232,10 @@ def _created(text: str, style: Style) -> str:
 
 def device_facts(device: DeviceProvenance, style: Style) -> str:
     """How one row was observed, as one line of facts."""
+    windows = "" if device.tier == "trace" else f", {device.windows:,} sub-windows"
     facts = [
         f"{style.text(device.name, 80)}",
-        f"{device.tier} tier, {device.windows:,} sub-windows over {span(device.observed_s)}",
+        f"{device.tier} tier{windows} over {span(device.observed_s)}",
         _ceilings(device, style) + _stale(device, style),
         *_power(device),
         *_state(device),
