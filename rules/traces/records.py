@@ -168,7 +168,11 @@ class GapRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class StepRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One step on one device: its time and how the device spent it. causes, busy: µs by CAUSES, by BUSY."""
+    """One step on one device: its time and how the device spent it. causes, busy: µs by CAUSES, by BUSY.
+
+    phases: µs of the host. host_us: how long the program's own mark lasted. events: what ran on the device
+    for this step, None where launches do not tell. partial: the profiler cut it.
+    """
 
     number: int
     start_us: float
@@ -178,15 +182,26 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     busy: dict[str, float] = {}
     phases: dict[str, float] = {}
     outlier: bool = False
+    partial: bool = False
+    host_us: float | None = None
+    events: int | None = None
 
 
 class StepFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Steps of one device. source: where steps came from ("ProfilerStep", "nvtx", "none").
+    """Steps of one device. source: where steps came from ("ProfilerStep", "nvtx", "none", "inferred from
+    repeating kernels").
 
-    outliers: steps beyond the median by more than the usual spread allows, told in outlier_because. trend:
-    change of step time from the first to the last third, as a fraction, with trend_noise as its 95 %
-    half-width; None with too few steps. phases: forward, backward, optimizer, data, ...: µs of the host in
-    a median step.
+    window: what a step's time is. "launches": from the end of the previous step's work on the device to the
+    end of its own, told by which step launched what, so that steps follow each other without a gap and the
+    wait for a step's first kernel is that step's; "host": as the program marked it, since the trace does not
+    tell what launched what; "kernels": from one repetition of the kernels to the next. mean_us, median_us,
+    p90_us, max_us, mad_us (median absolute deviation): of whole steps. partial: steps that the profiler cut,
+    which are in no median, unless there are no others. outliers: steps beyond the median by more than the
+    usual spread allows, told in outlier_because. trend: change of step time from the first to the last third,
+    as a fraction, with trend_noise as its 95 % half-width; None with too few steps. phases: forward,
+    backward, optimizer, data, ...: µs of the host in a median step. causes, busy: µs of the device in a mean
+    whole step; together they are mean_us. rows: the first ones and all outliers; rows_left: how many are not
+    listed. notes: what a reader should know.
     """
 
     source: str
@@ -200,6 +215,14 @@ class StepFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     outliers: tuple[int, ...] = ()
     outlier_because: dict[str, str] = {}
     rows: tuple[StepRow, ...] = ()
+    window: str = ""
+    mean_us: float | None = None
+    mad_us: float | None = None
+    partial: tuple[int, ...] = ()
+    causes: dict[str, float] = {}
+    busy: dict[str, float] = {}
+    rows_left: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class HostRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -221,7 +244,8 @@ class HostFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     calls: role ("launch", "sync", "copy", "alloc", "data", ...) -> host calls within the device's span.
     steps: steps within it, 0 without. loader_frac: part of the steps' time that the thread which marks them
     spent in its DataLoader; None without steps. gaps: idle gaps; median_gap_us: of them. long_gap_us: cause
-    -> idle time in gaps of 1 ms or more. rows: the largest of what stood behind idle time, named_frac: part
+    -> idle time in gaps of 1 ms or more. after_sync_us: of host_launch, what follows a synchronisation that
+    had drained the queue; it is not in long_gap_us. rows: the largest of what stood behind idle time, named_frac: part
     of all idle time for which a name was looked up. short_kernels: kernels shorter than a launch takes.
     """
 
@@ -231,6 +255,7 @@ class HostFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     gaps: int = 0
     median_gap_us: float | None = None
     long_gap_us: dict[str, float] = {}
+    after_sync_us: float = 0.0
     kernels: int = 0
     short_kernels: int = 0
     rows: tuple[HostRow, ...] = ()
@@ -308,8 +333,10 @@ class CollectiveRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class RankRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One rank beside the others. wait_us: in collectives, for ranks that came later. last_frac: part of the
-    collectives to which it came last. work_us: busy time without communication."""
+    """One rank beside the others. wait_us: in collectives, for ranks that came later; of it
+    wait_exposed_us while nothing else ran. last_frac: part of the matched collectives to which it came last.
+    caused_us: mean wait of another rank for this one. work_us: busy time without communication. matched: of
+    its collectives, how many were found on other ranks too."""
 
     rank: int
     device: int
@@ -321,6 +348,10 @@ class RankRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     wait_us: float | None = None
     last_frac: float | None = None
     step_us: float | None = None
+    wait_exposed_us: float | None = None
+    caused_us: float | None = None
+    matched: int | None = None
+    collectives: int = 0
 
 
 class RankFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -328,7 +359,8 @@ class RankFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     imbalance_frac: 1 - mean / max of work time. straggler: the rank that the others wait for, None where none
     stands out, with straggler_because. wait_frac: part of all ranks' time spent in collectives for later
-    ranks.
+    ranks. refused: why the files are not held against each other as ranks of one job; then the rows stand
+    for themselves. work_of: what work_us is of ("steps 551 to 552", "the whole trace").
     """
 
     rows: tuple[RankRow, ...]
@@ -341,6 +373,9 @@ class RankFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     exposed_frac: float | None = None
     collectives: tuple[CollectiveRow, ...] = ()
     unknown: dict[str, str] = {}
+    refused: str | None = None
+    work_of: str = "the whole trace"
+    notes: tuple[str, ...] = ()
 
 
 class TraceReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
