@@ -183,7 +183,8 @@ class TraceMeta:
 
     format: "kineto" or "nsight". zero_ns: the trace's zero as Unix time in ns, None where the file has only a
     clock of its own. events: records met, by category. base: whether timestamps were relative to a base.
-    rank, world_size: of distributed training. facts: versions and the like, as shown to people.
+    rank, world_size: of distributed training. facts: versions and the like, as shown to people. file_zero_ns:
+    the zero in the file's own times (ns; of its base, where it has one), None where unknown.
     """
 
     path: str
@@ -196,6 +197,7 @@ class TraceMeta:
     host: str | None = None
     pid: int | None = None
     facts: dict[str, str] = field(default_factory=dict)
+    file_zero_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

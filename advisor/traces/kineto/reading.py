@@ -43,6 +43,7 @@ def read_kineto(path: Path, *, progress: Progress | None, limits: Limits) -> Tim
             path=str(path), format="kineto", size_bytes=path.stat().st_size,
             zero_ns=zero if base is not None or zero > 10**17 else None,
             events=dict(block.events), rank=rank, world_size=size, host=meta.host(about), facts=meta.facts(about),
+            file_zero_ns=merged.zero,
         ),
         gpu=merged.gpu, host=merged.host, steps=merged.steps, names=merged.names, ops=merged.ops,
         threads=merged.threads, devices=meta.devices(about),

@@ -63,8 +63,8 @@ def _note_merged(database: Database, pairs: NDArray[np.int64], mapped: Pairs) ->
             database.lose(
                 "devices-merged",
                 f"{len(pids)} processes ({', '.join(map(str, pids[:8]))}) each used their device {device}, "
-                "and the file does not tell whether that is one GPU: they are counted as one. If each had a GPU "
-                "of its own (CUDA_VISIBLE_DEVICES), export with a newer nsys, or record one file a process",
+                "and the file does not tell whether that is one GPU: they are counted as one. If each had a "
+                "GPU of its own (CUDA_VISIBLE_DEVICES), export with a newer nsys, or record one file a process",
             )
 
 

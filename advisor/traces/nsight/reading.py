@@ -192,4 +192,5 @@ def _meta(
         host=about.host,
         pid=pids[0] if single else None,
         facts=facts,
+        file_zero_ns=about.base_ns,
     )
