@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from advisor.reports.redact_frames import REMOVED, frames_of, shortened, without_folders
 from advisor.reports.redact_text import SECRET_KINDS, redact_line, redact_text
+from advisor.reports.trace_redact import FOLDERS, TraceNames, with_clean_keys
 
 if TYPE_CHECKING:
     from advisor.document import Diagnosis
@@ -127,8 +128,9 @@ def redact_diagnosis(diagnosis: Diagnosis, keep: bool = False) -> Diagnosis:
 
     users = {v.workload.user for v in diagnosis.verdicts if v.workload is not None and v.workload.user}
     users = {user for user in users if not _USER_HASH.fullmatch(user)}
-    walker = _Walker(users, frames_of(diagnosis))
+    walker = _Walker(users, frames_of(diagnosis), TraceNames(diagnosis.trace, host_hash))
     document = walker.walk(msgspec.to_builtins(diagnosis))
+    with_clean_keys(document, walker.walk)
     for row in (*document["verdicts"], *(each["evidence"] for each in document["observed"])):
         if row["workload"] is not None and row["workload"]["user"]:
             row["workload"]["user"] = user_hash(row["workload"]["user"])
@@ -143,15 +145,18 @@ def redact_record(record: _Record) -> _Record:
     """Any record without secrets and home directories in its texts."""
     import msgspec
 
-    return msgspec.convert(_Walker((), {}).walk(msgspec.to_builtins(record)), type(record))
+    return msgspec.convert(
+        _Walker((), {}, TraceNames(None, host_hash)).walk(msgspec.to_builtins(record)), type(record)
+    )
 
 
 class _Walker:
     """Redacts every string of a document, each distinct one once, and counts what was removed."""
 
-    def __init__(self, users: Iterable[str], frames: Mapping[str, str]) -> None:
+    def __init__(self, users: Iterable[str], frames: Mapping[str, str], traced: TraceNames) -> None:
         self._users = sorted(users)
         self._frames = frames
+        self._traced = traced
         self._clean: dict[str, str] = {}
         self._kinds: Counter[str] = Counter()
 
@@ -168,11 +173,11 @@ class _Walker:
         """A command line, whose words tell more than its text: what only they gave away is counted too."""
         clean, kinds = redact_line(line)
         self._kinds.update(Counter(kinds) - Counter(redact_text(line)[1]))
-        return self._without_users(clean)
+        return self._without_users(self._traced.clean(clean))
 
     def _text(self, text: str) -> str:
         if text not in self._clean:
-            clean, kinds = redact_text(shortened(text, self._frames))
+            clean, kinds = redact_text(self._traced.clean(shortened(text, self._frames)))
             self._kinds.update(kinds)
             self._clean[text] = self._without_users(clean)
         return self._clean[text]
@@ -189,4 +194,5 @@ class _Walker:
         lines = [f"{secrets} command-line secret{'s' if secrets > 1 else ''}"] if secrets else []
         lines += ["user names hashed"] if self._users else []
         lines += ["home paths shortened"] if self._kinds["home path"] else []
+        lines += [FOLDERS] if self._traced.removed else []
         return [*lines, *([REMOVED] if self._frames else []), "host name hashed"]
