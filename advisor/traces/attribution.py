@@ -13,10 +13,13 @@ tell the cause, stretch by stretch:
   all for long, other threads that drive the device are asked: it was waiting for them.
 - During the launch call it is host_launch too, unless the call is a copy that waits (copy_wait).
 - After the call the work was queued. If the call ended before the gap began, either the same stream had been
-  busy until then (kernel_gap), or it waited for another one (stream_dependency). If not, it is launch latency
-  (host_launch). Queued for longer than TRACE_QUEUED_US, the cause is what held up the process (overhead,
-  allocations), an event that the stream was made to wait for, or it is unknown.
-- Without a launch in the trace the thread that launches most is asked; what it does not tell is unknown.
+  busy until then (kernel_gap), or it took its turn after another one (stream_dependency). If not, it is
+  launch latency (host_launch). Queued for longer than TRACE_QUEUED_US, the cause is what held up the process
+  (overhead, allocations) or an event that the stream was made to wait for. With neither it is unknown: no
+  stream of an idle device can be waited for, so that records may be missing from the trace.
+- Without a launch in the trace the work was queued all the same if what follows it on its stream had been
+  launched: streams keep their order. Else the thread that launches most is asked, and what it does not tell
+  is unknown.
 """
 
 from __future__ import annotations
@@ -55,7 +58,8 @@ _SAME_END_NS = round(TRACE_SAME_END_US.value * 1000)
 class Idle:
     """Idle segments, sorted, disjoint. cause: index into CAUSES. gap: number of the gap they are part of.
     next_row: row of GpuTable whose start ended the gap. thread: that was asked, UNKNOWN where none.
-    after_sync: host_launch that follows a synchronisation or waiting copy, which had drained the queue."""
+    after_sync: host_launch that follows a synchronisation or waiting copy, which had drained the queue.
+    queued: the work that ended the gap had been issued already."""
 
     start_ns: Ints
     end_ns: Ints
@@ -64,6 +68,7 @@ class Idle:
     next_row: Ints
     thread: Ints
     after_sync: Mask
+    queued: Mask
 
     def __len__(self) -> int:
         return int(self.start_ns.shape[0])
@@ -126,15 +131,15 @@ class Attribution:
 
 @dataclass(frozen=True, slots=True)
 class Gaps:
-    """The gaps of a device. next_row: the GPU row that ended each. thread, launch_ns, launched_ns: of its
-    launch call, UNKNOWN where the trace holds none; known: whether it does. free_ns: when the row before it
-    on its stream had ended (the span's start where there is none, less one)."""
+    """The gaps of a device. next_row: the GPU row that ended each. known: whether it is known when that was
+    issued. thread: that launched it, else the busiest one, else UNKNOWN. launched_ns: when the launch call
+    ended; the gap's end where that is not known. before: the row before it on its stream, or UNKNOWN.
+    free_ns: when that one ended; long before the gap where there is none."""
 
     spans: Spans
     next_row: Ints
     known: Mask
     thread: Ints
-    launch_ns: Ints
     launched_ns: Ints
     before: Ints
     free_ns: Ints
@@ -169,18 +174,36 @@ def _busy(start: Ints, end: Ints, natures: NDArray[np.uint8]) -> Busy:
 
 def _gaps(timeline: Timeline, device: int, rows: tuple[int, int], idle: Spans) -> Gaps:
     gpu, host = timeline.gpu, timeline.host
+    order = _by_stream(timeline, rows)
     next_row = _ending_rows(timeline, rows, idle.end_ns)
-    launch = gpu.launch[next_row]
+    launch = _launches(timeline, rows, order, next_row, idle.start_ns)
     known = launch != UNKNOWN
     driving = drivers(timeline, device) if not known.all() else np.zeros(0, np.int64)
     thread = np.full(len(idle), driving[0] if driving.shape[0] else UNKNOWN, np.int64)
     thread[known] = host.thread[launch[known]]
-    launch_ns, launched_ns = idle.end_ns.copy(), idle.end_ns.copy()
-    launch_ns[known] = host.start_ns[launch[known]]
-    launched_ns[known] = np.maximum(host.end_ns[launch[known]], launch_ns[known])
-    before = _rows_before(timeline, rows)[next_row - rows[0]]
+    launched_ns = idle.end_ns.copy()
+    launched_ns[known] = np.maximum(host.end_ns[launch[known]], host.start_ns[launch[known]])
+    before = _rows_before(timeline, rows, order)[next_row - rows[0]]
     free_ns = np.where(before == UNKNOWN, idle.start_ns - 2 * _SAME_END_NS, gpu.end_ns[before])
-    return Gaps(idle, next_row, known, thread, launch_ns, launched_ns, before, free_ns)
+    return Gaps(idle, next_row, known, thread, launched_ns, before, free_ns)
+
+
+def _launches(timeline: Timeline, rows: tuple[int, int], order: Ints, next_row: Ints, gap_ns: Ints) -> Ints:
+    """The launch of each row that ends a gap. Where the trace holds none: that of the next row on its stream
+    that has one, if its call had ended when the gap began."""
+    low, high = rows
+    own = timeline.gpu.launch[next_row]
+    if (own != UNKNOWN).all():
+        return own
+    launch, stream = timeline.gpu.launch[low:high][order], timeline.gpu.stream[low:high][order]
+    places = np.where(launch != UNKNOWN, np.arange(high - low), high - low - 1)
+    follower = np.minimum.accumulate(places[::-1])[::-1]
+    found = np.where(stream[follower] == stream, launch[follower], UNKNOWN)
+    following = np.empty(high - low, np.int64)
+    following[order] = found
+    implied = following[next_row - low]
+    ahead = (implied != UNKNOWN) & (timeline.host.end_ns[implied] <= gap_ns)
+    return np.where((own == UNKNOWN) & ahead, implied, own)
 
 
 def _ending_rows(timeline: Timeline, rows: tuple[int, int], ends: Ints) -> Ints:
@@ -195,12 +218,16 @@ def _ending_rows(timeline: Timeline, rows: tuple[int, int], ends: Ints) -> Ints:
     return np.where(start[better] == ends, better, first) + low
 
 
-def _rows_before(timeline: Timeline, rows: tuple[int, int]) -> Ints:
+def _by_stream(timeline: Timeline, rows: tuple[int, int]) -> Ints:
+    """The device's rows, counted from its first, in order of stream, then time."""
+    return np.argsort(timeline.gpu.stream[rows[0] : rows[1]], kind="stable")
+
+
+def _rows_before(timeline: Timeline, rows: tuple[int, int], order: Ints) -> Ints:
     """The row before each on its stream, UNKNOWN for the first."""
     low, high = rows
-    stream = timeline.gpu.stream[low:high]
-    order = np.argsort(stream, kind="stable")
-    same = stream[order[1:]] == stream[order[:-1]]
+    stream = timeline.gpu.stream[low:high][order]
+    same = stream[1:] == stream[:-1]
     before = np.full(high - low, UNKNOWN, np.int64)
     before[order[1:][same]] = order[:-1][same] + low
     return before
@@ -209,7 +236,7 @@ def _rows_before(timeline: Timeline, rows: tuple[int, int]) -> Ints:
 def _idle(timeline: Timeline, device: int, gaps: Gaps, window: tuple[int, int]) -> Idle:
     if len(gaps.spans) == 0:
         none = np.zeros(0, np.int64)
-        return Idle(none, none, none, none, none, none, np.zeros(0, np.bool_))
+        return Idle(none, none, none, none, none, none, none > 0, none > 0)
     seen = view(timeline, device, *window)
     start, end = gaps.spans.start_ns, gaps.spans.end_ns
     issued = np.clip(gaps.launched_ns, start, end)
@@ -242,8 +269,7 @@ def _queued(timeline: Timeline, seen: HostView, gaps: Gaps, given: Stretches) ->
     if not long.any():
         return short
     cuts = seen.explain_queued(lasting.where(long), gaps.thread)
-    waited = (ahead & ~same) | _made_to_wait(timeline, gaps)
-    rest = np.where(waited, _CAUSE["stream_dependency"], _CAUSE["unknown"])[cuts.gap]
+    rest = np.where(_made_to_wait(timeline, gaps), _CAUSE["stream_dependency"], _CAUSE["unknown"])[cuts.gap]
     cause = np.where(cuts.label == NONE, rest, _CAUSE_OF_LABEL[cuts.label])
     return concat(short, Stretches(cuts.start_ns, cuts.end_ns, cuts.gap, cause))
 
@@ -263,16 +289,19 @@ def _made_to_wait(timeline: Timeline, gaps: Gaps) -> Mask:
 
 
 def _assembled(parts: Stretches, gaps: Gaps, seen: HostView) -> Idle:
+    """Sorted segments; neighbours of one gap and cause become one, unless one was queued."""
     order = np.argsort(parts.start_ns, kind="stable")
     start, end, gap, cause = parts.start_ns[order], parts.end_ns[order], parts.gap[order], parts.label[order]
+    queued = start >= gaps.launched_ns[gap]
     opens = np.ones(start.shape[0], np.bool_)
-    opens[1:] = (gap[1:] != gap[:-1]) | (cause[1:] != cause[:-1])
+    opens[1:] = (gap[1:] != gap[:-1]) | (cause[1:] != cause[:-1]) | (queued[1:] != queued[:-1])
     heads = np.flatnonzero(opens)
     tails = np.append(heads[1:], start.shape[0]) - 1
     gap, cause = gap[heads], cause[heads]
     drained = seen.blocked_at(gaps.spans.start_ns, gaps.thread)
     after = drained[gap] & (cause == _CAUSE["host_launch"])
-    return Idle(start[heads], end[tails], cause, gap, gaps.next_row[gap], gaps.thread[gap], after)
+    thread, next_row = gaps.thread[gap], gaps.next_row[gap]
+    return Idle(start[heads], end[tails], cause, gap, next_row, thread, after, queued[heads])
 
 
 def _overlapping(start: Ints, end: Ints, low: int, high: int) -> slice:

@@ -159,7 +159,7 @@ class HostView:
     def blocked_at(self, at_ns: Ints, thread: Ints) -> Mask:
         """Whether the thread stood in a synchronisation or a waiting copy at that time."""
         shift = _shifts(self.threads, thread)
-        result = shift != NOWHERE
+        result: Mask = shift != NOWHERE
         moved = at_ns[result] + shift[result]
         starts = np.append(self.blocked.start_ns, np.iinfo(np.int64).max)
         result[result] = starts[np.searchsorted(self.blocked.end_ns, moved, side="right")] < moved
