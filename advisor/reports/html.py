@@ -28,6 +28,7 @@ from advisor.reports.html_devices import device_sections
 from advisor.reports.html_money import cards, first
 from advisor.reports.html_more import engines, other_what_ifs, what_if_views
 from advisor.reports.html_style import STYLE, finalize, plain
+from advisor.reports.html_traces import trace_views
 from advisor.reports.ladders import ladder, unpriced
 from advisor.reports.titles import title, workload_line
 
@@ -36,10 +37,11 @@ MAX_FINDINGS = 200
 MAX_ROWS = 256
 
 
-def render_html(diagnosis: Diagnosis, images: tuple[str, ...] = ()) -> str:
+def render_html(diagnosis: Diagnosis, images: tuple[str, ...] = (), *, top: int | None = None) -> str:
     """The document as a page. The same document gives the same bytes. Redaction is the caller's.
 
-    images: names of PNG files that lie beside the page, which it then mentions.
+    images: names of PNG files that lie beside the page, which it then mentions. top: how many kernels of a
+    trace to list.
     """
     css = style_sheet()
     found = ranked(diagnosis.findings)
@@ -75,6 +77,7 @@ def render_html(diagnosis: Diagnosis, images: tuple[str, ...] = ()) -> str:
             what_ifs_note=STYLE.prose(whatifs.note(diagnosis)),
             other_what_ifs=other_what_ifs(diagnosis, STYLE),
             engines=engines(diagnosis.serving, STYLE),
+            traces=trace_views(diagnosis, STYLE, top),
             notes=sources.unknowns(diagnosis, STYLE)[:MAX_ROWS] + sources.notes(diagnosis, STYLE),
             provenance=sources.provenance(diagnosis, STYLE),
             redactions=sources.redactions(diagnosis, STYLE),

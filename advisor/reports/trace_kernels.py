@@ -75,7 +75,7 @@ def _left(device: DeviceTrace, shown: int) -> str:
     if count <= 0:
         return ""
     more = f"{count:,} more kernel{'s take' if count != 1 else ' takes'} {duration(us)}"
-    return f"{more}; `advisor trace --top N` lists more."
+    return f"{more}; --top N lists more of them."
 
 
 def kernel_facts(row: KernelRow, style: Style) -> str:

@@ -9,6 +9,7 @@ from advisor.reports.charts import ladders, rooflines, timelines
 from advisor.reports.charts.drawing import Chart, label
 from advisor.reports.charts.ladders import Bar, Step
 from advisor.reports.charts.palette import SHARE_WORDS
+from advisor.reports.charts.traces import trace_charts
 from advisor.reports.common import Style, is_node, rows_by_key, wasted_share
 from advisor.reports.escape import terminal
 from advisor.reports.figures import percent, span, usd
@@ -30,6 +31,7 @@ def charts_of(diagnosis: Diagnosis) -> tuple[Chart, ...]:
     return (
         *_node(diagnosis),
         *(chart for verdict in charted(diagnosis) for chart in _device(diagnosis, verdict)),
+        *(trace_charts(diagnosis.trace) if diagnosis.trace is not None else ()),
     )
 
 
