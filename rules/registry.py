@@ -17,7 +17,7 @@ import msgspec
 from probes.ceilings import Ceilings
 from rules import thresholds as t
 from rules.economics import no_dust, saved
-from rules.evidence import Evidence
+from rules.evidence import Evidence, Tier
 from rules.finding import SEVERITIES, TERMS, Effect, Finding, LadderRow, Price, Severity
 from rules.headline import WITHIN_NOISE
 from rules.host_cause import HostCause, host_causes
@@ -57,7 +57,15 @@ _CATALOGUE = (
     "node",
     "communication",
     "serving",
+    "traces_host",
+    "traces_calls",
+    "traces_kernels",
+    "traces_queue",
+    "traces_job",
+    "traces_validity",
 )
+# What a rule reads: counters and NVML over a window, or a trace.
+LIVE_TIERS: tuple[Tier, ...] = ("counters", "nvml")
 # Of two shares that are too close to tell apart, as sure as a toss between them: of the class, not the share.
 _EITHER = 0.5
 
@@ -105,7 +113,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     doc: the page, Markdown. basis: what a finding rests on; it caps the finding's confidence.
     term: the ladder's term that its findings explain (a key of TERMS), None for faults, facts and capacity.
     causes: the verdict's causes that it names; among findings of one term the one that names the verdict's
-    cause is primary. distribution: the installed package it came with, None for advisor's own.
+    cause is primary. tiers: those whose evidence it reads; of another it is not asked. distribution: the
+    installed package it came with, None for advisor's own.
     """
 
     code: str
@@ -117,6 +126,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     doc: str
     term: str | None = None
     causes: tuple[str, ...] = ()
+    tiers: tuple[Tier, ...] = LIVE_TIERS
     distribution: str | None = None
 
     def __call__(self, ctx: Context) -> Finding | None:
@@ -133,6 +143,7 @@ def rule(
     *,
     term: str | None = None,
     causes: tuple[str, ...] = (),
+    tiers: tuple[Tier, ...] = LIVE_TIERS,
 ) -> Callable[[Check], Rule]:
     """Register the decorated function as rule `code`.
 
@@ -154,6 +165,7 @@ def rule(
             doc=check.__doc__ or "",
             term=term,
             causes=causes,
+            tiers=tiers,
         )
         _REGISTRY[code] = made
         all_rules.cache_clear()
@@ -227,7 +239,8 @@ def page(code: str) -> str:
 
 def run_rules(ctx: Context) -> tuple[Finding, ...]:
     """What every rule finds in `ctx`, with roles; most severe first, then by the share at stake."""
-    found = [finding for finding in (each(ctx) for each in all_rules()) if finding is not None]
+    asked = (each for each in all_rules() if ctx.evidence.tier in each.tiers)
+    found = [finding for finding in (each(ctx) for each in asked) if finding is not None]
     found.sort(key=lambda f: (SEVERITIES.index(f.severity), -f.share, f.code))
     return assigned(found, ctx.verdict, {r.code: r.causes for r in all_rules()})
 

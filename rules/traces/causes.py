@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from rules import thresholds as th
 from rules.evidence import Evidence
-from rules.traces.records import DeviceTrace, KernelRow
+from rules.traces.records import DeviceTrace, KernelRow, RankRow
 from rules.traces.shares import transfer_us
 from rules.verdict import Class
 
@@ -46,7 +46,9 @@ def host_times(trace: DeviceTrace) -> dict[str, float]:
     """Slug -> µs that the device lost to it: idle time, and transfers that it waited for."""
     found = {slug: trace.causes.get(cause, 0.0) for cause, slug in _SLUGS.items()}
     found["transfer"] = transfer_us(trace)
-    launches = trace.causes.get("host_launch", 0.0)
+    drained = 0.0 if trace.host is None else trace.host.after_sync_us
+    found["sync"] += drained
+    launches = max(0.0, trace.causes.get("host_launch", 0.0) - drained)
     long = min(launches, long_gap_us(trace, "host_launch"))
     found["main-thread"] = long
     found["launch-rate"] = launches - long
@@ -70,11 +72,18 @@ def _host(trace: DeviceTrace) -> tuple[str, float | None]:
 def _communication(evidence: Evidence, trace: DeviceTrace) -> str:
     """A wait for other ranks, where ranks were compared or the host was seen to wait; else the transfer."""
     waits = trace.causes.get("communication_wait", 0.0)
-    if evidence.ranks is not None and trace.rank is not None:
-        row = next((r for r in evidence.ranks.rows if r.rank == trace.rank), None)
-        waits += row.wait_us or 0.0 if row is not None else 0.0
+    row = rank_row(evidence)
+    waits += (row.wait_exposed_us or 0.0) if row is not None else 0.0
     alone = trace.busy.get("communication", 0.0) + trace.causes.get("communication_wait", 0.0)
     return "collective-wait" if waits > alone / 2.0 else "exposed-communication"
+
+
+def rank_row(evidence: Evidence) -> RankRow | None:
+    """What the comparison of ranks says of this device; None without one."""
+    trace, ranks = evidence.trace, evidence.ranks
+    if trace is None or ranks is None:
+        return None
+    return next((r for r in ranks.rows if (r.file, r.device) == (trace.file, trace.device)), None)
 
 
 def device_times(trace: DeviceTrace) -> dict[str, float]:

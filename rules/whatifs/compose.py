@@ -6,6 +6,7 @@ Amdahl's law over shares. On one share several levers follow one rule, whatever 
   left. Levers on different things (`Lever.of`: weights and activations) divide the share among them, in parts
   nobody knows, so that the best of them counts; those on all of the share multiply with it;
 - at the lower end all are taken to save the same time, so only the one that saves most counts;
+- levers on causes that a trace tells apart (`Lever.of` is a key of CAUSES) save different time: it adds up;
 - what slows the share down counts in full at every end.
 """
 
@@ -15,6 +16,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
+from rules.traces.records import CAUSES
 from rules.whatif import Lever, Outlook
 
 End = Literal["low", "high", "bound"]
@@ -62,11 +64,23 @@ def _kept(levers: Sequence[Lever], end: End) -> float:
     parts = [(lever.of, _one(lever, end)) for lever in levers]
     slower = math.prod(sorted(part for _, part in parts if part > 1.0))
     faster = [(of, part) for of, part in parts if part <= 1.0]
+    told = _told_apart([(of, part) for of, part in faster if of in CAUSES], end)
+    faster = [(of, part) for of, part in faster if of not in CAUSES]
     if end == "low":
-        return slower * min((part for _, part in faster), default=1.0)
+        return slower * min((told, *(part for _, part in faster)))
     by_thing = {of: math.prod(sorted(p for o, p in faster if o == of)) for of, _ in faster}
     everything = by_thing.pop("", 1.0)
-    return slower * everything * min(by_thing.values(), default=1.0)
+    return slower * everything * min((told, *by_thing.values()))
+
+
+def _told_apart(parts: Sequence[tuple[str, float]], end: End) -> float:
+    """What is left of a share after levers on causes that a trace measured: each takes from its own time.
+
+    Of several on one cause the best counts at the low end, and they multiply at the others.
+    """
+    of_each = min if end == "low" else math.prod
+    saved = [1.0 - of_each(sorted(p for o, p in parts if o == of)) for of in sorted({of for of, _ in parts})]
+    return max(0.0, 1.0 - math.fsum(saved))
 
 
 def _one(lever: Lever, end: End) -> float:

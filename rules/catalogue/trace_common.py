@@ -1,0 +1,90 @@
+"""What the rules of traces have in common: when they speak, and their lines of evidence."""
+
+from __future__ import annotations
+
+from rules import thresholds as th
+from rules.catalogue.common import place
+from rules.evidence import Tier
+from rules.registry import Context
+from rules.traces.causes import host_times
+from rules.traces.items import item
+from rules.traces.records import DeviceTrace, HostRow, KernelRow
+from rules.traces.shares import frac
+from rules.traces.words import percent
+from rules.verdict import EvidenceItem
+
+TRACE: tuple[Tier, ...] = ("trace",)
+# Names in claims and actions are cut to this; whole ones stand in the tables.
+_NAME_LENGTH = 48
+
+
+def traced(ctx: Context) -> DeviceTrace | None:
+    """The trace that the rule reads."""
+    return ctx.evidence.trace
+
+
+def matters(trace: DeviceTrace, us: float) -> bool:
+    """Whether so much of the device's time is worth a finding."""
+    return us > 0.0 and us >= th.TRACE_SHARE.value * trace.span_us
+
+
+def host_loss(ctx: Context, slug: str) -> tuple[DeviceTrace, float] | None:
+    """The trace and the µs that the device lost to one host cause, where that is worth a finding."""
+    trace = ctx.evidence.trace
+    us = 0.0 if trace is None else host_times(trace)[slug]
+    return (trace, us) if trace is not None and matters(trace, us) else None
+
+
+def waits(ctx: Context, trace: DeviceTrace, us: float, why: str) -> str:
+    """The claim's sentence: how much of the traced time the device waits, and for what."""
+    return f"{place(ctx)} waits {percent(frac(trace, us))} of the traced time {why}."
+
+
+def lost(trace: DeviceTrace, metric: str, us: float) -> EvidenceItem:
+    """The line that the finding rests on: its part of the traced time, beside the threshold."""
+    return item(trace, metric, frac(trace, us), threshold=f">= {th.TRACE_SHARE.value:g}")
+
+
+def calls(trace: DeviceTrace, role: str) -> int | None:
+    """Host calls of one role while the device was traced; None where the host was not looked at."""
+    return None if trace.host is None else trace.host.calls.get(role, 0)
+
+
+def behind(trace: DeviceTrace, cause: str, most: int = 3) -> tuple[HostRow, ...]:
+    """What the host was in behind idle time of one cause, largest first."""
+    rows = () if trace.host is None else trace.host.rows
+    return tuple([row for row in rows if row.cause == cause][:most])
+
+
+def names_behind(trace: DeviceTrace, cause: str) -> tuple[EvidenceItem, ...]:
+    """Lines that name what the host was in; the names are hostile text."""
+    return tuple(
+        item(trace, f"of it in {short(row.name)} ({row.count} times)", frac(trace, row.idle_us))
+        for row in behind(trace, cause)
+    )
+
+
+def said_behind(trace: DeviceTrace, cause: str) -> str:
+    """ "; most of it in aten::item" where one name has half of the time, else ""."""
+    rows = behind(trace, cause, 1)
+    half = rows and rows[0].idle_us >= 0.5 * trace.causes.get(cause, 0.0)
+    return f", most of it in {short(rows[0].name)}" if half else ""
+
+
+def short(name: str) -> str:
+    """A name as claims and lines show it: cut, never whole."""
+    return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"
+
+
+def kernel_items(trace: DeviceTrace, rows: tuple[KernelRow, ...], most: int = 3) -> tuple[EvidenceItem, ...]:
+    """Lines that name the kernels which take most of the time in question."""
+    return tuple(
+        item(trace, f"{short(row.name)} ({row.count} times)", frac(trace, row.total_us))
+        for row in sorted(rows, key=lambda row: -row.total_us)[:most]
+    )
+
+
+def per_step(trace: DeviceTrace, count: int) -> str:
+    """ "128, 32 a step", or the count alone where no steps are marked."""
+    steps = 0 if trace.host is None else trace.host.steps
+    return f"{count}, {count / steps:.0f} a step" if steps > 1 and count >= steps else f"{count}"

@@ -1,0 +1,336 @@
+"""Rules of traces for what the device itself does: its kernels, and the order in which they run."""
+
+from __future__ import annotations
+
+import math
+
+from rules import thresholds as th
+from rules.catalogue.common import place
+from rules.catalogue.trace_common import TRACE, kernel_items, lost, matters, short, traced
+from rules.finding import Finding
+from rules.registry import Context, finding, rule
+from rules.traces.causes import is_empty, is_small, roof_of
+from rules.traces.items import item
+from rules.traces.records import DeviceTrace, KernelRow
+from rules.traces.shares import frac
+from rules.traces.words import percent
+from rules.whatifs import trace_levers as levers
+
+_TF32 = (
+    '`torch.backends.cuda.matmul.fp32_precision = "tf32"` (2.9 on), before that '
+    '`torch.set_float32_matmul_precision("high")`; `torch.backends.cudnn.allow_tf32 = True` for convolutions.'
+)
+_CAST = '`torch.autocast("cuda", dtype=torch.{0})` for training and inference.'
+
+
+@rule(
+    "TRACE010",
+    "Tensor cores unused by matrix work",
+    "high",
+    "job",
+    term="inefficiency",
+    causes=("fp32-pipe",),
+    tiers=TRACE,
+)
+def tensor_cores(ctx: Context) -> Finding | None:
+    """Matrix products and convolutions run on the plain pipes although the tensor cores could do them.
+
+    **What it detects**
+    At least 5 % of the device's time in matrix kernels whose names say fp32 without tensor cores, on a card
+    whose tensor cores do such work.
+
+    **Why it costs**
+    On data-centre cards the tensor cores do matrix products several times as fast as the other pipes.
+
+    **How to tell it apart**
+    Kernel names tell (`sgemm`, `simt`, `fp32`), so that no counter has to be guessed from. Small products
+    gain little: they wait for memory or latency.
+
+    **What to do**
+    Allow TF32 on Ampere and later; mixed precision (fp16 on Volta and Turing, bf16 later).
+
+    **Evidence**
+    Kernel time by family, precision and use of tensor cores, from the trace.
+
+    **Source**
+    - PyTorch documentation, CUDA semantics: TF32 is off for matrix products by default
+    - NVIDIA DLProf: tensor-core eligible operations that do not use them
+    """
+    trace = traced(ctx)
+    rows = levers.eligible(trace) if trace is not None else ()
+    us = math.fsum(row.total_us for row in rows)
+    if trace is None or not matters(trace, us):
+        return None
+    dtype = levers.faster_type(ctx.ceilings)
+    plan = levers.tensor_cores(trace, ctx.verdict.shares, ctx.ceilings, dtype) if dtype else None
+    families = ", ".join(dict.fromkeys(row.family for row in rows[:3]))
+    return finding(
+        ctx,
+        tensor_cores,
+        claim=f"{place(ctx)} spends {percent(frac(trace, us))} of the traced time in {families} kernels that "
+        "could use its tensor cores and do not.",
+        share=frac(trace, us),
+        evidence=(
+            lost(trace, "matrix kernels without tensor cores, although eligible", us),
+            item(trace, "kernels that use tensor cores", frac(trace, trace.tensor_us)),
+            *kernel_items(trace, tuple(row for row in trace.kernels if row.tensor == "eligible")),
+        ),
+        actions=_to_tensor_cores(ctx, dtype),
+        effect=plan.effect(ctx.verdict.shares) if plan else None,
+    )
+
+
+def _to_tensor_cores(ctx: Context, dtype: str | None) -> tuple[str, ...]:
+    """By what the card has: TF32 and bf16, else fp16; both where nothing is known of it."""
+    bf16 = ctx.ceilings is None or ctx.ceilings.ceiling("bf16") is not None
+    cast = _CAST.format("bfloat16" if bf16 else "float16")
+    return (_TF32, cast) if dtype == "tf32" or ctx.ceilings is None else (cast,)
+
+
+@rule(
+    "TRACE011",
+    "Memory-bound element-wise kernels",
+    "medium",
+    "job",
+    term="inefficiency",
+    causes=("dram-bandwidth",),
+    tiers=TRACE,
+)
+def elementwise(ctx: Context) -> Finding | None:
+    """Element-wise kernels, reductions and normalisations each move their tensors through DRAM anew.
+
+    **What it detects**
+    At least 15 % of the device's time in memory-bound kernels of these families.
+
+    **Why it costs**
+    They do next to no arithmetic: their time is bytes over bandwidth, and a chain of n kernels over one
+    tensor moves it n times.
+
+    **How to tell it apart**
+    Products that wait for DRAM (few rows, decoding) gain nothing from fusion: they are of other families.
+
+    **What to do**
+    `torch.compile`, fused optimisers and losses, fused normalisation and attention.
+
+    **Evidence**
+    Kernel time by family and nature, from the trace.
+
+    **Source**
+    - PyTorch blog, torch.compile: fusion of point-wise kernels is most of its gain
+    """
+    trace = traced(ctx)
+    us = 0.0 if trace is None else levers.fusible_us(trace)
+    if trace is None or frac(trace, us) < th.SECONDARY.value:
+        return None
+    plan = levers.fusion(trace, ctx.verdict.shares)
+    rows = tuple(row for row in trace.kernels if row.nature == "memory" and row.family in levers.FUSIBLE)
+    return finding(
+        ctx,
+        elementwise,
+        claim=f"{place(ctx)} spends {percent(frac(trace, us))} of the traced time in memory-bound "
+        "element-wise kernels and reductions.",
+        share=frac(trace, us),
+        evidence=(
+            item(trace, "memory-bound element-wise kernels", frac(trace, us),
+                 threshold=f">= {th.SECONDARY.value:g}"),
+            *kernel_items(trace, rows),
+        ),
+        actions=(
+            "`torch.compile(model)` fuses chains of them.",
+            "`torch.optim.AdamW(..., fused=True)`; fused losses and normalisation (Liger, Apex).",
+        ),
+        effect=plan.effect(ctx.verdict.shares) if plan else None,
+        recoverable=(1.0 - 1.0 / 2.0) * frac(trace, us),
+    )  # fmt: skip
+
+
+@rule(
+    "TRACE012",
+    "Kernels too small for the device",
+    "medium",
+    "job",
+    term="inefficiency",
+    causes=("small-grid", "latency"),
+    tiers=TRACE,
+)
+def small_grids(ctx: Context) -> Finding | None:
+    """Kernels with fewer blocks than the device holds at once, or a last wave that leaves most SMs empty.
+
+    **What it detects**
+    At least 5 % of the device's time in kernels too short or too small to fill it, or lost in their last,
+    partly filled wave.
+
+    **Why it costs**
+    An SM without a block does nothing, and the kernel ends with its slowest block.
+
+    **How to tell it apart**
+    TRACE002 is the time between kernels, this the time in them. Low occupancy with enough blocks is TRACE013.
+
+    **What to do**
+    Larger batches, batched or grouped products, split-K for narrow ones; several streams side by side.
+
+    **Evidence**
+    Grid and block sizes against what the device holds at once, from the trace.
+
+    **Source**
+    - CUDA C++ Best Practices Guide: blocks per grid; cuBLAS documentation on wave quantisation
+    """
+    trace = traced(ctx)
+    rows = (
+        () if trace is None else tuple(r for r in trace.kernels if r.nature == "latency" and not is_empty(r))
+    )
+    tail_us = 0.0 if trace is None else _tail_us(trace, rows)
+    us = math.fsum(row.total_us for row in rows) + tail_us
+    if trace is None or not matters(trace, us):
+        return None
+    few = math.fsum(row.total_us for row in rows if is_small(row))
+    return finding(
+        ctx,
+        small_grids,
+        claim=f"{place(ctx)} spends {percent(frac(trace, us))} of the traced time in kernels too small to "
+        "fill it, or in their last waves.",
+        share=frac(trace, us),
+        evidence=(
+            lost(trace, "kernels too small for the device, and last waves", us),
+            item(trace, "in kernels with fewer blocks than the device holds", frac(trace, few)),
+            item(trace, "in last waves of larger ones", frac(trace, tail_us)),
+            *kernel_items(trace, rows),
+        ),
+        actions=(
+            "Raise the batch, or batch small products (`torch.bmm`, grouped GEMM).",
+            "Fuse them with `torch.compile`; run independent ones on several streams.",
+        ),
+        confidence=0.7,
+    )
+
+
+def _tail_us(trace: DeviceTrace, small: tuple[KernelRow, ...]) -> float:
+    """Time lost in last waves of kernels that fill the device at least once."""
+    return math.fsum(row.total_us * (row.tail_frac or 0.0) for row in trace.kernels if row not in small)
+
+
+@rule(
+    "TRACE013",
+    "Low occupancy",
+    "low",
+    "job",
+    term="inefficiency",
+    causes=("low-occupancy",),
+    tiers=TRACE,
+)
+def low_occupancy(ctx: Context) -> Finding | None:
+    """Few warps are resident in kernels that fill the device and stay below their roofs.
+
+    **What it detects**
+    At least 15 % of the device's time in kernels with an estimated occupancy below 0.25, enough blocks, no
+    tensor cores in use, and less than 0.6 of any roof that is known.
+
+    **Why it costs**
+    Latency is hidden by other warps; where registers or shared memory leave room for few, the SM waits.
+
+    **How to tell it apart**
+    Modern tensor-core kernels reach their roof at low occupancy by design: they are left out. A profiler's
+    occupancy of 0 is unknown, not low.
+
+    **What to do**
+    Fewer registers or less shared memory per block, smaller blocks; for own kernels only.
+
+    **Evidence**
+    The profiler's estimated occupancy, from the trace.
+
+    **Source**
+    - Nsight Compute: occupancy and latency hiding
+    """
+    trace = traced(ctx)
+    rows = () if trace is None else tuple(row for row in trace.kernels if is_empty(row) and _below_roof(row))
+    us = math.fsum(row.total_us for row in rows)
+    if trace is None or frac(trace, us) < th.SECONDARY.value:
+        return None
+    return finding(
+        ctx,
+        low_occupancy,
+        claim=f"{place(ctx)} spends {percent(frac(trace, us))} of the traced time in kernels with few warps.",
+        share=frac(trace, us),
+        evidence=(
+            item(trace, f"kernels below an occupancy of {th.TRACE_OCCUPANCY.value:g}", frac(trace, us),
+                 threshold=f">= {th.SECONDARY.value:g}"),
+            *kernel_items(trace, rows),
+        ),
+        actions=("`ncu --section Occupancy` names what limits each: registers, shared memory or blocks.",),
+        recoverable=0.0,
+        confidence=0.5,
+    )  # fmt: skip
+
+
+def _below_roof(row: KernelRow) -> bool:
+    roof = roof_of(row)
+    return row.tensor != "used" and (roof is None or roof < th.ROOF_HIGH.value)
+
+
+@rule(
+    "TRACE016",
+    "Kernels far below their roofs",
+    "medium",
+    "job",
+    term="inefficiency",
+    causes=("tensor-cores", "compute-throughput", "fp64-pipe"),
+    tiers=TRACE,
+)
+def below_roofs(ctx: Context) -> Finding | None:
+    """Kernels whose work is known take longer than this card's ceilings allow.
+
+    **What it detects**
+    At least 5 % of the device's time is the distance of kernels with known shapes to the nearer roof.
+
+    **Why it costs**
+    That time buys no arithmetic and moves no bytes.
+
+    **How to tell it apart**
+    Flops and bytes come from the operators' shapes, so that caches and padding are not seen: a kernel that
+    reads a tensor twice looks slower than it is. Kernels too small for the device are TRACE012.
+
+    **What to do**
+    Shapes in multiples of 8 (16-bit) or 16 (8-bit), channels-last, contiguous inputs, a tuned library.
+
+    **Evidence**
+    Flops and bytes by the operators' shapes over time, against this card's ceilings.
+
+    **Source**
+    - Williams, Waterman, Patterson, CACM 2009: the roofline model
+    - NVIDIA Deep Learning Performance Guide: matrix dimensions
+    """
+    trace = traced(ctx)
+    rows = () if trace is None else tuple(row for row in trace.kernels if _roofed(row))
+    us = math.fsum(_short_us(row) for row in rows)
+    if trace is None or not matters(trace, us):
+        return None
+    worst = sorted(rows, key=lambda row: -_short_us(row))[:3]
+    return finding(
+        ctx,
+        below_roofs,
+        claim=f"{place(ctx)} loses {percent(frac(trace, us))} of the traced time to kernels below their "
+        f"roofs, most in {short(worst[0].name)} (at {roof_of(worst[0]) or 0.0:.2f}).",
+        share=frac(trace, us),
+        evidence=(
+            lost(trace, "distance to the nearer roof, kernels of known shapes", us),
+            *(
+                item(trace, f"{short(row.name)}, part of its roof", roof_of(row),
+                     threshold=f"< {th.ROOF_HIGH.value:g}")
+                for row in worst
+            ),
+        ),
+        actions=(
+            "Dimensions in multiples of 8 (16-bit types) or 16 (8-bit): pad vocabularies and heads.",
+            "Convolutions: `channels_last`; `torch.compile(mode=\"max-autotune\")` tries more kernels.",
+        ),
+        confidence=0.7,
+    )  # fmt: skip
+
+
+def _roofed(row: KernelRow) -> bool:
+    roof = roof_of(row)
+    return row.nature in ("compute", "memory") and roof is not None and roof < th.ROOF_HIGH.value
+
+
+def _short_us(row: KernelRow) -> float:
+    return row.total_us * row.known_frac * (1.0 - (roof_of(row) or 0.0))

@@ -1,0 +1,143 @@
+"""Rules of traces for how far a trace can be trusted: what it lacks, and what it does to the program."""
+
+from __future__ import annotations
+
+from rules import thresholds as th
+from rules.catalogue.common import place
+from rules.catalogue.trace_common import TRACE, matters, traced
+from rules.finding import Finding
+from rules.registry import Context, finding, rule
+from rules.traces.items import item
+from rules.traces.shares import frac
+from rules.traces.words import PERTURBED_WORDS, percent
+
+
+@rule("TRACE018", "Nothing of a GPU in the trace", "medium", "job", "fact", tiers=TRACE)
+def cpu_only(ctx: Context) -> Finding | None:
+    """The trace holds host activity alone, so that nothing can be said of a device.
+
+    **What it detects**
+    A file without any kernel, copy or set.
+
+    **Why it costs**
+    Nothing; but the trace cannot tell whether a GPU was busy, or waited.
+
+    **How to tell it apart**
+    A program that runs on the CPU alone has such a trace as well. With GPU work, the profiler was asked for
+    the CPU alone, CUPTI could not be loaded or was in use, or the trace ended before anything ran.
+
+    **What to do**
+    Record again with GPU activities.
+
+    **Evidence**
+    Events by category, from the file.
+
+    **Source**
+    - PyTorch documentation: torch.profiler, `ProfilerActivity.CUDA`
+    """
+    if ctx.evidence.trace is not None:
+        return None
+    return finding(
+        ctx,
+        cpu_only,
+        claim=f"{ctx.evidence.missing.get('file', 'The trace')} holds nothing that ran on a GPU.",
+        share=0.0,
+        actions=(
+            "`profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA])`.",
+            "`torch.profiler.supported_activities()` says what can be recorded here.",
+            "Another profiler may hold CUPTI (`nsys`, `dcgm` profiling, DCGM exporters): stop it meanwhile.",
+        ),
+        recoverable=0.0,
+        severity="medium",
+    )
+
+
+@rule("TRACE019", "The profiler itself is in the way", "medium", "job", "fact", tiers=TRACE)
+def overhead(ctx: Context) -> Finding | None:
+    """The profiler's own work, or what it was asked to record, is too large a part of the trace.
+
+    **What it detects**
+    At least 5 % of the device's time is idle for the profiler; or a host-bound trace that was recorded with
+    stacks, shapes or memory, each of which lengthens the host's time.
+
+    **Why it costs**
+    Nothing in production; but the trace shows a program that is slower on its host than the real one.
+
+    **How to tell it apart**
+    Compare the step time without a profiler: the difference is the profiler's.
+
+    **What to do**
+    Record fewer things at once; let the profiler warm up for a step.
+
+    **Evidence**
+    The profiler's overhead events and its options, from the trace.
+
+    **Source**
+    - PyTorch documentation: torch.profiler, on the overhead of `with_stack` and `record_shapes`
+    """
+    trace = traced(ctx)
+    if trace is None:
+        return None
+    us = trace.causes.get("profiler_overhead", 0.0)
+    doubtful = bool(trace.perturbed) and ctx.verdict.class_ == "host"
+    if not doubtful and frac(trace, us) < th.TRACE_OVERHEAD.value:
+        return None
+    options = ", ".join(trace.perturbed)
+    return finding(
+        ctx,
+        overhead,
+        claim=f"{place(ctx)}: the profiler takes {percent(frac(trace, us))} of the traced time itself"
+        f"{f', and slows the host down by {options}' if options else ''}.",
+        share=0.0,
+        evidence=(item(trace, "idle for the profiler", frac(trace, us)),),
+        actions=(
+            *(f"Without `{name}`: {PERTURBED_WORDS.get(name, 'it costs time')}." for name in trace.perturbed),
+            "`schedule(wait=1, warmup=1, active=3)`: the profiler's start is then not in the trace.",
+            "Time some steps without a profiler, and compare.",
+        ),
+        recoverable=0.0,
+        severity="medium" if frac(trace, us) >= th.SECONDARY.value else "low",
+    )  # fmt: skip
+
+
+@rule("TRACE020", "GPU work without a launch in the trace", "info", "job", "fact", tiers=TRACE)
+def uncorrelated(ctx: Context) -> Finding | None:
+    """Kernels ran whose launch calls are not in the trace.
+
+    **What it detects**
+    At least 5 % of the device's time in kernels, copies or sets without a launch.
+
+    **Why it costs**
+    Nothing; but idle time before such work cannot be ascribed to what the host did.
+
+    **How to tell it apart**
+    All of it: the host was not recorded. Some of it: work queued before the profiler started, another thread
+    or library that was not traced. It is counted as busy, as it should be.
+
+    **What to do**
+    Record the host too, and let a step of warm-up pass first.
+
+    **Evidence**
+    Union of GPU intervals without a launch, from the trace.
+
+    **Source**
+    - HTA drops such kernels and counts their time as idle; here they are busy
+    """
+    trace = traced(ctx)
+    if trace is None or not matters(trace, trace.uncorrelated_us):
+        return None
+    part = frac(trace, trace.uncorrelated_us)
+    whole = trace.uncorrelated_us >= 0.99 * trace.busy_us
+    return finding(
+        ctx,
+        uncorrelated,
+        claim=f"On {place(ctx)} {percent(part)} of the traced time is GPU work with no launch in the trace"
+        f"{'; the host was not recorded' if whole else ''}.",
+        share=0.0,
+        evidence=(item(trace, "GPU work without a launch", part, threshold=f">= {th.TRACE_SHARE.value:g}"),),
+        actions=(
+            "`activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]`, and `schedule(warmup=1, ...)`.",
+        ),
+        recoverable=0.0,
+        severity="info",
+    )

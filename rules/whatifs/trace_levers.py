@@ -1,0 +1,244 @@
+"""Levers of fixes on a traced device, that findings and what-ifs share; each says its seconds of the trace.
+
+What a trace tells apart, it tells by cause: `Lever.of` is then a key of CAUSES, and levers on different
+causes save different time, so that they add up (rules.whatifs.compose).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from probes.ceilings import Ceilings
+from rules import thresholds as th
+from rules.evidence import Evidence
+from rules.finding import Effect
+from rules.traces.causes import host_times, rank_row
+from rules.traces.records import DeviceTrace, FamilyRow
+from rules.traces.shares import share_us, transfer_us
+from rules.trust import rate_label
+from rules.whatif import Lever, WhatIfBasis
+from rules.whatifs.compose import time_left
+from rules.whatifs.levers import effect_of
+
+# Halving what a fix takes aim at is the least that is called closing it.
+_HALF = 2.0
+# Families of kernels that a compiler fuses into one another.
+FUSIBLE = frozenset({"elementwise", "reduction", "normalisation", "softmax", "copy"})
+
+
+class Plan(NamedTuple):
+    """What a fix does to a traced device: its levers, what they rest on, and the time it takes aim at."""
+
+    levers: tuple[Lever, ...]
+    how: str
+    us: float
+
+    def effect(self, shares: Mapping[str, float]) -> Effect:
+        """As a finding states it."""
+        return effect_of(shares, self.levers, self.how)
+
+
+def seconds(us: float) -> str:
+    """µs as people read them: "1.32 s", "48 ms", "120 µs"."""
+    if us >= 1e6:
+        return f"{us / 1e6:.3g} s"
+    return f"{us / 1e3:.3g} ms" if us >= 1e3 else f"{us:.0f} µs"
+
+
+def told(trace: DeviceTrace, levers: tuple[Lever, ...], shares: Mapping[str, float], how: str) -> str:
+    """How a range came about, led by what it saves of the trace."""
+    least, most = (trace.span_us * (1.0 - time_left(shares, levers, end)) for end in ("low", "high"))
+    saved = f"up to {seconds(most)}" if least < 0.005 * most else f"{seconds(least)} to {seconds(most)}"
+    return f"saves {saved} of {seconds(trace.span_us)} traced: {how}"
+
+
+def plan(
+    trace: DeviceTrace, shares: Mapping[str, float], parts: tuple[tuple[Lever, float], ...], how: str
+) -> Plan | None:
+    """A plan from levers with the µs each touches; None where that is not worth a fix."""
+    levers = tuple(_sized(trace, shares, lever, us) for lever, us in parts if us > 0.0)
+    us = math.fsum(us for _, us in parts)
+    known = tuple(lever for lever in levers if lever is not None)
+    if not known or us < th.WORTH_A_FIX.value * trace.span_us:
+        return None
+    return Plan(known, told(trace, known, shares, how), us)
+
+
+def _sized(trace: DeviceTrace, shares: Mapping[str, float], lever: Lever, us: float) -> Lever | None:
+    whole = shares.get(lever.share, 0.0) * trace.span_us
+    if whole <= 0.0:
+        return None
+    part = min(1.0, us / whole)
+    return Lever(
+        share=lever.share, part=part, of=lever.of, basis=lever.basis, low=lever.low, high=lever.high,
+        bound=lever.bound,
+    )  # fmt: skip
+
+
+def _host(of: str, low: float = 1.0, basis: WhatIfBasis = "measured") -> Lever:
+    return Lever(share="host", of=of, low=low, high=None, basis=basis)
+
+
+def loader(trace: DeviceTrace, shares: Mapping[str, float]) -> Plan | None:
+    """The input pipeline off the critical path: half of its idle time at least, all of it at best."""
+    us = trace.causes.get("data_loading", 0.0)
+    how = "idle time in which the host waits for a batch or makes one; the low end takes half of it away"
+    return plan(trace, shares, ((_host("data_loading", _HALF, "assumption"), us),), how)
+
+
+def graphs(trace: DeviceTrace, shares: Mapping[str, float]) -> Plan | None:
+    """CUDA graphs: idle time between the kernels of chains, which the trace measures kernel by kernel.
+
+    What they save beyond the host's launches is the device's own time from one queued kernel to the next.
+    """
+    chains = trace.chains
+    launch_us, gap_us = (trace.causes.get(cause, 0.0) for cause in ("host_launch", "kernel_gap"))
+    if chains is None or chains.saved_high_us <= 0.0:
+        us = host_times(trace)["launch-rate"]
+        how = "idle time in which the next launch had not been issued; nothing is claimed at the low end"
+        return plan(trace, shares, ((_host("host_launch"), us),), how)
+    most = min(chains.saved_high_us, launch_us + gap_us)
+    low = None if chains.saved_low_us >= most else 1.0 / (1.0 - chains.saved_low_us / most)
+    on_host = min(most, launch_us)
+    parts = (
+        (Lever(share="host", of="host_launch", low=low, high=None, basis="measured"), on_host),
+        (Lever(share="device", of="kernel_gap", low=low, high=None, basis="measured"), most - on_host),
+    )
+    how = chains.basis or "idle time between the kernels of chains that are launched one by one"
+    return plan(trace, shares, parts, how)
+
+
+def host_code(trace: DeviceTrace, shares: Mapping[str, float]) -> Plan | None:
+    """Code of the host's between launches, in gaps of 1 ms or more: at best all of it moves off the path."""
+    us = host_times(trace)["main-thread"]
+    how = "idle time in gaps of 1 ms or more in which the host launched nothing; low end: no gain"
+    return plan(trace, shares, ((_host("host_launch"), us),), how)
+
+
+def syncs(trace: DeviceTrace, shares: Mapping[str, float]) -> Plan | None:
+    """Synchronisations removed: at best the idle time right behind them; launches are made ahead again."""
+    waited = trace.causes.get("synchronisation", 0.0)
+    caught_up = host_times(trace)["sync"] - waited
+    parts = ((_host("synchronisation"), waited), (_host("host_launch"), caught_up))
+    how = "idle time in synchronisations and behind them, while the host caught up; low end: no gain"
+    return plan(trace, shares, parts, how)
+
+
+def copies(trace: DeviceTrace, shares: Mapping[str, float], ceilings: Ceilings | None) -> Plan | None:
+    """Copies from pinned memory, beside kernels: pinned over pageable at least, all hidden at best."""
+    ratio = _pinned_ratio(trace, ceilings)
+    low = 1.0 if ratio is None else ratio
+    rest = "low end: no gain" if ratio is None else f"low end: pinned copies run {ratio:.1f} times as fast"
+    how = f"time in which the device waits for copies; {rest}; all hidden behind kernels at best"
+    return plan(trace, shares, ((_host("copy_wait", low), transfer_us(trace)),), how)
+
+
+def _pinned_ratio(trace: DeviceTrace, ceilings: Ceilings | None) -> float | None:
+    """Pinned over pageable copies as measured on this card, where all copies are pageable."""
+    pinned, pageable = (
+        ceilings.ceiling(f"h2d_{kind}") if ceilings else None for kind in ("pinned", "pageable")
+    )
+    seen = {row.memory for row in trace.copies if row.kind in ("h2d", "d2h")}
+    if pinned is None or pageable is None or seen != {"pageable"} or not 0.0 < pageable.value < pinned.value:
+        return None
+    measured = rate_label(ceilings, pinned, pageable) == "measured"
+    return pinned.value / pageable.value if measured else None
+
+
+def allocation(trace: DeviceTrace, shares: Mapping[str, float]) -> Plan | None:
+    """Allocation out of the steps: at best none of its idle time is left."""
+    us = trace.causes.get("allocator", 0.0)
+    how = "idle time while device or pinned memory is allocated or freed; low end: no gain"
+    return plan(trace, shares, ((_host("allocator"), us),), how)
+
+
+def checkpoints(trace: DeviceTrace, shares: Mapping[str, float]) -> Plan | None:
+    """Checkpoints written beside the steps: at best none of their idle time is left."""
+    us = trace.causes.get("checkpoint_io", 0.0)
+    how = "idle time in checkpoints and files; low end: no gain"
+    return plan(trace, shares, ((_host("checkpoint_io"), us),), how)
+
+
+def overlap(trace: DeviceTrace, shares: Mapping[str, float]) -> Plan | None:
+    """Collectives beside kernels: none of their exposed time is left at best."""
+    us = share_us(trace)["communication"]
+    free = trace.busy.get("compute", 0.0) + trace.busy.get("memory", 0.0) + trace.busy.get("latency", 0.0)
+    hidden = min(us, max(0.0, free - trace.communication_overlapped_us))
+    lever = Lever(share="communication", low=1.0, high=None, basis="measured")
+    how = (
+        "time of collectives with no other kernel beside them, as far as there are kernels to hide it behind"
+    )
+    return plan(trace, shares, ((lever, hidden),), how)
+
+
+def balance(evidence: Evidence, shares: Mapping[str, float]) -> Plan | None:
+    """Ranks that arrive together: at best this rank waits for none in its collectives."""
+    trace, row = evidence.trace, rank_row(evidence)
+    if trace is None or row is None or row.wait_exposed_us is None:
+        return None
+    us = min(row.wait_exposed_us, share_us(trace)["communication"])
+    lever = Lever(share="communication", of="communication_wait", low=1.0, high=None, basis="measured")
+    return plan(trace, shares, ((lever, us),), "time in collectives beyond that of the last rank to come")
+
+
+def eligible(trace: DeviceTrace) -> tuple[FamilyRow, ...]:
+    """Families of matrix work that could use the tensor cores and do not."""
+    return tuple(row for row in trace.families if row.tensor == "eligible")
+
+
+def faster_type(ceilings: Ceilings | None) -> str | None:
+    """The first of TF32, bf16 and fp16 that pays on this card; None where rates are not known."""
+    return next(
+        (t for t in ("tf32", "bf16", "fp16") if (_ratio(ceilings, t) or (0.0,))[0] >= th.TF32_PAYS.value),
+        None,
+    )
+
+
+def device_gaps(trace: DeviceTrace, shares: Mapping[str, float], slug: str) -> Plan | None:
+    """Idle time of the device's own: between queued kernels, or while streams wait for each other."""
+    cause = {"kernel-gap": "kernel_gap", "stream-dependency": "stream_dependency"}[slug]
+    lever = Lever(share="device", of=cause, low=1.0, high=None, basis="measured")
+    how = "idle time while work is queued; low end: no gain"
+    return plan(trace, shares, ((lever, trace.causes.get(cause, 0.0)),), how)
+
+
+def tensor_cores(
+    trace: DeviceTrace, shares: Mapping[str, float], ceilings: Ceilings | None, dtype: str
+) -> Plan | None:
+    """Eligible products in another precision, by this card's ratio of rates; None where that is not known."""
+    ratio = _ratio(ceilings, dtype)
+    if ratio is None or ratio[0] < th.TF32_PAYS.value:
+        return None
+    basis: WhatIfBasis = "measured" if ratio[1] == "measured" else "assumption"
+    lever = Lever(share="compute", of="products", low=1.0, high=ratio[0], bound=ratio[0], basis=basis)
+    us = math.fsum(row.total_us for row in eligible(trace) if row.nature == "compute")
+    how = (
+        f"{dtype} over fp32 products, {ratio[0]:.1f}x ({ratio[1]} ceilings), on kernels that the trace "
+        "names; low end: no gain where they are small"
+    )
+    return plan(trace, shares, ((lever, us),), how)
+
+
+def _ratio(ceilings: Ceilings | None, dtype: str) -> tuple[float, str] | None:
+    fast, slow = (ceilings.ceiling(name) if ceilings else None for name in (dtype, "fp32"))
+    if fast is None or slow is None or not 0.0 < slow.value < fast.value:
+        return None
+    return fast.value / slow.value, rate_label(ceilings, fast, slow)
+
+
+def fusible_us(trace: DeviceTrace) -> float:
+    """µs of memory-bound element-wise kernels and reductions."""
+    return math.fsum(
+        row.total_us for row in trace.families if row.nature == "memory" and row.family in FUSIBLE
+    )
+
+
+def fusion(trace: DeviceTrace, shares: Mapping[str, float]) -> Plan | None:
+    """Element-wise kernels fused: two in one move half the bytes."""
+    lever = Lever(share="memory", of="activations", low=1.0, high=_HALF)
+    how = (
+        "two element-wise kernels in one move half the bytes (2x there), longer chains more; low end: no gain"
+    )
+    return plan(trace, shares, ((lever, fusible_us(trace)),), how)
