@@ -79,3 +79,48 @@ TRACE_SAME_END_US = Threshold(
     1.0,
     "timestamps of older files are whole µs; a kernel follows the one before it on its stream after 1 to 2 µs",
 )
+TRACE_LAUNCHES_KNOWN = Threshold(
+    "part of a device's rows with a known launch from which launches tell which step they belong to",
+    0.5,
+    own("captures lose some launches; with fewer than half the windows would be of what is left"),
+)
+TRACE_STEP_LOST = Threshold(
+    "part of a step's launches or time that is missing from which the profiler cut it",
+    0.02,
+    own("a capture that ends with the step's mark loses the work that was still queued"),
+)
+TRACE_STEP_MAD = Threshold(
+    "scaled median absolute deviations above the median that make a step an outlier",
+    3.5,
+    "Iglewicz and Hoaglin 1993: modified z-scores above 3.5 are labelled potential outliers",
+)
+TRACE_STEP_EXCESS = Threshold(
+    "relative excess over the median below which no step is an outlier, however alike the others are",
+    0.05,
+    own("steps of a steady loop agree within 1 %, and a few percent of one step are worth nobody's time"),
+)
+TRACE_STEPS_SPREAD = Threshold(
+    "steps below which there is no spread to hold one of them against",
+    5.0,
+    own("a median deviation of fewer is of one or two values"),
+)
+TRACE_STEPS_TREND = Threshold(
+    "steps below which there is no trend",
+    12.0,
+    own("four steps in each third: with fewer, Student's t makes the interval wider than any trend"),
+)
+TRACE_PERIOD_AGREES = Threshold(
+    "part of kernel names that agree at a distance from which kernels repeat at it",
+    0.98,
+    own("layers of one pass agree less, by what stands before and after them"),
+)
+TRACE_PERIOD_LEAST = Threshold(
+    "fewest kernels that can be a step",
+    5.0,
+    own("forward, backward and an update launch more; loops over one kernel are no steps"),
+)
+TRACE_PHASE_REST_US = Threshold(
+    "µs between two operators of one phase that still belong to it",
+    500.0,
+    own("an interpreter or a thread that is woken takes tens of µs, a phase takes ms"),
+)
