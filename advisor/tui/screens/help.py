@@ -57,13 +57,13 @@ WORDS: tuple[tuple[str, str], ...] = (
 def help_rows(width: int, glyphs: Glyphs) -> list[Row]:
     """All of the help text."""
     rows: list[Row] = [(Span("keys", "title"),)]
-    rows += [line for key, words in KEYS for line in _entry(key, words, width)]
+    rows += [line for key, words in KEYS for line in entry(key, words, width)]
     rows += [(), (Span("words", "title"),)]
-    rows += [line for word, text in WORDS for line in _entry(word, text, width)]
+    rows += [line for word, text in WORDS for line in entry(word, text, width)]
     return [*rows, (), (Span("bars", "title"),), *_legend_rows(width, glyphs)]
 
 
-def _entry(lead: str, text: str, width: int) -> list[Row]:
+def entry(lead: str, text: str, width: int) -> list[Row]:
     """What is explained, and beside it the text in as many lines as it needs."""
     lines = wrap(text, width - LEAD)
     return [
@@ -92,18 +92,20 @@ class HelpBody(RowsView):
 
 
 class HelpScreen(ModalScreen[None]):
-    """Any of the usual keys closes it."""
+    """Any of the usual keys closes it. BODY: what it shows."""
 
     CSS_PATH = "help.tcss"
     AUTO_FOCUS = "Scroller"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,enter", "close", "Close")]
+
+    BODY: ClassVar[type[RowsView]] = HelpBody
 
     def compose(self) -> ComposeResult:
         """A box in the middle."""
         with Scroller(id="box") as box:
             box.border_title = "advisor"
             box.border_subtitle = "Esc closes"
-            yield HelpBody(cast("AdvisorApp", self.app).glyphs)
+            yield self.BODY(cast("AdvisorApp", self.app).glyphs)
 
     def action_close(self) -> None:
         """Go back."""
