@@ -10,7 +10,7 @@ from advisor.reports.common import Style
 from advisor.reports.trace_sections import trace_sections
 from advisor.reports.trace_tables import Room, Section, Table
 
-ROOM = Room(devices=8, kernels=25, gaps=10, steps=24, name=160, all=True)
+ROOM = Room(devices=8, kernels=25, gaps=10, hosts=12, steps=24, name=160, all=True)
 
 
 class TraceTable(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from advisor.reports.markup import Align, Markup
 from advisor.reports.trace_sections import trace_sections
 from advisor.reports.trace_tables import Room, Section, Table
 
-ROOM = Room(devices=4, kernels=15, gaps=8, steps=16, name=110, all=True)
+ROOM = Room(devices=4, kernels=15, gaps=8, hosts=10, steps=16, name=110, all=True)
 BRIEF = Room(devices=2, kernels=5, gaps=3, name=80)
 
 
@@ -18,7 +18,9 @@ def traces(d: Diagnosis, m: Markup, top: int | None = None) -> Part:
     """All sections, fewer of them, or none. top: how many kernels to list of each device."""
     if d.trace is None:
         return Part(sizes=("", "", ""), lost=("", ""))
-    room = ROOM if top is None else Room(devices=4, kernels=top, gaps=8, steps=16, name=110, all=True)
+    room = (
+        ROOM if top is None else Room(devices=4, kernels=top, gaps=8, hosts=10, steps=16, name=110, all=True)
+    )
     sizes = ["".join(_section(s, m) for s in trace_sections(d, m.style, each)) for each in (room, BRIEF)]
     return Part(sizes=(*sizes, ""), lost=("details of the trace", "what the trace shows"))
 

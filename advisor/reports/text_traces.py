@@ -21,6 +21,7 @@ NARROW_BARS = 80
 # Kernels and gaps that are listed unless more are asked for.
 KERNELS = 10
 GAPS = 3
+HOSTS = 5
 # Columns that the figures beside a kernel's name take.
 _BESIDE_NAMES = 46
 _STYLE = Style(terminal, lambda raw: f"`{terminal(raw)}`")
@@ -39,6 +40,7 @@ def traces(d: Diagnosis, width: int, top: int | None) -> list[RenderableType]:
     room = Room(
         kernels=KERNELS if top is None else top,
         gaps=GAPS if top is None else max(GAPS, top // 3),
+        hosts=HOSTS if top is None else max(HOSTS, top // 2),
         name=max(24, width - _BESIDE_NAMES),
     )
     return [part for section in trace_sections(d, _STYLE, room) for part in _section(section, width)]

@@ -33,7 +33,7 @@ _CHAINS = (
     "graphed",
 )
 _STEPS = ("count", "median_us", "p90_us", "max_us", "trend", "trend_noise")
-_RANK = ("span_us", "busy_us", "work_us", "exposed_us", "wait_us", "last_frac", "step_us")
+_RANK = ("span_us", "busy_us", "work_us", "exposed_us", "wait_us", "caused_us", "last_frac", "step_us")
 _UNITS = ("bytes_s", "bytes", "frac", "us")
 _COUNTS = frozenset({"count", "events", "streams", "chains", "kernels", "of", "graphed", "blocks", "threads"})
 
@@ -109,12 +109,12 @@ def _kernel(row: KernelRow, device: DeviceTrace, place: str) -> Iterator[Line]:
 
 
 def _of_device(device: DeviceTrace) -> Iterator[Line]:
-    for row in device.copies:
-        memory = f", {row.memory}" if row.memory else ""
+    for copy in device.copies:
+        memory = f", {copy.memory}" if copy.memory else ""
         for name in _COPY:
-            value = getattr(row, name)
+            value = getattr(copy, name)
             if value is not None:
-                yield Line("copy", f"{row.kind}{memory}", value, name, "")
+                yield Line("copy", f"{copy.kind}{memory}", value, name, "")
     for kind, record, names in (("short kernels", device.chains, _CHAINS), ("steps", device.steps, _STEPS)):
         for name in names:
             value = getattr(record, name, None)
@@ -122,6 +122,8 @@ def _of_device(device: DeviceTrace) -> Iterator[Line]:
                 yield Line(kind, name, value, unit_of(name), "")
     for step in device.steps.rows if device.steps is not None else ():
         yield Line("step", str(step.number), step.duration_us, "us", "outlier" if step.outlier else "")
+    for row in device.host.rows if device.host is not None else ():
+        yield Line("host", row.name, row.idle_us, "us", row.cause)
     for gap in device.gaps:
         causes = ", ".join(name for name, us in gap.causes.items() if us > 0)
         yield Line("gap", f"at {gap.start_us:.3f} us", gap.duration_us, "us", causes)

@@ -21,7 +21,7 @@ from advisor.reports.trace_figures import (
     rough,
 )
 from advisor.reports.trace_kernels import chain_facts, copy_table, family_table, kernel_table
-from advisor.reports.trace_steps import gap_table, rank_sections, step_facts, step_table
+from advisor.reports.trace_steps import gap_table, host_table, rank_sections, step_facts, step_table
 from advisor.reports.trace_tables import Bar, Column, Fact, Room, Section, Table
 from rules.traces.records import BUSY, CAUSES, DeviceTrace, TraceFile, TraceReport
 
@@ -117,7 +117,7 @@ def _of_device(
     if device.chains is not None:
         facts += chain_facts(device.chains, device.span_us, price, style)
     facts += _uncorrelated(device)
-    tables = [kernel_table(device, style, room)]
+    tables = [host_table(device, style, room), kernel_table(device, style, room)]
     tables += [family_table(device, style)] if room.all else []
     tables += [copy_table(device, style), gap_table(device, style, room)]
     tables += [step_table(device, style, room)] if room.all else []

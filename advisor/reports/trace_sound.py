@@ -1,4 +1,4 @@
-"""Whether the times of traces in a document that was read add up, so that no report shows parts of nothing."""
+"""Whether the times of traces in a document that was read add up, so that no report shows parts of no whole."""
 
 from __future__ import annotations
 

@@ -15,12 +15,27 @@ from advisor.reports.trace_figures import (
     short_name,
 )
 from advisor.reports.trace_tables import Column, Fact, Room, Section, Table
-from rules.traces.records import BUSY, CAUSES, DeviceTrace, GapRow, RankFigures, RankRow, StepFigures, StepRow
+from rules.traces.records import (
+    BUSY,
+    CAUSES,
+    DeviceTrace,
+    GapRow,
+    HostRow,
+    RankFigures,
+    RankRow,
+    StepFigures,
+    StepRow,
+)
 
 MAX_RANKS = 32
 MAX_COLLECTIVES = 8
 MAX_OUTLIERS = 3
 MAX_PHASES = 6
+_WINDOWS = {
+    "launches": "A step is from the end of the previous one's work on the device to the end of its own.",
+    "host": "A step is what the program marked: the trace does not tell which step launched what.",
+    "kernels": "A step is from one repetition of the kernels to the next.",
+}
 _SOURCES = {"ProfilerStep": "marked by the profiler", "nvtx": "marked by NVTX ranges"}
 
 
@@ -33,12 +48,13 @@ def step_facts(steps: StepFigures, style: Style) -> Iterator[Fact]:
     spread = [f"median {duration(steps.median_us)}"]
     spread += [f"p90 {duration(steps.p90_us)}"] if steps.p90_us is not None and steps.count > 1 else []
     spread += [f"slowest {duration(steps.max_us)}"] if steps.max_us is not None and steps.count > 1 else []
-    yield Fact("steps", f"{steps.count:,} {source}, {', '.join(spread)}{_trend(steps)}")
+    yield Fact("steps", f"{steps.count:,} {source}, {', '.join(spread)}{_trend(steps)}{_cut(steps)}")
     phases = present(steps.phases, ())[:MAX_PHASES]
     if phases:
         said = ", ".join(f"{style.text(name, 40)} {duration(us)}" for name, us in phases)
         yield Fact("host phases", f"of a median step: {said}")
     yield from _outliers(steps, style)
+    yield from (Fact("", style.prose(note, SENTENCE)) for note in steps.notes[:MAX_OUTLIERS])
 
 
 def _trend(steps: StepFigures) -> str:
@@ -48,6 +64,11 @@ def _trend(steps: StepFigures) -> str:
     even = steps.trend_noise is not None and abs(steps.trend) <= steps.trend_noise
     said = "no trend" if even else "later steps are slower" if steps.trend > 0 else "later steps are faster"
     return f"; {said} ({steps.trend * 100:+.1f}{noise} %)"
+
+
+def _cut(steps: StepFigures) -> str:
+    count = len(steps.partial)
+    return f"; {count} cut by the profiler {'is' if count == 1 else 'are'} left out" if count else ""
 
 
 def _outliers(steps: StepFigures, style: Style) -> Iterator[Fact]:
@@ -76,8 +97,11 @@ def step_table(device: DeviceTrace, style: Style, room: Room) -> Table | None:
         Column("busy most with"),
     )
     shown = rows[: room.steps]
-    more = len(rows) - len(shown)
-    note = f"{more} more steps are in the JSON." if more > 0 else ""
+    more = len(rows) - len(shown) + (device.steps.rows_left if device.steps is not None else 0)
+    said = [_WINDOWS.get(device.steps.window, "")] if device.steps is not None else []
+    said += ["* stands out."] if any(row.outlier for row in shown) else []
+    said += [f"{more} more steps are not listed."] if more > 0 else []
+    note = " ".join(part for part in said if part)
     cells = tuple(_step(row, style) for row in shown)
     return Table(name="steps", title="Steps", columns=columns, rows=cells, note=note)
 
@@ -85,7 +109,7 @@ def step_table(device: DeviceTrace, style: Style, room: Room) -> Table | None:
 def _step(row: StepRow, style: Style) -> tuple[str, ...]:
     busy = rough(row.busy_us / row.duration_us) if row.duration_us > 0 else "unknown"
     return (
-        f"{row.number}{' *' if row.outlier else ''}",
+        f"{row.number}{' *' if row.outlier else ''}{' (cut)' if row.partial else ''}",
         duration(row.duration_us),
         busy,
         _most(row.causes, CAUSES, CAUSE_WORDS, style),
@@ -99,6 +123,43 @@ def _most(given: dict[str, float], order: tuple[str, ...], words: dict[str, str]
         return "–"
     name, us = found[0]
     return f"{words.get(name) or style.text(name, 40)} {duration(us)}"
+
+
+def host_table(device: DeviceTrace, style: Style, room: Room) -> Table | None:
+    """What the host was in while the device waited."""
+    host = device.host
+    if host is None or not host.rows or device.idle_us <= 0:
+        return None
+    columns = (
+        Column("idle", "right"),
+        Column("of idle", "right"),
+        Column("times", "right"),
+        Column("the host was in", "fill"),
+    )
+    shown = host.rows[: room.hosts]
+    rows = tuple(
+        (
+            duration(row.idle_us),
+            rough(row.idle_us / device.idle_us),
+            f"{row.count:,}",
+            _host(row, style, room),
+        )
+        for row in shown
+    )
+    return Table(
+        name="host",
+        title="What the host did while the device waited",
+        columns=columns,
+        rows=rows,
+        note=""
+        if host.named_frac > 0.995
+        else f"Names were looked up for {rough(host.named_frac)} of idle time.",
+    )
+
+
+def _host(row: HostRow, style: Style, room: Room) -> str:
+    name = style.text(middle_cut(short_name(row.name), room.name), 2 * room.name)
+    return f"{name} ({CAUSE_WORDS.get(row.cause) or style.text(row.cause, 40)})"
 
 
 def gap_table(device: DeviceTrace, style: Style, room: Room) -> Table | None:
@@ -147,7 +208,9 @@ def _rank_lines(ranks: RankFigures, style: Style) -> Iterator[str]:
     here = len(ranks.rows)
     world = f" of {ranks.world_size}" if ranks.world_size else ""
     missing = f"; {ranks.missing} have no file here" if ranks.missing else ""
-    yield f"{here}{world} rank{'s' * (here != 1)}{missing}."
+    yield f"{here}{world} rank{'s' * (here != 1)}{missing}; work is that of {style.text(ranks.work_of, 80)}."
+    if ranks.refused is not None:
+        yield f"They are not held against each other: {style.prose(ranks.refused, SENTENCE)}."
     known = (
         ("imbalance of work", ranks.imbalance_frac),
         ("time in collectives for later ranks", ranks.wait_frac),
@@ -156,6 +219,7 @@ def _rank_lines(ranks: RankFigures, style: Style) -> Iterator[str]:
     said = [f"{name} {rough(frac)}" for name, frac in known if frac is not None]
     if said:
         yield f"Of all ranks' time: {', '.join(said)}."
+    yield from (f"{style.prose(note, SENTENCE).rstrip('.')}." for note in ranks.notes[:MAX_OUTLIERS])
     if ranks.straggler is not None:
         because = f": {style.prose(ranks.straggler_because, SENTENCE)}" if ranks.straggler_because else ""
         yield f"The others wait for rank {ranks.straggler}{because}."
@@ -164,7 +228,7 @@ def _rank_lines(ranks: RankFigures, style: Style) -> Iterator[str]:
 def _ranks(ranks: RankFigures) -> Table:
     columns = tuple(
         Column(head, "right")
-        for head in ("rank", "GPU", "span", "busy", "work", "exposed", "waited", "came last", "step")
+        for head in ("rank", "GPU", "span", "busy", "work", "exposed", "waited", "last", "made wait", "step")
     )
     shown = ranks.rows[:MAX_RANKS]
     more = len(ranks.rows) - len(shown)
@@ -182,6 +246,7 @@ def _rank(row: RankRow) -> tuple[str, ...]:
         duration(row.exposed_us),
         "–" if row.wait_us is None else duration(row.wait_us),
         "–" if row.last_frac is None else rough(row.last_frac),
+        "–" if row.caused_us is None else duration(row.caused_us),
         "–" if row.step_us is None else duration(row.step_us),
     )
 

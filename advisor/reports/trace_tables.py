@@ -11,7 +11,7 @@ Cell: TypeAlias = str
 
 
 class Room(msgspec.Struct, frozen=True, kw_only=True):
-    """What a format has room for. kernels: rows of a table of kernels; gaps, steps: of theirs.
+    """What a format has room for. kernels: rows of a table of kernels; gaps, hosts, steps: of theirs.
 
     devices: that are shown in full, those that lose most. name: characters of a kernel's name. all: also what
     a reader at a terminal does without.
@@ -20,6 +20,7 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     devices: int = 2
     kernels: int = 10
     gaps: int = 3
+    hosts: int = 5
     steps: int = 8
     name: int = 120
     all: bool = False

@@ -16,6 +16,8 @@ from rules.traces.records import (
     DeviceTrace,
     FamilyRow,
     GapRow,
+    HostFigures,
+    HostRow,
     KernelRow,
     RankFigures,
     RankRow,
@@ -179,11 +181,21 @@ def make_device_trace(gpu: int = 0, **changes: Any) -> DeviceTrace:
             GapRow(start_us=500_000.0, duration_us=800.0, causes={"unknown": 800.0}),
         ),
         steps=make_steps(),
+        host=make_host(),
         strip=make_strip(),
         ceilings_label="typical",
         unknown={"roofline of 40 % of kernels": "the trace was made without record_shapes=True"},
     )
     return msgspec.structs.replace(device, **changes)
+
+
+def make_host() -> HostFigures:
+    """What the host was in while the device waited."""
+    rows = (
+        HostRow(cause="host_launch", name="aten::copy_", idle_us=200_000.0, count=900),
+        HostRow(cause="data_loading", name="enumerate(DataLoader)#__next__", idle_us=120_000.0, count=12),
+    )
+    return HostFigures(calls={"launch": 4_700}, steps=6, gaps=1_900, rows=rows, named_frac=0.9)
 
 
 def make_strip(stretches: int = 20) -> Strip:
