@@ -64,7 +64,7 @@ def _note_merged(database: Database, pairs: NDArray[np.int64], mapped: Pairs) ->
                 "devices-merged",
                 f"{len(pids)} processes ({', '.join(map(str, pids[:8]))}) each used their device {device}, "
                 "and the file does not tell whether that is one GPU: they are counted as one. If each had a "
-                "GPU of its own (CUDA_VISIBLE_DEVICES), export with a newer nsys, or record one file a process",
+                "GPU of its own (CUDA_VISIBLE_DEVICES), export with a newer nsys, or record a file a process",
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from advisor.traces.nesting import innermost
 from advisor.traces.timeline import UNKNOWN, GpuTable, HostKind, HostTable
 
 
@@ -22,28 +23,3 @@ def operators_of(gpu: GpuTable, host: HostTable) -> NDArray[np.int32]:
         inner = innermost(host.start_ns[rows], host.end_ns[rows], host.start_ns[calls[mine]])
         found[launched[mine]] = np.where(inner == UNKNOWN, UNKNOWN, host.op[rows[np.maximum(inner, 0)]])
     return found
-
-
-def innermost(
-    starts: NDArray[np.int64], ends: NDArray[np.int64], times: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """The innermost of nested intervals (sorted by start, then -end) around each time; UNKNOWN for none."""
-    parents = _parents(starts, ends)
-    at = np.searchsorted(starts, times, side="right") - 1
-    while True:
-        outside = (at != UNKNOWN) & (ends[np.maximum(at, 0)] < times)
-        if not outside.any():
-            return at
-        at = np.where(outside, parents[np.maximum(at, 0)], at)
-
-
-def _parents(starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
-    parents: list[int] = []
-    open_rows: list[int] = []
-    last = ends.tolist()
-    for row, start in enumerate(starts.tolist()):
-        while open_rows and last[open_rows[-1]] < start:
-            open_rows.pop()
-        parents.append(open_rows[-1] if open_rows else UNKNOWN)
-        open_rows.append(row)
-    return np.asarray(parents, np.int64)
