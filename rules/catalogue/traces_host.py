@@ -81,7 +81,7 @@ def input_pipeline(ctx: Context) -> Finding | None:
 
 def _of_step(trace: DeviceTrace) -> str:
     part = None if trace.host is None else trace.host.loader_frac
-    return "" if part is None else f"; its DataLoader takes {100 * part:.1f} % of the step"
+    return "" if part is None else f"; its DataLoader holds up {100 * part:.1f} % of the step"
 
 
 def _loader_items(trace: DeviceTrace) -> tuple[EvidenceItem, ...]:

@@ -1,0 +1,147 @@
+"""What the host did while a device was traced: calls, its DataLoader, and what stood behind idle time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor.traces.attribution import Attribution, Idle
+from advisor.traces.host_lanes import roles_of
+from advisor.traces.intervals import Ints, intersect, subtract, union
+from advisor.traces.step_windows import Marks, marks
+from advisor.traces.timeline import UNKNOWN, GpuKind, HostKind, HostTable, Timeline
+from rules.thresholds_trace import TRACE_SHORT_KERNEL_US
+from rules.traces.causes import LONG_GAP_US
+from rules.traces.host_names import HostRole
+from rules.traces.records import CAUSES, HostFigures, HostRow
+
+# Idle stretches whose surroundings are looked up, longest first; and names that are kept.
+_LOOKED_UP = 2048
+_ROWS = 24
+# Host rows before a moment that are searched for what encloses it, in steps that double.
+_FIRST_REACH, _FARTHEST = 64, 1 << 15
+_CAUSE = {name: index for index, name in enumerate(CAUSES)}
+_NAMED = frozenset({HostKind.OP, HostKind.ANNOTATION, HostKind.PYTHON})
+Mask = NDArray[np.bool_]
+
+
+def host_figures(timeline: Timeline, attribution: Attribution) -> HostFigures:
+    """The host beside one device. Durations are µs."""
+    steps = marks(timeline, attribution.device)
+    lengths, causes = _gaps(attribution.idle)
+    kernels, short = _kernels(timeline, attribution.device)
+    rows, named_ns = _behind(timeline, attribution.idle)
+    idle_ns = int(attribution.causes_ns().sum())
+    return HostFigures(
+        calls=_calls(timeline, attribution),
+        steps=0 if steps is None else len(steps),
+        loader_frac=None if steps is None else _loader_frac(timeline, attribution, steps),
+        gaps=int(lengths.shape[0]),
+        median_gap_us=float(np.median(lengths)) / 1000.0 if lengths.shape[0] else None,
+        long_gap_us={name: ns / 1000.0 for name, ns in causes.items() if ns},
+        after_sync_us=attribution.after_sync_ns() / 1000.0,
+        kernels=kernels,
+        short_kernels=short,
+        rows=rows,
+        named_frac=named_ns / idle_ns if idle_ns else 0.0,
+    )
+
+
+def _calls(timeline: Timeline, attribution: Attribution) -> dict[str, int]:
+    """Calls by role within the device's span, of API calls; by range where a role is one of ranges."""
+    host = timeline.host
+    if not len(host):
+        return {}
+    inside = (host.start_ns < attribution.end_ns) & (host.end_ns > attribution.start_ns)
+    api = (host.kind == HostKind.RUNTIME) | (host.kind == HostKind.DRIVER)
+    counts = np.bincount(roles_of(timeline)[inside & api], minlength=len(HostRole))
+    return {role.name.lower(): int(counts[role]) for role in HostRole if counts[role]}
+
+
+def _loader_frac(timeline: Timeline, attribution: Attribution, steps: Marks) -> float | None:
+    """Part of the steps in which the thread that marks them is in a DataLoader and the device runs nothing.
+
+    As the profiler's TensorBoard plug-in counts it: what kernels hide is no part of it.
+    """
+    host = timeline.host
+    rows = (host.thread == steps.thread) & (host.role == HostRole.DATA)
+    within = union(steps.start_ns, steps.end_ns)
+    if within.total_ns <= 0:
+        return None
+    loading = intersect(union(host.start_ns[rows], host.end_ns[rows]), within)
+    busy = union(attribution.busy.start_ns, attribution.busy.end_ns)
+    return subtract(loading, busy).total_ns / within.total_ns
+
+
+def _gaps(idle: Idle) -> tuple[Ints, dict[str, int]]:
+    """Lengths of gaps in ns, and cause -> idle ns in long ones, but for what follows a synchronisation."""
+    if not len(idle):
+        return np.zeros(0, np.int64), {}
+    took = idle.end_ns - idle.start_ns
+    number, index = np.unique(idle.gap, return_inverse=True)
+    lengths = np.bincount(index, weights=took, minlength=number.shape[0]).astype(np.int64)
+    long = (lengths[index] >= round(LONG_GAP_US * 1000)) & ~idle.after_sync
+    totals = np.bincount(idle.cause[long], weights=took[long], minlength=len(CAUSES))
+    return lengths, {name: int(totals[at]) for name, at in _CAUSE.items()}
+
+
+def _kernels(timeline: Timeline, device: int) -> tuple[int, int]:
+    """Kernels of a device, and those shorter than a launch takes."""
+    gpu = timeline.gpu
+    took = (gpu.end_ns - gpu.start_ns)[(gpu.device == device) & (gpu.kind == GpuKind.KERNEL)]
+    return int(took.shape[0]), int((took < TRACE_SHORT_KERNEL_US.value * 1000).sum())
+
+
+def _behind(timeline: Timeline, idle: Idle) -> tuple[tuple[HostRow, ...], int]:
+    """What the host was in during the longest idle stretches, by cause; and the ns that were looked up."""
+    took = idle.end_ns - idle.start_ns
+    told = np.flatnonzero((idle.thread != UNKNOWN) & (idle.cause != _CAUSE["unknown"]) & (took > 0))
+    if told.shape[0] > _LOOKED_UP:
+        told = told[np.argpartition(-took[told], _LOOKED_UP)[:_LOOKED_UP]]
+    search = _Search(timeline)
+    sums: dict[tuple[int, str], list[int]] = defaultdict(lambda: [0, 0])
+    for row in told.tolist():
+        middle = (int(idle.start_ns[row]) + int(idle.end_ns[row])) // 2
+        name = search.around(int(idle.thread[row]), middle)
+        if name is not None:
+            entry = sums[int(idle.cause[row]), name]
+            entry[0] += int(took[row])
+            entry[1] += 1
+    largest = sorted(sums.items(), key=lambda each: -each[1][0])[:_ROWS]
+    rows = tuple(
+        HostRow(cause=CAUSES[cause], name=name, idle_us=ns / 1000.0, count=count)
+        for (cause, name), (ns, count) in largest
+    )
+    return rows, int(took[told].sum())
+
+
+class _Search:
+    """Finds the innermost operator or range of a thread around a moment."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._names = timeline.names
+        self._host: HostTable = timeline.host
+        edges = np.arange(len(timeline.threads) + 1)
+        self._first = np.searchsorted(timeline.host.thread, edges, side="left")
+
+    def around(self, thread: int, moment_ns: int) -> str | None:
+        """The name of what encloses the moment; None where nothing with a name does."""
+        low, high = int(self._first[thread]), int(self._first[thread + 1])
+        host = self._host
+        at = low + int(np.searchsorted(host.start_ns[low:high], moment_ns, side="right"))
+        reach = _FIRST_REACH
+        while at > low and reach <= _FARTHEST:
+            first = max(low, at - reach)
+            rows = slice(first, at)
+            found = np.flatnonzero((host.end_ns[rows] > moment_ns) & np.isin(host.kind[rows], _KINDS))
+            if found.shape[0]:
+                return self._names[int(host.name[first + int(found[-1])])]
+            if first == low:
+                return None
+            reach *= 8
+        return None
+
+
+_KINDS = np.array(sorted(_NAMED), np.uint8)
