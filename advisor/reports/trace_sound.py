@@ -1,4 +1,4 @@
-"""Whether the times of traces in a document that was read add up, so that no report shows parts of no whole."""
+"""Whether the times of traces in a document that was read add up; parts are shown of wholes alone."""
 
 from __future__ import annotations
 
