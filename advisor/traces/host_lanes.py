@@ -12,7 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.traces.intervals import NONE, Ints, Painted, Spans, cut, join, paint, union
+from advisor.traces.intervals import (
+    NONE,
+    Ints,
+    Painted,
+    Spans,
+    clip,
+    cut,
+    empty,
+    intersect,
+    join,
+    paint,
+    union,
+)
 from advisor.traces.timeline import UNKNOWN, CopyKind, GpuKind, HostKind, HostTable, Timeline
 from rules.thresholds_trace import TRACE_AWAY_US
 from rules.traces.host_names import HostRole, overhead_of_profiler, returns_at_once, waits_for_event
@@ -132,9 +144,10 @@ def drivers(timeline: Timeline, device: int) -> Ints:
 class HostView:
     """What threads did while a device stood idle; layers are painted once.
 
-    everywhere: overhead that no working thread is named for, in plain time. by_thread: roles of each driving
-    thread, and HERE where it was at work. by_process: roles of all driving threads of a process together.
-    queued: what keeps queued work waiting (overhead, allocations), by process.
+    everywhere: overhead of processes that do nothing else, in plain time: profilers record theirs under such.
+    by_thread: roles of each driving thread, and HERE where it was at work. by_process: roles of all driving
+    threads of a process together. queued: what keeps queued work waiting (overhead, allocations), by process.
+    blocked: synchronisations and waiting copies of each driving thread.
     """
 
     threads: Lanes
@@ -175,11 +188,13 @@ def view(timeline: Timeline, device: int, low_ns: int, high_ns: int) -> HostView
     roles = roles_of(timeline)
     inside = (host.start_ns < high_ns) & (host.end_ns > low_ns)
     layers = [threads.place(host, inside & (roles == role)) for role in TELLING]
+    elsewhere, nowhere = _overhead_of_others(timeline, inside & (roles == HostRole.OVERHEAD), roles, pids)
+    layers[0] = join(layers[0], _hindered(host, inside, processes.place(host, elsewhere), threads, processes))
     here = threads.place(host, inside & _at_work(timeline, roles))
     return HostView(
         threads,
         processes,
-        _everywhere(host, inside & (roles == HostRole.OVERHEAD), roles),
+        paint([union(host.start_ns[nowhere], host.end_ns[nowhere])]),
         paint([*layers, _without_short_absences(here)]),
         paint([processes.place(host, inside & _shared(roles, role, threads, host)) for role in TELLING]),
         _queued_layers(host, inside, roles, processes),
@@ -259,13 +274,32 @@ def _without_short_absences(here: Spans) -> Spans:
     return Spans(longer.start_ns, longer.end_ns - _AWAY_NS)
 
 
-def _everywhere(host: HostTable, rows: Mask, roles: NDArray[np.uint8]) -> Painted:
-    """Overhead on threads that did nothing else: profilers record theirs on threads that do not exist."""
-    working = np.zeros(int(host.thread.max(initial=0)) + 1, np.bool_)
-    working[host.thread[roles != HostRole.OVERHEAD]] = True
-    found = np.flatnonzero(rows)
-    found = found[~working[host.thread[found]]]
-    return paint([union(host.start_ns[found], host.end_ns[found])])
+def _overhead_of_others(
+    timeline: Timeline, rows: Mask, roles: NDArray[np.uint8], pids: Ints
+) -> tuple[Mask, Mask]:
+    """Overhead on threads that do nothing else: within processes that do, and in none that does."""
+    host = timeline.host
+    working = np.zeros(pids.shape[0], np.bool_)
+    working[host.thread[(roles != HostRole.OVERHEAD) & (host.kind != HostKind.SYNC)]] = True
+    alive = np.isin(pids, pids[working])
+    others = rows & ~working[host.thread]
+    return others & alive[host.thread], others & ~alive[host.thread]
+
+
+def _hindered(host: HostTable, inside: Mask, overhead: Spans, threads: Lanes, processes: Lanes) -> Spans:
+    """Calls that a thread stood in while a thread of the profiler worked in its process: they contend for
+    the same locks. A thread that is in no call is not held up by it."""
+    if len(overhead) == 0:
+        return overhead
+    calls = threads.place(host, inside & np.isin(host.kind, _CALLS))
+    found = [empty()]
+    for thread in np.flatnonzero(threads.of != NONE):
+        own = threads.of[thread] * threads.stride_ns
+        theirs = processes.of[thread] * processes.stride_ns
+        other = clip(overhead, theirs, theirs + processes.stride_ns)
+        moved = Spans(other.start_ns - theirs + own, other.end_ns - theirs + own)
+        found.append(intersect(clip(calls, own, own + threads.stride_ns), moved))
+    return join(*found)
 
 
 def _queued_layers(host: HostTable, inside: Mask, roles: NDArray[np.uint8], processes: Lanes) -> Painted:
