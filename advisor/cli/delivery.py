@@ -33,13 +33,17 @@ SHAPES: tuple[Format, ...] = ("text", "md", "json", "html", "csv")
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """form: None means by the file's suffix, or text. out: None or "-" is stdout."""
+    """form: None means by the file's suffix, or text. out: None or "-" is stdout.
+
+    top: how many kernels of a trace to list; None leaves it to the format.
+    """
 
     form: Format | None = None
     out: str | None = None
     flavor: Flavor = "github"
     keep: bool = False
     to_stderr: bool = False
+    top: int | None = None
 
     @property
     def path(self) -> Path | None:
@@ -142,11 +146,11 @@ def render(
     elif wanted.shape == "md":
         text = _markdown(diagnosis, wanted, unicode, images)
     elif wanted.shape == "html":
-        text = _html(diagnosis, unicode, images)
+        text = _html(diagnosis, wanted, unicode, images)
     else:
         from advisor.reports.text import render_text
 
-        text = render_text(diagnosis, width=width, color=color, unicode=unicode)
+        text = render_text(diagnosis, width=width, color=color, unicode=unicode, top=wanted.top)
     return text.rstrip("\n") + "\n"
 
 
@@ -162,7 +166,7 @@ def _markdown(diagnosis: Diagnosis, wanted: Delivery, unicode: bool, images: Seq
     from advisor.reports.escape import markup_as_ascii
     from advisor.reports.markdown import render_markdown
 
-    text = render_markdown(diagnosis, flavor=wanted.flavor)
+    text = render_markdown(diagnosis, flavor=wanted.flavor, top=wanted.top)
     if images:
         from advisor.reports.png import image_links
 
@@ -170,10 +174,10 @@ def _markdown(diagnosis: Diagnosis, wanted: Delivery, unicode: bool, images: Seq
     return text if unicode else markup_as_ascii(text)
 
 
-def _html(diagnosis: Diagnosis, unicode: bool, images: Sequence[Image]) -> str:
+def _html(diagnosis: Diagnosis, wanted: Delivery, unicode: bool, images: Sequence[Image]) -> str:
     from advisor.reports.html import render_html
 
-    text = render_html(diagnosis, tuple(image.name for image in images))
+    text = render_html(diagnosis, tuple(image.name for image in images), top=wanted.top)
     return text if unicode else text.encode("ascii", "xmlcharrefreplace").decode()
 
 

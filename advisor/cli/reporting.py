@@ -17,13 +17,14 @@ from advisor.cli.ruleset import chosen
 from advisor.document import Diagnosis
 
 if TYPE_CHECKING:
+    from advisor.config import Config
     from advisor.reports.png import Image
 
 _ILLUSTRATED = frozenset({"html", "md"})
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for, as typed. form: None is by the suffix of `out`."""
+    """What was asked for, as typed. form: None is by the suffix of `out`. top: kernels of a trace to list."""
 
     form: str | None = None
     as_json: bool = False
@@ -34,6 +35,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     keep: bool = False
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+    top: int | None = None
 
     @property
     def only_images(self) -> bool:
@@ -44,10 +46,22 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
 def report(path: str, wish: Wish) -> ExitCode:
     """Read, choose, redact, render, write. Raises CliError for what cannot be read or written."""
+    wanted = where_to(wish)
+    config = load_config(**(chosen(wish.select, wish.ignore) if wish.select or wish.ignore else {}))
+    present(_chosen(path, wish, config.select, config.ignore), wish, wanted, config)
+    return ExitCode.OK
+
+
+def where_to(wish: Wish) -> Delivery:
+    """Where the report goes. Raises CliError for what cannot be written there."""
     wanted = _delivery(wish)
     check_writable(wanted, None if wish.only_images else SHAPES)
-    config = load_config(**(chosen(wish.select, wish.ignore) if wish.select or wish.ignore else {}))
-    shown = redacted(_chosen(path, wish, config.select, config.ignore), wanted, config)
+    return wanted
+
+
+def present(diagnosis: Diagnosis, wish: Wish, wanted: Delivery, config: Config) -> None:
+    """Redact a document, draw it and its images, and write them."""
+    shown = redacted(diagnosis, wanted, config)
     made = _images(shown, wanted) if wish.images or wish.only_images else ()
     if not wish.only_images:
 
@@ -55,7 +69,6 @@ def report(path: str, wish: Wish) -> ExitCode:
             return render(shown, wanted, width=width, color=color, unicode=unicode, images=made)
 
         hand_over(wanted, draw)
-    return ExitCode.OK
 
 
 def _delivery(wish: Wish) -> Delivery:
@@ -63,7 +76,9 @@ def _delivery(wish: Wish) -> Delivery:
     if wish.only_images and wish.as_json:
         raise CliError("--json and --format png contradict each other", "give one of them")
     form = None if wish.only_images else wish.form
-    wanted = delivery(form, wish.as_json, wish.out, wish.flavor, wish.keep)
+    wanted = msgspec.structs.replace(
+        delivery(form, wish.as_json, wish.out, wish.flavor, wish.keep), top=wish.top
+    )
     if not wish.only_images and not wish.images:
         return wanted
     if wanted.path is None:
