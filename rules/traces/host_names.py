@@ -134,6 +134,12 @@ def waits_for_event(name: str) -> bool:
     return _WAIT_EVENT.search(name) is not None
 
 
+@lru_cache(maxsize=4096)
+def launches_graph(name: str) -> bool:
+    """Whether the call launches a whole graph."""
+    return "GraphLaunch" in name
+
+
 def returns_at_once(name: str) -> bool:
     """Whether a copy call says that it does not wait for the copy; of pageable memory it may wait."""
     return "Async" in name
