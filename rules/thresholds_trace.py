@@ -124,3 +124,43 @@ TRACE_PHASE_REST_US = Threshold(
     500.0,
     own("an interpreter or a thread that is woken takes tens of µs, a phase takes ms"),
 )
+TRACE_MATCHED = Threshold(
+    "part of the collectives of two ranks that must end together for the two to be held against each other",
+    0.5,
+    own("sampled captures lose many; by chance, at the tolerance taken, about a tenth end together"),
+)
+TRACE_MATCH_LEAST = Threshold(
+    "fewest collectives that end together for two ranks to be held against each other",
+    3.0,
+    own("a clock difference that fits one or two pairs can always be found"),
+)
+TRACE_END_SKEW_US = Threshold(
+    "µs within which the ends of one collective on two ranks lie, after their clocks' difference",
+    1_000.0,
+    "seen in a job of 128 ranks: up to 332 µs for collectives of 42 ms",
+)
+TRACE_WAIT_LEAST_US = Threshold(
+    "µs below which nobody counts as last to arrive",
+    10.0,
+    own("ranks do not leave a collective at the same moment: some µs of its duration are no wait"),
+)
+TRACE_RANKS_APART_S = Threshold(
+    "seconds between two ranks' captures from which they are not of one moment of a job",
+    60.0,
+    own("clocks of a cluster agree within seconds, and captures of one job begin at the same step"),
+)
+TRACE_LAST_FRAC = Threshold(
+    "part of the collectives to which a straggler comes last, where chance would give it less",
+    0.5,
+    own("who comes last more often than all others together sets the pace"),
+)
+TRACE_LAST_SIGMA = Threshold(
+    "standard deviations above chance of coming last from which that is no chance",
+    3.0,
+    own("of a hundred ranks one would be above 2.3 by chance"),
+)
+TRACE_LAST_COST = Threshold(
+    "part of the time that others wait for a rank from which it is spoken of",
+    0.01,
+    "HTA's straggler analysis: 1 % of the iteration time",
+)
