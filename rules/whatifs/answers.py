@@ -57,7 +57,7 @@ def what_ifs(case: Case) -> tuple[WhatIf, ...]:
 
 def _unasked(case: Case, fix: Fix) -> WhatIf | None:
     """One fix, where what was seen speaks for it, or one would ask for it and nothing can be said."""
-    answer = fix.work(case)
+    answer = fix.answer(case)
     if answer is None or answer.if_asked:
         return None
     return _refused(case, (fix,), answer.because) if isinstance(answer, Refused) else _made(case, fix, answer)
@@ -71,7 +71,7 @@ def combined(case: Case, fixes: Sequence[Fix]) -> WhatIf:
     """
     chosen = _ordered(fixes)
     _refuse_exclusive(chosen)
-    answers = _spoken_of([(fix, fix.work(case)) for fix in chosen])
+    answers = _spoken_of([(fix, fix.answer(case)) for fix in chosen])
     chosen = tuple(fix for fix, _ in answers)
     reasons = [f"{fix.slug}: {a.because}" for fix, a in answers if isinstance(a, Refused)]
     if reasons:

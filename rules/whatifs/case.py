@@ -16,7 +16,7 @@ from rules.verdict import Verdict
 # Time in which nothing was asked for: slower work still fits into it.
 _SLACK = ("free", "idle_held")
 # Host gaps in which the host works while the device waits, and waits while the device works.
-_SERIAL = frozenset({"HOST004", "HOST005", "HOST016"})
+_SERIAL = frozenset({"HOST004", "HOST005", "HOST016", "TRACE004", "TRACE005", "TRACE007"})
 _SURE = 0.5
 
 

@@ -12,7 +12,8 @@ import msgspec
 from rules.whatif import Lever, WhatIfBasis
 from rules.whatifs.case import Case
 
-_MODULES = ("host", "precision", "work", "clocks", "cards", "replicas")
+_MODULES = ("host", "precision", "work", "clocks", "cards", "replicas", "traces")
+_NOT_IN_TRACE = "a trace does not say what it would do: look at the live process with `advisor diagnose`"
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +52,8 @@ Answer = Draft | Refused | None
 
 class Fix(msgspec.Struct, frozen=True, kw_only=True):
     """One fix. group: of fixes that exclude each other, else "". apart: slugs of others that it cannot be
-    combined with, since both would count the same time or the same requests. page: its docstring.
+    combined with, since both would count the same time or the same requests. page: its docstring. of_trace:
+    what a trace says of it, where that is not what a live look says; codes: of both.
     """
 
     slug: str
@@ -61,6 +63,13 @@ class Fix(msgspec.Struct, frozen=True, kw_only=True):
     apart: tuple[str, ...]
     work: Callable[[Case], Answer]
     page: str
+    of_trace: Callable[[Case], Answer] | None = None
+
+    def answer(self, case: Case) -> Answer:
+        """What it would do in a case, live or traced."""
+        if case.evidence.tier != "trace":
+            return self.work(case)
+        return Refused(_NOT_IN_TRACE, if_asked=True) if self.of_trace is None else self.of_trace(case)
 
     @property
     def summary(self) -> str:
@@ -73,6 +82,8 @@ class UnknownFixError(LookupError):
 
 
 _FIXES: dict[str, Fix] = {}
+# Slug -> what a trace says of a fix that a live look knows too, and the rules of traces that it answers.
+_OF_TRACE: dict[str, tuple[Callable[[Case], Answer], tuple[str, ...]]] = {}
 
 
 def fix(
@@ -96,12 +107,35 @@ def fix(
     return register
 
 
+def traced(
+    slug: str, *, codes: tuple[str, ...]
+) -> Callable[[Callable[[Case], Answer]], Callable[[Case], Answer]]:
+    """Register the decorated function as what a trace says of the fix `slug`, registered or yet to be.
+
+    codes: rules of traces whose findings the fix answers beside its own.
+    """
+
+    def register(work: Callable[[Case], Answer]) -> Callable[[Case], Answer]:
+        _OF_TRACE[slug] = (work, codes)
+        return work
+
+    return register
+
+
 @cache
 def all_fixes() -> tuple[Fix, ...]:
     """Every fix, in the order in which modules and functions stand."""
     names = [importlib.import_module(f"rules.whatifs.{module}").__name__ for module in _MODULES]
     # Whatever imported one of them before: sorting is stable, and keeps each module's own order.
-    return tuple(sorted(_FIXES.values(), key=lambda each: names.index(each.work.__module__)))
+    found = sorted(_FIXES.values(), key=lambda each: names.index(each.work.__module__))
+    return tuple(_with_trace(each) for each in found)
+
+
+def _with_trace(found: Fix) -> Fix:
+    if found.slug not in _OF_TRACE:
+        return found
+    work, codes = _OF_TRACE[found.slug]
+    return msgspec.structs.replace(found, of_trace=work, codes=(*found.codes, *codes))
 
 
 def replaces(one: Fix, other: Fix) -> bool:

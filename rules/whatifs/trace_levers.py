@@ -110,6 +110,12 @@ def graphs(trace: DeviceTrace, shares: Mapping[str, float]) -> Plan | None:
     return plan(trace, shares, parts, how)
 
 
+def whole_gap(trace: DeviceTrace, shares: Mapping[str, float]) -> Plan | None:
+    """All of the host's share gone: the bound of whatever is done about it."""
+    us = share_us(trace)["host"]
+    return plan(trace, shares, ((_host(""), us),), "all time in which the device waits for its host")
+
+
 def host_code(trace: DeviceTrace, shares: Mapping[str, float]) -> Plan | None:
     """Code of the host's between launches, in gaps of 1 ms or more: at best all of it moves off the path."""
     us = host_times(trace)["main-thread"]
