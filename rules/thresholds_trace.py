@@ -164,3 +164,63 @@ TRACE_LAST_COST = Threshold(
     0.01,
     "HTA's straggler analysis: 1 % of the iteration time",
 )
+TRACE_SMALL_GRID = Threshold(
+    "blocks per SM below which a grid is too small for the device, whatever its kernel does",
+    0.8,
+    "Nsight Compute SOLBottleneck: 80 % of a roof is a bottleneck, which fewer SMs cannot reach",
+)
+TRACE_RAMP_US = Threshold(
+    "mean µs of a kernel below which starting and draining it take a good part of it",
+    5.0,
+    "an empty kernel takes 1.3 (from a CUDA graph) to 2.5 µs (from a stream) on Hopper: a quarter to half",
+)
+TRACE_FEW_FLOPS = Threshold(
+    "flop per byte up to which a kernel is bound by memory on any card",
+    16.0,
+    "data sheets: a V100 does 17 fp32 flop per byte of its bandwidth without tensor cores, others more",
+)
+TRACE_CHAIN_KERNEL_US = Threshold(
+    "µs of a kernel up to which launching it one by one can be what limits",
+    20.0,
+    "launches take 3 to 10 µs through a framework, twice that where the profiler watches",
+)
+TRACE_CHAIN_LEAST = Threshold(
+    "kernels in a row from which a CUDA graph is worth its own launch",
+    10.0,
+    "a graph's launch costs about 15 µs once, one kernel's 2 to 3: gains begin at six to eight",
+)
+TRACE_CHAIN_GAP_US = Threshold(
+    "µs between two kernels from which the host did something else than launching",
+    1_000.0,
+    own("a hundred launches could have been made; a graph that is captured does not hold such a pause"),
+)
+TRACE_GRAPH_KERNEL_US = Threshold(
+    "µs from one kernel to the next inside a CUDA graph",
+    1.3,
+    "1.2 to 1.4 µs a node on Hopper and A100, 0.6 to 0.9 on smaller dies (RRZE gpu-benches, TB1017)",
+)
+TRACE_TINY = Threshold(
+    "part of a step below which a time is too small to speak of its relative change",
+    0.01,
+    own("a cause that goes from 20 to 60 µs of a step of 100 ms did not triple anything"),
+)
+TRACE_CALL_MOVED = Threshold(
+    "relative change of a kernel's median launch from which it counts as faster or slower",
+    0.05,
+    own("clocks of one card move medians by a few percent from run to run"),
+)
+TRACE_KERNEL_MOVED = Threshold(
+    "part of a step that a kernel's time must move by to be named",
+    0.003,
+    own("hundreds of kernels move a little; those named should explain the change"),
+)
+TRACE_SAME_WORK = Threshold(
+    "ratio of what ran on the device up to which two traces without steps did the same work",
+    1.02,
+    own("the same program launches the same kernels, but for a few at the capture's ends"),
+)
+TRACE_STEP_WORK = Threshold(
+    "ratio of what runs on the device in a step from which a step may be other work",
+    1.5,
+    own("fusion takes away a third of the kernels; accumulation or another model changes more"),
+)

@@ -67,9 +67,10 @@ class KernelRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     family: "gemm", "convolution", "attention", "elementwise", "reduction", "normalisation", "collective", ...
     precision: "fp32", "tf32", "fp16", "bf16", "fp8", "fp64", "int8", None where the name does not tell.
     nature: the busy class its time mostly has, and nature_basis why: "measured" (flops or bytes over
-    ceilings), "family" (what such kernels are), "size" (too short or too small a grid). blocks, threads:
-    medians. waves: blocks over what the device holds at once; tail_frac: part of its time lost in the last,
-    partly filled wave; both None where unknown. occupancy: mean as the profiler estimated it.
+    ceilings), "shape" (its flop per byte against the card's), "size" (too short or too small a grid),
+    "family" (what such kernels are). blocks, threads: medians. waves: blocks over what the device holds at
+    once; tail_frac: part of its time lost in the last, partly filled wave; both None where unknown.
+    occupancy: mean as the profiler estimated it.
     occupancy_unknown_frac: part of its time without one (a profiler's 0 is unknown). flops, bytes: of all
     launches with known shapes, by `work_basis`; known_frac: their part of its time. compute_frac,
     memory_frac: flops and bytes per second of that time over the device's ceilings. intensity: flop per
@@ -79,7 +80,7 @@ class KernelRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     name: str
     family: str
     nature: Nature
-    nature_basis: Literal["measured", "family", "size"]
+    nature_basis: Literal["measured", "shape", "size", "family"]
     count: int
     total_us: float
     busy_frac: float
