@@ -193,7 +193,7 @@ def _launches(timeline: Timeline, rows: tuple[int, int], order: Ints, next_row: 
     that has one, if its call had ended when the gap began."""
     low, high = rows
     own = timeline.gpu.launch[next_row]
-    if (own != UNKNOWN).all():
+    if (own != UNKNOWN).all() or len(timeline.host) == 0:
         return own
     launch, stream = timeline.gpu.launch[low:high][order], timeline.gpu.stream[low:high][order]
     places = np.where(launch != UNKNOWN, np.arange(high - low), high - low - 1)

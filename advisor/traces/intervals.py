@@ -104,7 +104,7 @@ def clip(given: Spans, start_ns: int, end_ns: int) -> Spans:
     """What of `given` lies inside the window [start, end)."""
     low = int(np.searchsorted(given.end_ns, start_ns, side="right"))
     high = int(np.searchsorted(given.start_ns, end_ns, side="left"))
-    if high <= low:
+    if high <= low or end_ns <= start_ns:
         return empty()
     return Spans(np.maximum(given.start_ns[low:high], start_ns), np.minimum(given.end_ns[low:high], end_ns))
 
