@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from advisor.document import Diagnosis
 from advisor.reports.common import Style
 from advisor.reports.escape import terminal
@@ -22,6 +24,8 @@ NARROW_BARS = 80
 KERNELS = 10
 GAPS = 3
 HOSTS = 5
+# What of a name should be seen, or the figures before it give way.
+_NAME = 16
 # Columns that the figures beside a kernel's name take.
 _BESIDE_NAMES = 46
 _STYLE = Style(terminal, lambda raw: f"`{terminal(raw)}`")
@@ -69,6 +73,7 @@ def _split(bars: Sequence[Bar], width: int) -> RenderableType:
 
 def _table(table: Table, width: int) -> list[RenderableType]:
     parts: list[RenderableType] = [text(f"\n{table.title}", "bold") if table.title else text("")]
+    table = _fitted(table, width - 2)
     if table.columns[-1].align == "fill":
         parts += _rows_with_names(table)
     else:
@@ -76,9 +81,35 @@ def _table(table: Table, width: int) -> list[RenderableType]:
     return [*parts, *([indented(text(table.note, "dim"))] if table.note else [])]
 
 
+def _fitted(table: Table, room: int) -> Table:
+    """The table without columns for which there is no room: no figure may lose its end."""
+    kept = list(range(len(table.columns)))
+    while _needed(table, kept) > room and any(table.columns[i].drop for i in kept):
+        kept.remove(max(kept, key=lambda i: table.columns[i].drop))
+    return msgspec.structs.replace(
+        table,
+        columns=tuple(table.columns[i] for i in kept),
+        rows=tuple(tuple(row[i] for i in kept) for row in table.rows),
+    )
+
+
+def _needed(table: Table, kept: Sequence[int]) -> int:
+    """Columns that cells take side by side; a name that is cut or wraps takes a few."""
+    sizes = [max(len(row[i]) for row in (_heads(table), *table.rows)) for i in kept]
+    if table.columns[kept[-1]].align == "fill":
+        sizes[-1] = _NAME
+    return sum(sizes) + 2 * (len(kept) - 1)
+
+
+def _heads(table: Table) -> tuple[str, ...]:
+    return tuple(column.head for column in table.columns)
+
+
 def _drawn(table: Table, width: int) -> RenderableType:
     bars = table.bars if width >= NARROW_BARS else ()
-    made = grid(*(column.align for column in table.columns), *(["left"] if bars else []))
+    tight = _needed(table, range(len(table.columns))) > width - 2
+    kinds = [column.align for column in table.columns]
+    made = grid(*(["fill", *kinds[1:]] if tight else kinds), *(["left"] if bars else []))
     made.add_row(*(text(column.head, "dim") for column in table.columns))
     for place, row in enumerate(table.rows):
         style = "bold" if table.total and place == len(table.rows) - 1 else ""
@@ -90,7 +121,7 @@ def _drawn(table: Table, width: int) -> RenderableType:
 
 def _rows_with_names(table: Table) -> list[RenderableType]:
     """Rows of figures with a name at their end, and what else is known below, across the page."""
-    heads = tuple(column.head for column in table.columns)
+    heads = _heads(table)
     widths = [max(len(row[place]) for row in (heads, *table.rows)) for place in range(len(heads) - 1)]
 
     def line(row: Sequence[str], style: str = "") -> RenderableType:

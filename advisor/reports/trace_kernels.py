@@ -39,8 +39,8 @@ def kernel_table(device: DeviceTrace, style: Style, room: Room) -> Table | None:
     columns = (
         Column("time", "right"),
         Column("of busy", "right"),
-        Column("launches", "right"),
-        Column("mean", "right"),
+        Column("launches", "right", 2),
+        Column("mean", "right", 1),
         Column("kernel", "fill"),
     )
     rows = tuple(
@@ -108,10 +108,10 @@ def family_table(device: DeviceTrace, style: Style) -> Table | None:
         return None
     columns = (
         Column("family"),
-        Column("precision"),
-        Column("tensor cores"),
-        Column("nature"),
-        Column("launches", "right"),
+        Column("precision", drop=1),
+        Column("tensor cores", drop=3),
+        Column("nature", drop=4),
+        Column("launches", "right", 2),
         Column("time", "right"),
         Column("of busy", "right"),
     )
@@ -140,12 +140,12 @@ def copy_table(device: DeviceTrace, style: Style) -> Table | None:
         return None
     columns = (
         Column("copies"),
-        Column("count", "right"),
+        Column("count", "right", 4),
         Column("time", "right"),
-        Column("exposed", "right"),
-        Column("bytes", "right"),
-        Column("rate", "right"),
-        Column("of link", "right"),
+        Column("exposed", "right", 1),
+        Column("bytes", "right", 3),
+        Column("rate", "right", 2),
+        Column("of link", "right", 5),
     )
     return Table(
         name="copies",

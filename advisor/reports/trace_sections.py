@@ -76,10 +76,10 @@ def _all_devices(report: TraceReport, style: Style) -> Iterator[Section]:
     """One line a device, where there are several."""
     columns = (
         Column("device"),
-        Column("span", "right"),
-        Column("busy", "right"),
+        Column("span", "right", 2),
+        Column("busy", "right", 1),
         Column("idle", "right"),
-        Column("idle most for"),
+        Column("idle most for", drop=3),
     )
     shown = report.devices[:MAX_DEVICES]
     rows = tuple(

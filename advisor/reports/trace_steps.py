@@ -94,7 +94,7 @@ def step_table(device: DeviceTrace, style: Style, room: Room) -> Table | None:
         Column("time", "right"),
         Column("busy", "right"),
         Column("idle most for"),
-        Column("busy most with"),
+        Column("busy most with", drop=1),
     )
     shown = rows[: room.steps]
     more = len(rows) - len(shown) + (device.steps.rows_left if device.steps is not None else 0)
@@ -133,7 +133,7 @@ def host_table(device: DeviceTrace, style: Style, room: Room) -> Table | None:
     columns = (
         Column("idle", "right"),
         Column("of idle", "right"),
-        Column("times", "right"),
+        Column("times", "right", 1),
         Column("the host was in", "fill"),
     )
     shown = host.rows[: room.hosts]
@@ -226,9 +226,17 @@ def _rank_lines(ranks: RankFigures, style: Style) -> Iterator[str]:
 
 
 def _ranks(ranks: RankFigures) -> Table:
-    columns = tuple(
-        Column(head, "right")
-        for head in ("rank", "GPU", "span", "busy", "work", "exposed", "waited", "last", "made wait", "step")
+    columns = (
+        Column("rank", "right"),
+        Column("GPU", "right", 9),
+        Column("span", "right", 6),
+        Column("busy", "right", 5),
+        Column("work", "right"),
+        Column("exposed", "right", 4),
+        Column("waited", "right"),
+        Column("last", "right", 3),
+        Column("made wait", "right", 7),
+        Column("step", "right", 8),
     )
     shown = ranks.rows[:MAX_RANKS]
     more = len(ranks.rows) - len(shown)
@@ -254,9 +262,9 @@ def _rank(row: RankRow) -> tuple[str, ...]:
 def _collectives(ranks: RankFigures, style: Style, room: Room) -> Table:
     columns = (
         Column("waited", "right"),
-        Column("time", "right"),
-        Column("count", "right"),
-        Column("last", "right"),
+        Column("time", "right", 1),
+        Column("count", "right", 3),
+        Column("last", "right", 2),
         Column("collective", "fill"),
     )
     rows = tuple(

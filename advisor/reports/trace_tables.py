@@ -27,10 +27,11 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Column(msgspec.Struct, frozen=True):
-    """One column of a table."""
+    """One column of a table. drop: where there is no room, the columns with the highest go first; 0 never."""
 
     head: str
     align: Align = "left"
+    drop: int = 0
 
 
 class Bar(msgspec.Struct, frozen=True, kw_only=True):
