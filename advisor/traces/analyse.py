@@ -1,0 +1,95 @@
+"""Analyse: from timelines to the report of what they show, each heavy thing done once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+
+from advisor.traces.attribution import Attribution
+from advisor.traces.device_figures import device_study, device_trace
+from advisor.traces.ranks import rank_figures
+from advisor.traces.timeline import Loss, Timeline
+from probes.ceilings import Ceilings
+from rules.traces.records import DeviceTrace, TraceFile, TraceLoss, TraceReport
+
+CeilingsOf = Callable[[Timeline, int], Ceilings | None]
+OnDevice = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What traces show. attributions, ceilings: by (file, device), with files as in `timelines`.
+
+    ceilings: what each device was compared with; a device without an entry was compared with nothing.
+    """
+
+    report: TraceReport
+    timelines: tuple[Timeline, ...]
+    attributions: Mapping[OnDevice, Attribution]
+    ceilings: Mapping[OnDevice, Ceilings] = field(default_factory=dict)
+
+
+def analyse(timelines: Sequence[Timeline], ceilings_of: CeilingsOf) -> Analysis:
+    """The report of one or several files. ceilings_of: what a device (of a file, by its number) can do."""
+    attributions: dict[OnDevice, Attribution] = {}
+    ceilings: dict[OnDevice, Ceilings] = {}
+    devices: list[DeviceTrace] = []
+    names = distinct_names(timelines)
+    for file, timeline in enumerate(timelines):
+        for device in timeline.device_numbers():
+            limits = ceilings_of(timeline, device)
+            study = device_study(timeline, device, limits)
+            attributions[file, device] = study.attribution
+            if limits is not None:
+                ceilings[file, device] = limits
+            devices.append(device_trace(study, file, names[file], limits))
+    ranks = rank_figures(timelines, attributions)
+    report = TraceReport(
+        files=tuple(trace_file(timeline) for timeline in timelines),
+        devices=tuple(devices),
+        ranks=ranks,
+        cpu_only=not devices,
+        notes=_notes(timelines),
+    )
+    return Analysis(report, tuple(timelines), attributions, ceilings)
+
+
+def trace_file(timeline: Timeline) -> TraceFile:
+    """What is told of a file."""
+    meta = timeline.meta
+    return TraceFile(
+        name=PurePath(meta.path).name,
+        format=meta.format,
+        size_bytes=meta.size_bytes,
+        rank=meta.rank,
+        world_size=meta.world_size,
+        events=dict(meta.events),
+        facts=dict(meta.facts),
+        losses=tuple(_loss(loss) for loss in timeline.losses),
+    )
+
+
+def _loss(loss: Loss) -> TraceLoss:
+    return TraceLoss(code=loss.code, message=loss.message, count=loss.count, offset=loss.offset)
+
+
+def distinct_names(timelines: Sequence[Timeline]) -> tuple[str, ...]:
+    """A name for each file, without folder and suffix; of equal ones the second is "run-2"."""
+    found: list[str] = []
+    for timeline in timelines:
+        stem = PurePath(timeline.meta.path).name
+        for suffix in (".gz", ".json", ".sqlite", ".trace", ".pt"):
+            stem = stem.removesuffix(suffix)
+        name, count = stem or "trace", 2
+        while name in found:
+            name, count = f"{stem or 'trace'}-{count}", count + 1
+        found.append(name)
+    return tuple(found)
+
+
+def _notes(timelines: Sequence[Timeline]) -> tuple[str, ...]:
+    """What a reader should know of the figures."""
+    bare = [PurePath(t.meta.path).name for t in timelines if not t.device_numbers()]
+    said = [f"{name} holds nothing that ran on a device" for name in bare]
+    return tuple(said)

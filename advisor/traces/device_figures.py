@@ -1,0 +1,127 @@
+"""One device of one file: its figures, from one study of its kernels and one attribution of its time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor.traces import kernels
+from advisor.traces.attribution import Attribution, attribute
+from advisor.traces.gap_rows import gap_rows
+from advisor.traces.host_figures import host_figures
+from advisor.traces.intervals import Spans, intersect, union
+from advisor.traces.steps import step_figures
+from advisor.traces.strip import strip
+from advisor.traces.timeline import UNKNOWN, Timeline
+from advisor.traces.unknown_causes import why_unknown
+from probes.ceilings import Ceilings
+from rules.traces.records import BUSY, CAUSES, DeviceTrace
+from rules.trust import label_of
+
+# Options of PyTorch's profiler that lengthen the host's time, as its files name them.
+OPTIONS = ("with_stack", "record_shapes", "profile_memory")
+
+
+@dataclass(frozen=True)
+class DeviceStudy:
+    """What all figures of one device rest on. natures: per row of the GPU table, index into BUSY."""
+
+    timeline: Timeline
+    kernels: kernels.Study
+    natures: NDArray[np.uint8]
+    attribution: Attribution
+
+
+def device_study(timeline: Timeline, device: int, ceilings: Ceilings | None) -> DeviceStudy:
+    """Kernels judged, and the device's time attributed, once."""
+    found = kernels.study(timeline, timeline.facts_of(device), ceilings)
+    natures = kernels.nature_column(found)
+    return DeviceStudy(timeline, found, natures, attribute(timeline, device, natures))
+
+
+def device_trace(study: DeviceStudy, file: int, name: str, ceilings: Ceilings | None) -> DeviceTrace:
+    """The record of one device. file: its number among the files; name: the file's, distinct among them."""
+    timeline, attribution = study.timeline, study.attribution
+    device = attribution.device
+    causes, busy = attribution.causes_ns().tolist(), attribution.busy_ns().tolist()
+    idle_ns, busy_ns = sum(causes), sum(busy)
+    listed = kernels.kernel_rows(study.kernels)
+    collective_ns, beside_ns = _communication(study)
+    gpu = timeline.gpu
+    rows = slice(study.kernels.low, study.kernels.high)
+    return DeviceTrace(
+        key=f"trace:{name}:gpu{device}",
+        file=file,
+        device=device,
+        name=timeline.facts_of(device).name,
+        rank=timeline.meta.rank,
+        source=f"{PurePath(timeline.meta.path).name}, device {device}",
+        start_us=attribution.start_ns / 1000,
+        span_us=attribution.span_ns / 1000,
+        busy_us=busy_ns / 1000,
+        idle_us=idle_ns / 1000,
+        idle_frac=idle_ns / attribution.span_ns if attribution.span_ns else 0.0,
+        causes={cause: ns / 1000 for cause, ns in zip(CAUSES, causes, strict=True)},
+        causes_frac={cause: ns / idle_ns for cause, ns in zip(CAUSES, causes, strict=True)}
+        if idle_ns
+        else {},
+        busy={nature: ns / 1000 for nature, ns in zip(BUSY, busy, strict=True)},
+        events=study.kernels.high - study.kernels.low,
+        streams=int(np.unique(gpu.stream[rows]).shape[0]),
+        communication_us=collective_ns / 1000,
+        communication_exposed_us=(collective_ns - beside_ns) / 1000,
+        communication_overlapped_us=beside_ns / 1000,
+        tensor_us=kernels.tensor_ns(study.kernels) / 1000,
+        uncorrelated_us=_uncorrelated(study).total_ns / 1000,
+        kernels=listed.rows,
+        kernels_left=listed.left,
+        kernels_left_us=listed.left_us,
+        families=kernels.family_rows(study.kernels),
+        gaps=gap_rows(timeline, attribution),
+        steps=step_figures(timeline, attribution),
+        host=host_figures(timeline, attribution),
+        strip=strip(attribution),
+        ceilings_label=label_of(ceilings),
+        perturbed=tuple(name for name in OPTIONS if timeline.meta.facts.get(name) in ("1", "true", "True")),
+        unknown=_unknown(study, ceilings),
+    )
+
+
+def _rows_of_kind(study: DeviceStudy, wanted: NDArray[np.bool_]) -> Spans:
+    rows = np.flatnonzero(wanted)
+    gpu = study.timeline.gpu
+    return union(gpu.start_ns[rows], gpu.end_ns[rows])
+
+
+def _communication(study: DeviceStudy) -> tuple[int, int]:
+    """ns in which collectives ran, and of these beside other kernels."""
+    own = np.zeros(len(study.natures), np.bool_)
+    own[study.kernels.rows] = True
+    collective = own & (study.natures == BUSY.index("communication"))
+    if not collective.any():
+        return 0, 0
+    waiting = _rows_of_kind(study, collective)
+    working = _rows_of_kind(study, own & ~collective)
+    return waiting.total_ns, intersect(waiting, working).total_ns
+
+
+def _uncorrelated(study: DeviceStudy) -> Spans:
+    rows = np.zeros(len(study.natures), np.bool_)
+    rows[study.kernels.low : study.kernels.high] = True
+    return _rows_of_kind(study, rows & (study.timeline.gpu.launch == UNKNOWN))
+
+
+def _unknown(study: DeviceStudy, ceilings: Ceilings | None) -> dict[str, str]:
+    """Figure -> why it is not known."""
+    found = {}
+    why = why_unknown(study.timeline, study.attribution)
+    if why is not None:
+        found["causes"] = why
+    if study.timeline.facts_of(study.attribution.device).name is None:
+        found["name"] = "the trace does not name the device"
+    if ceilings is None:
+        found["ceilings"] = "what this card can do is not known, so kernels go by their families"
+    return found
