@@ -239,6 +239,7 @@ _HOST_TYPES: dict[str, Any] = {
     "name": np.int32, "op": np.int32, "correlation": np.int64,
 }  # fmt: skip
 _GPU_ZERO = frozenset({"kind", "copy"})
+_HOST_ZERO = frozenset({"kind", "role"})
 
 
 def gpu_table(**columns: Any) -> GpuTable:
@@ -255,7 +256,7 @@ def host_table(**columns: Any) -> HostTable:
     """A sorted table from columns of any sequence type; those left out are unknown (role: OTHER)."""
     length = len(columns["start_ns"])
     made = {
-        name: _column(columns.get(name), length, kind, name == "kind") for name, kind in _HOST_TYPES.items()
+        name: _column(columns.get(name), length, kind, name in _HOST_ZERO) for name, kind in _HOST_TYPES.items()
     }
     if columns.get("role") is None:
         made["role"] = np.full(length, HostRole.OTHER, np.uint8)
