@@ -21,6 +21,7 @@ Which = Literal[
     "calculation",
     "serving",
     "whatif",
+    "trace-comparison",
 ]
 WHICH: tuple[Which, ...] = get_args(Which)
 
@@ -34,6 +35,7 @@ _TITLES: dict[Which, str] = {
     "prices": "The price list",
     "calculation": "What a calculator of `advisor cost` says",
     "comparison": "A comparison of two diagnoses",
+    "trace-comparison": "A comparison of two profiler traces",
     "bundle": "The manifest of a bundle",
     "serving": "What `advisor serving --json` prints",
 }
@@ -47,6 +49,7 @@ _RECORDS: dict[Which, tuple[str, str]] = {
     "prices": ("advisor.price_list", "PriceList"),
     "bundle": ("advisor.bundle", "Manifest"),
     "comparison": ("rules.compare.records", "Comparison"),
+    "trace-comparison": ("rules.traces.compared", "TraceComparison"),
     "history": ("advisor.keeping.records", "History"),
     "whatif": ("advisor.asked", "Answers"),
     "calculation": ("rules.calculators.calculation", "Calculation"),
