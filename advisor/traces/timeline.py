@@ -256,7 +256,8 @@ def host_table(**columns: Any) -> HostTable:
     """A sorted table from columns of any sequence type; those left out are unknown (role: OTHER)."""
     length = len(columns["start_ns"])
     made = {
-        name: _column(columns.get(name), length, kind, name in _HOST_ZERO) for name, kind in _HOST_TYPES.items()
+        name: _column(columns.get(name), length, kind, name in _HOST_ZERO)
+        for name, kind in _HOST_TYPES.items()
     }
     if columns.get("role") is None:
         made["role"] = np.full(length, HostRole.OTHER, np.uint8)
