@@ -19,9 +19,9 @@ from advisor.traces.kineto.numbers import (
     nanoseconds,
     whole,
 )
-from advisor.traces.kineto.records import GPU_CATEGORIES, HOST_CATEGORIES, Args, Event
+from advisor.traces.kineto.records import GPU_CATEGORIES, HOST_CATEGORIES, PASSED, Args, Event
 from advisor.traces.limits import Limits
-from advisor.traces.timeline import UNKNOWN, HostKind, Ints
+from advisor.traces.timeline import UNKNOWN, GpuKind, HostKind, Ints
 from rules.traces.host_names import HostRole, host_role
 
 Columns = dict[str, NDArray[Any]]
@@ -64,7 +64,11 @@ class Tables:
 
 @dataclass(slots=True)
 class Block:
-    """Rows of one stretch of a file. counters: (name, device, ns, value). bad: events with no usable time."""
+    """Rows of one stretch of a file.
+
+    counters: (name, device, ns, value). bad: events with no usable time. lost: stretches that were no event
+    any more, lost_at: the byte at which the first of them is. tail: what stands behind the last event.
+    """
 
     gpu: Columns = field(default_factory=dict)
     host: Columns = field(default_factory=dict)
@@ -73,6 +77,9 @@ class Block:
     processes: dict[Any, str] = field(default_factory=dict)
     events: Counter[str] = field(default_factory=Counter)
     bad: int = 0
+    lost: int = 0
+    lost_at: int | None = None
+    tail: bytes | None = None
 
     def rows(self) -> int:
         """Intervals kept."""
@@ -88,7 +95,7 @@ def block_of(events: Sequence[Event], tables: Tables, limits: Limits, *, exact: 
         if event.ph == "X":
             by.setdefault(event.cat, []).append(event)
         else:
-            _point(event, block, times)
+            _point(event, block)
     for cat, found in by.items():
         block.events[(cat or "")[:64]] += len(found)
     gpu = [
@@ -107,7 +114,7 @@ def block_of(events: Sequence[Event], tables: Tables, limits: Limits, *, exact: 
     return block
 
 
-def _point(event: Event, block: Block, times: Callable[[Sequence[Any]], Ints]) -> None:
+def _point(event: Event, block: Block) -> None:
     if event.ph == "M" and event.args is not None and event.args.name is not None:
         label = str(event.args.name)[:256]
         if event.name == "thread_name":
@@ -115,7 +122,7 @@ def _point(event: Event, block: Block, times: Callable[[Sequence[Any]], Ints]) -
         elif event.name == "process_name":
             block.processes[event.pid] = label
     else:
-        block.events[(event.cat or event.ph)[:64]] += 1
+        block.events[PASSED.get(event.ph) or (event.cat or event.ph)[:64]] += 1
 
 
 def _named(events: Sequence[Event], tables: Tables, limits: Limits) -> Columns:
@@ -151,8 +158,7 @@ def _gpu_columns(
         "device": device,
         "stream": _streams(events, args),
         "kind": np.full(len(events), kind, np.uint8),
-        "copy": np.array([copy_kind(e.name or "", str(a.kind or "")) for e, a in zip(events, args, strict=True)]
-                         if kind else np.zeros(len(events)), dtype=np.uint8),
+        "copy": _copies(events, args) if kind == GpuKind.MEMCPY else np.zeros(len(events), np.uint8),
         "external": _external(args),
         "correlation": whole([a.correlation for a in args]),
         "bytes": whole([a.bytes for a in args]),
@@ -163,6 +169,11 @@ def _gpu_columns(
         "occupancy": fractions_of([a.occupancy for a in args]),
         "graph": whole([a.graph for a in args]),
     }  # fmt: skip
+
+
+def _copies(events: Sequence[Event], args: Sequence[Args]) -> NDArray[np.uint8]:
+    kinds = [copy_kind(e.name or "", str(a.kind or "")) for e, a in zip(events, args, strict=True)]
+    return np.array(kinds, dtype=np.uint8)
 
 
 def _streams(events: Sequence[Event], args: Sequence[Args]) -> Ints:

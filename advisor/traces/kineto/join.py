@@ -102,4 +102,4 @@ def _outside(host: HostTable, row: Ints, launch: Ints) -> NDArray[np.bool_]:
     apart = (
         (host.start_ns[row] > begun) | (host.end_ns[row] < begun) | (host.thread[row] != host.thread[launch])
     )
-    return (row != UNKNOWN) & (launch != UNKNOWN) & apart
+    return np.asarray((row != UNKNOWN) & (launch != UNKNOWN) & apart, np.bool_)

@@ -36,15 +36,6 @@ _STEP = re.compile(r"ProfilerStep\s*#\s*(\d{1,15})")
 ThreadKey = tuple[int, int, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Texts:
-    """What the columns of one process's blocks refer to by number."""
-
-    names: Sequence[str]
-    threads: Sequence[tuple[Any, Any]]
-    shapes: Sequence[tuple[int, bytes, bytes, bytes]]
-
-
 @dataclass(slots=True)
 class Merged:
     """The tables of a file. zero: what was taken from all times, ns on the file's clock."""
@@ -62,33 +53,38 @@ class Merger:
     """Takes blocks in the order of the file."""
 
     def __init__(self) -> None:
-        self._names: dict[str, int] = {}
+        self._names: dict[str, int] = {"": 0}
         self._threads: dict[ThreadKey, int] = {}
-        self._shapes: dict[Shape, int] = {}
+        self._shapes: dict[Shape, int] = {(0, b"", b"", b""): 0}
         self._gpu: list[Columns] = []
         self._host: list[Columns] = []
 
-    def add(self, block: Block, texts: Texts) -> None:
-        """One block and the texts of the process that made it."""
-        names = np.array([_number(self._names, n) for n in texts.names], np.int32)
-        threads = np.array([_number(self._threads, thread_key(*key)) for key in texts.threads], np.int32)
-        shapes = [(int(names[name]), *rest) for name, *rest in texts.shapes]
-        numbers = np.array([_number(self._shapes, shape) for shape in shapes], np.int32)
-        self.add_mapped(block, names, threads, numbers)
+    def name_numbers(self, names: Sequence[str]) -> list[int]:
+        """Numbers of names, new ones given to new names."""
+        return [_number(self._names, name) for name in names]
 
-    def add_mapped(
+    def thread_numbers(self, threads: Sequence[tuple[Any, Any]]) -> list[int]:
+        """The same of threads, by (pid, tid) as written."""
+        return [_number(self._threads, thread_key(*key)) for key in threads]
+
+    def shape_numbers(self, shapes: Sequence[Shape], names: NDArray[np.int32]) -> list[int]:
+        """The same of shapes, whose names are translated by `names`."""
+        return [_number(self._shapes, (int(names[shape[0]]), *shape[1:])) for shape in shapes]
+
+    def add(
         self, block: Block, names: NDArray[np.int32], threads: NDArray[np.int32], shapes: NDArray[np.int32]
     ) -> None:
-        """One block whose numbers are translated by these arrays."""
+        """One block, whose numbers are translated by these arrays."""
         if block.gpu:
             self._gpu.append({**block.gpu, "name": names[block.gpu["name"]]})
         if block.host:
+            host = block.host
             self._host.append(
                 {
-                    **block.host,
-                    "name": names[block.host["name"]],
-                    "thread": threads[block.host["thread"]],
-                    "shape": shapes[block.host["shape"]],
+                    **host,
+                    "name": names[host["name"]],
+                    "thread": threads[host["thread"]],
+                    "shape": shapes[host["shape"]],
                 }
             )
 
@@ -186,7 +182,7 @@ def _host_rows(columns: Columns, names: Sequence[str]) -> tuple[HostTable, Ints,
     )
     columns = {key: columns.pop(key)[order] for key in list(columns)}
     external, shape = columns.pop("external"), columns.pop("shape")
-    roles = np.array([host_role(name) for name in names] or [0], np.uint8)[columns["name"]]
+    roles = np.array([int(host_role(name)) for name in names] or [0], np.uint8)[columns["name"]]
     roles[columns["kind"] == HostKind.OVERHEAD] = HostRole.OVERHEAD
     roles[columns["kind"] == HostKind.SYNC] = HostRole.SYNC
     op = np.full(len(order), UNKNOWN, np.int32)

@@ -11,8 +11,8 @@ from advisor.traces.timeline import TraceDevice
 
 _FACTS = (
     "schemaVersion", "cuda_runtime_version", "cuda_driver_version", "cupti_version", "hip_runtime_version",
-    "hip_driver_version", "roctracer_version", "rocprofiler-sdk_version", "record_shapes", "profile_memory", "with_stack",
-    "with_flops", "with_modules", "trace_id", "traceName", "displayTimeUnit",
+    "hip_driver_version", "roctracer_version", "rocprofiler-sdk_version", "record_shapes",
+    "profile_memory", "with_stack", "with_flops", "with_modules", "trace_id", "traceName", "displayTimeUnit",
 )  # fmt: skip
 _LONGEST = 256
 

@@ -1,51 +1,148 @@
-"""A Kineto file as a Timeline."""
+"""A Kineto file as a Timeline: divided, decoded, merged."""
 
 from __future__ import annotations
 
-import gzip
+import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
+import numpy as np
 
-from advisor.traces.kineto import meta
-from advisor.traces.kineto.columns import Tables, block_of
-from advisor.traces.kineto.merge import Merger, Texts
-from advisor.traces.kineto.records import Event
+from advisor.traces.kineto import losses, meta
+from advisor.traces.kineto.merge import Merger, thread_key
+from advisor.traces.kineto.numbering import Numberings
+from advisor.traces.kineto.pieces import Head, head, pieces
+from advisor.traces.kineto.source import GzipSource, PlainSource, Source
+from advisor.traces.kineto.worker import Reply
+from advisor.traces.kineto.workers import decode_apart, decode_here
 from advisor.traces.limits import Limits
-from advisor.traces.timeline import Loss, Timeline, TraceMeta
+from advisor.traces.timeline import Ints, Loss, Small, Timeline, TraceMeta
 
 Progress = Callable[[int, int | None], None]
+PIECE_BYTES = 4 << 20
+# Starting processes costs a quarter of a second; below this one process is done before.
+_APART_FROM_BYTES = {True: 64 << 20, False: 5 << 20}
+_MOST_PROCESSES = 4
+# Unix time in ns from here on (1973): smaller times are of a clock of the machine's own.
+_UNIX_FROM_NS = 10**17
 
 
-class _Document(msgspec.Struct):
-    traceEvents: list[Event] = []  # noqa: N815
+def read_kineto(
+    path: Path,
+    *,
+    progress: Progress | None,
+    limits: Limits,
+    processes: int | None = None,
+    piece_bytes: int = PIECE_BYTES,
+) -> Timeline:
+    """The timeline of a Kineto file. processes: that decode (0: this one alone), None to decide by size."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        size = os.fstat(fd).st_size
+        packed = os.pread(fd, 2, 0) == b"\x1f\x8b"
+        source: Source = GzipSource(fd, limits) if packed else PlainSource(fd, limits)
+        found = head(source, limits)
+        if found is None:
+            raise losses.no_events(path, source)
+        if processes is None:
+            processes = _processes(size, source.plain)
+        reading = _Reading(source, limits, size, progress)
+        stretches = pieces(source, found.events, limits, piece_bytes)
+        if processes:
+            decode_apart(source, fd, stretches, limits, reading.take, processes)
+        else:
+            decode_here(source, stretches, limits, reading.take)
+        changed = os.fstat(fd).st_size != size
+        return reading.timeline(path, found, changed)
+    finally:
+        os.close(fd)
 
 
-def read_kineto(path: Path, *, progress: Progress | None, limits: Limits) -> Timeline:
-    """The timeline of a Kineto file."""
-    text = path.read_bytes()
-    text = gzip.decompress(text) if text[:2] == b"\x1f\x8b" else text
-    about: dict[str, Any] = msgspec.json.decode(text)
-    about.pop("traceEvents", None)
-    events = msgspec.json.decode(text, type=_Document).traceEvents
-    tables = Tables.within(limits)
-    block = block_of(events, tables, limits, exact=False)
-    merger = Merger()
-    merger.add(block, Texts(list(tables.names), list(tables.threads), list(tables.shapes)))
-    merged = merger.merged({})
-    base = meta.base_ns(about)
-    rank, size = meta.ranks(about)
-    zero = merged.zero + (base or 0)
-    return Timeline(
-        meta=TraceMeta(
-            path=str(path), format="kineto", size_bytes=path.stat().st_size,
-            zero_ns=zero if base is not None or zero > 10**17 else None,
-            events=dict(block.events), rank=rank, world_size=size, host=meta.host(about), facts=meta.facts(about),
-            file_zero_ns=merged.zero,
-        ),
-        gpu=merged.gpu, host=merged.host, steps=merged.steps, names=merged.names, ops=merged.ops,
-        threads=merged.threads, devices=meta.devices(about),
-        losses=() if len(merged.gpu) else (Loss("no-gpu-events", "nothing ran on a GPU in this trace"),),
-    )  # fmt: skip
+def _processes(size: int, plain: bool) -> int:
+    if size < _APART_FROM_BYTES[plain]:
+        return 0
+    return max(2, min(_MOST_PROCESSES, len(os.sched_getaffinity(0))))
+
+
+class _Reading:
+    """What was decoded so far."""
+
+    def __init__(self, source: Source, limits: Limits, size: int, progress: Progress | None) -> None:
+        self._source = source
+        self._limits = limits
+        self._size = size
+        self._progress = progress
+        self._merger = Merger()
+        self._numbers = Numberings(self._merger)
+        self._events: Counter[str] = Counter()
+        self._labels: dict[tuple[int, int], str] = {}
+        self._processes: dict[Any, str] = {}
+        self._counters: list[tuple[str, int, int, float]] = []
+        self._rows = self._bad = self._lost = 0
+        self._lost_at: int | None = None
+        self._tail: bytes | None = None
+        self._stopped: Loss | None = None
+
+    def take(self, maker: int, reply: Reply) -> bool:
+        """One stretch; False where the limit of rows is reached."""
+        block = reply.block
+        self._numbers.add(maker, reply)
+        self._events.update(block.events)
+        self._labels.update({thread_key(*key)[:2]: label for key, label in block.labels.items()})
+        self._processes.update(block.processes)
+        self._counters.extend(block.counters)
+        self._bad += block.bad
+        self._lost += block.lost
+        self._lost_at = block.lost_at if self._lost_at is None else self._lost_at
+        self._tail = block.tail if block.tail is not None else self._tail
+        self._rows += block.rows() + len(block.counters)
+        if self._progress is not None:
+            self._progress(min(self._source.done(reply.end), self._size), self._size)
+        if self._rows <= self._limits.rows:
+            return True
+        self._stopped = losses.too_many(self._rows, reply.end)
+        return False
+
+    def timeline(self, path: Path, found: Head, changed: bool) -> Timeline:
+        """Everything as a Timeline."""
+        about, cut = losses.around(found, self._tail)
+        merged = self._merger.merged(self._labels)
+        base = meta.base_ns(about)
+        if not len(merged.gpu) and not len(merged.host):
+            raise losses.nothing(path, self._events)
+        told = [
+            *self._source.losses, *([self._stopped] if self._stopped else cut),
+            *losses.damage(self._lost, self._lost_at, self._bad), *losses.sides(merged),
+            *([losses.CHANGED] if changed else []),
+        ]  # fmt: skip
+        rank, world = meta.ranks(about)
+        zero = merged.zero + (base or 0)
+        pid = next((t.pid for t in merged.threads if t.pid > 0), None)
+        return Timeline(
+            meta=TraceMeta(
+                path=str(path), format="kineto", size_bytes=self._size,
+                zero_ns=zero if base is not None or zero > _UNIX_FROM_NS else None,
+                events=dict(sorted(self._events.items())), rank=rank, world_size=world, pid=pid,
+                host=meta.host(about), facts=meta.facts(about), file_zero_ns=merged.zero,
+            ),
+            gpu=merged.gpu, host=merged.host, steps=merged.steps, names=merged.names, ops=merged.ops,
+            threads=merged.threads, devices=meta.devices(about), losses=tuple(told),
+            counters=_counter_columns(self._counters, merged.zero),
+        )  # fmt: skip
+
+
+def _counter_columns(
+    rows: list[tuple[str, int, int, float]], zero: int
+) -> dict[str, tuple[Small, Ints, np.typing.NDArray[np.float64]]]:
+    by: dict[str, list[tuple[int, int, float]]] = {}
+    for name, device, at, value in rows:
+        by.setdefault(name, []).append((device, at - zero, value))
+    made = {}
+    for name in sorted(by):
+        columns = list(zip(*sorted(by[name], key=lambda row: row[:2]), strict=True))
+        made[name] = (
+            np.array(columns[0], np.int32), np.array(columns[1], np.int64), np.array(columns[2], np.float64)
+        )  # fmt: skip
+    return made

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import msgspec
 
 from advisor.traces.timeline import UNKNOWN, GpuKind, HostKind
@@ -60,6 +62,28 @@ class Event(msgspec.Struct, gc=False):
     args: Args | None = None
 
 
+class ExactEvent(Event, gc=False):
+    """An event of a clock whose nanoseconds no double holds (epoch times in µs with a fraction)."""
+
+    ts: Decimal | None = None  # type: ignore[assignment]
+
+
+class Sample(msgspec.Struct, gc=False):
+    """A counter's event, with its values unread."""
+
+    ph: str = ""
+    cat: str | None = None
+    name: str | None = ""
+    pid: int | str | None = None
+    ts: float | str | None = None
+    args: msgspec.Raw = NOTHING
+
+
+# Phases of which events are counted and not read.
+PASSED: dict[str, str] = {
+    "s": "flow", "t": "flow", "f": "flow", "i": "instant", "I": "instant", "n": "instant", "b": "instant",
+    "e": "instant",
+}  # fmt: skip
 GPU_CATEGORIES: dict[str, GpuKind] = {
     "kernel": GpuKind.KERNEL,
     "Kernel": GpuKind.KERNEL,
