@@ -131,7 +131,7 @@ def provenance(hello: Hello, rows: Sequence[Row], how: Circumstances) -> Provena
     """Where, when and how the figures were made."""
     return Provenance(
         advisor_version=__version__,
-        created=_iso(how.t_end_s),
+        created=iso(how.t_end_s),
         source=how.source,
         host=hello.host.host,
         t_start_s=how.t_start_s,
@@ -153,7 +153,8 @@ def provenance(hello: Hello, rows: Sequence[Row], how: Circumstances) -> Provena
     )
 
 
-def _iso(t_s: float) -> str:
+def iso(t_s: float) -> str:
+    """Unix time as ISO 8601 in UTC, to the second."""
     return datetime.datetime.fromtimestamp(t_s, datetime.UTC).isoformat(timespec="seconds")
 
 
@@ -206,7 +207,7 @@ def _measured(ceilings: Ceilings | None) -> str | None:
     if ceilings is None or ceilings.measured_s is None:
         return None
     try:
-        return _iso(ceilings.measured_s)
+        return iso(ceilings.measured_s)
     except (OverflowError, OSError, ValueError):
         return None
 
