@@ -16,7 +16,7 @@ from advisor.cli.lazy import LazyGroup
 from advisor.cli.options import duration_option, gpu_option, interval_option, json_option, price_option, typed
 
 GROUPS = {
-    "Look": ("diagnose", "run", "serving", "probe", "demo"),
+    "Look": ("diagnose", "run", "trace", "serving", "probe", "demo"),
     "Keep": ("record", "replay", "history", "report", "export", "bundle"),
     "Weigh": ("whatif", "compare"),
     "Understand": ("explain", "cost", "prices", "rules", "schema"),

@@ -1,4 +1,4 @@
-"""The live screen, opened over any feed. The only place outside advisor.tui that knows of it."""
+"""The screens, over any feed and over traces. The only place outside advisor.tui that knows of them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from advisor.telemetry.records import Hello
 
 if TYPE_CHECKING:
     from advisor.config import Config
+    from advisor.document import Diagnosis
     from advisor.monitor import Monitor
     from advisor.pump import Sink
     from advisor.telemetry.feed import Feed
+    from advisor.traces.analyse import Analysis
 
 
 def open_screen(
@@ -37,3 +39,16 @@ def open_screen(
         )
     finally:
         source.close()
+
+
+def open_trace_screen(analysis: Analysis, diagnosis: Diagnosis, config: Config) -> None:
+    """Show what traces hold until the person quits."""
+    from advisor.tui.app import TuiOptions
+    from advisor.tui.trace.app import run_trace
+
+    options = TuiOptions(
+        theme="dark" if config.theme == "auto" else config.theme,
+        ascii=config.ascii or not output.unicode(),
+        redact=config.redact,
+    )
+    run_trace(analysis, diagnosis, options)

@@ -26,8 +26,9 @@ _COPY_WORDS = {
     "memset": "set",
 }
 _A_CENT = 0.005
-# A tail or an overhang of less is nothing to speak of.
-_TAIL = 0.01
+# A tail of less, or a wait before the kernel of a smaller part of its own time, is nothing to speak of.
+_TAIL = 0.05
+_WAIT = 0.1
 MAX_FAMILIES = 16
 
 
@@ -90,7 +91,7 @@ def kernel_facts(row: KernelRow, style: Style) -> str:
         facts.append(f"{rough(row.tail_frac)} lost in the last wave")
     elif row.waves is not None and row.waves < 1:
         facts.append(f"fills {rough(row.waves)} of the device")
-    if row.gap_before_us is not None and row.gap_before_us > 0:
+    if row.gap_before_us is not None and row.gap_before_us > _WAIT * row.mean_us > 0:
         facts.append(f"{duration(row.gap_before_us)} idle before it")
     return "; ".join(fact for fact in facts if fact)
 
@@ -99,7 +100,8 @@ def _roof(row: KernelRow) -> str:
     """Where it stands below its roofs; empty where neither flops nor bytes are known."""
     sides = (("compute", row.compute_frac), ("memory", row.memory_frac))
     said = [f"{rough(frac)} of the {name} roof" for name, frac in sides if frac is not None]
-    return " and ".join(said)
+    beyond = " (caches serve some of it)" if row.memory_frac is not None and row.memory_frac > 1.0 else ""
+    return " and ".join(said) + beyond
 
 
 def family_table(device: DeviceTrace, style: Style) -> Table | None:

@@ -68,6 +68,8 @@ def _trend(steps: StepFigures) -> str:
 
 def _cut(steps: StepFigures) -> str:
     count = len(steps.partial)
+    if count >= steps.count:
+        return "; cut by the profiler" if count else ""
     return f"; {count} cut by the profiler {'is' if count == 1 else 'are'} left out" if count else ""
 
 

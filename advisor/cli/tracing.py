@@ -1,0 +1,167 @@
+"""`advisor trace`: files are read, analysed, diagnosed, and shown in the way that was asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from advisor.cli import diagnostics
+from advisor.cli.diagnostics import CliError, ExitCode, note
+from advisor.cli.failon import judge, parse_fail_on
+from advisor.cli.inputs import load_config, read_document
+from advisor.cli.reporting import Wish, present, where_to
+from advisor.cli.ruleset import chosen
+from advisor.cli.session import reproduce
+from advisor.cli.trace_files import mode_of, read_all, trace_files
+
+if TYPE_CHECKING:
+    from advisor.config import Config
+    from advisor.document import Diagnosis
+    from advisor.traces.analyse import Analysis
+    from advisor.traces.timeline import Timeline
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do with which traces, as typed."""
+
+    files: tuple[str, ...]
+    device: int | None = None
+    ranks: bool = False
+    compare: bool = False
+    gpu_model: str | None = None
+    join: str | None = None
+    tui: bool = False
+    perfetto: str | None = None
+    fail_on: tuple[str, ...] = ()
+
+
+def trace(asked: Asked, wish: Wish) -> ExitCode:
+    """Read, analyse and show. Raises CliError for what cannot be read or written."""
+    if not asked.files:
+        raise CliError("no trace was named", "name a file, such as advisor trace run.json.gz, or a folder")
+    wanted = where_to(wish)
+    _check(asked, wish)
+    config = load_config(**chosen(wish.select, wish.ignore))
+    model = None if asked.gpu_model is None else model_named(asked.gpu_model)
+    live = None if asked.join is None else read_document(asked.join)
+    timelines = read_all(trace_files(asked.files))
+    mode = mode_of([t.meta for t in timelines], compare=asked.compare, ranks=asked.ranks)
+    if asked.device is not None:
+        timelines = _of_device(timelines, asked.device)
+    if mode == "compare":
+        from advisor.cli.trace_comparing import compare_and_show
+
+        _refuse_beside_compare(asked, wish)
+        pair = [_diagnosed(analysed([t], model), wish, config, model) for t in timelines]
+        return compare_and_show(pair[0], pair[1], asked.files, wish, wanted, config)
+    gate = parse_fail_on(asked.fail_on or (config.fail_on,))
+    analysis = analysed(timelines, model)
+    diagnosis = _diagnosed(analysis, wish, config, model)
+    if live is not None:
+        diagnosis = _joined(diagnosis, live)
+    if asked.perfetto is not None:
+        _write_perfetto(analysis, Path(asked.perfetto), keep=wish.keep or not config.redact)
+    if asked.tui:
+        from advisor.cli.screen import open_trace_screen
+
+        open_trace_screen(analysis, diagnosis, config)
+        return judge(diagnosis, gate)
+    present(diagnosis, wish, wanted, config)
+    return judge(diagnosis, gate)
+
+
+def _check(asked: Asked, wish: Wish) -> None:
+    """Fail before a minute of reading rather than after it."""
+    if asked.tui and (wish.out is not None or wish.as_json or wish.form is not None):
+        raise CliError("--tui shows a screen and writes no report", "leave -o, --json and --format out")
+    if asked.tui and not (diagnostics.is_terminal() and sys.stdin is not None and sys.stdin.isatty()):
+        raise CliError("--tui needs a terminal", "leave it out for a report, or run it in a terminal")
+    if asked.perfetto is None:
+        return
+    path = Path(asked.perfetto)
+    if asked.perfetto == "-" or path.is_dir() or not path.parent.is_dir():
+        raise CliError(f"--perfetto cannot write {path}", "name a file in a folder that is there")
+
+
+def _refuse_beside_compare(asked: Asked, wish: Wish) -> None:
+    given = (
+        ("--perfetto", asked.perfetto),
+        ("--tui", asked.tui),
+        ("--join", asked.join),
+        ("--images", wish.images),
+    )
+    for option, value in given:
+        if value:
+            raise CliError(
+                f"{option} is for one trace or the ranks of one job", "leave it out to compare two"
+            )
+
+
+def model_named(text: str) -> str:
+    """The model that a person means, as a driver calls it. Raises CliError for none and for several."""
+    from advisor.price_table import find_models
+
+    found = [model for model in find_models(text) if model.spec is not None]
+    if len(found) == 1:
+        return found[0].name
+    fix = f"one of {', '.join(model.name for model in found[:8])}" if found else "advisor prices lists models"
+    said = "names several models" if found else "names no model whose data sheet is known"
+    raise CliError(f"--gpu-model {text!r} {said}", fix)
+
+
+def _of_device(timelines: Sequence[Timeline], device: int) -> list[Timeline]:
+    """The timelines with this device alone. Raises CliError where nothing ran on it."""
+    from advisor.traces.choosing import only_device
+
+    known = sorted({number for timeline in timelines for number in timeline.device_numbers()})
+    if device not in known:
+        here = ", ".join(map(str, known)) or "none"
+        raise CliError(f"--device {device}: nothing ran on it", f"devices in these traces: {here}")
+    return [only_device(timeline, device) for timeline in timelines]
+
+
+def analysed(timelines: Sequence[Timeline], model: str | None) -> Analysis:
+    """What the traces show. model: the GPU's, where a person named it."""
+    from advisor.traces.analyse import analyse
+    from advisor.traces.diagnosing import ceilings_of
+
+    return analyse(timelines, lambda timeline, device: ceilings_of(timeline, device, model))
+
+
+def _diagnosed(analysis: Analysis, wish: Wish, config: Config, model: str | None) -> Diagnosis:
+    """The document, with the findings that were asked for."""
+    from advisor.pricer import Pricer
+    from advisor.selection import parse_selection
+    from advisor.traces.diagnosing import Made, diagnose_traces
+
+    how = Made(created_s=time.time(), command=reproduce(sys.argv[1:]), gpu_model=model, config=config)
+    diagnosis = diagnose_traces(analysis, Pricer(wish.price, os.environ, config).of, how)
+    return parse_selection(config.select, config.ignore).applied(diagnosis)
+
+
+def _joined(diagnosis: Diagnosis, live: Diagnosis) -> Diagnosis:
+    from advisor.traces.joining import join
+
+    return join(diagnosis, live)
+
+
+def _write_perfetto(analysis: Analysis, out: Path, *, keep: bool) -> None:
+    from advisor.reports.errors import WriteError
+    from advisor.reports.escape import terminal
+    from advisor.reports.redact_text import redact_text
+    from advisor.traces.perfetto import write_perfetto
+
+    def clean(text: str) -> str:
+        return terminal(text if keep else redact_text(text)[0])
+
+    try:
+        write_perfetto(analysis.timelines, analysis.attributions, out, clean=clean)
+    except WriteError as error:
+        raise CliError(str(error), error.fix) from error
+    note(f"wrote {out}; open it in https://ui.perfetto.dev")
