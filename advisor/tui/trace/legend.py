@@ -10,13 +10,16 @@ from advisor.tui.trace.scene import Scene
 from rules.economics import divide
 
 
-def tenths(parts: dict[str, int]) -> dict[str, int]:
-    """Parts of time as tenths of a per cent that sum to 1,000, by largest remainders."""
+def divided(parts: dict[str, int], into: int) -> dict[str, int]:
+    """Parts of time in whole numbers that sum to `into`, by largest remainders."""
     whole = sum(parts.values())
-    if not whole:
-        return dict.fromkeys(parts, 0)
-    given = divide([ns * 1000 / whole for ns in parts.values()], 1000)
+    given = divide([ns / max(1, whole) for ns in parts.values()], into)
     return dict(zip(parts, given, strict=True))
+
+
+def tenths(parts: dict[str, int]) -> dict[str, int]:
+    """Parts of time as tenths of a per cent that sum to 1,000."""
+    return divided(parts, 1000)
 
 
 def per_cent(count: int) -> str:
@@ -25,41 +28,36 @@ def per_cent(count: int) -> str:
 
 
 def legend_row(scene: Scene, width: int, glyphs: Glyphs) -> Row:
-    """One line: classes and causes in view, largest first, in as many words as fit."""
+    """One line: classes and causes in view, largest first, in as many words as fit; it sums to 100 %."""
     window = scene.window
-    shares = tenths(scene.shares(window.start_ns, window.end_ns))
-    order = sorted(shares, key=lambda name: -shares[name])
-    for short in (False, True):
-        line = _line(order, shares, width, glyphs, short=short)
-        if line is not None:
+    found = scene.shares(window.start_ns, window.end_ns)
+    order = sorted(found, key=lambda name: -found[name])
+    exact, whole = tenths(found), divided(found, 100)
+    full = [_item(name, LOOKS[name].words, per_cent(exact[name]), glyphs) for name in order]
+    short = [_item(name, LOOKS[name].short, _percent(whole[name]), glyphs) for name in order]
+    for items in (full, short):
+        line: Row = (Span(" "), *(span for item in items for span in item))
+        if width_of(line) <= width:
             return line
-    return _cut(order, shares, width, glyphs)
+    return _cut(short, width)
 
 
-def _item(name: str, count: int, glyphs: Glyphs, short: bool) -> Row:
+def _percent(count: int) -> str:
+    return f"{count} %" if count else "<1 %"
+
+
+def _item(name: str, words: str, share: str, glyphs: Glyphs) -> Row:
     look = LOOKS[name]
-    words = look.short if short else look.words
-    return (
-        Span(palette.glyph(look, glyphs.ascii), look.role),
-        Span(f" {words} ", "dim"),
-        Span(per_cent(count)),
-    )
+    lead = Span(palette.glyph(look, glyphs.ascii), look.role)
+    return (lead, Span(f" {words} ", "dim"), Span(share), Span("  "))
 
 
-def _line(order: list[str], shares: dict[str, int], width: int, glyphs: Glyphs, *, short: bool) -> Row | None:
-    row: Row = (Span(" "),)
-    for name in order:
-        row = (*row, *_item(name, shares[name], glyphs, short), Span("  "))
-    return row if width_of(row) <= width else None
-
-
-def _cut(order: list[str], shares: dict[str, int], width: int, glyphs: Glyphs) -> Row:
+def _cut(items: list[Row], width: int) -> Row:
     """As many as fit, and how many do not."""
     row: Row = (Span(" "),)
-    for place, name in enumerate(order):
-        more = (*row, *_item(name, shares[name], glyphs, True), Span("  "))
-        left = len(order) - place
-        if width_of(more) > width - len(f"+{left} more"):
-            return (*row, Span(f"+{left} more", "dim"))
-        row = more
+    for place, item in enumerate(items):
+        more = f"+{len(items) - place} more"
+        if width_of((*row, *item)) > width - len(more):
+            return (*row, Span(more, "dim"))
+        row = (*row, *item)
     return row

@@ -12,6 +12,9 @@ from advisor.tui.trace.palette import ORDER
 from advisor.tui.trace.track import Track
 from advisor.tui.trace.window import Window
 
+# What is jumped to and would not be seen takes this part of the view.
+CLOSE_PART = 0.1
+
 
 @dataclass(frozen=True)
 class Highlight:
@@ -72,20 +75,23 @@ class Scene:
         start = self.track.steps[0]
         return self._jump(start, start, by)
 
-    def gap(self, by: int) -> bool:
+    def gap(self, by: int, columns: int) -> bool:
         """The cursor into the next or the previous long gap; False where there is none."""
         spans = self.track.long_gaps
-        return self._jump(spans.start_ns, spans.end_ns, by)
+        return self._jump(spans.start_ns, spans.end_ns, by, columns)
 
-    def launch(self, by: int) -> bool:
+    def place(self, by: int, columns: int) -> bool:
         """The cursor onto the next or the previous place of what is highlighted."""
         if self.highlight is None:
             return False
         spans = self.highlight.cover.spans
-        return self._jump(spans.start_ns, spans.end_ns, by)
+        return self._jump(spans.start_ns, spans.end_ns, by, columns)
 
-    def _jump(self, start_ns: Ints, end_ns: Ints, by: int) -> bool:
-        """To the middle of the nearest interval that lies wholly before or after the cursor's own."""
+    def _jump(self, start_ns: Ints, end_ns: Ints, by: int, columns: int = 0) -> bool:
+        """To the nearest middle of an interval before or after the cursor.
+
+        columns: of the view; what would be less than one of them wide is shown closer.
+        """
         at = self.window.cursor_ns
         middle = (start_ns + end_ns) // 2
         if by > 0:
@@ -94,5 +100,9 @@ class Scene:
             place = int(np.searchsorted(middle, at, side="left")) - 1
         if not 0 <= place < middle.shape[0]:
             return False
-        self.window = self.window.at(int(middle[place]))
+        start, end = int(start_ns[place]), int(end_ns[place])
+        if (end - start) * columns < self.window.length_ns and columns:
+            self.window = self.window.fit(start, end, CLOSE_PART)
+        else:
+            self.window = self.window.at(int(middle[place]))
         return True

@@ -57,7 +57,7 @@ class TraceScreen(Screen[None]):
         Binding("shift+right,L", "pan(1)", "Pan right", show=False, priority=True),
         Binding("plus,equals_sign", "zoom(1)", "Zoom", key_display="+ -"),
         Binding("minus", "zoom(-1)", "Away", show=False),
-        Binding("z", "fit", "Close-up", show=False),
+        Binding("z", "fit", "Close-up"),
         Binding("0", "reset", "All"),
         Binding("left_square_bracket", "gap(-1)", "Previous gap", show=False),
         Binding("right_square_bracket", "gap(1)", "Gaps", key_display="[ ]"),
@@ -140,13 +140,14 @@ class TraceScreen(Screen[None]):
         if not self.app.is_running:
             return
         with self.app.batch_update():
-            self.query_one(HereBody).columns = self.timeline.columns
             for view in self.query(SceneView):
                 view.rebuild()
             self.query_one(StepTable).say_when_empty(no_steps(self.scene.track.figures))
-            for table in self.query(SceneTable):
+            for table in self.query(KeyedTable):
+                if isinstance(table, SceneTable):
+                    table.scene = self.scene
                 if table.display:
-                    table.show(self.scene)
+                    table.rebuild()
 
     def _focus(self) -> None:
         panel: Widget = self.query_one(f"#{self.panel}")
@@ -183,7 +184,9 @@ class TraceScreen(Screen[None]):
 
     def action_gap(self, by: int) -> None:
         """The next or the previous long gap."""
-        self._jumped(self.scene.gap(by), "no further long gap: they hold half of the idle time")
+        self._jumped(
+            self.scene.gap(by, self.timeline.columns), "no further long gap: they hold half of the idle time"
+        )
 
     def action_step(self, by: int) -> None:
         """The next or the previous step."""
@@ -193,7 +196,7 @@ class TraceScreen(Screen[None]):
     def action_place(self, by: int) -> None:
         """The next or the previous place of what is highlighted."""
         none = "nothing is highlighted: Enter on a kernel or a cause" if self.scene.highlight is None else ""
-        self._jumped(self.scene.launch(by), none or "no further place")
+        self._jumped(self.scene.place(by, self.timeline.columns), none or "no further place")
 
     def _jumped(self, there: bool, otherwise: str) -> None:
         if there:

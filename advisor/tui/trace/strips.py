@@ -18,6 +18,8 @@ from advisor.tui.trace.lanes import StreamLane, ThreadLane
 from advisor.tui.trace.palette import HOST_LOOKS, LOOKS, ORDER
 from advisor.tui.trace.scene import Scene
 from advisor.tui.trace.track import Track
+from advisor.tui.trace.window import column_of
+from rules.traces.records import BUSY
 
 GUTTER = 10
 # A name is written over what ran where it has at least this many columns.
@@ -53,9 +55,14 @@ def layout_for(lines: int, small: bool = False) -> Layout:
     return Layout(max(3, min(12, spare - streams - threads)), streams, threads, 1 if lines < 30 else 4)
 
 
+def columns_of(width: int) -> int:
+    """Columns of time in a timeline of so many cells."""
+    return max(8, width - GUTTER - 1)
+
+
 def timeline_rows(scene: Scene, width: int, layout: Layout, glyphs: Glyphs) -> list[Row]:
     """From top to bottom: all of it, steps, device, other devices, streams, threads, highlight, axis."""
-    columns = max(8, width - GUTTER - 1)
+    columns = columns_of(width)
     borders = scene.edges(columns)
     cursor = scene.window.column(columns)
     track = scene.track
@@ -108,8 +115,19 @@ def _chart_rows(track: Track, borders: Ints, height: int, cursor: int, glyphs: G
         above = (reached <= height - 1 - y).sum(axis=0)
         picked = np.where(above < len(ORDER), above, HOLE)
         name = names[y] if y == 0 else right_scale(scale.get(y, ""))
-        rows.append(_line(name, _look_cells(picked, glyphs), cursor, "strong" if y == 0 else "dim"))
+        cells = _sparse(picked.tolist(), _look_cells(picked, glyphs), y, glyphs)
+        rows.append(_line(name, cells, cursor, "strong" if y == 0 else "dim"))
     return rows
+
+
+def _sparse(picked: Sequence[int], cells: list[Cell], y: int, glyphs: Glyphs) -> list[Cell]:
+    """Waits as dots of their colour, with the letter where a run begins and now and then in it."""
+    dotted = []
+    for x, (number, cell) in enumerate(zip(picked, cells, strict=True)):
+        begins = x == 0 or picked[x - 1] != number
+        wait = number >= len(BUSY)
+        dotted.append(cell if begins or not wait or (x + 2 * y) % 4 == 0 else Cell(glyphs.empty, cell.role))
+    return dotted
 
 
 def right_scale(text: str) -> str:
@@ -137,8 +155,7 @@ def _all_row(scene: Scene, columns: int, glyphs: Glyphs) -> Row:
     if window.length_ns == whole.length_ns:
         return _line("all", cells, HOLE)
     first, last = (
-        min(columns - 1, (at - whole.start_ns) * columns // whole.length_ns)
-        for at in (window.start_ns, window.end_ns - 1)
+        column_of(at, whole.start_ns, whole.length_ns, columns) for at in (window.start_ns, window.end_ns - 1)
     )
     marked = [
         Cell(cell.text, f"{cell.role} cursor".strip()) if first <= at <= last else cell
@@ -234,9 +251,9 @@ def _host_rows(track: Track, most: int, borders: Ints, cursor: int, glyphs: Glyp
         note = _written([Cell(" ")] * (borders.shape[0] - 1), 0, "unknown: the trace has no CPU side", "warn")
         return [_line("host", note, cursor)]
     rows = []
-    for number in track.threads[:most]:
-        lane = track.thread(number)
-        rows.append(_line(track.thread_words(number), _host_cells(lane, borders, glyphs), cursor))
+    for place, number in enumerate(track.threads[:most], start=1):
+        cells = _host_cells(track.thread(number), borders, glyphs)
+        rows.append(_line("host" if place == 1 else f"host {place}", cells, cursor))
     return rows
 
 
@@ -261,7 +278,7 @@ def _axis_row(scene: Scene, columns: int, glyphs: Glyphs) -> Row:
     cells = [Cell(" ")] * columns
     at = -(-window.start_ns // step) * step
     while at < window.end_ns:
-        column = (at - window.start_ns) * columns // window.length_ns
+        column = column_of(at, window.start_ns, window.length_ns, columns)
         label = times.instant(at, step)
         if column + len(label) + 1 <= columns:
             _written(cells, column, ("|" if glyphs.ascii else "╵") + label, "dim")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from advisor.tui.charts.meter import meter
 from advisor.tui.format import NONE
-from advisor.tui.rows import Row, Span, left, right
+from advisor.tui.rows import Row, Span, left, right, width_of
 from advisor.tui.text import safe
 from advisor.tui.trace import palette, times
 from advisor.tui.trace.legend import per_cent, tenths
@@ -177,11 +177,11 @@ class StepTable(SceneTable):
             Span(right(times.instant(round(row.start_us * US), 10_000), 12), "dim"),
             Span(right(times.duration(row.duration_us * US), 10), "warn" if row.outlier else ""),
             Span(right(busy, 7) + "  "),
-            _main_cause(row),
         )
         if row.outlier:
-            words = f" outlier: {safe(because)}" if because else " outlier"
-            return (*lead, Span(left(words, max(8, width - 68)), "warn"))
+            words = f"outlier: {safe(because)}" if because else "outlier"
+            return (*lead, Span(left(words, max(8, width - width_of(lead))), "warn"))
+        lead = (*lead, _main_cause(row))
         room = min(40, width - 70)
         return (*lead, Span(" "), *meter(row.duration_us / longest, room, self.glyphs)) if room >= 6 else lead
 

@@ -68,7 +68,7 @@ def _ran(track: Track, low: int, high: int) -> list[Found]:
 def under_rows(scene: Scene, columns: int, width: int, glyphs: Glyphs) -> list[Row]:
     """Time and shares of the column, then what is there in full."""
     low, high = scene.window.column_ns(columns)
-    rows = [_head(scene, low, high)]
+    rows = [_head(scene, low, high), *_highlight_rows(scene, width)]
     found = found_at(scene, columns)
     if found is None:
         return [*rows, (Span("nothing of this device is known here", "dim"),)]
@@ -96,6 +96,17 @@ def _head(scene: Scene, low: int, high: int) -> Row:
             Span(f" {per_cent(shares[name])}"),
         )
     return row
+
+
+def _highlight_rows(scene: Scene, width: int) -> list[Row]:
+    """What is highlighted, and how much of the view it is."""
+    wanted = scene.highlight
+    if wanted is None:
+        return []
+    start, end = scene.window.start_ns, scene.window.end_ns
+    share = wanted.cover.between(start, end) / max(1, end - start)
+    words = f"{share * 100:.1f} % of the view, {len(wanted.cover):,} places: {safe(wanted.words)}"
+    return _entry("found", words, width, "warn", limit=1)
 
 
 def _entry(lead: str, text: str, width: int, role: str = "", limit: int = 2) -> list[Row]:

@@ -14,7 +14,7 @@ from advisor.tui.trace import times
 from advisor.tui.trace.header import header_rows
 from advisor.tui.trace.legend import legend_row
 from advisor.tui.trace.scene import Scene
-from advisor.tui.trace.strips import GUTTER, Layout, layout_for, timeline_rows
+from advisor.tui.trace.strips import GUTTER, Layout, columns_of, layout_for, timeline_rows
 from advisor.tui.trace.under import under_rows
 from advisor.tui.widgets.rows_view import RowsView
 
@@ -63,7 +63,7 @@ class TimelineView(SceneView):
     @property
     def columns(self) -> int:
         """Columns of time."""
-        return max(8, (self.size.width or self.app.size.width) - GUTTER - 1)
+        return columns_of(self.app.size.width)
 
     def build(self, width: int) -> list[Row]:
         """As many lines as a terminal of this height leaves."""
@@ -114,13 +114,11 @@ class PanelNames(SceneView):
 
 
 class HereBody(SceneView):
-    """What is under the cursor. columns: of the timeline."""
-
-    columns = 8
+    """What is under the cursor."""
 
     def build(self, width: int) -> list[Row]:
         """All of it."""
-        return under_rows(self.scene, self.columns, width - 1, self.glyphs)
+        return under_rows(self.scene, columns_of(self.app.size.width), width - 1, self.glyphs)
 
 
 class Note(RowsView):

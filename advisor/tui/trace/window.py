@@ -9,6 +9,12 @@ ZOOM = 2.0
 LEAST_NS = 400
 
 
+def column_of(at_ns: int, start_ns: int, length_ns: int, width: int) -> int:
+    """The column that holds this time, where column k begins at floor(k * length / width)."""
+    column = ((at_ns - start_ns + 1) * width - 1) // max(1, length_ns)
+    return max(0, min(width - 1, column))
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """[start, end) of [low, high), and the cursor's time; ns since the trace's zero."""
@@ -72,8 +78,7 @@ class Window:
 
     def column(self, width: int) -> int:
         """The column of the screen that holds the cursor."""
-        at = (self.cursor_ns - self.start_ns) * width // max(1, self.length_ns)
-        return max(0, min(width - 1, at))
+        return column_of(self.cursor_ns, self.start_ns, self.length_ns, width)
 
     def column_ns(self, width: int) -> tuple[int, int]:
         """What time the cursor's column stands for."""
