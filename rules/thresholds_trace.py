@@ -224,3 +224,13 @@ TRACE_STEP_WORK = Threshold(
     1.5,
     own("fusion takes away a third of the kernels; accumulation or another model changes more"),
 )
+TRACE_OTHER_WORK = Threshold(
+    "ratio of what runs on the device in a step from which two traces are of different work",
+    20.0,
+    own("a compiler or CUDA graphs take away most launches, and still not nineteen of twenty kernels"),
+)
+TRACE_CHANGE_TOLD = Threshold(
+    "relative change of a step's time that is spoken of where too few steps give no interval",
+    0.05,
+    own("as TRACE_STEP_EXCESS: single steps differ by a few percent"),
+)

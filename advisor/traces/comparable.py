@@ -31,6 +31,11 @@ def per_of(a: Side, b: Side) -> tuple[Per, str | None]:
     """Of what times can be compared, and why not of anything."""
     kinds = [device.steps.source if device.steps and device.steps.count else "none" for _, device in (a, b)]
     same_work = not unlike(events(a, "span"), events(b, "span"), tt.TRACE_SAME_WORK.value)
+    if "none" not in kinds and unlike(events(a, "step"), events(b, "step"), tt.TRACE_OTHER_WORK.value):
+        return "share", (
+            f"what runs in a step is other work ({events(a, 'step'):,.0f} and {events(b, 'step'):,.0f} "
+            "kernels and copies): parts of the time are compared instead"
+        )
     if "none" not in kinds:
         inferred = [kind.startswith("inferred") for kind in kinds]
         if not any(inferred) or (all(inferred) and events(a, "step") == events(b, "step")):

@@ -11,6 +11,8 @@ from rules.traces.records import DeviceTrace, KernelRow
 
 # Exchanged for another variant: as many launches of the same family, but for a few at a capture's ends.
 _SAME_CALLS = 0.05
+# Families of which a library holds many kernels, and chooses one.
+_CHOSEN = frozenset({"gemm", "convolution", "attention"})
 
 
 class Scaled(NamedTuple):
@@ -54,15 +56,22 @@ def _renamed(gone: list[Scaled], come: list[Scaled]) -> Iterator[KernelChange]:
         fits = [
             other
             for other in come
-            if other.row.family == one.row.family
+            if _variant(one.row, other.row)
             and abs(other.calls - one.calls) <= _SAME_CALLS * max(one.calls, other.calls)
         ]
-        if not fits or one.row.family == "other":
+        if not fits:
             continue
         other = min(fits, key=lambda scaled: abs(scaled.us - one.us))
         gone.remove(one)
         come.remove(other)
         yield _change(one, other, "renamed")
+
+
+def _variant(a: KernelRow, b: KernelRow) -> bool:
+    """Whether a library can have chosen one for the other, or they are instances of one template."""
+    if a.family != b.family:
+        return False
+    return a.family in _CHOSEN or ("<" in a.name and a.name.partition("<")[0] == b.name.partition("<")[0])
 
 
 def _moved(one: Scaled, other: Scaled) -> Iterator[KernelChange]:

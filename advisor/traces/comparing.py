@@ -100,7 +100,7 @@ def _pair(a: Side, b: Side, how: How) -> TracePair:
     per, refused = per_of(a, b)
     found = figures(a, b, per)
     kernels = () if per == "share" else kernel_changes(a[1], b[1], _parts(a, b, per), _unit_us(found))
-    gains, losses = _explained(found)
+    gains, losses = ((), ()) if per == "share" else _explained(found)
     return TracePair(
         a=_side(a, per),
         b=_side(b, per),

@@ -14,7 +14,7 @@ from rules.compare.records import Change, Difference, FindingChange
 
 SCHEMA_VERSION = 1
 
-# step: of a mean whole step. span: of the whole trace. share: parts of the span, of work that is not the same.
+# step: of a mean whole step. span: of the whole trace. share: parts of the span, since work is not the same.
 Per = Literal["step", "span", "share"]
 KernelState = Literal["appeared", "vanished", "renamed", "faster", "slower", "more", "fewer"]
 
