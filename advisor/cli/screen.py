@@ -12,11 +12,9 @@ from advisor.telemetry.records import Hello
 if TYPE_CHECKING:
     from advisor.config import Config
     from advisor.document import Diagnosis
-    from advisor.document import Diagnosis
     from advisor.monitor import Monitor
     from advisor.pump import Sink
     from advisor.telemetry.feed import Feed
-    from advisor.traces.analyse import Analysis
     from advisor.traces.analyse import Analysis
 
 
@@ -51,20 +49,6 @@ def open_trace_screen(analysis: Analysis, diagnosis: Diagnosis, config: Config) 
     options = TuiOptions(
         theme="dark" if config.theme == "auto" else config.theme,
         ascii=config.ascii or not output.unicode(),
-        redact=config.redact,
-    )
-    run_trace(analysis, diagnosis, options)
-
-
-def open_trace(analysis: Analysis, diagnosis: Diagnosis, config: Config) -> None:
-    """Show analysed traces until the person quits."""
-    from advisor.tui.app import TuiOptions
-    from advisor.tui.trace.app import run_trace
-
-    options = TuiOptions(
-        theme="dark" if config.theme == "auto" else config.theme,
-        ascii=config.ascii or not output.unicode(),
-        folder=Path.cwd(),
         redact=config.redact,
     )
     run_trace(analysis, diagnosis, options)
