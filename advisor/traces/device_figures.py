@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from advisor.traces import kernels
 from advisor.traces.attribution import Attribution, attribute
+from advisor.traces.chains import chains
+from advisor.traces.copies import copy_rows
 from advisor.traces.gap_rows import gap_rows
 from advisor.traces.host_figures import host_figures
 from advisor.traces.intervals import Spans, intersect, union
@@ -80,6 +82,8 @@ def device_trace(study: DeviceStudy, file: int, name: str, ceilings: Ceilings | 
         kernels_left=listed.left,
         kernels_left_us=listed.left_us,
         families=kernels.family_rows(study.kernels),
+        copies=copy_rows(study.kernels),
+        chains=chains(study.kernels),
         gaps=gap_rows(timeline, attribution),
         steps=step_figures(timeline, attribution),
         host=host_figures(timeline, attribution),

@@ -76,15 +76,16 @@ def _loader_frac(timeline: Timeline, attribution: Attribution, steps: Marks) -> 
 
 
 def _gaps(idle: Idle) -> tuple[Ints, dict[str, int]]:
-    """Lengths of gaps in ns, and cause -> idle ns in long ones, but for what follows a synchronisation."""
+    """ns of gaps in which a launch was late; cause -> idle ns in long gaps, but for what follows a sync."""
     if not len(idle):
         return np.zeros(0, np.int64), {}
     took = idle.end_ns - idle.start_ns
     number, index = np.unique(idle.gap, return_inverse=True)
     lengths = np.bincount(index, weights=took, minlength=number.shape[0]).astype(np.int64)
+    late = np.bincount(index[idle.cause == _CAUSE["host_launch"]], minlength=number.shape[0]) > 0
     long = (lengths[index] >= round(LONG_GAP_US * 1000)) & ~idle.after_sync
     totals = np.bincount(idle.cause[long], weights=took[long], minlength=len(CAUSES))
-    return lengths, {name: int(totals[at]) for name, at in _CAUSE.items()}
+    return lengths[late], {name: int(totals[at]) for name, at in _CAUSE.items()}
 
 
 def _kernels(timeline: Timeline, device: int) -> tuple[int, int]:

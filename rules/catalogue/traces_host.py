@@ -12,7 +12,7 @@ from rules.catalogue.trace_common import (
     waits,
 )
 from rules.finding import Finding
-from rules.registry import Context, finding, rule
+from rules.registry import Context, finding, rule, severity_of
 from rules.traces.items import item
 from rules.traces.records import DeviceTrace
 from rules.traces.shares import frac
@@ -76,7 +76,13 @@ def input_pipeline(ctx: Context) -> Finding | None:
             "Check: train on one cached batch; if the gap stays, the input is not the cause.",
         ),
         effect=plan.effect(ctx.verdict.shares) if plan else None,
+        severity=severity_of(max(frac(trace, us), _of_steps(trace)), "high"),
     )
+
+
+def _of_steps(trace: DeviceTrace) -> float:
+    """The DataLoader's part of the steps; 0 where it is not known."""
+    return 0.0 if trace.host is None else trace.host.loader_frac or 0.0
 
 
 def _of_step(trace: DeviceTrace) -> str:
@@ -152,14 +158,14 @@ def _in_gaps(trace: DeviceTrace) -> str:
     host = trace.host
     if host is None or not host.gaps or host.median_gap_us is None:
         return ""
-    return f", in {host.gaps} gaps of {host.median_gap_us:.0f} µs in the middle"
+    return f": {host.gaps} gaps, half of them {host.median_gap_us:.0f} µs or more"
 
 
 def _gap_items(trace: DeviceTrace) -> tuple[EvidenceItem, ...]:
     host = trace.host
     if host is None or host.median_gap_us is None:
         return ()
-    found = [item(trace, "median idle gap", host.median_gap_us, "us")]
+    found = [item(trace, "median gap in which a launch was late", host.median_gap_us, "us")]
     if host.kernels:
         limit = f"< {th.TRACE_SHORT_KERNEL_US.value:g} µs"
         part = host.short_kernels / host.kernels

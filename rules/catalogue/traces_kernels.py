@@ -8,7 +8,7 @@ from rules import thresholds as th
 from rules.catalogue.common import place
 from rules.catalogue.trace_common import TRACE, kernel_items, lost, matters, short, traced
 from rules.finding import Finding
-from rules.registry import Context, finding, rule
+from rules.registry import Context, finding, rule, severity_of
 from rules.traces.causes import is_empty, is_small, roof_of
 from rules.traces.items import item
 from rules.traces.records import DeviceTrace, KernelRow
@@ -20,6 +20,8 @@ _TF32 = (
     '`torch.backends.cuda.matmul.fp32_precision = "tf32"` (2.9 on), before that '
     '`torch.set_float32_matmul_precision("high")`; `torch.backends.cudnn.allow_tf32 = True` for convolutions.'
 )
+# Where rates are not known, and for what waits for memory once products are fast: half is counted on.
+_HALF = 0.5
 _CAST = '`torch.autocast("cuda", dtype=torch.{0})` for training and inference.'
 
 
@@ -77,6 +79,8 @@ def tensor_cores(ctx: Context) -> Finding | None:
         ),
         actions=_to_tensor_cores(ctx, dtype),
         effect=plan.effect(ctx.verdict.shares) if plan else None,
+        recoverable=_HALF * frac(trace, us),
+        severity=severity_of(_HALF * frac(trace, us), "high"),
     )
 
 
@@ -140,7 +144,7 @@ def elementwise(ctx: Context) -> Finding | None:
             "`torch.optim.AdamW(..., fused=True)`; fused losses and normalisation (Liger, Apex).",
         ),
         effect=plan.effect(ctx.verdict.shares) if plan else None,
-        recoverable=(1.0 - 1.0 / 2.0) * frac(trace, us),
+        recoverable=_HALF * frac(trace, us),
     )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ from rules.settle import within_noise
 from rules.traces.causes import cause_of, pipe_of, roof_of
 from rules.traces.items import evidence_items
 from rules.traces.records import DeviceTrace, KernelRow
-from rules.traces.shares import BUSY_SHARE, trace_shares
+from rules.traces.shares import BUSY_SHARE, share_us, trace_shares
 from rules.traces.words import doubts, to_settle
 from rules.trust import label_of
 from rules.verdict import GROUPS, SHARES, Class, Margin, Verdict
@@ -101,12 +101,19 @@ def _cause(class_: Class, evidence: Evidence) -> tuple[str, float | None]:
 def noise_of(class_: Class, groups: Mapping[Class, float], trace: DeviceTrace) -> Noise:
     """The deciding lead of a class beside how far it may be off; see the module's text."""
     lead = lead_of(class_, groups)
-    host = th.TRACE_PERTURBED.value * len(trace.perturbed) * groups["host"]
+    host = perturbed(trace) * groups["host"]
     both = groups[class_] + (0.0 if lead.against is None else groups[lead.against])
     natures = th.TRACE_NATURE_ERROR.value * by_family(trace) * both if _of_natures(class_, lead) else 0.0
     chance = math.hypot(host if _of_host(class_, lead) else 0.0, natures)
     fragile = lead.lead < 2.0 * chance
     return Noise(lead=lead.lead, against=lead.against, chance=chance, ceilings=0.0, fragile=fragile)
+
+
+def perturbed(trace: DeviceTrace) -> float:
+    """How much longer the profiler's options may have made the host's share: launches, above all."""
+    whole = share_us(trace)["host"]
+    part = trace.causes.get("host_launch", 0.0) / whole if whole > 0.0 else 0.0
+    return th.TRACE_PERTURBED.value * len(trace.perturbed) * min(1.0, part)
 
 
 def _of_host(class_: Class, lead: Lead) -> bool:
@@ -120,7 +127,7 @@ def _of_natures(class_: Class, lead: Lead) -> bool:
 def by_family(trace: DeviceTrace) -> float:
     """Part of the kernel time whose nature goes by the kernel's family or size; what is not listed counts."""
     known = math.fsum(
-        row.total_us * row.known_frac for row in trace.kernels if row.nature_basis == "measured"
+        row.total_us * row.known_frac for row in trace.kernels if row.nature_basis in ("measured", "shape")
     )
     whole = math.fsum(row.total_us for row in trace.kernels) + trace.kernels_left_us
     return 1.0 - known / whole if whole > 0.0 else 1.0
@@ -144,7 +151,7 @@ def _confidence(
 def _cap(class_: Class, trace: DeviceTrace, ceilings: Ceilings | None) -> float:
     short = _CAP_SHORT if trace.span_us < th.TRACE_SHORT_US.value else 1.0
     if class_ not in ROOFED or class_ == "communication":
-        return min(short, _CAP_MEASURED - th.TRACE_PERTURBED.value * len(trace.perturbed))
+        return min(short, _CAP_MEASURED - perturbed(trace))
     part = by_family(trace)
     measured = _CAP_BY_CEILING[label_of(ceilings)]
     return min(short, UNCALIBRATED, part * _CAP_FAMILY + (1.0 - part) * measured)

@@ -101,13 +101,13 @@ _LABELS: Patterns = (
             r"|sendfile|copy_file_range|sync_file_range)(?:64)?$"
         ),
     ),
-    (HostRole.SYNC, re.compile(r"^(?:Context|Stream|Event) Sync(?:hronize)?$")),
+    (HostRole.SYNC, re.compile(r"^(?:Context|Stream|Event) [Ss]ync(?:hronize)?$")),
     (HostRole.OVERHEAD, re.compile(r"^(?:Buffer Flush|Activity Buffer Request|UVM Activity Init)$")),
 )
 _OF_THE_PROGRAM = re.compile(
     r"driver.compiler|module.loading|lazy.function|command.buffer.full", re.IGNORECASE
 )
-_WAIT_EVENT = re.compile(r"^(?:cuda|hip|cu)StreamWait(?:Event|Value)|^Stream Wait Event$")
+_WAIT_EVENT = re.compile(r"^(?:cuda|hip|cu)StreamWait(?:Event|Value)|^Stream [Ww]ait [Ee]vent")
 
 
 @lru_cache(maxsize=65536)

@@ -244,11 +244,11 @@ class HostFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     calls: role ("launch", "sync", "copy", "alloc", "data", ...) -> host calls within the device's span.
     steps: steps within it, 0 without. loader_frac: part of the steps' time in which the thread that marks
-    them was in a DataLoader and the device ran nothing; None without steps. gaps: idle gaps; median_gap_us: of them. long_gap_us: cause
-    -> idle time in gaps of 1 ms or more. after_sync_us: of host_launch, what follows a synchronisation that
-    had drained the queue; it is not in long_gap_us. rows: the largest of what stood behind idle time,
-    named_frac: part of all idle time for which a name was looked up. short_kernels: kernels shorter than a
-    launch takes.
+    them was in a DataLoader and the device ran nothing; None without steps. gaps: idle gaps in which the
+    host had not launched the next work yet; median_gap_us: of them. long_gap_us: cause -> idle time in gaps
+    of 1 ms or more. after_sync_us: of host_launch, what follows a synchronisation that had drained the queue;
+    it is not in long_gap_us. rows: the largest of what stood behind idle time, named_frac: part of all idle
+    time for which a name was looked up. short_kernels: kernels shorter than a launch takes.
     """
 
     calls: dict[str, int] = {}

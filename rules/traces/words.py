@@ -43,9 +43,9 @@ def _unknown_time(trace: DeviceTrace) -> list[str]:
         (frac(trace, trace.busy.get("other", 0.0)), "of the time kernels ran whose nature is not known"),
         (cause_frac(trace, "profiler_overhead"), "of the time the device waited for the profiler itself"),
     ]
-    why = trace.unknown.get("causes")
+    why = trace.unknown.get("causes", "").removeprefix("because ")
     found = [f"{percent(part)} {words}" for part, words in said if part >= _SAID]
-    return [*found, *([why] if why and said[0][0] >= _SAID else [])]
+    return [f"{found[0]}: {why}", *found[1:]] if why and said[0][0] >= _SAID else found
 
 
 def _perturbed(trace: DeviceTrace) -> list[str]:
