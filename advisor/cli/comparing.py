@@ -16,6 +16,7 @@ from advisor.comparing.match import MatchError
 from advisor.comparing.throughput import Work
 from advisor.document import Diagnosis
 from rules.compare.records import Comparison
+from rules.traces.compared import TraceComparison
 
 MAX_RATE = 1e12
 
@@ -64,6 +65,8 @@ def compare_files(
     limits = _limits(fail_on)
     keep = wanted.keep or not load_config().redact
     looks = [_read(path, price, keep=keep) for path in (a, b)]
+    if any(look.provenance.source == "trace" for look in looks):
+        return _traces(looks, (named(a), named(b)), wish, fail_on, wanted)
     try:
         found = compare(looks[0], looks[1], (named(a), named(b)), wish)
     except MatchError as error:
@@ -72,6 +75,44 @@ def compare_files(
     found = msgspec.structs.replace(found, gate=judged.failed)
     hand_over(wanted, lambda width, color, unicode: draw(found, wanted, width, color, unicode))
     return _code(found, judged)
+
+
+def _traces(
+    looks: Sequence[Diagnosis], names: tuple[str, str], wish: Wish, fail_on: Sequence[str], wanted: Delivery
+) -> ExitCode:
+    """Diagnoses of profiler traces: compared by step, cause and kernel. Raises CliError."""
+    if looks[0].trace is None or looks[1].trace is None:
+        what = "one is of a trace, which holds every kernel of some steps, and the other a look at counters"
+        raise CliError(f"not comparable: {what}", "compare two of a kind")
+    asked = {
+        "--gpu": wish.gpu, "--match": wish.pairs, "--cards": wish.cards, "--force": wish.force,
+        "--work": wish.work, "--fail-on": fail_on,
+    }  # fmt: skip
+    beside = next((option for option, value in asked.items() if value), None)
+    if beside is not None:
+        raise CliError(f"{beside} is for looks at GPUs, and these are traces", "leave it out")
+    from advisor.traces.comparing import compare_traces
+
+    found = compare_traces(looks[0], looks[1], names=names)
+    hand_over(wanted, lambda width, color, unicode: _draw_traces(found, wanted, width, color, unicode))
+    if found.refused is not None:
+        raise CliError(f"not comparable: {found.refused}", "name two traces of the same job")
+    return ExitCode.OK
+
+
+def _draw_traces(found: TraceComparison, wanted: Delivery, width: int, color: bool, unicode: bool) -> str:
+    from advisor.reports import trace_compare as reports
+
+    if wanted.shape == "json":
+        from advisor.reports.jsontext import as_json
+
+        return as_json(found, unicode=unicode)
+    if wanted.shape == "md":
+        from advisor.reports.escape import markup_as_ascii
+
+        text = reports.render_markdown(found)
+        return text if unicode else markup_as_ascii(text)
+    return reports.render_text(found, width, color, unicode=unicode)
 
 
 def _limits(fail_on: Sequence[str]) -> tuple[Limit, ...]:

@@ -66,7 +66,8 @@ def command(
 
     A is before, B is after; - is stdin, for one of them. First says in what the two are not alike, and
     refuses figures where their methods differ (exit 2). Then what changed, each with its 95 % interval, and
-    what A's predictions came to. --price is for recordings: a diagnosis keeps its own.
+    what A's predictions came to. Saved diagnoses of two profiler traces are compared by step, cause and
+    kernel (advisor schema trace-comparison). --price is for recordings: a diagnosis keeps its own.
     """
     from advisor.cli.comparing import compare_files, parse_work, wish_of
     from advisor.cli.delivery import check_writable, delivery
