@@ -21,6 +21,7 @@ from advisor.cli.session import reproduce
 from advisor.cli.trace_files import mode_of, read_all, trace_files
 
 if TYPE_CHECKING:
+    from advisor.cli.delivery import Delivery
     from advisor.config import Config
     from advisor.document import Diagnosis
     from advisor.traces.analyse import Analysis
@@ -55,11 +56,7 @@ def trace(asked: Asked, wish: Wish) -> ExitCode:
     if asked.device is not None:
         timelines = _of_device(timelines, asked.device)
     if mode == "compare":
-        from advisor.cli.trace_comparing import compare_and_show
-
-        _refuse_beside_compare(asked, wish)
-        pair = [_diagnosed(analysed([t], model), wish, config, model) for t in timelines]
-        return compare_and_show(pair[0], pair[1], asked.files, wish, wanted, config)
+        return _compared(timelines, asked, wish, wanted, config, model)
     gate = parse_fail_on(asked.fail_on or (config.fail_on,))
     analysis = analysed(timelines, model)
     diagnosis = _diagnosed(analysis, wish, config, model)
@@ -89,18 +86,36 @@ def _check(asked: Asked, wish: Wish) -> None:
         raise CliError(f"--perfetto cannot write {path}", "name a file in a folder that is there")
 
 
-def _refuse_beside_compare(asked: Asked, wish: Wish) -> None:
+def _compared(
+    timelines: Sequence[Timeline],
+    asked: Asked,
+    wish: Wish,
+    wanted: Delivery,
+    config: Config,
+    model: str | None,
+) -> ExitCode:
+    """Two traces, before and after. Raises CliError for options that mean nothing to both."""
+    from advisor.cli.delivery import redacted
+    from advisor.cli.trace_comparing import check_comparison, compare_and_show
+
     given = (
         ("--perfetto", asked.perfetto),
         ("--tui", asked.tui),
         ("--join", asked.join),
-        ("--images", wish.images),
+        ("--images", wish.images or wish.only_images),
+        ("--fail-on", asked.fail_on),
     )
-    for option, value in given:
-        if value:
-            raise CliError(
-                f"{option} is for one trace or the ranks of one job", "leave it out to compare two"
-            )
+    beside = next((option for option, value in given if value), None)
+    if beside is not None:
+        raise CliError(f"{beside} is for one trace or the ranks of one job", "leave it out to compare two")
+    check_comparison(wanted)
+    made = [
+        redacted(_diagnosed(analysed([t], model), wish, config, model), wanted, config) for t in timelines
+    ]
+    names = [one.trace.files[0].name if one.trace is not None else "" for one in made]
+    if names[0] == names[1]:
+        names = [f"{names[0]} (before)", f"{names[1]} (after)"]
+    return compare_and_show(made[0], made[1], (names[0], names[1]), wanted)
 
 
 def model_named(text: str) -> str:

@@ -19,10 +19,10 @@ EXAMPLES = (
     ("advisor trace run.json -o run.html", "the same as a page with charts"),
     ("advisor trace runs/", "a folder: ranks of one job, who waits for whom"),
     ("advisor trace before.json after.json", "what a fix changed"),
-    ("advisor trace run.sqlite --perfetto out.json", "the causes as tracks in ui.perfetto.dev"),
+    ("advisor trace run.sqlite --perfetto out.json", "causes as tracks for ui.perfetto.dev"),
     ("nsys export --type sqlite run.nsys-rep", "what an .nsys-rep needs first"),
 )
-EPILOG = "\n\n".join(("Examples:", *(f"{line}: {what}" for line, what in EXAMPLES)))
+EPILOG = "\n\n".join(("Examples:", *(f"{line}  # {what}" for line, what in EXAMPLES)))
 
 
 @click.command("trace", epilog=EPILOG)

@@ -10,7 +10,15 @@ from matplotlib.figure import Figure
 from advisor.reports.charts.drawing import Chart, figure, label
 from advisor.reports.charts.palette import LIGHT
 from advisor.reports.charts.rooflines import rate
-from advisor.reports.trace_figures import BUSY_WORDS, CAUSE_WORDS, duration, points, present, short_name
+from advisor.reports.trace_figures import (
+    BUSY_WORDS,
+    CAUSE_WORDS,
+    duration,
+    parts,
+    points,
+    present,
+    short_name,
+)
 from rules.traces.records import BUSY, CAUSES, DeviceTrace, KernelRow, Strip, TraceReport
 
 # Devices that get charts of their own, those that lose most first.
@@ -104,15 +112,18 @@ def _strip_words(device: DeviceTrace, strip: Strip) -> str:
 
 
 def _causes_words(device: DeviceTrace) -> str:
+    found = present(device.causes, CAUSES)
+    shares = parts([us for _, us in found], device.idle_us)
     said = ", ".join(
-        f"{CAUSE_WORDS.get(name, name)} {duration(us)} ({points(us / device.idle_us)})"
-        for name, us in present(device.causes, CAUSES)
+        f"{CAUSE_WORDS.get(name, name)} {duration(us)} ({share})"
+        for (name, us), share in zip(found, shares, strict=True)
     )
     return f"Of {duration(device.idle_us)} idle: {said}."
 
 
 def _has_point(row: KernelRow) -> bool:
-    return bool(row.intensity and row.flops and row.total_us > 0)
+    roofs = row.compute_frac or row.memory_frac
+    return bool(roofs and row.intensity and row.flops and row.total_us > 0)
 
 
 def _flop_s(row: KernelRow) -> float:
@@ -174,6 +185,7 @@ def _scale(us: float) -> tuple[float, str]:
 def causes_chart(device: DeviceTrace) -> Figure:
     """One bar a cause, the longest first."""
     found = present(device.causes, CAUSES)
+    shares = parts([us for _, us in found], device.idle_us)
     drawn = figure(0.5 + 0.24 * len(found))
     ax = drawn.add_subplot()
     for place, (name, us) in enumerate(found):
@@ -186,7 +198,7 @@ def causes_chart(device: DeviceTrace) -> Figure:
             hatch=hatch,
             height=0.72,
         )
-        said = f"{duration(us)} · {points(us / device.idle_us)}"
+        said = f"{duration(us)} · {shares[place]}"
         _say(ax, said, (us / device.idle_us, place), (4, 0), va="center", fontsize=8)
     ax.set_yticks(range(len(found)), [CAUSE_WORDS.get(name, label(name)) for name, _ in found])
     ax.invert_yaxis()
