@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from rules import thresholds as th
 from rules.catalogue.common import place
+from rules.confidence import UNCALIBRATED
 from rules.evidence import Tier
 from rules.registry import Context
 from rules.traces.causes import host_times
 from rules.traces.items import item
+from rules.traces.natures import CAP_FAMILY, CAP_MEASURED, by_family, perturbed
 from rules.traces.records import DeviceTrace, HostRow, KernelRow
 from rules.traces.shares import frac
 from rules.traces.words import percent
@@ -33,6 +35,17 @@ def host_loss(ctx: Context, slug: str) -> tuple[DeviceTrace, float] | None:
     trace = ctx.evidence.trace
     us = 0.0 if trace is None else host_times(trace)[slug]
     return (trace, us) if trace is not None and matters(trace, us) else None
+
+
+def sure_of_idle(trace: DeviceTrace) -> float:
+    """How sure a finding is that rests on idle time: measured, but for what the profiler's options added."""
+    return CAP_MEASURED - perturbed(trace)
+
+
+def sure_of_natures(trace: DeviceTrace) -> float:
+    """How sure a finding is that rests on what limits kernels: less where they go by their families."""
+    part = by_family(trace)
+    return part * CAP_FAMILY + (1.0 - part) * UNCALIBRATED
 
 
 def waits(ctx: Context, trace: DeviceTrace, us: float, why: str) -> str:

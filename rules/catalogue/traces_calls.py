@@ -12,6 +12,7 @@ from rules.catalogue.trace_common import (
     per_step,
     said_behind,
     short,
+    sure_of_idle,
     waits,
 )
 from rules.finding import Finding
@@ -29,6 +30,7 @@ from rules.whatifs import trace_levers as levers
     "Synchronisations drain the queue",
     "high",
     "job",
+    "fact",
     term="host_gap",
     causes=("sync",),
     tiers=TRACE,
@@ -80,6 +82,7 @@ def syncs(ctx: Context) -> Finding | None:
             "`torch.cuda.set_sync_debug_mode(1)` warns at each line that synchronises.",
         ),
         effect=plan.effect(ctx.verdict.shares) if plan else None,
+        confidence=sure_of_idle(trace),
     )
 
 
@@ -103,6 +106,7 @@ def _by_name(trace: DeviceTrace) -> tuple[str, ...]:
     "The device waits for copies",
     "high",
     "job",
+    "fact",
     term="host_gap",
     causes=("transfer",),
     tiers=TRACE,
@@ -158,6 +162,7 @@ def transfers(ctx: Context) -> Finding | None:
             "Results: gather them on the device and copy once, not after each step.",
         ),
         effect=plan.effect(ctx.verdict.shares) if plan else None,
+        confidence=sure_of_idle(trace),
     )
 
 
@@ -187,6 +192,7 @@ def _from_pageable(trace: DeviceTrace, pageable: list[CopyRow]) -> str:
     "Memory is allocated in the steps",
     "high",
     "job",
+    "fact",
     term="host_gap",
     causes=("allocator",),
     tiers=TRACE,
@@ -237,6 +243,7 @@ def allocation(ctx: Context) -> Finding | None:
             "Record some steps later (`schedule(wait=..., warmup=...)`) if these are the first ones.",
         ),
         effect=plan.effect(ctx.verdict.shares) if plan else None,
+        confidence=sure_of_idle(trace),
     )
 
 
@@ -245,6 +252,7 @@ def allocation(ctx: Context) -> Finding | None:
     "Checkpoints stop the device",
     "high",
     "job",
+    "fact",
     term="host_gap",
     causes=("checkpoint",),
     tiers=TRACE,
@@ -291,4 +299,5 @@ def checkpoints(ctx: Context) -> Finding | None:
             "Save to a local disk first, and in shards (each rank its own part).",
         ),
         effect=plan.effect(ctx.verdict.shares) if plan else None,
+        confidence=sure_of_idle(trace),
     )

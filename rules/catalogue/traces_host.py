@@ -9,6 +9,7 @@ from rules.catalogue.trace_common import (
     lost,
     names_behind,
     said_behind,
+    sure_of_idle,
     waits,
 )
 from rules.finding import Finding
@@ -25,6 +26,7 @@ from rules.whatifs import trace_levers as levers
     "Input pipeline starves the device",
     "high",
     "job",
+    "fact",
     term="host_gap",
     causes=("input-pipeline",),
     tiers=TRACE,
@@ -76,6 +78,7 @@ def input_pipeline(ctx: Context) -> Finding | None:
             "Check: train on one cached batch; if the gap stays, the input is not the cause.",
         ),
         effect=plan.effect(ctx.verdict.shares) if plan else None,
+        confidence=sure_of_idle(trace),
         severity=severity_of(max(frac(trace, us), _of_steps(trace)), "high"),
     )
 
@@ -100,6 +103,7 @@ def _loader_items(trace: DeviceTrace) -> tuple[EvidenceItem, ...]:
     "Kernel launches cannot keep up",
     "high",
     "job",
+    "fact",
     term="host_gap",
     causes=("launch-rate",),
     tiers=TRACE,
@@ -151,6 +155,7 @@ def launch_rate(ctx: Context) -> Finding | None:
             "Raise the batch: the same launches then do more work each.",
         ),
         effect=plan.effect(ctx.verdict.shares) if plan else None,
+        confidence=sure_of_idle(trace),
     )
 
 
@@ -189,6 +194,7 @@ def _chain_items(trace: DeviceTrace) -> tuple[EvidenceItem, ...]:
     "Host code between launches",
     "high",
     "job",
+    "fact",
     term="host_gap",
     causes=("main-thread",),
     tiers=TRACE,
@@ -239,4 +245,5 @@ def host_code(ctx: Context) -> Finding | None:
             "Log, evaluate metrics and collect garbage every N steps, or on another thread.",
         ),
         effect=plan.effect(ctx.verdict.shares) if plan else None,
+        confidence=sure_of_idle(trace),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rules import thresholds as th
 from rules.catalogue.common import place
-from rules.catalogue.trace_common import TRACE, lost, matters, short, traced
+from rules.catalogue.trace_common import TRACE, lost, matters, short, sure_of_idle, traced
 from rules.finding import Finding
 from rules.registry import Context, finding, rule
 from rules.traces.causes import rank_row
@@ -21,6 +21,7 @@ from rules.whatifs import trace_levers as levers
     "Communication is exposed",
     "high",
     "job",
+    "fact",
     term="communication",
     causes=("exposed-communication",),
     tiers=TRACE,
@@ -72,6 +73,7 @@ def exposed(ctx: Context) -> Finding | None:
             "Give the traces of all ranks together: they tell a wait for a late rank from a slow link.",
         ),
         effect=plan.effect(ctx.verdict.shares) if plan else None,
+        confidence=sure_of_idle(trace),
     )
 
 
@@ -93,6 +95,7 @@ def _collectives(ranks: RankFigures | None, most: int = 2) -> tuple[EvidenceItem
     "Ranks wait for a straggler",
     "high",
     "job",
+    "fact",
     term="communication",
     causes=("collective-wait",),
     tiers=TRACE,
@@ -145,10 +148,11 @@ def straggler(ctx: Context) -> Finding | None:
             "Compare the late rank's own causes with another's: input, launches, clocks.",
         ),
         effect=plan.effect(ctx.verdict.shares) if plan else None,
+        confidence=sure_of_idle(trace),
     )  # fmt: skip
 
 
-@rule("TRACE017", "Steps differ", "medium", "job", tiers=TRACE)
+@rule("TRACE017", "Steps differ", "medium", "job", "fact", tiers=TRACE)
 def odd_steps(ctx: Context) -> Finding | None:
     """Some steps take far longer than the median, or steps become slower over the trace.
 

@@ -6,7 +6,7 @@ import math
 
 from rules import thresholds as th
 from rules.catalogue.common import place
-from rules.catalogue.trace_common import TRACE, kernel_items, lost, matters, short, traced
+from rules.catalogue.trace_common import TRACE, kernel_items, lost, matters, short, sure_of_natures, traced
 from rules.finding import Finding
 from rules.registry import Context, finding, rule, severity_of
 from rules.traces.causes import is_empty, is_small, roof_of
@@ -30,6 +30,7 @@ _CAST = '`torch.autocast("cuda", dtype=torch.{0})` for training and inference.'
     "Tensor cores unused by matrix work",
     "high",
     "job",
+    "fact",
     term="inefficiency",
     causes=("fp32-pipe",),
     tiers=TRACE,
@@ -79,6 +80,7 @@ def tensor_cores(ctx: Context) -> Finding | None:
         ),
         actions=_to_tensor_cores(ctx, dtype),
         effect=plan.effect(ctx.verdict.shares) if plan else None,
+        confidence=sure_of_natures(trace),
         recoverable=_HALF * frac(trace, us),
         severity=severity_of(_HALF * frac(trace, us), "high"),
     )
@@ -96,6 +98,7 @@ def _to_tensor_cores(ctx: Context, dtype: str | None) -> tuple[str, ...]:
     "Memory-bound element-wise kernels",
     "medium",
     "job",
+    "fact",
     term="inefficiency",
     causes=("dram-bandwidth",),
     tiers=TRACE,
@@ -144,6 +147,7 @@ def elementwise(ctx: Context) -> Finding | None:
             "`torch.optim.AdamW(..., fused=True)`; fused losses and normalisation (Liger, Apex).",
         ),
         effect=plan.effect(ctx.verdict.shares) if plan else None,
+        confidence=sure_of_natures(trace),
         recoverable=_HALF * frac(trace, us),
     )  # fmt: skip
 
@@ -153,6 +157,7 @@ def elementwise(ctx: Context) -> Finding | None:
     "Kernels too small for the device",
     "medium",
     "job",
+    "fact",
     term="inefficiency",
     causes=("small-grid", "latency"),
     tiers=TRACE,
@@ -218,6 +223,7 @@ def _tail_us(trace: DeviceTrace, small: tuple[KernelRow, ...]) -> float:
     "Low occupancy",
     "low",
     "job",
+    "fact",
     term="inefficiency",
     causes=("low-occupancy",),
     tiers=TRACE,
@@ -276,6 +282,7 @@ def _below_roof(row: KernelRow) -> bool:
     "Kernels far below their roofs",
     "medium",
     "job",
+    "fact",
     term="inefficiency",
     causes=("tensor-cores", "compute-throughput", "fp64-pipe"),
     tiers=TRACE,

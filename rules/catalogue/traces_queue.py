@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rules.catalogue.common import place
-from rules.catalogue.trace_common import TRACE, lost, matters, traced
+from rules.catalogue.trace_common import TRACE, lost, matters, sure_of_idle, traced
 from rules.finding import Finding
 from rules.registry import Context, finding, rule
 from rules.traces.causes import device_times
@@ -20,6 +20,7 @@ from rules.whatifs import trace_levers as levers
     "Streams wait for each other",
     "medium",
     "job",
+    "fact",
     term="inefficiency",
     causes=("stream-dependency",),
     tiers=TRACE,
@@ -54,6 +55,7 @@ def dependency(ctx: Context) -> Finding | None:
     "Gaps between queued kernels",
     "medium",
     "job",
+    "fact",
     term="inefficiency",
     causes=("kernel-gap",),
     tiers=TRACE,
@@ -116,6 +118,7 @@ def _idle_on_device(ctx: Context, slug: str) -> Finding | None:
         evidence=(lost(trace, f"idle {words}", us), *_streams(trace)),
         actions=actions,
         effect=plan.effect(ctx.verdict.shares) if plan else None,
+        confidence=sure_of_idle(trace),
     )
 
 

@@ -8,6 +8,7 @@ from rules.catalogue.trace_common import TRACE, matters, traced
 from rules.finding import Finding
 from rules.registry import Context, finding, rule
 from rules.traces.items import item
+from rules.traces.records import DeviceTrace
 from rules.traces.shares import frac
 from rules.traces.words import PERTURBED_WORDS, percent
 
@@ -82,12 +83,10 @@ def overhead(ctx: Context) -> Finding | None:
     doubtful = bool(trace.perturbed) and ctx.verdict.class_ == "host"
     if not doubtful and frac(trace, us) < th.TRACE_OVERHEAD.value:
         return None
-    options = ", ".join(trace.perturbed)
     return finding(
         ctx,
         overhead,
-        claim=f"{place(ctx)}: the profiler takes {percent(frac(trace, us))} of the traced time itself"
-        f"{f', and slows the host down by {options}' if options else ''}.",
+        claim=f"On {place(ctx)} {_said(trace)}.",
         share=0.0,
         evidence=(item(trace, "idle for the profiler", frac(trace, us)),),
         actions=(
@@ -98,6 +97,17 @@ def overhead(ctx: Context) -> Finding | None:
         recoverable=0.0,
         severity="medium" if frac(trace, us) >= th.SECONDARY.value else "low",
     )  # fmt: skip
+
+
+def _said(trace: DeviceTrace) -> str:
+    part = frac(trace, trace.causes.get("profiler_overhead", 0.0))
+    took = (
+        f"the profiler took {percent(part)} of the traced time itself"
+        if part >= th.TRACE_OVERHEAD.value
+        else ""
+    )
+    slowed = f"{', '.join(trace.perturbed)} made the host slower than it is" if trace.perturbed else ""
+    return " and ".join(text for text in (took, slowed) if text)
 
 
 @rule("TRACE020", "GPU work without a launch in the trace", "info", "job", "fact", tiers=TRACE)

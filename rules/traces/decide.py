@@ -28,15 +28,13 @@ from rules.ranking import ROOFED, Lead, lead_of, ranking
 from rules.settle import within_noise
 from rules.traces.causes import cause_of, pipe_of, roof_of
 from rules.traces.items import evidence_items
+from rules.traces.natures import CAP_FAMILY, CAP_MEASURED, by_family, perturbed
 from rules.traces.records import DeviceTrace, KernelRow
-from rules.traces.shares import BUSY_SHARE, share_us, trace_shares
+from rules.traces.shares import BUSY_SHARE, trace_shares
 from rules.traces.words import doubts, to_settle
 from rules.trust import label_of
 from rules.verdict import GROUPS, SHARES, Class, Margin, Verdict
 
-# No verdict is surer: of what was measured to the nanosecond, and of what goes by a kernel's family.
-_CAP_MEASURED = 0.95
-_CAP_FAMILY = 0.75
 _CAP_BY_CEILING = {"measured": 0.95, "typical": 0.9, "stale": 0.9, "assumed": 0.88, None: 0.75}
 _CAP_SHORT = 0.7
 _NATURES: tuple[Class, ...] = ("compute", "memory", "device")
@@ -109,28 +107,12 @@ def noise_of(class_: Class, groups: Mapping[Class, float], trace: DeviceTrace) -
     return Noise(lead=lead.lead, against=lead.against, chance=chance, ceilings=0.0, fragile=fragile)
 
 
-def perturbed(trace: DeviceTrace) -> float:
-    """How much longer the profiler's options may have made the host's share: launches, above all."""
-    whole = share_us(trace)["host"]
-    part = trace.causes.get("host_launch", 0.0) / whole if whole > 0.0 else 0.0
-    return th.TRACE_PERTURBED.value * len(trace.perturbed) * min(1.0, part)
-
-
 def _of_host(class_: Class, lead: Lead) -> bool:
     return class_ == "host" or lead.against in (None, "host")
 
 
 def _of_natures(class_: Class, lead: Lead) -> bool:
     return class_ in _NATURES and lead.against in _NATURES
-
-
-def by_family(trace: DeviceTrace) -> float:
-    """Part of the kernel time whose nature goes by the kernel's family or size; what is not listed counts."""
-    known = math.fsum(
-        row.total_us * row.known_frac for row in trace.kernels if row.nature_basis in ("measured", "shape")
-    )
-    whole = math.fsum(row.total_us for row in trace.kernels) + trace.kernels_left_us
-    return 1.0 - known / whole if whole > 0.0 else 1.0
 
 
 def _confidence(
@@ -151,10 +133,10 @@ def _confidence(
 def _cap(class_: Class, trace: DeviceTrace, ceilings: Ceilings | None) -> float:
     short = _CAP_SHORT if trace.span_us < th.TRACE_SHORT_US.value else 1.0
     if class_ not in ROOFED or class_ == "communication":
-        return min(short, _CAP_MEASURED - perturbed(trace))
+        return min(short, CAP_MEASURED - perturbed(trace))
     part = by_family(trace)
     measured = _CAP_BY_CEILING[label_of(ceilings)]
-    return min(short, UNCALIBRATED, part * _CAP_FAMILY + (1.0 - part) * measured)
+    return min(short, UNCALIBRATED, part * CAP_FAMILY + (1.0 - part) * measured)
 
 
 def _margins(leader: Class | None, groups: dict[Class, float], ranked: list[Class]) -> tuple[Margin, ...]:

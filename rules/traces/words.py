@@ -62,8 +62,9 @@ def _short(trace: DeviceTrace) -> list[str]:
 
 
 def _roofs(evidence: Evidence, trace: DeviceTrace, known: float) -> list[str]:
-    if trace.ceilings_label is None and evidence.device.name:
-        return [f"no ceiling is known for {evidence.device.name}: natures of kernels go by their families"]
+    if trace.ceilings_label is None:
+        of = evidence.device.name if trace.name else "this GPU, which the trace does not name"
+        return [f"no ceiling is known for {of}: what limits kernels goes by their families"]
     if known < 0.5:
         return [
             f"how near kernels come to a roof is known for {percent(known)} of their time (shapes were not "

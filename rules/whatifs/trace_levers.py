@@ -15,6 +15,7 @@ from rules import thresholds as th
 from rules.evidence import Evidence
 from rules.finding import Effect
 from rules.traces.causes import host_times, rank_row
+from rules.traces.natures import perturbed
 from rules.traces.records import DeviceTrace, FamilyRow
 from rules.traces.shares import share_us, transfer_us
 from rules.trust import rate_label
@@ -100,13 +101,17 @@ def graphs(trace: DeviceTrace, shares: Mapping[str, float]) -> Plan | None:
         how = "idle time in which the next launch had not been issued; nothing is claimed at the low end"
         return plan(trace, shares, ((_host("host_launch"), us),), how)
     most = min(chains.saved_high_us, launch_us + gap_us)
-    low = None if chains.saved_low_us >= most else 1.0 / (1.0 - chains.saved_low_us / most)
+    doubt = perturbed(trace)
+    least = chains.saved_low_us * (1.0 - doubt)
+    low = None if least >= most else 1.0 / (1.0 - least / most)
     on_host = min(most, launch_us)
     parts = (
         (Lever(share="host", of="host_launch", low=low, high=None, basis="measured"), on_host),
         (Lever(share="device", of="kernel_gap", low=low, high=None, basis="measured"), most - on_host),
     )
     how = chains.basis or "idle time between the kernels of chains that are launched one by one"
+    if doubt > 0.0:
+        how += f", less {100 * doubt:.0f} % for what the profiler's options add to launches"
     return plan(trace, shares, parts, how)
 
 

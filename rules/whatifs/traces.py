@@ -213,9 +213,7 @@ def fuse(case: Case) -> Answer:
     )
 
 
-@traced(
-    "host-gap", codes=_HOST_CODES
-)
+@traced("host-gap", codes=_HOST_CODES)
 def host_gap(case: Case) -> Answer:
     """All that the device waits for its host, whatever the cause: a bound, said to whoever asks."""
     trace, gap = case.evidence.trace, case.share("host")
