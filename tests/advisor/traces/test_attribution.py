@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.traces.attribution import Attribution, attribute
+from advisor.traces.lanes import MARGIN_NS
 from advisor.traces.timeline import CopyKind, GpuKind, HostKind, Timeline, gpu_table, host_table
+from rules.thresholds_trace import TRACE_AWAY_US
 from rules.traces.host_names import HostRole
 from rules.traces.records import BUSY, CAUSES
 from tests.advisor.traces.scene import AUTOGRAD, MAIN, NOBODY, OTHER_PROCESS, THREADS, Scene, causes, natures
@@ -183,6 +185,14 @@ def test_a_thread_that_drives_nothing_explains_nothing() -> None:
     check(scene, host_launch=970)
 
 
+def test_a_thread_in_a_system_call_may_wait_for_another() -> None:
+    scene = Scene().launched((-20 * US, -10 * US), (0, 10 * US), thread=AUTOGRAD)
+    scene.call("pthread_cond_wait", 0, 900 * US, kind=HostKind.OS)
+    scene.call("cudaStreamSynchronize", 5 * US, 800 * US, thread=AUTOGRAD)
+    scene.launched((960 * US, 970 * US), (980 * US, 990 * US))
+    check(scene, synchronisation=790, host_launch=180)
+
+
 def test_threads_of_other_processes_explain_nothing() -> None:
     scene = Scene().launched((-20 * US, -10 * US), (0, 10 * US))
     scene.launched((2000 * US, 2010 * US), (2015 * US, 2020 * US), thread=OTHER_PROCESS)
@@ -283,12 +293,15 @@ def test_natures_must_fit() -> None:
         attribute(Scene().ran(0, 5).timeline(), 0, np.zeros(2, np.uint8))
 
 
-def test_times_far_apart_do_not_overflow() -> None:
-    scene = (
-        Scene().launched((-5, -4), (0, 10)).launched((1 << 61, (1 << 61) + 5), ((1 << 61) + 6, (1 << 61) + 9))
-    )
+@pytest.mark.parametrize("far", [1 << 61, (1 << 62) + 7])
+def test_times_far_apart_do_not_overflow(far: int) -> None:
+    scene = Scene().launched((-5, -4), (0, 10)).launched((far, far + 5), (far + 6, far + 9))
     made = scene.launched((20, 25), (30, 40), thread=AUTOGRAD).attributed()
-    assert int(made.causes_ns().sum() + made.busy_ns().sum()) == made.span_ns == (1 << 61) + 9
+    assert int(made.causes_ns().sum() + made.busy_ns().sum()) == made.span_ns == far + 9
+
+
+def test_lanes_stay_apart_however_long_absences_are() -> None:
+    assert round(TRACE_AWAY_US.value * 1000) < MARGIN_NS
 
 
 # Any timeline

@@ -89,6 +89,7 @@ NAMES = {
         "hipEventSynchronize",
         "Context Sync",
         "Stream Sync",
+        "Stream sync",
     ),
     HostRole.LAUNCH: (
         "cudaLaunchKernel",
@@ -155,7 +156,7 @@ def test_what_the_program_would_do_anyway_is_no_overhead_of_the_profiler() -> No
 
 
 def test_calls_that_make_a_stream_wait() -> None:
-    assert waits_for_event("cudaStreamWaitEvent") and waits_for_event("hipStreamWaitEvent")
+    assert waits_for_event("cudaStreamWaitEvent") and waits_for_event("Stream wait event")
     assert not waits_for_event("cudaEventRecord")
 
 
