@@ -111,7 +111,8 @@ class _Table:
             tensor=kernel.tensor, nature=nature, nature_basis=basis, count=len(at), total_us=total / 1e3,
             busy_frac=total / self._busy, mean_us=total / len(at) / 1e3, median_us=median(lengths) / 1e3,
             p90_us=quantile(lengths, 0.9) / 1e3, max_us=int(lengths[-1]) / 1e3,
-            gap_before_us=self._gap(at), **self._grid(at, unknown), **self._occupancy(at, total),
+            gap_before_us=self._gap(at), misaligned=kernel.misaligned,
+            **self._grid(at, unknown), **self._occupancy(at, total),
             **self._work(at, group, total, unknown), unknown=unknown,
         )  # fmt: skip
 
@@ -247,12 +248,20 @@ def _gaps(found: Study) -> Ints:
     new = np.ones(len(order), np.bool_)
     new[1:] = stream[1:] != stream[:-1]
     gap = np.full(len(order), UNKNOWN, np.int64)
-    for first, last in pairwise(np.append(np.flatnonzero(new), len(order)).tolist()):
-        reached = np.maximum.accumulate(end[first : last - 1])
-        gap[first + 1 : last] = np.maximum(start[first + 1 : last] - reached, 0)
+    gap[1:] = np.where(new[1:], UNKNOWN, np.maximum(start[1:] - _reached(end, new)[:-1], 0))
     column = np.empty(len(order), np.int64)
     column[order] = gap
     return column[found.rows - low]
+
+
+def _reached(end: Ints, new: NDArray[np.bool_]) -> Ints:
+    """The latest end so far in each stretch that begins where `new` says."""
+    low, number = int(end.min()), np.cumsum(new) - 1
+    width = int(end.max()) - low + 1
+    if width * (int(number[-1]) + 1) < 1 << 62:
+        return np.asarray(np.maximum.accumulate(end - low + number * width) - number * width + low)
+    bounds = np.append(np.flatnonzero(new), len(end)).tolist()
+    return np.concatenate([np.maximum.accumulate(end[first:last]) for first, last in pairwise(bounds)])
 
 
 def _mostly(values: NDArray[Any], lengths: Ints) -> int:

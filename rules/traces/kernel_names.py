@@ -1,8 +1,8 @@
 """What a GPU kernel is, told by its name: its family, its precision, whether it runs on tensor cores.
 
 Names of cuBLAS, cuDNN, CUTLASS, FlashAttention, PyTorch, Triton, vLLM, NCCL and of ROCm's libraries are
-known, as they stand in traces of 2020 to 2026. Every pattern is plain alternatives, so that a name of any length
-takes time in proportion to what is read of it, and that is bounded.
+known, as they stand in traces of 2020 to 2026. Every pattern is plain alternatives, so that a name of any
+length takes time in proportion to what is read of it, and that is bounded.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import msgspec
 
-from rules.traces.kernel_precision import collective_precision, precision_of, tensor_of
+from rules.traces.kernel_precision import collective_precision, misaligned_of, precision_of, tensor_of
 from rules.traces.records import Tensor
 
 # Characters of a name that are read; template arguments that tell anything stand before.
@@ -27,7 +27,9 @@ class KernelClass(msgspec.Struct, frozen=True, kw_only=True):
     "quantisation", "rng", "triton" (fused pointwise code of TorchInductor), "copy" (cat, transpose, cast),
     "other". precision, tensor: as of records.KernelRow. vector: multiplies with few rows at a time (matrix
     times vector, attention of a decode step), so that memory bounds it. helper: stands beside its operator's
-    main kernel (a split's sum, transforms, offsets) and does none of its arithmetic.
+    main kernel (a split's sum, transforms, offsets) and does none of its arithmetic. misaligned: reads its
+    operands in less than 16 bytes at a time, since sizes of theirs are no multiples of that (8 elements in
+    half precision); None where the name does not tell.
     """
 
     family: str
@@ -36,6 +38,7 @@ class KernelClass(msgspec.Struct, frozen=True, kw_only=True):
     collective: bool = False
     vector: bool = False
     helper: bool = False
+    misaligned: bool | None = None
 
 
 # Families that multiply matrices: only they can use tensor cores.
@@ -251,7 +254,10 @@ def _described(family: str, text: str, told: str) -> KernelClass:
         return KernelClass(family=family, precision=precision, tensor="not-eligible", helper=helper)
     vector = _vector(family, told)
     tensor = tensor_of(text, family, precision, vector, helper)
-    return KernelClass(family=family, precision=precision, tensor=tensor, vector=vector, helper=helper)
+    return KernelClass(
+        family=family, precision=precision, tensor=tensor, vector=vector, helper=helper,
+        misaligned=misaligned_of(text, precision),
+    )  # fmt: skip
 
 
 def _vector(family: str, told: str) -> bool:

@@ -56,6 +56,8 @@ _PLAIN = re.compile(r"(?:^|_)[sh]gemm|simt_|^cijk_|ampere_s?cgemm|f32f32_f32f32|
 _FUSED_ATTENTION = re.compile(
     r"flash|fmha|sdpa|unified_attention|flex_attention|_attn_fwd|_attn_bwd|mla|mha_"
 )
+_ALIGN = re.compile(r"_align(\d{1,2})")
+_ELEMENT_BYTES = {"fp64": 8, "fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "fp8": 1, "int8": 1}
 _HALF = frozenset({"fp16", "bf16", "fp8"})
 _COLLECTIVE = re.compile(r"_(f32|f16|bf16|f64|half|float|double)(?:_|$|\()|<(float|__half|__nv_bfloat16)")
 _COLLECTIVE_TYPES = {
@@ -96,6 +98,16 @@ def tensor_of(text: str, family: str, precision: str | None, vector: bool, helpe
         return "not-eligible"
     plain = family == "convolution" or _PLAIN.search(text) is not None
     return "eligible" if plain and precision is not None else "unknown"
+
+
+def misaligned_of(text: str, precision: str | None) -> bool | None:
+    """Whether CUTLASS picked a kernel for operands that cannot be read 16 bytes at a time ("align1").
+
+    NVIDIA's guide to matrix products: sizes should be multiples of 16 bytes for tensor cores to run well.
+    """
+    found = _ALIGN.search(text)
+    size = _ELEMENT_BYTES.get(precision or "")
+    return None if found is None or size is None else int(found[1]) * size < 16
 
 
 def _attention_tensor(text: str, precision: str | None, vector: bool) -> Tensor:

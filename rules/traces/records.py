@@ -74,7 +74,8 @@ class KernelRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     occupancy_unknown_frac: part of its time without one (a profiler's 0 is unknown). flops, bytes: of all
     launches with known shapes, by `work_basis`; known_frac: their part of its time. compute_frac,
     memory_frac: flops and bytes per second of that time over the device's ceilings. intensity: flop per
-    byte. gap_before_us: median idle time of its stream before it. unknown: figure -> why it is not known.
+    byte. gap_before_us: median idle time of its stream before it. misaligned: sizes of its operands are no
+    multiples of 16 bytes, by its name. unknown: figure -> why it is not known.
     """
 
     name: str
@@ -104,6 +105,7 @@ class KernelRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     memory_frac: float | None = None
     intensity: float | None = None
     gap_before_us: float | None = None
+    misaligned: bool | None = None
     op: str | None = None
     unknown: dict[str, str] = {}
 

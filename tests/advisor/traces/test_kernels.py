@@ -230,6 +230,7 @@ def test_owlv2_is_memory_bound_attention_without_a_fused_kernel() -> None:
             "gemm", "bf16", "used", "memory", "shape"
         )  # fmt: skip
         assert row.flops == pytest.approx(120 * 2 * 16 * 5185 * 5185 * 64)
+        assert row.misaligned
     assert (linear.nature, linear.nature_basis, linear.occupancy) == ("compute", "measured", None)
     known = ~np.isnan(found.works.flops)
     assert found.lengths[known].sum() / found.lengths.sum() == pytest.approx(0.469, abs=0.005)

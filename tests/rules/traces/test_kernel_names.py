@@ -65,6 +65,20 @@ def test_main_kernels_are_no_helpers() -> None:
     assert not kernel_class("volta_sgemm_128x64_nt").vector
 
 
+@pytest.mark.parametrize(
+    ("name", "misaligned"),
+    [
+        ("cutlass_75_tensorop_bf16_s1688gemm_bf16_256x128_tn_align1", True),
+        ("cutlass_80_tensorop_bf16_s16816gemm_bf16_64x64_64x6_tn_align8", False),
+        ("cutlass_80_tensorop_s1688gemm_128x128_16x5_nn_align4", False),
+        ("cutlass_80_tensorop_s1688gemm_256x64_16x4_tn_align1", True),
+        ("nvjet_tst_192x192_64x4_2x1_v_bz_coopB_bias_TNN", None),
+    ],
+)
+def test_operands_that_cannot_be_read_16_bytes_at_a_time(name: str, misaligned: bool | None) -> None:
+    assert kernel_class(f"void cutlass::Kernel2<{name}>({name}::Params)").misaligned is misaligned
+
+
 def test_only_what_multiplies_matrices_can_use_tensor_cores() -> None:
     for name, family, _, tensor in TABLE:
         if family not in MATRIX:
