@@ -21,8 +21,10 @@ from advisor.traces.limits import Limits
 from advisor.traces.timeline import UNKNOWN, Loss
 
 Columns = dict[str, NDArray[np.int64]]
-_CHUNK = 16384  # rows
+_CHUNK = 4096  # rows
 _MAGIC = b"SQLite format 3\x00"
+# The module fails on its own error messages where they quote a damaged file: UnicodeDecodeError.
+ERRORS = (sqlite3.Error, UnicodeDecodeError, OverflowError)
 _EXPORT = "nsys export --type sqlite --force-overwrite true REPORT.nsys-rep"
 
 
@@ -44,7 +46,8 @@ class Database:
         self._columns: dict[str, frozenset[str]] = {}
 
     def _table_names(self) -> frozenset[str]:
-        rows = self._connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
+        """Tables alone: a view could be a query without end."""
+        rows = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         return frozenset(name for (name,) in rows if isinstance(name, str))
 
     def columns(self, table: str) -> frozenset[str]:
@@ -58,7 +61,7 @@ class Database:
     def _table_info(self, table: str) -> list[str]:
         try:
             return [str(row[1]) for row in self._connection.execute(f"PRAGMA table_info({_quoted(table)})")]
-        except sqlite3.Error as error:
+        except ERRORS as error:
             self.damaged(table, error, None)
             return []
 
@@ -72,7 +75,7 @@ class Database:
             return 0
         try:
             row = self._connection.execute(f"SELECT MAX(rowid) FROM {_quoted(table)}").fetchone()  # noqa: S608
-        except sqlite3.Error:
+        except ERRORS:
             return 0
         return max(0, row[0]) if row and isinstance(row[0], int) else 0
 
@@ -126,7 +129,7 @@ class Database:
                 self._left -= len(rows)
                 self._advance(len(rows))
                 yield rows
-        except (sqlite3.Error, OverflowError) as error:
+        except ERRORS as error:
             self.damaged(table, error, done)
             return
         if self._left <= 0:
@@ -200,9 +203,10 @@ def opened(path: Path, advance: Callable[[int], None], limits: Limits) -> Iterat
         connection = sqlite3.connect(_address(path), uri=True, isolation_level=None)
         connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
         connection.execute("PRAGMA query_only = 1")
+        connection.execute("PRAGMA writable_schema = 1")  # or SQLite reads nothing of a file that was cut off
         connection.execute("PRAGMA trusted_schema = 0")
         database = Database(connection, advance, limits)
-    except sqlite3.Error as error:
+    except ERRORS as error:
         if connection is not None:
             connection.close()
         raise TraceError(
@@ -210,6 +214,7 @@ def opened(path: Path, advance: Callable[[int], None], limits: Limits) -> Iterat
         ) from error
     try:
         _note_log(path, database)
+        _note_end(path, database)
         yield database
     finally:
         connection.close()
@@ -246,6 +251,21 @@ def _note_log(path: Path, database: Database) -> None:
             "damaged",
             "a write-ahead log lies beside the file: some program still writes it, or died doing so; what "
             "the log holds was not read",
+        )
+
+
+def _note_end(path: Path, database: Database) -> None:
+    """Whether the file is shorter than its head says (SQLite file format: page size at 16, pages at 28)."""
+    with path.open("rb") as file:
+        head = file.read(32)
+    page = int.from_bytes(head[16:18], "big")
+    whole = (65536 if page == 1 else page) * int.from_bytes(head[28:32], "big")
+    size = path.stat().st_size
+    if size < whole:
+        database.lose(
+            "truncated",
+            f"the file was cut off: {size:,} of {whole:,} bytes are there; copy or export it again"
+            f": {_EXPORT}",
         )
 
 

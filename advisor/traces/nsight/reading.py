@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from advisor.traces.limits import Limits
 from advisor.traces.nsight.about import About, read_about
 from advisor.traces.nsight.annotations import NVTX, Operators, annotation_part, read_ranges
 from advisor.traces.nsight.counters import METRICS, read_counters
-from advisor.traces.nsight.database import Database, opened
+from advisor.traces.nsight.database import ERRORS, Database, opened
 from advisor.traces.nsight.devices import Pairs, device_facts, place, rank_label
 from advisor.traces.nsight.gpu import GPU_TABLES, GpuRows, read_gpu
 from advisor.traces.nsight.host import HOST_TABLES, Part, Reading, first_match, read_host
@@ -52,7 +51,7 @@ def read_nsight(path: Path, *, progress: Progress | None = None, limits: Limits 
             _check_tables(database)
             meter.expect(sum(database.row_estimate(t) for t in (*GPU_TABLES, *HOST_TABLES, NVTX, METRICS)))
             timeline = _read(path, database)
-        except sqlite3.Error as error:
+        except ERRORS as error:
             raise TraceError(
                 f"this SQLite file cannot be read: {error}", "export the report again"
             ) from error
@@ -128,7 +127,7 @@ def _read(path: Path, database: Database) -> Timeline:
 
 def _joined(parts: Sequence[Part]) -> dict[str, NDArray[Any]]:
     if not parts:
-        return {"start_ns": np.empty(0, np.int64)}
+        return {"start_ns": np.empty(0, np.int64), "role": np.empty(0, np.uint8)}
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -159,7 +158,7 @@ def _note_missing(database: Database, gpu: GpuTable, host: HostTable) -> None:
         )
     if not len(gpu):
         database.lose(
-            "no-gpu-side",
+            "no-gpu-events",
             f"the report holds no kernel, copy or set: CUDA was not traced, or none ran. Record "
             f"with: {RECORD}",
         )
