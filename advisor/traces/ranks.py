@@ -140,14 +140,11 @@ def _told(shared: Sequence[Group]) -> dict[int, _Told]:
 
 def _last(took: NDArray[np.float64], wait: NDArray[np.float64], skew_ns: float) -> NDArray[np.intp]:
     """The column that came last to each collective; -1 where others waited too little to tell."""
+    if took.size == 0:
+        return np.zeros(0, np.intp)
     least = max(tt.TRACE_WAIT_LEAST_US.value * 1000.0, 3.0 * skew_ns)
-    second = np.nanmin(np.where(wait > 0.0, wait, np.nan), axis=1) if wait.size else np.zeros(0)
-    alone = (wait == 0.0).sum(axis=1) == 1
-    return (
-        np.where(alone & (second >= least), np.nanargmin(took, axis=1), -1)
-        if wait.size
-        else second.astype(np.intp)
-    )
+    second = np.sort(wait, axis=1)[:, 1]  # nan stands last, and there are two ranks or more
+    return np.where(second >= least, np.nanargmin(took, axis=1), -1)
 
 
 def _collective_rows(shared: Sequence[Group]) -> tuple[CollectiveRow, ...]:
