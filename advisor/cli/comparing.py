@@ -16,7 +16,6 @@ from advisor.comparing.match import MatchError
 from advisor.comparing.throughput import Work
 from advisor.document import Diagnosis
 from rules.compare.records import Comparison
-from rules.traces.compared import TraceComparison
 
 MAX_RATE = 1e12
 
@@ -91,28 +90,9 @@ def _traces(
     beside = next((option for option, value in asked.items() if value), None)
     if beside is not None:
         raise CliError(f"{beside} is for looks at GPUs, and these are traces", "leave it out")
-    from advisor.traces.comparing import compare_traces
+    from advisor.cli.trace_comparing import compare_and_show
 
-    found = compare_traces(looks[0], looks[1], names=names)
-    hand_over(wanted, lambda width, color, unicode: _draw_traces(found, wanted, width, color, unicode))
-    if found.refused is not None:
-        raise CliError(f"not comparable: {found.refused}", "name two traces of the same job")
-    return ExitCode.OK
-
-
-def _draw_traces(found: TraceComparison, wanted: Delivery, width: int, color: bool, unicode: bool) -> str:
-    from advisor.reports import trace_compare as reports
-
-    if wanted.shape == "json":
-        from advisor.reports.jsontext import as_json
-
-        return as_json(found, unicode=unicode)
-    if wanted.shape == "md":
-        from advisor.reports.escape import markup_as_ascii
-
-        text = reports.render_markdown(found)
-        return text if unicode else markup_as_ascii(text)
-    return reports.render_text(found, width, color, unicode=unicode)
+    return compare_and_show(looks[0], looks[1], names, wanted)
 
 
 def _limits(fail_on: Sequence[str]) -> tuple[Limit, ...]:

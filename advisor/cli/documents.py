@@ -46,6 +46,7 @@ def diagnosis_from(path: str, price: float | None = None, called: str | None = N
 
     Raises CliError for a file that is neither, and for a recording that holds no samples.
     """
+    refuse_trace(path)
     if not is_recording(path):
         return read_document(path)
     config = load_config()
@@ -62,6 +63,15 @@ def diagnosis_from(path: str, price: float | None = None, called: str | None = N
     if outcome.frames == 0:
         raise CliError(f"{path} holds no samples, so nothing can be said of it", "record again, for longer")
     return diagnosis_of(monitor, outcome)
+
+
+def refuse_trace(path: str) -> None:
+    """Raise CliError for a profiler's trace, with the command that reads it."""
+    from advisor.cli.trace_files import trace_hint
+
+    hint = "" if path == "-" else trace_hint(path)
+    if hint:
+        raise CliError(f"{path} is no diagnosis and no recording", hint)
 
 
 def devices_named(word: str, places: Iterable[Place]) -> list[Place]:

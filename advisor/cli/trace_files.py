@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,6 +20,8 @@ MAX_FILES = 4096
 QUIET_S = 0.5
 BAR = 20
 _MB = 1e6
+_GZIP = b"\x1f\x8b"
+_LOOK_BYTES = 64 * 1024
 
 
 def trace_files(paths: Sequence[str]) -> list[Path]:
@@ -77,12 +80,44 @@ def _read(path: Path, told: str) -> Timeline:
     try:
         return read(path, progress=shown.step)
     except TraceError as error:
-        raise CliError(f"{path}: {error.message}", error.fix) from error
+        raise CliError(error.message, _other(path) or error.fix) from error
     except OSError as error:
         why = error.strerror or str(error)
         raise CliError(f"cannot read {path}: {why}", "name a trace that you may read") from error
     finally:
         shown.clear()
+
+
+def _other(path: Path) -> str:
+    """The command that reads what a file is instead of a trace; empty where that does not show."""
+    from advisor.cli.documents import is_recording
+
+    start = _start(path)
+    if b'"schema_version"' in start and b'"provenance"' in start:
+        return f"it is a diagnosis: advisor report {path}"
+    is_header = start.lstrip().replace(b" ", b"").startswith(b'{"type":"hello"')
+    return f"it is a recording: advisor replay {path}" if is_header and is_recording(str(path)) else ""
+
+
+def trace_hint(path: str) -> str:
+    """The command for a file that looks like a trace, where something else was wanted; else empty."""
+    start = _start(Path(path))
+    is_trace = (
+        start.startswith(b"SQLite format 3") or b'"traceEvents"' in start or b'"deviceProperties"' in start
+    )
+    return f"it is a profiler's trace: advisor trace {path}" if is_trace else ""
+
+
+def _start(path: Path) -> bytes:
+    """The first of a file's text, unpacked; nothing where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_LOOK_BYTES)
+        if raw.startswith(_GZIP):
+            return zlib.decompressobj(wbits=31).decompress(raw, _LOOK_BYTES)
+    except (OSError, ValueError, zlib.error):
+        return b""
+    return raw
 
 
 class Reading:

@@ -160,10 +160,16 @@ def _diagnosed(analysis: Analysis, wish: Wish, config: Config, model: str | None
     return parse_selection(config.select, config.ignore).applied(diagnosis)
 
 
-def _joined(diagnosis: Diagnosis, live: Diagnosis) -> Diagnosis:
-    from advisor.traces.joining import join
+def _joined(traced: Diagnosis, live: Diagnosis) -> Diagnosis:
+    """The live look with what the trace adds. Raises CliError where they are not of one job."""
+    from advisor.traces.joining import JoinError, join
 
-    return join(diagnosis, live)
+    try:
+        return join(live, traced)
+    except JoinError as error:
+        raise CliError(
+            f"--join: {error}", "give the diagnosis of a look at this job as it was traced"
+        ) from error
 
 
 def _write_perfetto(analysis: Analysis, out: Path, *, keep: bool) -> None:
