@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from advisor.bills import row_amounts
 from advisor.document import Diagnosis
 from advisor.tui import format as fmt
@@ -11,6 +13,8 @@ from advisor.tui.rows import Row, Span, join, spread
 from advisor.tui.text import safe
 from advisor.tui.trace.scene import Scene
 from advisor.tui.trace.track import Track
+
+_DEVICE = re.compile(r"GPU \d+ \(.*?\):? ")
 
 
 def file_words(track: Track) -> str:
@@ -51,9 +55,18 @@ def _verdict_row(track: Track, diagnosis: Diagnosis, width: int) -> Row:
     word = CLASS_WORDS.get(verdict.class_, verdict.class_)
     start: Row = (
         Span(f" {word}", f"{group_of_class(verdict.class_)} strong"),
-        Span(f"  {safe(verdict.headline)}"),
+        Span(f"  {_without_device(safe(verdict.headline), verdict.class_)}"),
     )
     return spread(start, end, width)
+
+
+def _without_device(headline: str, class_: str) -> str:
+    """The headline without the device and, where it is known, the class, which stand beside it already."""
+    said = _DEVICE.match(headline)
+    if said is None:
+        return headline
+    _, _, rest = headline.partition(": ")
+    return rest if rest and class_ != "unknown" else headline[said.end() :]
 
 
 def _money(track: Track, diagnosis: Diagnosis) -> Row:

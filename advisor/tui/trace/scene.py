@@ -18,11 +18,12 @@ CLOSE_PART = 0.1
 
 @dataclass(frozen=True)
 class Highlight:
-    """Something looked for in the timeline. key: what chose it."""
+    """Something looked for in the timeline. key: what chose it. note: what is to be said of it."""
 
     key: str
     words: str
     cover: Cover
+    note: str = ""
 
 
 class Scene:

@@ -24,6 +24,7 @@ from advisor.tui.trace.tables import (
     RankTable,
     SceneTable,
     StepTable,
+    kernel_note,
     no_ranks,
     no_steps,
 )
@@ -263,7 +264,8 @@ class TraceScreen(Screen[None]):
         """Highlight the kernel, or no longer."""
         row = self.query_one(KernelTable).selected
         if row is not None:
-            self._highlight(Highlight(row.name, row.name, self.scene.track.kernel_cover(row.name)))
+            cover = self.scene.track.kernel_cover(row.name)
+            self._highlight(Highlight(row.name, row.name, cover, kernel_note(row)))
 
     def _highlight(self, wanted: Highlight) -> None:
         same = self.scene.highlight is not None and self.scene.highlight.key == wanted.key

@@ -76,7 +76,7 @@ def timeline_rows(scene: Scene, width: int, layout: Layout, glyphs: Glyphs) -> l
         _line(other.label, _main_cells(other, borders, glyphs), cursor) for other in others[: layout.others]
     ]
     lines += [
-        _line(f"stream {lane.stream}", _stream_cells(track, lane, borders, glyphs), cursor)
+        _line(_stream_words(lane), _stream_cells(track, lane, borders, glyphs), cursor)
         for lane in track.streams[: layout.streams]
     ]
     lines += _host_rows(track, layout.threads, borders, cursor, glyphs)
@@ -204,6 +204,12 @@ def _level_cells(covered: Ints, borders: Ints, role: str, glyphs: Glyphs) -> lis
         Cell(glyphs.levels[min(top - 1, int(part * top))], role) if part > 0 else Cell(glyphs.hole)
         for part in parts
     ]
+
+
+def _stream_words(lane: StreamLane) -> str:
+    """As much of "stream" as leaves room for its number."""
+    room = GUTTER - 2 - len(str(lane.stream))
+    return f"{'stream'[: max(1, room)]} {lane.stream}"
 
 
 def _stream_cells(track: Track, lane: StreamLane, borders: Ints, glyphs: Glyphs) -> list[Cell]:

@@ -94,6 +94,18 @@ def kernel_value(row: KernelRow, order: str) -> float:
     return row.total_us if order == "total" else -2.0 if frac is None else -frac
 
 
+def kernel_note(row: KernelRow) -> str:
+    """What it is, and which of its figures are unknown, because of what."""
+    parts = [f"{safe(row.family)}, {safe(row.precision)}" if row.precision else safe(row.family)]
+    if row.tensor != "unknown":
+        parts.append(f"tensor cores {row.tensor}")
+    reasons: dict[str, list[str]] = {}
+    for figure, why in row.unknown.items():
+        reasons.setdefault(safe(why), []).append(safe(figure).removesuffix("_frac").replace("_", " "))
+    parts += [f"unknown {', '.join(figures)}: {why}" for why, figures in reasons.items()]
+    return "; ".join(parts)
+
+
 class KernelTable(SceneTable):
     """The top kernels. order: what they are sorted by."""
 

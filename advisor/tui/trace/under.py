@@ -18,6 +18,7 @@ from advisor.tui.trace.palette import HOST_LOOKS, LOOKS, is_idle
 from advisor.tui.trace.scene import Scene
 from advisor.tui.trace.track import Track
 from rules.traces.host_names import HostRole
+from rules.traces.records import CAUSES
 
 LEAD = 9
 # Calls listed of a gap, and frames of a stack.
@@ -106,7 +107,9 @@ def _highlight_rows(scene: Scene, width: int) -> list[Row]:
     start, end = scene.window.start_ns, scene.window.end_ns
     share = wanted.cover.between(start, end) / max(1, end - start)
     words = f"{share * 100:.1f} % of the view, {len(wanted.cover):,} places: {safe(wanted.words)}"
-    return _entry("found", words, width, "warn", limit=1)
+    return _entry("found", words, width, "warn", limit=1) + (
+        _entry("", wanted.note, width, "dim") if wanted.note else []
+    )
 
 
 def _entry(lead: str, text: str, width: int, role: str = "", limit: int = 2) -> list[Row]:
@@ -139,7 +142,23 @@ def _gap_rows(track: Track, gap: Found, width: int, glyphs: Glyphs) -> list[Row]
     for name in sorted(causes, key=lambda name: -causes[name]):
         look = LOOKS[name]
         why = (*why, Span(look.words, f"{look.role} strong"), Span(f" {times.duration(causes[name])}  "))
-    return [title, why, *_around(track, gap, width), *_host(track, gap, width, glyphs)]
+    rows = [title, why]
+    if causes.get("unknown"):
+        rows += _entry("", _why_unknown(track, gap), width, "dim")
+    return [*rows, *_around(track, gap, width), *_host(track, gap, width, glyphs)]
+
+
+def _why_unknown(track: Track, gap: Found) -> str:
+    """What is missing to tell the cause of a gap."""
+    if not track.threads:
+        return "unknown, because the trace holds nothing of the host"
+    idle = track.attribution.idle
+    first = int(np.searchsorted(idle.end_ns, gap.start_ns, side="right"))
+    after = int(np.searchsorted(idle.start_ns, gap.end_ns, side="left"))
+    mine = idle.cause[first:after] == CAUSES.index("unknown")
+    if idle.queued[first:after][mine].any():
+        return "unknown, because the work was queued already, and the trace shows nothing that held it up"
+    return "unknown, because the launch of what ran next is not in the trace"
 
 
 def _around(track: Track, gap: Found, width: int) -> list[Row]:
@@ -161,24 +180,35 @@ def _what(track: Track, row: int) -> str:
 
 
 def _host(track: Track, found: Found, width: int, glyphs: Glyphs) -> list[Row]:
-    """What the thread that launches was in meanwhile."""
+    """What the thread that launched did meanwhile; where it rested, what the one that launches most did."""
     if not track.threads:
         return _entry("host", "unknown: the trace has no CPU side", width, "warn")
     number = _thread_of(track, found)
+    out = _entry("thread", track.thread_words(number), width, limit=1)
+    did = _did(track, number, found, width, glyphs)
+    main = track.threads[0]
+    if did or number == main:
+        return out + (did or _entry("did", "nothing that the trace shows", width))
+    out += _entry("did", "nothing that the trace shows", width)
+    meanwhile = _did(track, main, found, width, glyphs)
+    title = _entry("beside", track.thread_words(main), width, limit=1)
+    return [*out, *title, *meanwhile] if meanwhile else out
+
+
+def _did(track: Track, number: int, found: Found, width: int, glyphs: Glyphs) -> list[Row]:
+    """The calls that a thread was in, those it made, and what they are about; nothing where it made none."""
     lane = track.thread(number)
     rows, host = lane.rows, track.timeline.host
     inside = rows.overlapping(found.start_ns, found.end_ns)
     around = (rows.start_ns[inside] <= found.start_ns) & (rows.end_ns[inside] >= found.end_ns)
     frames = [track.name(int(host.name[rows.at[place]])) for place in inside[around].tolist()]
-    out = _entry("thread", track.thread_words(number), width, limit=1)
+    out: list[Row] = []
     if frames:
         arrow = " > " if glyphs.ascii else " › "
         out += _entry("in", arrow.join(_inner(frames)), width)
     calls = _calls(track, rows, inside[~around].tolist(), found)
     if calls:
         out += _entry("did", ", ".join(calls), width, limit=3)
-    elif not frames:
-        out += _entry("did", "nothing that the trace shows", width)
     spent = {role: cover.between(found.start_ns, found.end_ns) for role, cover in lane.covers.items()}
     known = [role for role in HostRole if spent.get(role) and role != HostRole.OTHER]
     if known:
