@@ -26,10 +26,10 @@ class KernelClass(msgspec.Struct, frozen=True, kw_only=True):
     "embedding" (gather, scatter, index), "sort", "rnn", "fft", "optimizer", "collective", "moe",
     "quantisation", "rng", "triton" (fused pointwise code of TorchInductor), "copy" (cat, transpose, cast),
     "other". precision, tensor: as of records.KernelRow. vector: multiplies with few rows at a time (matrix
-    times vector, attention of a decode step), so that memory bounds it. helper: stands beside its operator's
-    main kernel (a split's sum, transforms, offsets) and does none of its arithmetic. misaligned: reads its
-    operands in less than 16 bytes at a time, since sizes of theirs are no multiples of that (8 elements in
-    half precision); None where the name does not tell.
+    times vector, attention of a decode step, a depthwise convolution), so that memory bounds it. helper:
+    stands beside its operator's main kernel (a split's sum, transforms, offsets) and does none of its
+    arithmetic. misaligned: reads its operands in less than 16 bytes at a time, since sizes of theirs are no
+    multiples of that (8 elements in half precision); None where the name does not tell.
     """
 
     family: str
@@ -83,6 +83,7 @@ _FAMILIES: tuple[tuple[str, _Pattern], ...] = (
         "embedding",
         re.compile(r"split_embedding|reshape_and_cache|fbgemm_gpu::permute|concat_and_cache|kv_cache_store"),
     ),
+    ("gemm", re.compile(r"mul_mat")),
     (
         "quantisation",
         re.compile(
@@ -92,7 +93,9 @@ _FAMILIES: tuple[tuple[str, _Pattern], ...] = (
     ),
     (
         "optimizer",
-        re.compile(r"multi_tensor_apply|adam|_sgd|sgd_|lamb_|adagrad|rmsprop|adafactor|fused_optim|lion_"),
+        re.compile(
+            r"multi_tensor_apply|adam|_sgd|sgd_|lamb_|adagrad|rmsprop|adafactor|koptimizer|fused_optim|lion_"
+        ),
     ),
     (
         "moe",
@@ -111,14 +114,14 @@ _FAMILIES: tuple[tuple[str, _Pattern], ...] = (
         re.compile(
             r"layer_?norm|rms_?norm|batch_?norm|group_?norm|instance_?norm|bn_fw|bn_bw|rowwisemoments|gammabeta"
             r"|ln_fwd|ln_bwd|ln_parallel|computeinternalgradients|l2norm|norm_fwd|norm_bwd|fusedaddrms|add_norm"
-            r"|norm_kernel|computefusedparams|spatial_?bn|weight_norm"
+            r"|norm_kernel|computefusedparams|spatial_?bn|weight_norm|computegradinput|gradgammabeta"
         ),
     ),
     (
         "attention",
         re.compile(
             r"flash|fmha|attention|attn|paged_|mha_|_mla|mla_|::mla|sdpa|batchprefill|batchdecode|singleprefill"
-            r"|singledecode|reduce_segments|attentionkernel|merge_states|splitkv|dot_do_o|dq_dk_dv"
+            r"|singledecode|^_fwd_kernel(?:_stage\d)?$|_fwd_grouped_kernel|reduce_segments|attentionkernel|merge_states|splitkv|dot_do_o|dq_dk_dv"
         ),
     ),
     ("softmax", re.compile(r"soft_?max|cross_?entropy|logsumexp")),
@@ -134,7 +137,7 @@ _FAMILIES: tuple[tuple[str, _Pattern], ...] = (
         re.compile(
             r"catarray|transpose|nchwtonhwc|nhwctonchw|memcpy|memset|copybuffer|fillbuffer|copy_"
             r"|_copy|_pad_|padding|reflection_pad|replication_pad|constant_pad|roll_cuda|flip_|tril|triu|tensortransform"
-            r"|permute|split_with_sizes|chunk_cat|pack_"
+            r"|permute|split_with_sizes|chunk_cat|pack_|cpy_"
         ),
     ),
     (
@@ -171,7 +174,7 @@ _FAMILIES: tuple[tuple[str, _Pattern], ...] = (
         re.compile(
             r"elementwise|act_and_mul|activation|gelu|silu|swish|relu|rotary|rope|swiglu|glu_|optensor|op_tensor|subtensorop"
             r"|arange|fill|upsample|threshold|clamp|addtensor|scalepackedtensor|scal_kernel|bias|axpy|epilogue"
-            r"|interp|grid_sampler|foreach|add_kernel|mul_kernel|cast|residual|pointwise"
+            r"|interp|grid_sampler|foreach|bin_bcast|unary_op|eigenmetakernel|loop_\w*fusion|add_kernel|mul_kernel|cast|residual|pointwise"
         ),
     ),
     (
@@ -195,12 +198,15 @@ _FUSED_REDUCTIONS: tuple[tuple[str, _Pattern], ...] = (
 )
 
 _VECTOR = re.compile(
-    r"gemv|gemmk1|wvsplitk|wv_splitk|llmm|dot_kernel|bgmv|sgmv|lora_shrink|lora_expand|gemvx"
+    r"gemv|mul_mat_vec|gemmk1|wvsplitk|wv_splitk|llmm|dot_kernel|bgmv|sgmv|lora_shrink|lora_expand|gemvx"
 )
 _DECODE = re.compile(
-    r"paged|decode|splitkv|attention_3d|singlequery|single_query|mla_|_mla|mmha|masked_multihead"
+    r"paged|decode|_stage\d|splitkv|attention_3d|singlequery|single_query|mla_|_mla|mmha|masked_multihead"
 )
-_SKINNY_TILE = re.compile(r"_(?:16|8)x\d+x\d+x1|_mt(?:16|8)x")
+_SKINNY_TILE = re.compile(
+    r"_(?:16|8)x\d+x\d+x1|_mt(?:16|8)x|nvjet_(?:sm\d+_)?[a-z]+_(?:\d+x(?:8|16)|(?:8|16)x\d+)_|tilesize\d+x(?:8|16)x"
+)
+_DEPTHWISE = re.compile(r"depth_?wise|dwconv|causal_conv1d")
 _HELPER = re.compile(
     r"splitkreduce|splitk_reduce|reduce_1block|offsetskernel|winograd(?:forward|wgrad|dgrad)?(?:data|filter|output"
     r"|delta|grad|tiles)|generatewinograd|im2col|col2im|vol2col|combine|reduce_segments|dot_do_o|convert_dq|postgsu"
@@ -263,4 +269,6 @@ def _described(family: str, text: str, told: str) -> KernelClass:
 def _vector(family: str, told: str) -> bool:
     if family == "attention":
         return _DECODE.search(told) is not None
+    if family == "convolution":
+        return _DEPTHWISE.search(told) is not None
     return family in ("gemm", "moe") and (_VECTOR.search(told) or _SKINNY_TILE.search(told)) is not None
