@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from advisor.traces.timeline import CopyKind, GpuKind, HostKind, Timeline, gpu_t
 from rules.thresholds_trace import TRACE_AWAY_US
 from rules.traces.host_names import HostRole
 from rules.traces.records import BUSY, CAUSES
+from tests.advisor.traces.plain_attribution import Plain
 from tests.advisor.traces.scene import AUTOGRAD, MAIN, NOBODY, OTHER_PROCESS, THREADS, Scene, causes, natures
 
 US = 1000
@@ -385,6 +387,25 @@ def test_causes_and_busy_fill_the_span_exactly(
         halves = [made.between(made.start_ns, middle), made.between(middle, made.end_ns)]
         assert (halves[0][0] + halves[1][0]).tolist() == made.causes_ns().tolist()
         assert (halves[0][1] + halves[1][1]).tolist() == made.busy_ns().tolist()
+
+
+@given(GPU_ROWS, HOST_ROWS, st.sampled_from([1, 700, 9_000, 70_000]))
+@settings(max_examples=150, deadline=None)
+def test_every_moment_has_the_cause_that_the_rules_tell(
+    gpu: list[tuple[int, ...]], host: list[tuple[int, ...]], scale: int
+) -> None:
+    timeline = random_timeline(gpu, host, scale)
+    edges = np.unique(np.concatenate((timeline.host.start_ns, timeline.host.end_ns)))
+    for made in every(timeline):
+        plain, idle = Plain(timeline, made.device), made.idle
+        for gap in np.unique(idle.gap):
+            inside = np.flatnonzero(idle.gap == gap)
+            whole = (int(idle.start_ns[inside[0]]), int(idle.end_ns[inside[-1]]))
+            for n in inside.tolist():
+                low, high = int(idle.start_ns[n]), int(idle.end_ns[n])
+                cuts = [low, *edges[(edges > low) & (edges < high)].tolist(), high]
+                told = {plain.cause(whole, (a + b) / 2) for a, b in pairwise(cuts)}
+                assert told == {CAUSES[idle.cause[n]]}
 
 
 @given(GPU_ROWS, HOST_ROWS, st.integers(-(10**15), 10**15))
