@@ -19,11 +19,12 @@ from advisor.traces.kernel_study import BASES, Study, nature_column, natures, st
 from advisor.traces.kernel_work import work_of
 from advisor.traces.timeline import UNKNOWN, Ints
 from rules.traces.records import BUSY, FamilyRow, KernelRow, Nature
-from rules.traces.tail import SmLimits, resident_blocks, sm_limits, tail_frac, waves
+from rules.traces.tail import SmLimits, resident_blocks, sm_limits, tail_frac, theoretical_occupancy, waves
 
 __all__ = ["Listed", "Study", "family_rows", "kernel_rows", "nature_column", "natures", "study", "tensor_ns"]
 
 TOP = 25
+_NO_GRID = "the trace holds no grid"
 _NO_OPERATOR = "no operator with shapes launched it"
 _CACHED = "above 1: more than DRAM can carry, so caches served a part, or the ceiling is too low"
 
@@ -133,7 +134,7 @@ class _Table:
         blocks, threads = self._gpu.blocks[rows], self._gpu.threads[rows]
         given = (blocks > 0) & (threads > 0)
         if not given.any():
-            unknown["waves"] = unknown["tail_frac"] = "the trace holds no grid"
+            unknown["waves"] = unknown["tail_frac"] = unknown["theoretical_occupancy"] = _NO_GRID
             return {}
         found: dict[str, Any] = {
             "blocks": quantile(np.sort(blocks[given]), 0.5),
@@ -144,10 +145,13 @@ class _Table:
             why = (
                 "limits of its SMs are not known" if self._limits is None else "the trace holds no registers"
             )
-            unknown["waves"] = unknown["tail_frac"] = why
+            unknown["waves"] = unknown["tail_frac"] = unknown["theoretical_occupancy"] = why
             return found
-        return found | _tails(
-            self._limits, blocks[given][per_sm > 0], per_sm[per_sm > 0], lengths[per_sm > 0]
+        fits = per_sm > 0
+        return (
+            found
+            | _tails(self._limits, blocks[given][fits], per_sm[fits], lengths[fits])
+            | _theoretical(self._limits, threads[given][fits], per_sm[fits], lengths[fits])
         )
 
     def _resident(self, rows: Ints) -> Ints:
@@ -237,6 +241,15 @@ def _tails(limits: SmLimits, blocks: Ints, per_sm: Ints, lengths: Ints) -> dict[
     time = int(lengths.sum())
     middle = float(np.sort(each[alike.of])[(len(blocks) - 1) // 2])
     return {"waves": middle, "tail_frac": float((lost * lengths).sum() / time) if time else None}
+
+
+def _theoretical(limits: SmLimits, threads: NDArray[np.int32], per_sm: Ints, lengths: Ints) -> dict[str, Any]:
+    """Occupancy that registers, shared memory and threads allow, over the kernels' time."""
+    alike, time = groups(threads, per_sm), int(lengths.sum())
+    first = alike.order[alike.first]
+    each = np.array([theoretical_occupancy(limits, int(threads[i]), int(per_sm[i])) for i in first])
+    mean = float((each[alike.of] * lengths).sum() / time) if time else None
+    return {"theoretical_occupancy": mean}
 
 
 def _gaps(found: Study) -> Ints:

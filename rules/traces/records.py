@@ -70,7 +70,8 @@ class KernelRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ceilings), "shape" (its flop per byte against the card's), "size" (too short or too small a grid),
     "family" (what such kernels are). blocks, threads: medians. waves: blocks over what the device holds at
     once; tail_frac: part of its time lost in the last, partly filled wave; both None where unknown.
-    occupancy: mean as the profiler estimated it.
+    occupancy: mean as the profiler estimated it; theoretical_occupancy: what its registers, shared memory and
+    threads allow at most, None where unknown.
     occupancy_unknown_frac: part of its time without one (a profiler's 0 is unknown). flops, bytes: of all
     launches with known shapes, by `work_basis`; known_frac: their part of its time. compute_frac,
     memory_frac: flops and bytes per second of that time over the device's ceilings. intensity: flop per
@@ -96,6 +97,7 @@ class KernelRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     waves: float | None = None
     tail_frac: float | None = None
     occupancy: float | None = None
+    theoretical_occupancy: float | None = None
     occupancy_unknown_frac: float = 1.0
     flops: float | None = None
     bytes: float | None = None

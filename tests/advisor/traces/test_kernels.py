@@ -132,7 +132,9 @@ def test_waves_and_tails_come_from_what_an_sm_holds() -> None:
     row = _only(_launched(ADD, Op("x"), 20_000, blocks=1200, threads=256, registers=32))
     assert row.waves == pytest.approx(1200 / 800)
     assert row.tail_frac == pytest.approx(0.25)
-    assert (row.blocks, row.threads) == (1200, 256)
+    assert (row.blocks, row.threads, row.theoretical_occupancy) == (1200, 256, 1.0)
+    heavy = _only(_launched(ADD, Op("x"), 20_000, threads=256, registers=128))
+    assert heavy.theoretical_occupancy == pytest.approx(0.25)
 
 
 def test_waves_are_unknown_with_a_reason() -> None:
@@ -232,6 +234,7 @@ def test_owlv2_is_memory_bound_attention_without_a_fused_kernel() -> None:
         assert row.flops == pytest.approx(120 * 2 * 16 * 5185 * 5185 * 64)
         assert row.misaligned
     assert (linear.nature, linear.nature_basis, linear.occupancy) == ("compute", "measured", None)
+    assert linear.theoretical_occupancy == pytest.approx(384 / 2048)
     known = ~np.isnan(found.works.flops)
     assert found.lengths[known].sum() / found.lengths.sum() == pytest.approx(0.469, abs=0.005)
 
