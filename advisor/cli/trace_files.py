@@ -156,7 +156,7 @@ def progress_line(name: str, done: int, whole: int | None, elapsed_s: float) -> 
     return f"reading {_short(name)} [{bar}] {done / _MB:,.0f} of {whole / _MB:,.0f} MB{left}"
 
 
-def _short(name: str, limit: int = 26) -> str:
+def _short(name: str, limit: int = 24) -> str:
     return name if len(name) <= limit else f"{name[: limit - 9]}…{name[-8:]}"
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from advisor.cli.delivery import Delivery
     from advisor.config import Config
     from advisor.document import Diagnosis
+    from advisor.price_table import Model
     from advisor.traces.analyse import Analysis
+    from advisor.traces.diagnosing import PriceOf
     from advisor.traces.timeline import Timeline
 
 
@@ -57,6 +60,8 @@ def trace(asked: Asked, wish: Wish) -> ExitCode:
         timelines = _of_device(timelines, asked.device)
     if mode == "compare":
         return _compared(timelines, asked, wish, wanted, config, model)
+    if mode == "ranks":
+        timelines = numbered(timelines)
     gate = parse_fail_on(asked.fail_on or (config.fail_on,))
     analysis = analysed(timelines, model)
     diagnosis = _diagnosed(analysis, wish, config, model)
@@ -92,7 +97,7 @@ def _compared(
     wish: Wish,
     wanted: Delivery,
     config: Config,
-    model: str | None,
+    model: Model | None,
 ) -> ExitCode:
     """Two traces, before and after. Raises CliError for options that mean nothing to both."""
     from advisor.cli.delivery import redacted
@@ -118,13 +123,23 @@ def _compared(
     return compare_and_show(made[0], made[1], (names[0], names[1]), wanted)
 
 
-def model_named(text: str) -> str:
-    """The model that a person means, as a driver calls it. Raises CliError for none and for several."""
+def numbered(timelines: Sequence[Timeline]) -> list[Timeline]:
+    """Ranks of which no file says its number are counted in the order in which they were named."""
+    if any(timeline.meta.rank is not None for timeline in timelines) or len(timelines) < 2:
+        return list(timelines)
+    note("no file says its rank: they are counted in the order of their names here")
+    count = len(timelines)
+    metas = [replace(one.meta, rank=i, world_size=count) for i, one in enumerate(timelines)]
+    return [replace(one, meta=meta) for one, meta in zip(timelines, metas, strict=True)]
+
+
+def model_named(text: str) -> Model:
+    """The model that a person means, with its data sheet. Raises CliError for none and for several."""
     from advisor.price_table import find_models
 
     found = [model for model in find_models(text) if model.spec is not None]
     if len(found) == 1:
-        return found[0].name
+        return found[0]
     fix = f"one of {', '.join(model.name for model in found[:8])}" if found else "advisor prices lists models"
     said = "names several models" if found else "names no model whose data sheet is known"
     raise CliError(f"--gpu-model {text!r} {said}", fix)
@@ -141,23 +156,38 @@ def _of_device(timelines: Sequence[Timeline], device: int) -> list[Timeline]:
     return [only_device(timeline, device) for timeline in timelines]
 
 
-def analysed(timelines: Sequence[Timeline], model: str | None) -> Analysis:
+def analysed(timelines: Sequence[Timeline], model: Model | None) -> Analysis:
     """What the traces show. model: the GPU's, where a person named it."""
     from advisor.traces.analyse import analyse
     from advisor.traces.diagnosing import ceilings_of
+    from probes.specs import assumed_ceilings
 
-    return analyse(timelines, lambda timeline, device: ceilings_of(timeline, device, model))
+    if model is not None and model.spec is not None:
+        ceilings = assumed_ceilings(model.spec)
+        return analyse(timelines, lambda _, __: ceilings)
+    return analyse(timelines, ceilings_of)
 
 
-def _diagnosed(analysis: Analysis, wish: Wish, config: Config, model: str | None) -> Diagnosis:
+def _diagnosed(analysis: Analysis, wish: Wish, config: Config, model: Model | None) -> Diagnosis:
     """The document, with the findings that were asked for."""
-    from advisor.pricer import Pricer
     from advisor.selection import parse_selection
     from advisor.traces.diagnosing import Made, diagnose_traces
 
-    how = Made(created_s=time.time(), command=reproduce(sys.argv[1:]), gpu_model=model, config=config)
-    diagnosis = diagnose_traces(analysis, Pricer(wish.price, os.environ, config).of, how)
+    name = None if model is None else model.name
+    how = Made(created_s=time.time(), command=reproduce(sys.argv[1:]), gpu_model=name, config=config)
+    diagnosis = diagnose_traces(analysis, _prices(wish.price, config, model), how)
     return parse_selection(config.select, config.ignore).applied(diagnosis)
+
+
+def _prices(flag: float | None, config: Config, model: Model | None) -> PriceOf:
+    """What a traced GPU costs: nothing of this node counts, as the trace may be from another."""
+    from advisor.pricer import Pricer
+    from advisor.prices import candidates, in_force
+
+    if model is None:
+        return Pricer(flag, os.environ, config).of
+    price = in_force(candidates(model, flag=flag, env=os.environ, config=config))
+    return lambda _: price
 
 
 def _joined(traced: Diagnosis, live: Diagnosis) -> Diagnosis:

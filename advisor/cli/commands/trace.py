@@ -36,7 +36,7 @@ EPILOG = "\n\n".join(("Examples:", *(f"{line}  # {what}" for line, what in EXAMP
 @click.option(
     "--gpu-model",
     metavar="NAME",
-    help="Take ceilings and price of this model, such as 'H100 SXM', where the trace names none or another.",
+    help="Take ceilings and price of this model, such as 'H100 SXM5', where the trace names none or another.",
 )
 @price_option
 @click.option(
