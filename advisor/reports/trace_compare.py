@@ -87,6 +87,8 @@ class _Page:
                 heads.add(len(rows))
                 rows += [(head, "", "", "", ""), *((f"  {row[0]}", *row[1:]) for row in part)]
         lines = _aligned(rows, "lrrrl")
+        if max(len(line.rstrip()) for line in lines) > self._width:  # intervals are in the JSON too
+            lines = _aligned([row[:4] for row in rows], "lrrr")
         return [self._bold(line.rstrip()) if i in heads else line for i, line in enumerate(lines)]
 
     def _kernels(self, pair: TracePair) -> list[str]:
