@@ -118,20 +118,10 @@ def _merged(
     tracks = _tracks(timelines, attributions, [zero], clean)
     ours = itertools.chain.from_iterable(device_tracks(track, ids) for track, ids in tracks)
     try:
-        merge(
-            Path(timeline.meta.path),
-            ours,
-            write,
-            sound=not timeline.losses or not _damaged(timeline),
-            header_bytes=limits.header_bytes,
-        )
+        merge(Path(timeline.meta.path), ours, write, header_bytes=limits.header_bytes)
     except NotMergeableError:
         return False
     return True
-
-
-def _damaged(timeline: Timeline) -> bool:
-    return any(loss.code in {"truncated", "damaged", "limit"} for loss in timeline.losses)
 
 
 def _tracks(

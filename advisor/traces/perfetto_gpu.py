@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from advisor.traces.attribution import rows_of
 from advisor.traces.perfetto_events import Ids, process_events, shortened, slice_event, thread_events
@@ -30,7 +32,12 @@ def gpu_tracks(track: Track, ids: Ids) -> Iterator[bytes]:
 
 def _rows(track: Track, lanes: _Lanes, names: Shown, part: slice) -> Iterator[bytes]:
     gpu = track.timeline.gpu
-    facts = {"bytes": gpu.bytes, "blocks": gpu.blocks, "threads a block": gpu.threads, "graph": gpu.graph}
+    facts: dict[str, NDArray[Any]] = {
+        "bytes": gpu.bytes,
+        "blocks": gpu.blocks,
+        "threads a block": gpu.threads,
+        "graph": gpu.graph,
+    }
     columns = {key: column[part].tolist() for key, column in facts.items() if np.any(column[part] != UNKNOWN)}
     starts, ends = gpu.start_ns[part].tolist(), gpu.end_ns[part].tolist()
     streams, shown = gpu.stream[part].tolist(), gpu.name[part].tolist()

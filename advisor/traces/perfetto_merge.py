@@ -1,11 +1,12 @@
 """Events put into an existing JSON trace, whose own bytes stay as they are, in bounded memory.
 
-Ours go to the start of the array of events, so that a sound file is copied through without being read. A file
-that was cut off or damaged is taken event by event: those that are whole are kept, and it is closed properly.
+Ours go to the start of the array of events. A sound file is then copied as it is. One that was cut off or
+damaged is taken event by event: those that are whole or can be mended are kept, and it is closed properly.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import zlib
 from collections.abc import Callable, Iterator
@@ -19,6 +20,9 @@ _STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*("|\\?\Z)'
 _TOKEN = re.compile(_STRING + rb"|[{}\[\]]", re.DOTALL)
 _NEXT = re.compile(rb'\}[\s,]*(?=\{\s*"(?:ph|cat|name|pid|tid|ts|args|id)"\s*:)')
 _NO_GAP = re.compile(rb"[^\s,]")
+_NAME = re.compile(rb'("name"\s*:\s*")(.*?)("\s*,\s*"(?:ph|cat|pid|tid|ts|dur|args|id)"\s*:)', re.DOTALL)
+_BARE_QUOTE = re.compile(rb'(?<!\\)"')
+_BAD_ESCAPE = re.compile(rb'\\(?!["\\/bfnrt]|u[0-9a-fA-F]{4})')
 _SPACE = b" \t\r\n"
 
 
@@ -54,23 +58,36 @@ def _inflated(data: bytes, read: Callable[[int], bytes]) -> Iterator[bytes]:
             data = engine.unconsumed_tail or read(_CHUNK)
 
 
-def merge(path: Path, ours: Iterator[bytes], write: Write, *, sound: bool, header_bytes: int) -> None:
-    """Writes the trace at `path` with our events first. sound: it is known to be whole.
+def merge(path: Path, ours: Iterator[bytes], write: Write, *, header_bytes: int) -> None:
+    """Writes the trace at `path` with our events first.
 
     Raises NotMergeableError, before anything is written, where no array of events is found.
     """
+    sound = _intact(path, header_bytes)
     chunks = plain_chunks(path)
     text, at, bare = _opening(chunks, header_bytes)
     write(text[:at] + b"\n")
     rest = _after_space(text[at:], chunks)
     wrote = _write_ours(ours, write)
     if sound:
-        write(b",\n" if wrote and rest[:1] not in (b"]", b"") else b"\n")
+        write(b",\n" if wrote and rest[:1] != b"]" else b"\n")
         write(rest)
         for chunk in chunks:
             write(chunk)
     else:
         _copy_whole(rest, chunks, write, wrote=wrote, bare=bare)
+
+
+def _intact(path: Path, header_bytes: int) -> bool:
+    """Whether the whole file is sound, so that it can be copied as it is."""
+    chunks = plain_chunks(path)
+    text, at, bare = _opening(chunks, header_bytes)
+    events = WholeEvents(text[at:], chunks)
+    for _ in events:
+        if not events.intact:
+            return False
+    head = text[:at] + (b"]" if bare else b"]}")
+    return events.intact and _sound(head) and events.ends_well(bare=bare)
 
 
 def _opening(chunks: Iterator[bytes], header_bytes: int) -> tuple[bytes, int, bool]:
@@ -144,24 +161,66 @@ def _copy_whole(first: bytes, chunks: Iterator[bytes], write: Write, *, wrote: b
     write(b"\n")
 
 
+class _Skipped(msgspec.Struct):
+    """An object of which nothing is wanted but that it is one."""
+
+
+_GROUP = msgspec.json.Decoder(list[_Skipped])
+_ENOUGH = 1 << 18  # bytes that are worth checking at once
+_NEAR = 1 << 16
+_LONGEST_MENDED = 1 << 16
+
+
 class WholeEvents:
-    """The events of an array that are whole and sound, as their own bytes; and afterwards what follows it."""
+    """The events of an array that are whole and sound, as their own bytes; and afterwards what follows it.
+
+    Many that stand together come in one piece, with the commas between them. intact: nothing had to be
+    mended or left out so far.
+    """
 
     def __init__(self, first: bytes, chunks: Iterator[bytes], longest: int = 16 << 20) -> None:
         self._text = first
         self._at = 0
+        self._slow_to = 0
         self._chunks = chunks
         self._longest = longest
         self._closed = False
+        self.intact = True
 
     def __iter__(self) -> Iterator[bytes]:
         while self._to_event():
-            end = self._whole()
-            if end and _sound(self._text[self._at : end]):
+            end = self._group_end() or self._event_end()
+            if end:
                 yield self._text[self._at : end]
                 self._at = end
-            elif not self._skip():
+                continue
+            self.intact = False
+            mended, found = self._skip()
+            if mended is not None:
+                yield mended
+            if not found:
                 return
+
+    def _group_end(self) -> int:
+        """Where a run of sound events ends; 0 where they have to be looked at one by one."""
+        while self._at >= self._slow_to and len(self._text) - self._at < _ENOUGH:
+            if not self._more():
+                return 0
+        if self._at < self._slow_to:
+            return 0
+        ends = [m.start() + 1 for m in _NEXT.finditer(self._text, max(self._at, len(self._text) - _NEAR))]
+        self._slow_to = ends[-1] if ends else len(self._text)
+        if not ends:
+            return 0
+        try:
+            _GROUP.decode(b"[" + self._text[self._at : ends[-1]] + b"]")
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return 0
+        return ends[-1]
+
+    def _event_end(self) -> int:
+        end = self._whole()
+        return end if end and _sound(self._text[self._at : end]) else 0
 
     def _to_event(self) -> bool:
         """Goes to what stands next in the array; False at its end."""
@@ -186,27 +245,36 @@ class WholeEvents:
             if length > self._longest or not self._more():
                 return 0
 
-    def _skip(self) -> bool:
-        """Goes on to where the next event seems to start."""
+    def _skip(self) -> tuple[bytes | None, bool]:
+        """Goes to where the next event seems to start: what stood here, mended, and whether there is one."""
         while (match := _NEXT.search(self._text, self._at)) is None:
-            self._at = max(self._at, len(self._text) - 256)
+            self._at = max(self._at, len(self._text) - _LONGEST_MENDED)
             if not self._more():
-                return False
+                return None, False
+        piece = self._text[self._at : match.start() + 1]
         self._at = match.end()
-        return True
+        return _mended(piece), True
 
     def _more(self) -> bool:
         chunk = next(self._chunks, b"")
         if chunk:
-            self._text, self._at = self._text[self._at :] + chunk, 0
+            self._text = self._text[self._at :] + chunk
+            self._slow_to, self._at = max(0, self._slow_to - self._at), 0
         return bool(chunk)
 
     def tail(self) -> bytes | None:
-        """What followed the array, where that closes the document properly."""
+        """What followed the array of a document, where that closes it properly."""
+        rest = self._rest()
+        return rest if self._closed and _sound(b'{"traceEvents":[]' + rest) else None
+
+    def ends_well(self, *, bare: bool) -> bool:
+        """Whether nothing is missing behind the events either."""
+        return self._closed and not self._rest().strip() if bare else self.tail() is not None
+
+    def _rest(self) -> bytes:
         while self._closed and len(self._text) - self._at < 4 * self._longest and self._more():
             pass
-        rest = self._text[self._at :]
-        return rest if self._closed and _sound(b'{"traceEvents":[]' + rest) else None
+        return self._text[self._at :]
 
 
 def _object_end(text: bytes, start: int) -> int:
@@ -224,6 +292,19 @@ def _object_end(text: bytes, start: int) -> int:
         if depth == 0:
             return match.end()
     return 0
+
+
+def _mended(piece: bytes) -> bytes | None:
+    """A broken event, with quotes in its name escaped, and null for NaN; None where that is not enough."""
+    if len(piece) > _LONGEST_MENDED:
+        return None
+    text = _NAME.sub(lambda m: m[1] + _BARE_QUOTE.sub(b'\\\\"', m[2]) + m[3], piece, count=1)
+    text = _BAD_ESCAPE.sub(b"\\\\\\\\", text)
+    try:
+        found = json.loads(text.decode("utf-8", "replace"), strict=False, parse_constant=lambda _: None)
+        return json.dumps(found, allow_nan=False).encode() if isinstance(found, dict) else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def _sound(text: bytes) -> bool:
