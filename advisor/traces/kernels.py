@@ -24,6 +24,7 @@ from rules.traces.tail import SmLimits, resident_blocks, sm_limits, tail_frac, t
 __all__ = ["Listed", "Study", "family_rows", "kernel_rows", "nature_column", "natures", "study", "tensor_ns"]
 
 TOP = 25
+_BY_DESIGN = "a collective leaves most SMs to others, by design"
 _NO_GRID = "the trace holds no grid"
 _NO_OPERATOR = "no operator with shapes launched it"
 _CACHED = "above 1: more than DRAM can carry, so caches served a part, or the ceiling is too low"
@@ -140,6 +141,9 @@ class _Table:
             "blocks": quantile(np.sort(blocks[given]), 0.5),
             "threads": quantile(np.sort(threads[given].astype(np.int64)), 0.5),
         }
+        if self._study.classes[int(self._study.of[at[0]])].collective:
+            unknown["waves"] = unknown["tail_frac"] = _BY_DESIGN
+            return found
         per_sm, lengths = self._resident(rows[given]), self._study.lengths[at][given]
         if self._limits is None or not (per_sm > 0).any():
             why = (

@@ -82,6 +82,8 @@ def test_what_was_measured_outweighs_the_size() -> None:
 def test_a_collective_is_communication_however_small() -> None:
     row = _only(_launched(NCCL, Op("nccl:all_reduce"), 2_000, blocks=2))
     assert (row.nature, row.nature_basis, row.family) == ("communication", "family", "collective")
+    assert (row.waves, row.tail_frac) == (None, None)
+    assert "by design" in row.unknown["tail_frac"]
 
 
 def test_more_than_dram_can_carry_is_said() -> None:
