@@ -19,8 +19,8 @@ _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
 # Breaks a mention, an autolink or an emoji code apart, and is drawn as nothing.
 WORD_JOINER = "\u2060"
 
-_ASCII = str.maketrans("×–·█░…µ\u00a0", "x-|#..u ")
-_ASCII_MARKUP = str.maketrans("×–·…µ\u00a0", "x--.u ")
+_ASCII = str.maketrans("×–·█░…µ±\u00a0", "x-|#..u~ ")
+_ASCII_MARKUP = str.maketrans("×–·…µ±\u00a0", "x--.u~ ")
 
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]<>!#~|&{}$^])")
 _MARKDOWN_LEAD = re.compile(r"^([-+=:])")

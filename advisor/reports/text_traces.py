@@ -27,7 +27,7 @@ HOSTS = 5
 # What of a name should be seen, or the figures before it give way.
 _NAME = 16
 # Columns that the figures beside a kernel's name take.
-_BESIDE_NAMES = 46
+_BESIDE_NAMES = 42
 _STYLE = Style(terminal, lambda raw: f"`{terminal(raw)}`")
 _COLOURS = {
     "compute": "green",
@@ -45,7 +45,7 @@ def traces(d: Diagnosis, width: int, top: int | None) -> list[RenderableType]:
         kernels=KERNELS if top is None else top,
         gaps=GAPS if top is None else max(GAPS, top // 3),
         hosts=HOSTS if top is None else max(HOSTS, top // 2),
-        name=max(24, width - _BESIDE_NAMES),
+        name=max(16, width - _BESIDE_NAMES),
     )
     return [part for section in trace_sections(d, _STYLE, room) for part in _section(section, width)]
 

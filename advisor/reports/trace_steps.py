@@ -31,6 +31,8 @@ MAX_RANKS = 32
 MAX_COLLECTIVES = 8
 MAX_OUTLIERS = 3
 MAX_PHASES = 6
+# What the cause in brackets takes beside the name of what the host was in.
+_BESIDE_HOST = 14
 _WINDOWS = {
     "launches": "A step is from the end of the previous one's work on the device to the end of its own.",
     "host": "A step is what the program marked: the trace does not tell which step launched what.",
@@ -160,7 +162,8 @@ def host_table(device: DeviceTrace, style: Style, room: Room) -> Table | None:
 
 
 def _host(row: HostRow, style: Style, room: Room) -> str:
-    name = style.text(middle_cut(short_name(row.name), room.name), 2 * room.name)
+    limit = max(16, room.name - _BESIDE_HOST)
+    name = style.text(middle_cut(short_name(row.name), limit), 2 * limit)
     return f"{name} ({CAUSE_WORDS.get(row.cause) or style.text(row.cause, 40)})"
 
 
