@@ -11,6 +11,7 @@ from rules.traces.items import item
 from rules.traces.records import DeviceTrace
 from rules.traces.shares import frac
 from rules.traces.words import PERTURBED_WORDS, percent
+from rules.verdict import EvidenceItem
 
 
 @rule("TRACE018", "Nothing of a GPU in the trace", "medium", "job", "fact", tiers=TRACE)
@@ -41,8 +42,13 @@ def cpu_only(ctx: Context) -> Finding | None:
     return finding(
         ctx,
         cpu_only,
-        claim=f"{ctx.evidence.missing.get('file', 'The trace')} holds nothing that ran on a GPU.",
+        claim=f"{_file(ctx)} holds nothing that ran on a GPU.",
         share=0.0,
+        evidence=(
+            EvidenceItem(
+                metric="kernels, copies and sets", value=0.0, unit="count", source=f"trace: {_file(ctx)}"
+            ),
+        ),
         actions=(
             "`profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA])`.",
             "`torch.profiler.supported_activities()` says what can be recorded here.",
@@ -51,6 +57,10 @@ def cpu_only(ctx: Context) -> Finding | None:
         recoverable=0.0,
         severity="medium",
     )
+
+
+def _file(ctx: Context) -> str:
+    return ctx.evidence.missing.get("file", "the trace")
 
 
 @rule("TRACE019", "The profiler itself is in the way", "medium", "job", "fact", tiers=TRACE)

@@ -8,7 +8,7 @@ import pytest
 
 from rules.finding import Finding
 from rules.registry import Context, all_rules, run_rules
-from tests.rules.catalogue import serving, signatures
+from tests.rules.catalogue import serving, signatures, traces
 from tests.rules.contexts import PROBED, beside_siblings, make_context, make_evidence, stacks_of
 
 WORKERS = {"main_thread_cpu_frac": 0.2, "children": 8, "children_busy": 8}
@@ -112,9 +112,16 @@ SIGNATURES: dict[str, Context] = {
     "SW001": make_context(make_evidence(device={"driver_version": "525.60.13"})),
     **signatures.SIGNATURES,
     **serving.SIGNATURES,
+    **traces.SIGNATURES,
 }
 # What only adds to a gap comes beside the finding that names the gap's cause.
-BESIDE = {"HOST020": {"HOST002"}, "HOST024": {"HOST001"}, **signatures.BESIDE, **serving.BESIDE}
+BESIDE = {
+    "HOST020": {"HOST002"},
+    "HOST024": {"HOST001"},
+    **signatures.BESIDE,
+    **serving.BESIDE,
+    **traces.BESIDE,
+}
 
 
 def test_every_rule_has_a_signature_here() -> None:
