@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.traces import kernels
+from advisor.traces.chains import chains
+from advisor.traces.copies import copy_rows
 from advisor.traces.grouping import groups, median, quantile
 from advisor.traces.read import read
 from advisor.traces.timeline import GpuKind, Op, Timeline, TraceDevice
@@ -199,6 +202,43 @@ def test_rows_and_the_rest_sum_to_all_durations(rows: list[tuple[int, int, int]]
     assert listed_ns == sum(length for *_, length in rows)
     assert listed.left == max(0, len({name for name, *_ in rows}) - top)
     assert sum(round(row.total_us * 1000) for row in kernels.family_rows(found)) == listed_ns
+
+
+_ANY = st.fixed_dictionaries(
+    {
+        "start": st.integers(0, 10**15),
+        "length": st.integers(0, 10**9),
+        "launched": st.one_of(st.none(), st.integers(0, 10**6)),
+        "stream": st.integers(-1, 2**62),
+        "blocks": st.sampled_from([-1, 0, 1, 2**62]),
+        "threads": st.sampled_from([-1, 0, 33, 2**31 - 1]),
+        "registers": st.sampled_from([-1, 0, 255, 2**31 - 1]),
+        "shared_bytes": st.sampled_from([-1, 0, 2**31 - 1]),
+        "occupancy": st.sampled_from([float("nan"), 0.0, 1.0]),
+        "kind": st.sampled_from([0, 1, 2]),
+        "copy": st.integers(0, 8),
+        "graph": st.integers(-1, 2),
+        "name": st.sampled_from([GEMM, ADD, SPLIT, NCCL, "", "\x1b[31m"]),
+    }
+)
+
+
+@given(rows=st.lists(_ANY, min_size=1, max_size=12), known=st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_any_rows_give_figures(rows: list[dict[str, Any]], known: bool) -> None:
+    scene = Scene()
+    number = scene.op(product(512, 512, 512), 0, 10**6)
+    for row in rows:
+        scene.kernel(op=number, **row)
+    found = kernels.study(scene.timeline(), CARD, ceilings() if known else None)
+    for listed in kernels.kernel_rows(found).rows:
+        assert listed.tail_frac is None or 0.0 <= listed.tail_frac <= 1.0
+        assert 0.0 <= listed.known_frac <= 1.0
+        assert listed.total_us >= 0.0
+    assert (kernels.nature_column(found) < len(BUSY)).all()
+    chained = chains(found)
+    assert chained is None or 0.0 <= chained.saved_low_us <= chained.saved_high_us
+    assert all(0.0 <= copied.exposed_us <= copied.total_us for copied in copy_rows(found))
 
 
 def test_groups_median_and_quantile() -> None:
