@@ -45,7 +45,8 @@ def phase(name: str) -> int:
 def phases_of(timeline: Timeline, marked: Marks) -> dict[str, Ints]:
     """Host ns of each phase in each step, and of what is left of it as "other". Phases never seen are left
     out."""
-    layers = [_layer(timeline, marked, index) for index in range(_NONE)]
+    codes = _codes(timeline)
+    layers = [_layer(timeline, marked, codes, index) for index in range(_NONE)]
     if len(layers[_FORWARD]) == 0 and len(layers[_BACKWARD]):
         layers[_FORWARD] = _before_backward(timeline, marked, layers[_BACKWARD])
     painted = paint(layers)
@@ -83,11 +84,12 @@ def _codes(timeline: Timeline) -> NDArray[np.int8]:
     return codes
 
 
-def _layer(timeline: Timeline, marked: Marks, index: int) -> Spans:
+def _layer(timeline: Timeline, marked: Marks, codes: NDArray[np.int8], index: int) -> Spans:
     """The time of one phase: backward on any thread of the process, others on the thread that marks."""
     host = timeline.host
     threads = marked.threads if index == _BACKWARD else np.array([marked.thread])
-    rows = (_codes(timeline) == index) & np.isin(host.thread, threads)
+    rows = np.flatnonzero(codes == index)
+    rows = rows[np.isin(host.thread[rows], threads)]
     rest = round(tt.TRACE_PHASE_REST_US.value * 1000)
     merged = union(host.start_ns[rows], host.end_ns[rows] + rest)
     return Spans(merged.start_ns, merged.end_ns - rest)

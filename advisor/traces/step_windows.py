@@ -19,6 +19,8 @@ from rules.traces.host_names import HostRole
 from rules.traces.kernel_names import kernel_class
 
 Mask = NDArray[np.bool_]
+# How many steps the last one's launches are held against.
+_STEPS_BEFORE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +148,11 @@ def _lost_at_end(timeline: Timeline, known: NDArray[np.intp], marked: Marks) -> 
     host = timeline.host
     calls = (host.role == HostRole.LAUNCH) & (host.correlation >= 0)
     calls &= (host.kind == HostKind.RUNTIME) | (host.kind == HostKind.DRIVER)
-    calls &= np.isin(host.thread, marked.threads)
-    at = np.flatnonzero(calls)
-    step = step_of(marked, host.start_ns[at])
     last = len(marked) - 1
+    calls &= host.start_ns >= marked.start_ns[max(0, last - _STEPS_BEFORE)]
+    at = np.flatnonzero(calls)
+    at = at[np.isin(host.thread[at], marked.threads)]
+    step = step_of(marked, host.start_ns[at])
     ran = np.isin(host.correlation[at], timeline.gpu.correlation[known])
     lost = [
         float(1.0 - ran[chosen].mean()) if chosen.any() else 0.0 for chosen in (step == last, step < last)
