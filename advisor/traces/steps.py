@@ -21,6 +21,10 @@ from rules.traces.records import BUSY, CAUSES, StepFigures, StepRow
 ROWS_MAX = 512
 _MAD = 1.4826  # from a median absolute deviation to the standard deviation of a normal distribution
 _KINDS = (*CAUSES, *BUSY)
+_WORDS = {
+    "unknown": "idle time of unknown cause", "compute": "compute kernels", "memory": "memory-bound kernels",
+    "latency": "small kernels", "other": "other kernels", "copy": "copies",
+}  # fmt: skip
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
@@ -86,7 +90,7 @@ def _figures(timeline: Timeline, attribution: Attribution, windows: Windows) -> 
         causes=_named(CAUSES, mean[: len(CAUSES)]),
         busy=_named(BUSY, mean[len(CAUSES) :]),
         outliers=tuple(row.number for row in rows if row.outlier),
-        outlier_because=_because(windows, table, took, whole & ~odd, odd),
+        outlier_because=_because(windows, table, took, whole & ~odd, odd, phases),
         partial=tuple(row.number for row in rows if row.partial),
         rows=tuple(listed),
         rows_left=len(rows) - len(listed),
@@ -131,14 +135,17 @@ def outliers(took: Floats, whole: Mask) -> Mask:
     return whole & (took > usual + allowed)
 
 
-def _because(windows: Windows, table: Ints, took: Floats, usual: Mask, odd: Mask) -> dict[str, str]:
-    """What grew in each outlier, against the median of the usual steps."""
+def _because(
+    windows: Windows, table: Ints, took: Floats, usual: Mask, odd: Mask, phases: dict[str, Ints]
+) -> dict[str, str]:
+    """What grew in each outlier, against the median of the usual steps: on the device, and of the host."""
     if not odd.any():
         return {}
     medians = np.median(table[usual], axis=0) / 1000.0
     length = float(np.median(took[usual]))
     return {
         str(windows.number[row]): _grew(table[row] / 1000.0 - medians, took[row] - length, length)
+        + _phase_grew(phases, int(row), usual, float(took[row]) - length)
         for row in np.flatnonzero(odd)
     }
 
@@ -149,9 +156,19 @@ def _grew(more: Floats, excess: float, length: float) -> str:
     for kind in np.argsort(-more)[:3]:
         if more[kind] <= 0.0 or sum_ >= 0.75 * excess:
             break
-        parts.append(f"{_KINDS[kind]} +{_ms(more[kind])}")
+        name = _KINDS[kind]
+        parts.append(f"{_WORDS.get(name, name.replace('_', ' '))} +{_ms(more[kind])}")
         sum_ += float(more[kind])
     return f"{_ms(excess)} over the usual {_ms(length)}: {', '.join(parts)}"
+
+
+def _phase_grew(phases: dict[str, Ints], row: int, usual: Mask, excess: float) -> str:
+    """The phase of the host that took longer, where that is half of the excess or more."""
+    more = {name: (float(ns[row]) - float(np.median(ns[usual]))) / 1000.0 for name, ns in phases.items()}
+    most = max(more, key=lambda name: more[name], default=None)
+    if most is None or more[most] < 0.5 * excess:
+        return ""
+    return f"; on the host {most} +{_ms(more[most])}"
 
 
 def _ms(us: float) -> str:

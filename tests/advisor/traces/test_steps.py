@@ -74,7 +74,7 @@ def test_a_planted_outlier_is_found_with_what_grew(tmp_path: Path) -> None:
     waits[13] = 2_200.0
     steps, _, _ = _steps(tmp_path, loop(waits))
     assert steps.outliers == (23,)
-    assert "data_loading +1.99 ms" in steps.outlier_because["23"]
+    assert "data loading +1.99 ms; on the host data +1.99 ms" in steps.outlier_because["23"]
     assert [row.number for row in steps.rows if row.outlier] == [23]
 
 
