@@ -55,12 +55,12 @@ def _verdict_row(track: Track, diagnosis: Diagnosis, width: int) -> Row:
     word = CLASS_WORDS.get(verdict.class_, verdict.class_)
     start: Row = (
         Span(f" {word}", f"{group_of_class(verdict.class_)} strong"),
-        Span(f"  {_without_device(safe(verdict.headline), verdict.class_)}"),
+        Span(f"  {without_device(safe(verdict.headline), verdict.class_)}"),
     )
     return spread(start, end, width)
 
 
-def _without_device(headline: str, class_: str) -> str:
+def without_device(headline: str, class_: str) -> str:
     """The headline without the device and, where it is known, the class, which stand beside it already."""
     said = _DEVICE.match(headline)
     if said is None:

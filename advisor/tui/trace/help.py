@@ -16,7 +16,7 @@ KEYS: tuple[tuple[str, str], ...] = (
     ("+ -", "closer and away, around the cursor; the wheel does it too"),
     ("z", "close-up of the gap or kernel under the cursor"),
     ("0", "all of it again"),
-    ("[ ]", "previous and next long gap: the longest ones, which hold half of the idle time"),
+    ("[ ]", "previous and next long gap: the longest ones, at most 100, which hold half of the idle time"),
     ("n p", "next and previous step"),
     (", .", "previous and next place of what is highlighted"),
     ("tab", "next device, of this file or of the next one"),

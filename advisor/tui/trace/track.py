@@ -18,6 +18,7 @@ from rules.traces.records import BUSY, CAUSES, DeviceTrace, TraceFile
 
 # The longest gaps that together hold this part of the idle time are those worth a jump.
 LONG_GAPS_FRAC = 0.5
+MOST_GAPS = 100
 
 
 class Track:
@@ -91,11 +92,11 @@ class Track:
 
     @cached_property
     def long_gaps(self) -> Spans:
-        """The longest gaps, those that hold half of the idle time, in order of time."""
+        """The longest gaps, which hold half of the idle time but are no more than can be looked at; by time."""
         lengths = self.gaps.end_ns - self.gaps.start_ns
         order = np.argsort(-lengths, kind="stable")
         upto = int(np.searchsorted(np.cumsum(lengths[order]), lengths.sum() * LONG_GAPS_FRAC)) + 1
-        chosen = np.sort(order[:upto])
+        chosen = np.sort(order[: min(upto, MOST_GAPS)])
         return Spans(self.gaps.start_ns[chosen], self.gaps.end_ns[chosen])
 
     @cached_property

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from advisor.traces.timeline import UNKNOWN, CopyKind, GpuKind
 from advisor.tui.glyphs import Glyphs
@@ -206,7 +207,7 @@ def _did(track: Track, number: int, found: Found, width: int, glyphs: Glyphs) ->
     if frames:
         arrow = " > " if glyphs.ascii else " › "
         out += _entry("in", arrow.join(_inner(frames)), width)
-    calls = _calls(track, rows, inside[~around].tolist(), found)
+    calls = _calls(track, rows, inside[~around], found)
     if calls:
         out += _entry("did", ", ".join(calls), width, limit=3)
     spent = {role: cover.between(found.start_ns, found.end_ns) for role, cover in lane.covers.items()}
@@ -234,19 +235,20 @@ def _inner(frames: Sequence[str]) -> list[str]:
     return [*frames[:2], "…", *frames[-(MOST_FRAMES - 2) :]]
 
 
-def _calls(track: Track, rows: Rows, places: list[int], found: Found) -> list[str]:
+def _calls(track: Track, rows: Rows, places: NDArray[np.intp], found: Found) -> list[str]:
     """The longest calls by name: time within the gap (nested calls count in both) and number."""
-    host = track.timeline.host
-    spent: dict[int, tuple[int, int]] = {}
-    for place in places[:20_000]:
-        name = int(host.name[rows.at[place]])
-        ns = min(int(rows.end_ns[place]), found.end_ns) - max(int(rows.start_ns[place]), found.start_ns)
-        before, count = spent.get(name, (0, 0))
-        spent[name] = before + ns, count + 1
-    top = sorted(spent.items(), key=lambda item: -item[1][0])[:MOST_CALLS]
+    if not places.size:
+        return []
+    names, which, counts = np.unique(
+        track.timeline.host.name[rows.at[places]], return_inverse=True, return_counts=True
+    )
+    spent = np.zeros(names.shape[0], np.int64)
+    ends = np.minimum(rows.end_ns[places], found.end_ns)
+    np.add.at(spent, which, ends - np.maximum(rows.start_ns[places], found.start_ns))
     return [
-        f"{track.name(name)} {times.duration(ns)}" + (f" in {count} calls" if count > 1 else "")
-        for name, (ns, count) in top
+        f"{track.name(int(names[top]))} {times.duration(int(spent[top]))}"
+        + (f" in {counts[top]:,} calls" if counts[top] > 1 else "")
+        for top in np.argsort(-spent, kind="stable")[:MOST_CALLS].tolist()
     ]
 
 

@@ -9,7 +9,7 @@ from textual.message import Message
 
 from advisor.document import Diagnosis
 from advisor.tui.glyphs import UNICODE, Glyphs
-from advisor.tui.rows import Row, Span, spread, wrap
+from advisor.tui.rows import Row, Span, spread, width_of, wrap
 from advisor.tui.trace import times
 from advisor.tui.trace.header import header_rows
 from advisor.tui.trace.legend import legend_row
@@ -106,11 +106,17 @@ class PanelNames(SceneView):
         for number, name in enumerate(PANELS, start=1):
             open_ = name == self.panel
             start = (*start, Span(" "), Span(f" {number} {name} ", "badge title" if open_ else "dim"))
+        return [spread(start, (Span(self._view_words(width - width_of(start)), "dim"),), width)]
+
+    def _view_words(self, room: int) -> str:
+        """How much is in view, in as many words as fit."""
         window = self.scene.window
         whole = window.high_ns - window.low_ns
         view = times.duration(window.length_ns)
-        words = f"all {view} " if window.length_ns == whole else f"{view} of {times.duration(whole)} "
-        return [spread(start, (Span(words, "dim"),), width)]
+        if window.length_ns == whole:
+            return f"all {view} "
+        words = (f"{view} of {times.duration(whole)} ", f"{view} ", "")
+        return next(text for text in words if len(text) <= room)
 
 
 class HereBody(SceneView):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 
@@ -13,10 +16,11 @@ from advisor.document import Diagnosis
 from advisor.tui.app import TuiOptions
 from advisor.tui.screens.explain import ExplainScreen
 from advisor.tui.trace.app import TraceApp
+from advisor.tui.trace.header import without_device
 from advisor.tui.trace.help import TraceHelpScreen
 from advisor.tui.trace.page import FindingPage
 from advisor.tui.trace.scene import Scene
-from advisor.tui.trace.tables import KERNEL_ORDERS
+from advisor.tui.trace.tables import KERNEL_ORDERS, kernel_note
 from advisor.tui.trace.track import Track
 from tests import factories as make
 from tests.advisor.tui.trace import fakes
@@ -85,7 +89,7 @@ async def test_zoom_pan_and_reset(size: tuple[int, int]) -> None:
         whole = scene.window
         await pilot.press("plus", "plus")
         assert scene.window.length_ns == pytest.approx(whole.length_ns / 4, rel=0.01)
-        assert "878 µs of 3.51 ms" in text_of(app)
+        assert "878 µs" in line_with(app, "6 findings")
         before = scene.window
         await pilot.press("L")
         assert scene.window.start_ns == pytest.approx(before.start_ns + before.length_ns / 2, rel=0.01)
@@ -94,6 +98,13 @@ async def test_zoom_pan_and_reset(size: tuple[int, int]) -> None:
         await pilot.press("0")
         assert (scene.window.start_ns, scene.window.end_ns) == (whole.start_ns, whole.end_ns)
         assert "all 3.51 ms" in text_of(app)
+
+
+async def test_the_line_of_panels_gives_up_words_and_not_names() -> None:
+    async with running() as (app, pilot):
+        await pilot.press(*["plus"] * 9)
+        assert "6 findings" in text_of(app)
+        assert "6.86 µs" in line_with(app, "6 findings")
 
 
 async def test_the_cursor_moves_in_every_panel_and_its_place_is_told() -> None:
@@ -333,3 +344,35 @@ async def test_without_a_price_no_dollars_are_shown() -> None:
 def test_an_unknown_theme_is_refused() -> None:
     with pytest.raises(ValueError, match="no theme is called 'nope'"):
         TraceApp([], make.make_diagnosis("host"), TuiOptions(theme="nope"))
+
+
+def test_the_live_screen_never_loads_numpy() -> None:
+    script = "import sys, advisor.tui.app, advisor.cli.screen; print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("headline", "class_", "words"),
+    [
+        (
+            "GPU 0 (X (80GB)) is host-bound: it waits, 48 % of the time.",
+            "host",
+            "it waits, 48 % of the time.",
+        ),
+        ("GPU 1 (X): what limits it is unknown: no data", "unknown", "what limits it is unknown: no data"),
+        ("GPU 1 (X) is compute- or memory-bound: within", "unknown", "is compute- or memory-bound: within"),
+        ("nothing of a device: here", "host", "nothing of a device: here"),
+    ],
+)
+def test_the_headline_does_not_repeat_what_stands_beside_it(headline: str, class_: str, words: str) -> None:
+    assert without_device(headline, class_) == words
+
+
+def test_a_kernel_says_why_its_figures_are_unknown() -> None:
+    row = fakes.kernels(fakes.training())[0]
+    unknown = {"compute_frac": "no shapes", "memory_frac": "no shapes", "waves": "no grid"}
+    row = msgspec.structs.replace(row, precision="bf16", tensor="used", unknown=unknown)
+    assert kernel_note(row) == (
+        "synthetic, bf16; tensor cores used; unknown compute, memory: no shapes; unknown waves: no grid"
+    )
