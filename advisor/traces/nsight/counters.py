@@ -46,7 +46,7 @@ def read_counters(database: Database, base_ns: int) -> tuple[Counters, dict[str,
     if not database.has(METRICS, "timestamp", "typeId", "metricId", "value"):
         return {}, {}
     names = _metric_names(database)
-    columns = database.numbers(METRICS, ("timestamp", "typeId", "metricId"), ("value",))
+    columns = database.numbers(METRICS, ("timestamp", "typeId", "metricId", "value"), thousandths=("value",))
     if columns is None or not len(columns["value"]):
         return {}, {}
     kept = columns["timestamp"] >= base_ns
@@ -112,7 +112,7 @@ def _add(
 
 
 def _scaled(name: str, unit: str, known: bool, values: NDArray[np.int64]) -> NDArray[np.float64]:
-    read = values.astype(np.float64)
+    read = values.astype(np.float64) / 1000.0
     if name.endswith("_hz"):
         return np.where(np.abs(read) < _HERTZ_FROM, read * 1e6, read)
     return read / 100.0 if "%" in unit or (known and not unit) else read

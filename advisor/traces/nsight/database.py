@@ -80,12 +80,18 @@ class Database:
         return max(0, row[0]) if row and isinstance(row[0], int) else 0
 
     def numbers(
-        self, table: str, needed: Sequence[str], optional: Sequence[str] = (), where: str = ""
+        self,
+        table: str,
+        needed: Sequence[str],
+        optional: Sequence[str] = (),
+        where: str = "",
+        thousandths: Sequence[str] = (),
     ) -> Columns | None:
         """Whole-number columns of a table, or None where one that is needed is missing (a Loss says so).
 
         Rows whose needed columns hold no whole number are left out, as a Loss. An optional column that is
-        missing, or a value in it that is none, is UNKNOWN.
+        missing, or a value in it that is none, is UNKNOWN. `thousandths` names needed columns that may hold
+        fractions: their values come times 1,000.
         """
         if table not in self.tables:
             return None
@@ -94,26 +100,27 @@ class Database:
             self.lose("damaged", f"{table} has no column {', '.join(missing)}: it was not read")
             return None
         names = (*needed, *(name for name in optional if name in self.columns(table)))
-        read = self._read(table, names, where)
-        columns = {name: read[:, i] for i, name in enumerate(names)}
+        expressions = [_milli(name) if name in thousandths else _number(name) for name in names]
+        read = self._read(table, expressions, where)
+        columns = {name: read[:, i].copy() for i, name in enumerate(names)}
         columns |= {name: _unknown(len(read)) for name in optional if name not in columns}
         return self._whole(table, columns, needed)
 
-    def _read(self, table: str, names: Sequence[str], where: str) -> NDArray[np.int64]:
-        wanted = ", ".join(_number(name) for name in names)
+    def _read(self, table: str, expressions: Sequence[str], where: str) -> NDArray[np.int64]:
+        wanted = ", ".join(expressions)
         query = f"SELECT {wanted} FROM {_quoted(table)}" + (f" WHERE {where}" if where else "")  # noqa: S608
         chunks = [
-            np.fromiter(itertools.chain.from_iterable(rows), np.int64).reshape(-1, len(names))
+            np.fromiter(itertools.chain.from_iterable(rows), np.int64).reshape(-1, len(expressions))
             for rows in self.rows(table, query)
         ]
-        return np.concatenate(chunks) if chunks else np.empty((0, len(names)), np.int64)
+        return np.concatenate(chunks) if chunks else np.empty((0, len(expressions)), np.int64)
 
     def _whole(self, table: str, columns: Columns, needed: Sequence[str]) -> Columns:
         bad = np.zeros(len(columns[needed[0]]), bool)
         for name in needed:
             bad |= columns[name] == _MISSING
-        for name, column in columns.items():
-            columns[name] = np.where(column == _MISSING, UNKNOWN, column)
+        for column in columns.values():
+            column[column == _MISSING] = UNKNOWN
         if not bad.any():
             return columns
         self.lose("damaged", f"{table}: rows without a whole number where one belongs", int(bad.sum()))
@@ -188,6 +195,12 @@ def _quoted(name: str) -> str:
 def _number(name: str) -> str:
     column = _quoted(name)
     return f"CASE typeof({column}) WHEN 'integer' THEN {column} ELSE {_MISSING} END"
+
+
+def _milli(name: str) -> str:
+    column = _quoted(name)
+    scaled = f"CAST({column} * 1000.0 AS INTEGER)"
+    return f"CASE WHEN typeof({column}) IN ('integer', 'real') THEN {scaled} ELSE {_MISSING} END"
 
 
 def _unknown(length: int) -> NDArray[np.int64]:
