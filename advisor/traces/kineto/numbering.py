@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.traces.kineto.merge import Merger
-from advisor.traces.kineto.worker import Reply
+from advisor.traces.kineto.messages import Reply
 
 
 class Numberings:

@@ -12,10 +12,10 @@ import numpy as np
 
 from advisor.traces.kineto import losses, meta
 from advisor.traces.kineto.merge import Merger, thread_key
+from advisor.traces.kineto.messages import Reply
 from advisor.traces.kineto.numbering import Numberings
 from advisor.traces.kineto.pieces import Head, head, pieces
 from advisor.traces.kineto.source import GzipSource, PlainSource, Source
-from advisor.traces.kineto.worker import Reply
 from advisor.traces.kineto.workers import decode_apart, decode_here
 from advisor.traces.limits import Limits
 from advisor.traces.timeline import Ints, Loss, Small, Timeline, TraceMeta

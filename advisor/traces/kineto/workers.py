@@ -19,9 +19,9 @@ from pathlib import Path
 import msgspec
 
 import advisor
+from advisor.traces.kineto.messages import Reply, Task, Teller, receive, send
 from advisor.traces.kineto.pieces import Piece
 from advisor.traces.kineto.source import Source
-from advisor.traces.kineto.worker import Reply, Task, Teller, receive, send
 from advisor.traces.limits import Limits
 
 # Who made a reply (its numbers are its own), and the reply. False: no more is wanted.
