@@ -205,11 +205,15 @@ def _joined(traced: Diagnosis, live: Diagnosis) -> Diagnosis:
 def _write_perfetto(analysis: Analysis, out: Path, *, keep: bool) -> None:
     from advisor.reports.errors import WriteError
     from advisor.reports.escape import terminal
+    from advisor.reports.redact import host_hash
     from advisor.reports.redact_text import redact_text
+    from advisor.reports.trace_redact import TraceNames
     from advisor.traces.perfetto import write_perfetto
 
+    names = TraceNames(analysis.report, host_hash)
+
     def clean(text: str) -> str:
-        return terminal(text if keep else redact_text(text)[0])
+        return terminal(text if keep else redact_text(names.clean(text))[0])
 
     try:
         write_perfetto(analysis.timelines, analysis.attributions, out, clean=clean)

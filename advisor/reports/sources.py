@@ -13,6 +13,7 @@ from advisor.reports.common import CELL, SENTENCE, Style, row_name, rows_by_key,
 from advisor.reports.figures import UNKNOWN, fraction, instant, number, percent, size, span, usd
 from advisor.reports.findings import EvidenceRow, evidence_rows
 from advisor.reports.ladders import row_cents
+from advisor.reports.trace_figures import duration
 from advisor.reports.trace_sections import unknown_lines
 from rules.finding import LadderRow
 from rules.headline import WORDS, cause_words
@@ -199,7 +200,7 @@ def provenance(diagnosis: Diagnosis, style: Style) -> list[tuple[str, str]]:
 
 def _traced(p: Provenance, style: Style) -> list[tuple[str, str]]:
     """Of a document made from traces: nothing was sampled, and the node is that of the reader."""
-    length = span(p.t_end_s - p.t_start_s)
+    length = duration((p.t_end_s - p.t_start_s) * 1e6)
     when = f", from {instant(p.t_start_s)} to {instant(p.t_end_s)}" if p.t_start_s > 0 else ""
     pairs = [
         ("traced time", f"{length}{when}"),
@@ -235,7 +236,7 @@ def device_facts(device: DeviceProvenance, style: Style) -> str:
     windows = "" if device.tier == "trace" else f", {device.windows:,} sub-windows"
     facts = [
         f"{style.text(device.name, 80)}",
-        f"{device.tier} tier{windows} over {span(device.observed_s)}",
+        f"{device.tier} tier{windows} over {_observed(device)}",
         _ceilings(device, style) + _stale(device, style),
         *_power(device),
         *_state(device),
@@ -247,13 +248,18 @@ def device_facts(device: DeviceProvenance, style: Style) -> str:
 def short_device_facts(device: DeviceProvenance, style: Style) -> str:
     """What a reader of many rows needs of each: what was read, against what, and what could not be."""
     facts = [
-        f"{device.tier} tier over {span(device.observed_s)}",
+        f"{device.tier} tier over {_observed(device)}",
         _ceilings(device, style) + (", stale" if device.ceilings_stale else ""),
         *_power(device)[:1],
     ]
     if device.unknown:
         facts.append(f"unknown: {style.text(', '.join(device.unknown), CELL)}")
     return "; ".join(facts)
+
+
+def _observed(device: DeviceProvenance) -> str:
+    """How long: of a trace finely, as it may span a few milliseconds."""
+    return duration(device.observed_s * 1e6) if device.tier == "trace" else span(device.observed_s)
 
 
 def _ceilings(device: DeviceProvenance, style: Style) -> str:

@@ -226,6 +226,9 @@ def _facts(seen: FindingView) -> Text:
 
 
 def _evidence(rows: Sequence[EvidenceRow]) -> Table:
+    same = rows[0].source if len(rows) > 1 and len({row.source for row in rows}) == 1 else ""
+    if same.startswith("trace:"):
+        return _of_one_trace(rows, same)
     narrow = all(len(cell) <= NARROW for row in rows for cell in (row.value, row.threshold))
     grid = _grid("fill", "right" if narrow else "fill", "left" if narrow else "fill", "fill")
     grid.add_row(*(_text(name, "dim") for name in ("evidence", "value", "threshold", "read from")))
@@ -233,6 +236,15 @@ def _evidence(rows: Sequence[EvidenceRow]) -> Table:
         grid.add_row(
             _text(row.metric), _text(row.value, "bold"), _text(row.threshold), _text(row.source, "dim")
         )
+    return grid
+
+
+def _of_one_trace(rows: Sequence[EvidenceRow], source: str) -> Table:
+    """All of it from one device of one file, which is said once."""
+    grid = _grid("fill", "right", "left")
+    grid.add_row(*(_text(name, "dim") for name in (f"evidence ({source})", "value", "threshold")))
+    for row in rows:
+        grid.add_row(_text(row.metric), _text(row.value, "bold"), _text(row.threshold))
     return grid
 
 

@@ -87,10 +87,10 @@ def kernel_facts(row: KernelRow, style: Style) -> str:
         [_roof(row)] if _roof(row) else [f"{NATURE_WORDS.get(row.nature, row.nature)} by {row.nature_basis}"]
     )
     facts += [f"occupancy {rough(row.occupancy)}"] if row.occupancy is not None else []
-    if row.tail_frac is not None and row.tail_frac >= _TAIL:
-        facts.append(f"{rough(row.tail_frac)} lost in the last wave")
-    elif row.waves is not None and row.waves < 1:
+    if row.waves is not None and row.waves < 1:
         facts.append(f"fills {rough(row.waves)} of the device")
+    elif row.tail_frac is not None and row.tail_frac >= _TAIL:
+        facts.append(f"{rough(row.tail_frac)} lost in the last wave")
     if row.gap_before_us is not None and row.gap_before_us > _WAIT * row.mean_us > 0:
         facts.append(f"{duration(row.gap_before_us)} idle before it")
     return "; ".join(fact for fact in facts if fact)

@@ -260,20 +260,16 @@ def _file(file: TraceFile, style: Style) -> Iterator[Fact]:
 
 
 def unknown_lines(diagnosis: Diagnosis, style: Style) -> list[str]:
-    """What is not known of traced devices, each with its reason."""
-    devices = diagnosis.trace.devices if diagnosis.trace is not None else ()
-    said = [
-        f"{style.text(what.replace('_', ' '), 60)}: unknown, because {style.prose(why, SENTENCE)}"
-        for device in devices
-        for what, why in device.unknown.items()
-    ]
-    ranks = diagnosis.trace.ranks if diagnosis.trace is not None else None
-    said += (
-        []
-        if ranks is None
-        else [
-            f"{style.text(what.replace('_', ' '), 60)}: unknown, because {style.prose(why, SENTENCE)}"
-            for what, why in ranks.unknown.items()
-        ]
-    )
-    return list(dict.fromkeys(said))
+    """What is not known of traced devices and ranks, each with its reason, once."""
+    report = diagnosis.trace
+    if report is None:
+        return []
+    records = [device.unknown for device in report.devices]
+    records += [report.ranks.unknown] if report.ranks is not None else []
+    said = [_unknown(what, why, style) for record in records for what, why in record.items()]
+    return list(dict.fromkeys(said))[:MAX_FILES]
+
+
+def _unknown(what: str, why: str, style: Style) -> str:
+    because = style.prose(why.removeprefix("because "), SENTENCE)
+    return f"{style.text(what.replace('_', ' '), 60)}: unknown, because {because}"

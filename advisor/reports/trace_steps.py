@@ -50,7 +50,7 @@ def step_facts(steps: StepFigures, style: Style) -> Iterator[Fact]:
     spread = [f"median {duration(steps.median_us)}"]
     spread += [f"p90 {duration(steps.p90_us)}"] if steps.p90_us is not None and steps.count > 1 else []
     spread += [f"slowest {duration(steps.max_us)}"] if steps.max_us is not None and steps.count > 1 else []
-    yield Fact("steps", f"{steps.count:,} {source}, {', '.join(spread)}{_trend(steps)}{_cut(steps)}")
+    yield Fact("steps", f"{steps.count:,} {source}, {', '.join(spread)}{_trend(steps)}")
     phases = present(steps.phases, ())[:MAX_PHASES]
     if phases:
         said = ", ".join(f"{style.text(name, 40)} {duration(us)}" for name, us in phases)
@@ -66,13 +66,6 @@ def _trend(steps: StepFigures) -> str:
     even = steps.trend_noise is not None and abs(steps.trend) <= steps.trend_noise
     said = "no trend" if even else "later steps are slower" if steps.trend > 0 else "later steps are faster"
     return f"; {said} ({steps.trend * 100:+.1f}{noise} %)"
-
-
-def _cut(steps: StepFigures) -> str:
-    count = len(steps.partial)
-    if count >= steps.count:
-        return "; cut by the profiler" if count else ""
-    return f"; {count} cut by the profiler {'is' if count == 1 else 'are'} left out" if count else ""
 
 
 def _outliers(steps: StepFigures, style: Style) -> Iterator[Fact]:
@@ -202,7 +195,7 @@ def _around(row: GapRow, style: Style, room: Room) -> tuple[str, ...]:
 
 def rank_sections(ranks: RankFigures, style: Style, room: Room) -> Iterator[Section]:
     """Ranks beside each other."""
-    tables = [_ranks(ranks)]
+    tables = [_ranks(ranks)] if len(ranks.rows) > 1 else []
     if ranks.collectives:
         tables.append(_collectives(ranks, style, room))
     lead, *more = _rank_lines(ranks, style)
@@ -213,7 +206,8 @@ def _rank_lines(ranks: RankFigures, style: Style) -> Iterator[str]:
     here = len(ranks.rows)
     world = f" of {ranks.world_size}" if ranks.world_size else ""
     missing = f"; {ranks.missing} have no file here" if ranks.missing else ""
-    yield f"{here}{world} rank{'s' * (here != 1)}{missing}; work is that of {style.text(ranks.work_of, 80)}."
+    several = "s" * (max(here, ranks.world_size or 0) != 1)
+    yield f"{here}{world} rank{several}{missing}; work is that of {style.text(ranks.work_of, 80)}."
     if ranks.refused is not None:
         yield f"They are not held against each other: {style.prose(ranks.refused, SENTENCE)}."
     known = (
