@@ -47,7 +47,7 @@ def _verdict_row(track: Track, diagnosis: Diagnosis, width: int) -> Row:
     end: Row = (
         Span("  idle "),
         Span(f"{figures.idle_frac * 100:.1f} %", "bad strong" if figures.idle_frac >= 0.2 else "strong"),
-        *_money(track, diagnosis),
+        *_money(track, diagnosis, width),
         Span(" "),
     )
     if verdict is None:
@@ -69,8 +69,8 @@ def without_device(headline: str, class_: str) -> str:
     return rest if rest and class_ != "unknown" else headline[said.end() :]
 
 
-def _money(track: Track, diagnosis: Diagnosis) -> Row:
+def _money(track: Track, diagnosis: Diagnosis, width: int) -> Row:
     amount = row_amounts(diagnosis).get(track.figures.key)
     if amount is None or amount.wasted is None:
-        return (Span("  no price: --price", "dim"),)
+        return (Span("  no price: --price" if width >= 100 else "  no price", "dim"),)
     return (Span(f"  {fmt.money(amount.wasted / 100)}", "money strong"), Span("/h wasted"))

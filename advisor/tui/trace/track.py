@@ -92,7 +92,7 @@ class Track:
 
     @cached_property
     def long_gaps(self) -> Spans:
-        """The longest gaps, which hold half of the idle time but are no more than can be looked at; by time."""
+        """The longest gaps by time: those that hold half of the idle time, as far as one can look at them."""
         lengths = self.gaps.end_ns - self.gaps.start_ns
         order = np.argsort(-lengths, kind="stable")
         upto = int(np.searchsorted(np.cumsum(lengths[order]), lengths.sum() * LONG_GAPS_FRAC)) + 1

@@ -13,9 +13,10 @@ import pytest
 from textual.pilot import Pilot
 
 from advisor.document import Diagnosis
+from advisor.traces.analyse import analyse
 from advisor.tui.app import TuiOptions
 from advisor.tui.screens.explain import ExplainScreen
-from advisor.tui.trace.app import TraceApp
+from advisor.tui.trace.app import TraceApp, tracks_of
 from advisor.tui.trace.header import without_device
 from advisor.tui.trace.help import TraceHelpScreen
 from advisor.tui.trace.page import FindingPage
@@ -336,9 +337,26 @@ async def test_a_trace_without_a_device_says_so_and_shows_findings() -> None:
 async def test_without_a_price_no_dollars_are_shown() -> None:
     tracks = [fakes.track()]
     document = fakes.diagnosis(tracks, price_usd_h=None)
-    async with running(tracks, document=document) as (app, _):
+    async with running(tracks, (120, 40), document) as (app, _):
         assert "no price: --price" in lines_of(app)[1]
         assert "$" not in text_of(app)
+
+
+async def test_what_the_analysis_makes_of_two_files_is_shown_device_by_device() -> None:
+    analysis = analyse(
+        [fakes.training(devices=2), fakes.training(host=False)], lambda _timeline, _device: None
+    )
+    tracks = tracks_of(analysis)
+    assert [(track.figures.file, track.figures.device) for track in tracks] == [(0, 0), (0, 1), (1, 0)]
+    document = make.make_diagnosis("host", trace=analysis.report)
+    async with running(tracks, (120, 40), document) as (app, pilot):
+        for _ in tracks:
+            for panel in "12345":
+                await pilot.press(panel)
+            await pilot.press("tab")
+        await pilot.press("shift+tab", "1", "left_square_bracket")
+        assert "unknown: the trace has no CPU side" in text_of(app)
+        assert "unknown, because the trace holds nothing of the host" in text_of(app)
 
 
 def test_an_unknown_theme_is_refused() -> None:
