@@ -239,8 +239,8 @@ def low_occupancy(ctx: Context) -> Finding | None:
     Latency is hidden by other warps; where registers or shared memory leave room for few, the SM waits.
 
     **How to tell it apart**
-    Modern tensor-core kernels reach their roof at low occupancy by design: they are left out. A profiler's
-    occupancy of 0 is unknown, not low.
+    Modern tensor-core kernels reach their roof at low occupancy by design, and collectives hold few blocks:
+    both are left out. A profiler's occupancy of 0 is unknown, not low.
 
     **What to do**
     Fewer registers or less shared memory per block, smaller blocks; for own kernels only.
@@ -274,7 +274,8 @@ def low_occupancy(ctx: Context) -> Finding | None:
 
 def _below_roof(row: KernelRow) -> bool:
     roof = roof_of(row)
-    return row.tensor != "used" and (roof is None or roof < th.ROOF_HIGH.value)
+    able = row.tensor != "used" and row.nature != "communication"
+    return able and (roof is None or roof < th.ROOF_HIGH.value)
 
 
 @rule(

@@ -26,12 +26,12 @@ from rules.headline import WITHIN_NOISE, headline
 from rules.noise import Noise
 from rules.ranking import ROOFED, Lead, lead_of, ranking
 from rules.settle import within_noise
-from rules.traces.causes import cause_of, pipe_of, roof_of
+from rules.traces.causes import cause_of, host_times, pipe_of, roof_of
 from rules.traces.items import evidence_items
 from rules.traces.natures import CAP_FAMILY, CAP_MEASURED, by_family, perturbed
 from rules.traces.records import DeviceTrace, KernelRow
-from rules.traces.shares import BUSY_SHARE, trace_shares
-from rules.traces.words import doubts, to_settle
+from rules.traces.shares import BUSY_SHARE, frac, trace_shares
+from rules.traces.words import doubts, percent, to_settle
 from rules.trust import label_of
 from rules.verdict import GROUPS, SHARES, Class, Margin, Verdict
 
@@ -79,7 +79,19 @@ def decide_trace(evidence: Evidence, ceilings: Ceilings | None) -> Verdict:
         noise=None if noise is None else round(noise.shown, 4),
         settle=to_settle(class_, evidence, ceilings),
     )
-    return msgspec.structs.replace(made, headline=headline(made))
+    return msgspec.structs.replace(made, headline=_headline(made, trace))
+
+
+def _headline(verdict: Verdict, trace: DeviceTrace | None) -> str:
+    """The sentence of every verdict; of a host gap with the part of its cause, since a trace tells it."""
+    said = headline(verdict)
+    if trace is None or verdict.class_ != "host" or verdict.cause == "unattributed":
+        return said
+    part, whole = frac(trace, host_times(trace)[verdict.cause]), verdict.shares["host"]
+    if percent(part) == percent(whole):
+        return said
+    told = f", {100 * whole:.0f} % of the time"
+    return said.replace(told, f", {percent(part)} of the time ({percent(whole)} for its host in all)", 1)
 
 
 def _groups(shares: Mapping[str, float]) -> dict[Class, float]:
