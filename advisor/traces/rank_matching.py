@@ -94,7 +94,9 @@ def match(a: Collectives, b: Collectives) -> Matched:
         nothing = np.zeros(0, np.intp)
         return Matched(nothing, nothing, 0.0)
     mine, theirs = _nearest(a, b, lots, np.full(len(a), offset, np.float64), tolerance)
-    if mine.shape[0] >= 8:  # clocks drift: a line through what agrees finds what has drifted away
+    if (
+        np.unique(a.end_ns[mine]).shape[0] >= 8
+    ):  # clocks drift: a line through what agrees finds what has drifted away
         off = (b.end_ns[theirs] - a.end_ns[mine]).astype(np.float64)
         slope, base = np.polyfit(a.end_ns[mine] - a.end_ns[mine[0]], off, 1)
         line = base + slope * (a.end_ns - a.end_ns[mine[0]])

@@ -123,9 +123,9 @@ def launched_windows(timeline: Timeline, device: int, marked: Marks, first_ns: i
     count = len(marked)
     ends = np.full(count + 2, first_ns, np.int64)  # before the first step, each step, after the last
     np.maximum.at(ends, step[on_main] + 1, gpu.end_ns[known[on_main]])
-    if (ends[1:-1] == first_ns).all():
-        return None
     edges = np.maximum.accumulate(ends)[:-1]
+    if not (np.diff(edges) > 0).any():
+        return None
     inside = step[(step >= 0) & (step < count)]
     events = np.bincount(inside, minlength=count).astype(np.int64)
     cut = np.diff(edges) == 0
