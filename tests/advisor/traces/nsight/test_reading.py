@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from advisor.traces.attribution import attribute
 from advisor.traces.nsight import read_nsight
 from advisor.traces.timeline import UNKNOWN, CopyKind, GpuKind, HostKind, Timeline
 from rules.traces.host_names import HostRole
+from rules.traces.records import BUSY, CAUSES
 from tests.advisor.traces.nsight.export import (
     GRAPH,
     MEMSET,
@@ -329,3 +331,11 @@ def test_progress_ends_at_the_size_of_the_file(tmp_path: Path) -> None:
     size = path.stat().st_size
     assert told[-1] == (size, size)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def test_idle_time_of_an_export_is_attributed(tmp_path: Path) -> None:
+    timeline = read(training(5), tmp_path)
+    done = attribute(timeline, 0, np.full(len(timeline.gpu), BUSY.index("other"), np.uint8))
+    causes = dict(zip(CAUSES, done.causes_ns().tolist(), strict=True))
+    assert causes["data_loading"] == 4 * 300  # the ranges named DataLoader, between kernels
+    assert sum(causes.values()) == 4 * 500
