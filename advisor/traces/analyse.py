@@ -44,7 +44,8 @@ def analyse(timelines: Sequence[Timeline], ceilings_of: CeilingsOf) -> Analysis:
             if limits is not None:
                 ceilings[file, device] = limits
             devices.append(device_trace(study, file, names[file], limits))
-    ranks = rank_figures(timelines, attributions)
+    several = len(attributions) > 1 or any(t.meta.rank is not None for t in timelines)
+    ranks = rank_figures(timelines, attributions) if several else None
     report = TraceReport(
         files=tuple(trace_file(timeline) for timeline in timelines),
         devices=tuple(devices),

@@ -11,19 +11,21 @@ from advisor.traces.attribution import Attribution, Idle
 from advisor.traces.host_lanes import roles_of
 from advisor.traces.intervals import Ints, intersect, subtract, union
 from advisor.traces.step_windows import Marks, marks
-from advisor.traces.timeline import UNKNOWN, GpuKind, HostKind, HostTable, Timeline
+from advisor.traces.timeline import UNKNOWN, GpuKind, HostKind, Timeline
 from rules.thresholds_trace import TRACE_SHORT_KERNEL_US
 from rules.traces.causes import LONG_GAP_US
 from rules.traces.host_names import HostRole
 from rules.traces.records import CAUSES, HostFigures, HostRow
 
 # Idle stretches whose surroundings are looked up, longest first; and names that are kept.
-_LOOKED_UP = 2048
+_LOOKED_UP = 1024
 _ROWS = 24
 # Host rows before a moment that are searched for what encloses it, in steps that double.
 _FIRST_REACH, _FARTHEST = 64, 1 << 15
 _CAUSE = {name: index for index, name in enumerate(CAUSES)}
-_NAMED = frozenset({HostKind.OP, HostKind.ANNOTATION, HostKind.PYTHON})
+# By HostKind: whether its rows have a name that says what the program was at.
+_NAMED = np.zeros(256, np.bool_)
+_NAMED[[HostKind.OP, HostKind.ANNOTATION, HostKind.PYTHON]] = True
 Mask = NDArray[np.bool_]
 
 
@@ -122,27 +124,24 @@ class _Search:
     """Finds the innermost operator or range of a thread around a moment."""
 
     def __init__(self, timeline: Timeline) -> None:
-        self._names = timeline.names
-        self._host: HostTable = timeline.host
+        host = timeline.host
+        told = np.flatnonzero(_NAMED[host.kind])
+        self._names, self._name = timeline.names, host.name[told]
+        self._start, self._end = host.start_ns[told], host.end_ns[told]
         edges = np.arange(len(timeline.threads) + 1)
-        self._first = np.searchsorted(timeline.host.thread, edges, side="left")
+        self._first = np.searchsorted(host.thread[told], edges, side="left")
 
     def around(self, thread: int, moment_ns: int) -> str | None:
         """The name of what encloses the moment; None where nothing with a name does."""
         low, high = int(self._first[thread]), int(self._first[thread + 1])
-        host = self._host
-        at = low + int(np.searchsorted(host.start_ns[low:high], moment_ns, side="right"))
+        at = low + int(np.searchsorted(self._start[low:high], moment_ns, side="right"))
         reach = _FIRST_REACH
         while at > low and reach <= _FARTHEST:
             first = max(low, at - reach)
-            rows = slice(first, at)
-            found = np.flatnonzero((host.end_ns[rows] > moment_ns) & np.isin(host.kind[rows], _KINDS))
+            found = np.flatnonzero(self._end[first:at] > moment_ns)
             if found.shape[0]:
-                return self._names[int(host.name[first + int(found[-1])])]
+                return self._names[int(self._name[first + int(found[-1])])]
             if first == low:
                 return None
             reach *= 8
         return None
-
-
-_KINDS = np.array(sorted(_NAMED), np.uint8)
