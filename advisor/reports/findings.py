@@ -140,7 +140,7 @@ def _again(finding: Finding, diagnosis: Diagnosis) -> str:
     report = diagnosis.trace
     found = next((d for d in report.devices if d.key == finding.key), None) if report is not None else None
     if report is None or found is None or found.file >= len(report.files):
-        return "advisor trace BEFORE AFTER"
+        return "advisor trace AFTER_THE_FIX"
     return f"advisor trace {shlex.quote(report.files[found.file].name)} AFTER_THE_FIX"
 
 

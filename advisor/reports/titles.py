@@ -15,6 +15,11 @@ from rules.verdict import Verdict
 def title(diagnosis: Diagnosis, style: Style) -> tuple[str, str]:
     """Two sentences: what limits one GPU and what that costs, or a node's totals and the worst of it."""
     verdict = worst(diagnosis)
+    if verdict is None and diagnosis.trace is not None:
+        return (
+            "Nothing ran on a GPU in this trace.",
+            "What limits it cannot be told from the CPU's side alone.",
+        )
     if verdict is None:
         return "No GPU was observed.", "There is nothing to judge."
     table = ladder(diagnosis, style)

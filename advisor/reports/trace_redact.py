@@ -20,6 +20,8 @@ _FRAME = re.compile(r"(?:[^\s/:;,(]*/)+(?P<file>[^\s/]+\.py\(\d+\))")
 # As torch.profiler.tensorboard_trace_handler names files: host_pid.time.pt.trace.json, also with .gz.
 _HANDLER = re.compile(r"(?P<host>[\w.-]+?)_\d+\.\d+\.pt\.trace\.json")
 _HASHED = re.compile(r"node-[0-9a-f]{6}")
+# Under which name the profiler wrote the file, as the file says itself.
+_NAME_FACT = "traceName"
 _HOST_FACTS = frozenset({"host", "hostname", "host name", "node"})
 
 
@@ -32,8 +34,9 @@ class TraceNames:
     def __init__(self, report: TraceReport | None, hashed: Callable[[str], str]) -> None:
         self._traced = report is not None
         files = report.files if report is not None else ()
-        self._paths = sorted({f.name for f in files if _base(f.name) != f.name}, key=len, reverse=True)
-        hosts = {found["host"] for f in files if (found := _HANDLER.search(_base(f.name)))}
+        named = {f.name for f in files} | {f.facts[_NAME_FACT] for f in files if _NAME_FACT in f.facts}
+        self._paths = sorted({path for path in named if _base(path) != path}, key=len, reverse=True)
+        hosts = {found["host"] for path in named if (found := _HANDLER.search(_base(path)))}
         hosts |= {v for f in files for k, v in f.facts.items() if k.lower() in _HOST_FACTS and v}
         self._hosts = {h: hashed(h) for h in sorted(hosts, key=len, reverse=True) if not _HASHED.fullmatch(h)}
         self.removed = False

@@ -11,6 +11,7 @@ from typing import Literal
 
 from advisor.document import Diagnosis
 from advisor.reports.common import SENTENCE, Style
+from advisor.reports.figures import size
 from advisor.reports.trace_figures import (
     BUSY_WORDS,
     CAUSE_WORDS,
@@ -246,7 +247,7 @@ def _file(file: TraceFile, style: Style) -> Iterator[Fact]:
     yield Fact(
         "file",
         f"{style.text(file.name)}: {style.text(file.format, 20)}{rank}{world}, "
-        f"{file.size_bytes / 1e6:,.1f} MB read{took}, {sum(file.events.values()):,} events"
+        f"{size(file.size_bytes)} read{took}, {sum(file.events.values()):,} events"
         + (f" ({kinds})" if kinds else ""),
     )
     facts = list(file.facts.items())[:MAX_EVENTS]

@@ -206,13 +206,14 @@ def test_folders_hosts_and_secrets_of_a_trace_do_not_leave() -> None:
         start_us=0.0, duration_us=5.0, causes={"unknown": 5.0}, host=frame, before="key sk-" + "a1B2" * 12
     )
     device = make_device_trace(gaps=(gap,), source=f"{path}, device 0")
-    d = traced(make_trace(device, files=(make_trace_file(path, facts={"host": "gpu-node-17"}),)))
+    facts = {"host": "gpu-node-17", "traceName": "/data/projects/secret-model/login-3_1.2.pt.trace.json"}
+    d = traced(make_trace(device, files=(make_trace_file(path, facts=facts),)))
     d = msgspec.structs.replace(
         d, provenance=msgspec.structs.replace(d.provenance, command=f"advisor trace {path}")
     )
     clean = redact_diagnosis(d)
     left = encode(clean).decode()
-    for secret in ("alice", "gpu-node-17", "secret-model", "a1B2a1B2", "/runs/gpu"):
+    for secret in ("alice", "gpu-node-17", "login-3", "secret-model", "a1B2a1B2", "/runs/gpu"):
         assert secret not in left
     assert "train.py(123): step" in left
     assert "folders of trace files and Python frames removed" in clean.provenance.redacted
