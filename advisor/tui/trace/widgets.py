@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from textual import events
 from textual.message import Message
 
@@ -98,7 +96,6 @@ class PanelNames(SceneView):
     """Which panels there are, which is open, and how much is in view."""
 
     panel = PANELS[0]
-    counts: ClassVar[dict[str, int]] = {}
 
     def build(self, width: int) -> list[Row]:
         """One line."""

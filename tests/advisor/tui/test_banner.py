@@ -88,7 +88,8 @@ def of_shares(**shares: float) -> Snapshot:
     """A node of one GPU at $10 an hour whose ladder has these shares."""
     whole = dict.fromkeys(TERMS, 0.0) | shares
     made = make.make_diagnosis(verdicts=[], findings=[])
-    row = priced_row(make.device_key(0), 0, None, whole, Price(usd_h=10.0, basis="user", source="--price"), 1.0)
+    price = Price(usd_h=10.0, basis="user", source="--price")
+    row = priced_row(make.device_key(0), 0, None, whole, price, 1.0)
     return make.make_snapshot(diagnosis=replace(made, ladder=(row,), totals=make.make_totals((row,))))
 
 
