@@ -67,7 +67,8 @@ class Block:
     """Rows of one stretch of a file.
 
     counters: (name, device, ns, value). bad: events with no usable time. lost: stretches that were no event
-    any more, lost_at: the byte at which the first of them is. tail: what stands behind the last event.
+    any more, lost_at: the byte at which the first of them is.
+    mended: events whose text was broken. tail: what stands behind the last event.
     """
 
     gpu: Columns = field(default_factory=dict)
@@ -78,6 +79,7 @@ class Block:
     events: Counter[str] = field(default_factory=Counter)
     bad: int = 0
     lost: int = 0
+    mended: int = 0
     lost_at: int | None = None
     tail: bytes | None = None
 

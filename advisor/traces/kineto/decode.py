@@ -66,7 +66,7 @@ class Decoder:
         return block
 
     def _columns(self, events: list[Event], text: bytes) -> Block:
-        exact = needs_exact([event.ts for event in events])
+        exact = needs_exact([event.ts for event in events], text)
         kept: Sequence[Event] = events
         if exact:
             try:
@@ -81,7 +81,7 @@ class Decoder:
     def _salvaged(self, text: bytes, offset: int) -> tuple[Block, int]:
         saved = salvage(text, self._events.decode)
         block = block_of(saved.events, self.tables, self._limits, exact=False)
-        block.lost = saved.lost
+        block.lost, block.mended = saved.lost, saved.mended
         block.lost_at = None if saved.at is None else offset + saved.at
         return block, saved.end
 

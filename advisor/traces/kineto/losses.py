@@ -44,11 +44,15 @@ def around(found: Head, tail: bytes | None) -> tuple[dict[str, Any], list[Loss]]
     return before | after, cut
 
 
-def damage(lost: int, at: int | None, bad: int) -> list[Loss]:
+def damage(lost: int, at: int | None, bad: int, mended: int) -> list[Loss]:
     """Stretches and events that could not be used."""
     found = []
     if lost:
         found.append(Loss("damaged", "stretches of the text are no events and were skipped", lost, at))
+    if mended:
+        found.append(
+            Loss("mended", "events of which the text is no JSON (a bare quote, say) were mended", mended)
+        )
     if bad:
         found.append(Loss("bad-times", "events without a usable time or duration were left out", bad))
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -17,6 +18,7 @@ NO_TIME = int(np.iinfo(np.int64).min)
 _LONGEST_US = 4.6e15
 # From here on a double of µs does not hold whole nanoseconds.
 _EXACT_FROM_US = float(1 << 42)
+_FRACTION = re.compile(rb'"ts"\s*:\s*-?\d{13,}\.')
 
 
 def whole(values: Sequence[Any], kind: type[np.integer[Any]] = np.int64) -> NDArray[Any]:
@@ -59,18 +61,15 @@ def exact_nanoseconds(values: Sequence[Any]) -> Ints:
     return np.array([_exact_ns(value) for value in values], dtype=np.int64)
 
 
-def needs_exact(values: Sequence[Any]) -> bool:
-    """Whether a double lost digits of these times: epoch times with a fraction of a microsecond."""
+def needs_exact(values: Sequence[Any], text: bytes) -> bool:
+    """Whether a double lost digits of these times: large ones that the text has with a fraction."""
     try:
         column = np.array(values, dtype=np.float64)
     except (ValueError, TypeError, OverflowError):
-        return any(isinstance(value, float) and _beyond(value) for value in values)
+        return True
     with np.errstate(invalid="ignore"):
-        return bool(np.any((np.abs(column) >= _EXACT_FROM_US) & (np.floor(column) != column)))
-
-
-def _beyond(value: float) -> bool:
-    return math.isfinite(value) and abs(value) >= _EXACT_FROM_US and not value.is_integer()
+        large = bool(np.any(np.abs(column) >= _EXACT_FROM_US))
+    return large and _FRACTION.search(text) is not None
 
 
 def _exact_ns(value: Any) -> int:

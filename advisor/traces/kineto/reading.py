@@ -80,7 +80,7 @@ class _Reading:
         self._labels: dict[tuple[int, int], str] = {}
         self._processes: dict[Any, str] = {}
         self._counters: list[tuple[str, int, int, float]] = []
-        self._rows = self._bad = self._lost = 0
+        self._rows = self._bad = self._lost = self._mended = 0
         self._lost_at: int | None = None
         self._tail: bytes | None = None
         self._stopped: Loss | None = None
@@ -95,6 +95,7 @@ class _Reading:
         self._counters.extend(block.counters)
         self._bad += block.bad
         self._lost += block.lost
+        self._mended += block.mended
         self._lost_at = block.lost_at if self._lost_at is None else self._lost_at
         self._tail = block.tail if block.tail is not None else self._tail
         self._rows += block.rows() + len(block.counters)
@@ -114,7 +115,7 @@ class _Reading:
             raise losses.nothing(path, self._events)
         told = [
             *self._source.losses, *([self._stopped] if self._stopped else cut),
-            *losses.damage(self._lost, self._lost_at, self._bad), *losses.sides(merged),
+            *losses.damage(self._lost, self._lost_at, self._bad, self._mended), *losses.sides(merged),
             *([losses.CHANGED] if changed else []),
         ]  # fmt: skip
         rank, world = meta.ranks(about)

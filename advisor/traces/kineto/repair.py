@@ -30,10 +30,11 @@ ERRORS = (msgspec.MsgspecError, ValueError, RecursionError, OverflowError)
 @dataclass(slots=True)
 class Salvage:
     """What a damaged stretch gave. lost: stretches that are no event any more; at: where the first is.
-    end: behind the last event that was kept. budget: bytes that may still be looked at."""
+    mended: events whose text was broken. end: behind the last event kept. budget: bytes to be looked at."""
 
     events: list[Event] = field(default_factory=list)
     lost: int = 0
+    mended: int = 0
     at: int | None = None
     end: int = 0
     budget: int = 0
@@ -117,6 +118,7 @@ def _damaged(text: bytes, start: int, limit: int, kept: Salvage) -> None:
     mended = tolerant(_mended(piece)) if len(piece) < _LONGEST_MENDED else None
     if mended is not None:
         kept.events.append(mended)
+        kept.mended += 1
         kept.end = limit
         return
     kept.lose(start)
