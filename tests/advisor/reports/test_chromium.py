@@ -15,6 +15,7 @@ from advisor.reports.html import render_html
 from tests.advisor.reports.illustrated import illustrated
 from tests.advisor.reports.nasty import nasty
 from tests.advisor.reports.test_html import Page
+from tests.advisor.reports.traced import traced
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
@@ -76,9 +77,12 @@ def test_the_browser_would_complain(served: Served, tmp_path: Path) -> None:
     assert any(word in said for word in REFUSED)
 
 
-@pytest.mark.parametrize("name", ["illustrated", "nasty"])
+PAGES = {"illustrated": lambda: illustrated(2), "nasty": nasty, "traced": traced}
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_nothing_is_refused_and_nothing_requested(served: Served, tmp_path: Path, name: str) -> None:
-    text = render_html(nasty() if name == "nasty" else illustrated(2))
+    text = render_html(PAGES[name]())
     dom, said = opened(served, text, tmp_path / "profile")
     assert said == ""
     assert served.asked == ["/page.html"]
