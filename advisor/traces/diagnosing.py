@@ -12,7 +12,7 @@ from advisor import __version__
 from advisor.bills import with_bills
 from advisor.config import Config
 from advisor.diagnosis import Row, iso, observed, totals
-from advisor.document import DeviceProvenance, Diagnosis, Provenance
+from advisor.document import DeviceProvenance, Diagnosis, Observed, Provenance
 from advisor.reports.redact import host_hash
 from advisor.telemetry.records import DeviceInfo
 from advisor.traces.analyse import Analysis, distinct_names
@@ -28,6 +28,7 @@ from rules.evidence import Device, Evidence, Workload
 from rules.finding import TERMS, Finding, Price
 from rules.ladder import priced_row
 from rules.registry import Context
+from rules.traces.causes import rank_row
 from rules.traces.records import DeviceTrace
 
 UNKNOWN_GPU = "unknown GPU"
@@ -80,7 +81,7 @@ def diagnose_traces(analysis: Analysis, prices: PriceOf, how: Made) -> Diagnosis
         findings=(*ranked(found), *_cpu_only(analysis)),
         totals=totals(ladder),
         flags=tuple(flags(analysis.report, rows)),
-        observed=tuple(observed(row) for row in rows),
+        observed=tuple(_kept(row) for row in rows),
         trace=analysis.report,
     )
     return with_what_ifs(with_bills(document), how.config)
@@ -102,6 +103,20 @@ def _row(analysis: Analysis, trace: DeviceTrace, prices: PriceOf, how: Made) -> 
         price=price,
         provenance=_device_provenance(evidence, trace, ceilings),
         result=result,
+    )
+
+
+def _kept(row: Row) -> Observed:
+    """What what-ifs read of a row; the rest of its trace, and other ranks, stand once in the report."""
+    kept, evidence = observed(row), row.evidence
+    if evidence.trace is None:
+        return kept
+    trace = msgspec.structs.replace(evidence.trace, gaps=(), strip=None, steps=None, kernels=())
+    ranks, own = evidence.ranks, rank_row(evidence)
+    if ranks is not None:
+        ranks = msgspec.structs.replace(ranks, rows=() if own is None else (own,), collectives=())
+    return msgspec.structs.replace(
+        kept, evidence=msgspec.structs.replace(kept.evidence, trace=trace, ranks=ranks)
     )
 
 

@@ -23,6 +23,8 @@ _ROWS = 24
 # Host rows before a moment that are searched for what encloses it, in steps that double.
 _FIRST_REACH, _FARTHEST = 64, 1 << 15
 _CAUSE = {name: index for index, name in enumerate(CAUSES)}
+# A step's own mark says nothing of what the host does in it.
+_MARK, _OUTSIDE = "ProfilerStep#", "code outside of any operator"
 # By HostKind: whether its rows have a name that says what the program was at.
 _NAMED = np.zeros(256, np.bool_)
 _NAMED[[HostKind.OP, HostKind.ANNOTATION, HostKind.PYTHON]] = True
@@ -140,7 +142,8 @@ class _Search:
             first = max(low, at - reach)
             found = np.flatnonzero(self._end[first:at] > moment_ns)
             if found.shape[0]:
-                return self._names[int(self._name[first + int(found[-1])])]
+                name = self._names[int(self._name[first + int(found[-1])])]
+                return _OUTSIDE if name.startswith(_MARK) else name
             if first == low:
                 return None
             reach *= 8

@@ -72,7 +72,7 @@ def behind(trace: DeviceTrace, cause: str, most: int = 3) -> tuple[HostRow, ...]
 def names_behind(trace: DeviceTrace, cause: str) -> tuple[EvidenceItem, ...]:
     """Lines that name what the host was in; the names are hostile text."""
     return tuple(
-        item(trace, f"of it in {short(row.name)} ({row.count} times)", frac(trace, row.idle_us))
+        item(trace, f"of it in {short(row.name)} ({times(row.count)})", frac(trace, row.idle_us))
         for row in behind(trace, cause)
     )
 
@@ -89,10 +89,15 @@ def short(name: str) -> str:
     return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"
 
 
+def times(count: int) -> str:
+    """ "once", "3 times"."""
+    return "once" if count == 1 else f"{count} times"
+
+
 def kernel_items(trace: DeviceTrace, rows: tuple[KernelRow, ...], most: int = 3) -> tuple[EvidenceItem, ...]:
     """Lines that name the kernels which take most of the time in question."""
     return tuple(
-        item(trace, f"{short(row.name)} ({row.count} times)", frac(trace, row.total_us))
+        item(trace, f"{short(row.name)} ({times(row.count)})", frac(trace, row.total_us))
         for row in sorted(rows, key=lambda row: -row.total_us)[:most]
     )
 

@@ -183,7 +183,7 @@ def _chain_items(trace: DeviceTrace) -> tuple[EvidenceItem, ...]:
     if chains is None or not chains.kernels:
         return ()
     return (
-        item(trace, f"kernels in {chains.chains} chains that a CUDA graph would launch at once",
+        item(trace, f"kernels in chains that a CUDA graph would launch at once ({chains.chains})",
              chains.kernels / max(1, chains.of)),
         item(trace, "idle time between them", frac(trace, chains.gap_us)),
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rules import thresholds as th
 from rules.catalogue.common import place
-from rules.catalogue.trace_common import TRACE, lost, matters, short, sure_of_idle, traced
+from rules.catalogue.trace_common import TRACE, lost, matters, short, sure_of_idle, times, traced
 from rules.finding import Finding
 from rules.registry import Context, finding, rule
 from rules.traces.causes import rank_row
@@ -82,7 +82,7 @@ def _collectives(ranks: RankFigures | None, most: int = 2) -> tuple[EvidenceItem
     largest = sorted(rows, key=lambda row: -row.total_us)[:most]
     return tuple(
         EvidenceItem(
-            metric=f"{short(row.name)} ({row.count} times), part of it spent waiting for later ranks",
+            metric=f"{short(row.name)} ({times(row.count)}), part of it spent waiting for later ranks",
             value=min(1.0, row.wait_us / row.total_us) if row.total_us > 0.0 else None,
             source="traces of all ranks",
         )

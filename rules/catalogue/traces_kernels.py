@@ -87,10 +87,13 @@ def tensor_cores(ctx: Context) -> Finding | None:
 
 
 def _to_tensor_cores(ctx: Context, dtype: str | None) -> tuple[str, ...]:
-    """By what the card has: TF32 and bf16, else fp16; both where nothing is known of it."""
-    bf16 = ctx.ceilings is None or ctx.ceilings.ceiling("bf16") is not None
-    cast = _CAST.format("bfloat16" if bf16 else "float16")
-    return (_TF32, cast) if dtype == "tf32" or ctx.ceilings is None else (cast,)
+    """By what the card has: TF32 and bf16 since capability 8, fp16 before; both where nothing is known."""
+    old = (ctx.evidence.device.compute_capability or "8").partition(".")[0] in ("7", "6")
+    known = ctx.ceilings is not None
+    if old or (known and dtype == "fp16"):
+        return (_CAST.format("float16") + " Scale the loss in training (`torch.amp.GradScaler`).",)
+    cast = _CAST.format("bfloat16")
+    return (_TF32, cast) if dtype == "tf32" or not known else (cast,)
 
 
 @rule(

@@ -18,6 +18,7 @@ from advisor.reports.json import encode
 from advisor.schema import json_schema
 from advisor.traces.analyse import distinct_names
 from advisor.traces.diagnosing import UNKNOWN_GPU
+from advisor.whatifs import with_what_ifs
 from rules.finding import TERMS
 from rules.traces.records import BUSY, CAUSES
 from tests.advisor.traces.diagnosed import analysed, diagnosed
@@ -142,7 +143,14 @@ def test_provenance_tier_and_flags(synthetic: Diagnosis) -> None:
     assert synthetic.bills
     assert statement(synthetic) is not None
     assert [b.name for b in synthetic.bills if b.scope == "job"] == ["trace:run"]
-    assert synthetic.observed[0].evidence.trace == synthetic.trace.devices[0]  # type: ignore[union-attr]
+
+
+def test_what_is_kept_gives_the_same_what_ifs(synthetic: Diagnosis) -> None:
+    assert synthetic.what_ifs
+    assert with_what_ifs(synthetic).what_ifs == synthetic.what_ifs
+    kept = synthetic.observed[0].evidence.trace
+    assert kept is not None
+    assert (kept.kernels, kept.gaps) == ((), ())
 
 
 def test_the_same_files_give_the_same_document(tmp_path: Path) -> None:
