@@ -32,6 +32,8 @@ from rules.traces.causes import rank_row
 from rules.traces.records import DeviceTrace
 
 UNKNOWN_GPU = "unknown GPU"
+# No driver's name is as long; one from a file may be.
+_NAME_LENGTH = 96
 NO_NAME = Price(
     usd_h=None, basis="none", source="the trace does not name the GPU; give --gpu-model, or --price USD_H"
 )
@@ -133,7 +135,7 @@ def _evidence(
         key=trace.key,
         gpu=numbers(analysis.report.devices)[trace.key],
         device=Device(
-            name=how.gpu_model or facts.name or UNKNOWN_GPU,
+            name=(how.gpu_model or facts.name or UNKNOWN_GPU)[:_NAME_LENGTH],
             memory_total_bytes=facts.memory_bytes,
             compute_capability=facts.compute_capability,
             sm_count=facts.sm_count,
