@@ -19,6 +19,7 @@ from advisor.document import Diagnosis
 from advisor.reports.escape import terminal
 from advisor.reports.figures import instant
 from advisor.reports.trace_csv import trace_lines
+from advisor.reports.trace_tables import gpu_numbers
 from advisor.reports.whatifs import SURE_SPENDS, said
 from rules.economics import no_dust
 from rules.finding import TERMS, Finding, LadderRow
@@ -94,7 +95,7 @@ def rows(diagnosis: Diagnosis) -> Iterator[Row]:
     for engine in diagnosis.serving:
         yield from _serving(engine)
     if diagnosis.trace is not None:
-        for line in trace_lines(diagnosis.trace):
+        for line in trace_lines(diagnosis.trace, gpu_numbers(diagnosis)):
             yield Row(**line._asdict())
     for flag in diagnosis.flags:
         yield Row(kind="flag", name=flag.code, value=None, detail=flag.message)

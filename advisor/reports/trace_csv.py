@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from rules.traces.records import BUSY, CAUSES, DeviceTrace, KernelRow, RankFigures, TraceFile, TraceReport
@@ -49,17 +49,20 @@ class Line(NamedTuple):
     gpu: int | None = None
 
 
-def trace_lines(report: TraceReport) -> Iterator[Line]:
-    """Every figure of every device, kernel, copy, step and rank, as far as it is known."""
+def trace_lines(report: TraceReport, numbers: Mapping[str, int]) -> Iterator[Line]:
+    """Every figure of every device, kernel, copy, step and rank, as far as it is known.
+
+    numbers: key -> what a device is called by.
+    """
     for file in report.files:
         yield from _file(file)
     for device in report.devices:
-        place = _place(report, device)
-        yield from _device(device, place)
-        for row in device.kernels:
-            yield from _kernel(row, device, place)
+        place, gpu = _place(report, device), numbers.get(device.key, device.device)
+        lines = (*_device(device, place), *(line for row in device.kernels for line in _kernel(row, place)))
+        for line in lines:
+            yield line._replace(gpu=gpu)
         for line in _of_device(device):
-            yield line._replace(gpu=device.device, detail=f"{place}{line.detail}")
+            yield line._replace(gpu=gpu, detail=f"{place}{line.detail}")
     if report.ranks is not None:
         yield from _ranks(report.ranks)
 
@@ -90,22 +93,22 @@ def _file(file: TraceFile) -> Iterator[Line]:
 def _device(device: DeviceTrace, place: str) -> Iterator[Line]:
     for name in _DEVICE:
         value = getattr(device, name)
-        yield Line("trace", name, value, unit_of(name), f"{place}{device.name or ''}", device.device)
+        yield Line("trace", name, value, unit_of(name), f"{place}{device.name or ''}")
     for kind, order, given in (("idle cause", CAUSES, device.causes), ("busy class", BUSY, device.busy)):
         for name in order:
-            yield Line(kind, name, given.get(name, 0.0), "us", place.rstrip(": "), device.device)
+            yield Line(kind, name, given.get(name, 0.0), "us", place.rstrip(": "))
     for what, why in device.unknown.items():
-        yield Line("trace", what, None, "", f"{place}{why}", device.device)
+        yield Line("trace", what, None, "", f"{place}{why}")
 
 
-def _kernel(row: KernelRow, device: DeviceTrace, place: str) -> Iterator[Line]:
+def _kernel(row: KernelRow, place: str) -> Iterator[Line]:
     kind = ", ".join(
         part for part in (row.family, row.precision, row.nature, f"tensor cores {row.tensor}") if part
     )
     for name in _KERNEL:
         value = getattr(row, name)
         if value is not None:
-            yield Line("kernel", row.name, value, name, f"{place}{kind}", device.device)
+            yield Line("kernel", row.name, value, name, f"{place}{kind}")
 
 
 def _of_device(device: DeviceTrace) -> Iterator[Line]:

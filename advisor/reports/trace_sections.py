@@ -6,7 +6,7 @@ words is decided once; a format chooses how much room it has (`Room`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from advisor.document import Diagnosis
@@ -23,7 +23,7 @@ from advisor.reports.trace_figures import (
 )
 from advisor.reports.trace_kernels import chain_facts, copy_table, family_table, kernel_table
 from advisor.reports.trace_steps import gap_table, host_table, rank_sections, step_facts, step_table
-from advisor.reports.trace_tables import Bar, Column, Fact, Room, Section, Table
+from advisor.reports.trace_tables import Bar, Column, Fact, Room, Section, Table, gpu_numbers
 from rules.traces.records import BUSY, CAUSES, DeviceTrace, TraceFile, TraceReport
 
 CAUSE_ROLE: dict[str, str] = {
@@ -60,7 +60,7 @@ def trace_sections(diagnosis: Diagnosis, style: Style, room: Room) -> list[Secti
         return []
     full = _most_lost(report, room.devices)
     return [
-        *(_all_devices(report, style) if len(report.devices) > 1 else ()),
+        *(_all_devices(report, gpu_numbers(diagnosis), style) if len(report.devices) > 1 else ()),
         *(_of_device(diagnosis, report, device, style, room) for device in full),
         *(rank_sections(report.ranks, style, room) if report.ranks is not None else ()),
         _files(report, style),
@@ -73,7 +73,7 @@ def _most_lost(report: TraceReport, count: int) -> list[DeviceTrace]:
     return [device for device in report.devices if any(device is one for one in most)]
 
 
-def _all_devices(report: TraceReport, style: Style) -> Iterator[Section]:
+def _all_devices(report: TraceReport, numbers: Mapping[str, int], style: Style) -> Iterator[Section]:
     """One line a device, where there are several."""
     columns = (
         Column("device"),
@@ -85,7 +85,7 @@ def _all_devices(report: TraceReport, style: Style) -> Iterator[Section]:
     shown = report.devices[:MAX_DEVICES]
     rows = tuple(
         (
-            device_title(report, device, style, short=True),
+            device_title(report, device, numbers, style, short=True),
             duration(device.span_us),
             points(_part(device.busy_us, device.span_us)),
             points(device.idle_frac),
@@ -123,7 +123,7 @@ def _of_device(
     tables += [copy_table(device, style), gap_table(device, style, room)]
     tables += [step_table(device, style, room)] if room.all else []
     return Section(
-        title=device_title(report, device, style),
+        title=device_title(report, device, gpu_numbers(diagnosis), style),
         key=device.key,
         split=_split(device),
         lead=_span(device),
@@ -133,13 +133,17 @@ def _of_device(
     )
 
 
-def device_title(report: TraceReport, device: DeviceTrace, style: Style, *, short: bool = False) -> str:
+def device_title(
+    report: TraceReport, device: DeviceTrace, numbers: Mapping[str, int], style: Style, *, short: bool = False
+) -> str:
     """ "GPU 0 (NVIDIA H100 80GB HBM3), rank 3, in trace.json": what is needed to tell devices apart."""
     name = f" ({style.text(device.name, 60)})" if device.name and not short else ""
     rank = f", rank {device.rank}" if device.rank is not None else ""
     several = len(report.files) > 1 and device.rank is None and device.file < len(report.files)
     file = f", in {style.text(report.files[device.file].name, 80)}" if several else ""
-    return f"GPU {device.device}{name}{rank}{file}"
+    number = numbers.get(device.key, device.device)
+    own = f", device {device.device} there" if number != device.device else ""
+    return f"GPU {number}{name}{rank}{own}{file}"
 
 
 def _span(device: DeviceTrace) -> str:

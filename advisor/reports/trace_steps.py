@@ -227,7 +227,7 @@ def _rank_lines(ranks: RankFigures, style: Style) -> Iterator[str]:
 def _ranks(ranks: RankFigures) -> Table:
     columns = (
         Column("rank", "right"),
-        Column("GPU", "right", 9),
+        Column("device", "right", 9),
         Column("span", "right", 6),
         Column("busy", "right", 5),
         Column("work", "right"),

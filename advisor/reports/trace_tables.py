@@ -6,8 +6,16 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from advisor.document import Diagnosis
+
 Align = Literal["left", "right", "fill"]
 Cell: TypeAlias = str
+
+
+def gpu_numbers(diagnosis: Diagnosis) -> dict[str, int]:
+    """Key -> the number that verdicts and findings call a traced device by: ranks may all have a device 0."""
+    devices = diagnosis.trace.devices if diagnosis.trace is not None else ()
+    return {d.key: d.device for d in devices} | {v.key: v.gpu for v in diagnosis.verdicts}
 
 
 class Room(msgspec.Struct, frozen=True, kw_only=True):

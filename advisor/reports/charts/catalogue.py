@@ -15,6 +15,7 @@ from advisor.reports.escape import terminal
 from advisor.reports.figures import percent, span, usd
 from advisor.reports.ladders import Ladder, ladder, row_cents
 from advisor.reports.roofs import observed_by_key, roofline_of, series_of
+from advisor.reports.trace_tables import gpu_numbers
 from rules.finding import LadderRow
 from rules.ladder import TERM_WORDS
 from rules.roofline import Roofline
@@ -31,7 +32,7 @@ def charts_of(diagnosis: Diagnosis) -> tuple[Chart, ...]:
     return (
         *_node(diagnosis),
         *(chart for verdict in charted(diagnosis) for chart in _device(diagnosis, verdict)),
-        *(trace_charts(diagnosis.trace) if diagnosis.trace is not None else ()),
+        *(trace_charts(diagnosis.trace, gpu_numbers(diagnosis)) if diagnosis.trace is not None else ()),
     )
 
 

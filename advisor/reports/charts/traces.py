@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -56,12 +56,12 @@ _LEGEND: dict[str, Any] = {
 }
 
 
-def trace_charts(report: TraceReport) -> Iterator[Chart]:
-    """Every chart of the devices that were idle longest."""
+def trace_charts(report: TraceReport, numbers: Mapping[str, int]) -> Iterator[Chart]:
+    """Every chart of the devices that were idle longest. numbers: key -> what a device is called by."""
     most = sorted(report.devices, key=lambda device: -device.idle_us)[:MAX_DEVICES]
     for place, device in enumerate(report.devices):
         if any(device is one for one in most):
-            yield from _device(device, slug(place))
+            yield from _device(device, numbers.get(device.key, device.device), slug(place))
 
 
 def slug(place: int) -> str:
@@ -69,9 +69,9 @@ def slug(place: int) -> str:
     return f"trace{place}"
 
 
-def _device(device: DeviceTrace, name: str) -> Iterator[Chart]:
+def _device(device: DeviceTrace, gpu: int, name: str) -> Iterator[Chart]:
     rank = f", rank {device.rank}" if device.rank is not None else ""
-    place = f"GPU {device.device}{rank}"
+    place = f"GPU {gpu}{rank}"
     strip = device.strip
     if strip is not None and any(len(column) for column in (*strip.busy.values(), *strip.causes.values())):
         yield Chart(

@@ -122,6 +122,15 @@ def test_many_devices_are_a_line_each_and_the_idlest_are_shown_in_full() -> None
     assert [line for line in said.splitlines() if re.fullmatch(r"GPU \d", line)] == ["GPU 4", "GPU 5"]
 
 
+def test_devices_are_called_as_their_verdicts_call_them() -> None:
+    d = traced(make_trace(make_device_trace(0), make_device_trace(1, device=0, rank=7)))
+    second = msgspec.structs.replace(d.verdicts[1], gpu=5)
+    d = msgspec.structs.replace(d, verdicts=(d.verdicts[0], second))
+    assert "GPU 5 (NVIDIA Simulated X100 80GB), rank 7, device 0 there" in told(d)
+    assert any(",5,,kernel," in line for line in render_csv(d).splitlines())
+    assert any(chart.title.startswith("GPU 5, rank 7") for chart in charts_of(d))
+
+
 def test_csv_has_every_cause_kernel_and_rank() -> None:
     lines = render_csv(ranked()).splitlines()
     assert sum(",idle cause," in line for line in lines) == 2 * len(CAUSES)
