@@ -75,8 +75,8 @@ def _left(device: DeviceTrace, shown: int) -> str:
     us = sum(row.total_us for row in rest) + device.kernels_left_us
     if count <= 0:
         return ""
-    more = f"{count:,} more kernel{'s take' if count != 1 else ' takes'} {duration(us)}"
-    return f"{more}; --top N lists more of them."
+    hint = "; --top N lists more of them" if rest else ""
+    return f"{count:,} more kernel{'s take' if count != 1 else ' takes'} {duration(us)}{hint}."
 
 
 def kernel_facts(row: KernelRow, style: Style) -> str:

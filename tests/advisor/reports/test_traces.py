@@ -64,7 +64,7 @@ def test_a_table_says_how_many_kernels_it_leaves_out_and_lists_more_when_asked()
     assert "25 more kernels take 25.0 ms" in short
     long = render_text(d, 100, False, top=30)
     assert "synthetic_kernel_29" in long
-    assert "5 more kernels take 5.00 ms" in long
+    assert "5 more kernels take 5.00 ms." in long
     assert "synthetic_kernel_29" in render_html(d, top=30)
     assert "synthetic\\_kernel\\_29" in render_markdown(d, top=30)
 
