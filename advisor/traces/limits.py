@@ -12,11 +12,13 @@ class Limits:
     rows: intervals kept of one file (about 100 bytes each while reading). text_bytes: of uncompressed text.
     ratio: of uncompressed to compressed bytes, counted after the first `ratio_from_bytes` of text; JSON of
     traces compresses 10 to 40 times, a gzip bomb up to 1,030 times. event_bytes: of one event. name_chars:
-    of one name, cut beyond it. names: distinct names. shapes: distinct operators with shapes. header_bytes:
+    of one name, cut beyond it. damages: stretches that
+    are no events. names: distinct names. shapes: distinct operators with shapes. header_bytes:
     of what stands before or after the events.
     """
 
     rows: int = 20_000_000
+    damages: int = 100_000
     text_bytes: int = 1 << 40
     ratio: float = 400.0
     ratio_from_bytes: int = 256 << 20

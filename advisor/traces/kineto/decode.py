@@ -11,7 +11,7 @@ from advisor.traces.kineto import meta, scan
 from advisor.traces.kineto.columns import Block, Tables, block_of
 from advisor.traces.kineto.numbers import NO_TIME, nanoseconds, needs_exact
 from advisor.traces.kineto.records import Event, ExactEvent, Sample
-from advisor.traces.kineto.repair import ERRORS, salvage
+from advisor.traces.kineto.repair import ERRORS, salvage, with_nulls
 from advisor.traces.kineto.sieve import sieved
 from advisor.traces.limits import Limits
 
@@ -38,6 +38,8 @@ class Decoder:
         if last:
             body, tail = self._apart(text)
         block = self._whole(body)
+        if block is None and (numbers := with_nulls(body)) is not body:
+            block = self._whole(numbers)
         if block is None:
             block, end = self._salvaged(text, offset)
             tail = text[end:] if last else None

@@ -72,8 +72,17 @@ def too_many(rows: int, offset: int) -> Loss:
     return Loss("limit", f"reading stopped after {rows} intervals; what follows was not read", offset=offset)
 
 
-def nothing(path: Path, events: Mapping[str, int]) -> TraceError:
+def too_damaged(offset: int) -> Loss:
+    """The limit of damages was met."""
+    return Loss(
+        "limit", "most of the text is no events: reading stopped; what follows was not read", offset=offset
+    )
+
+
+def nothing(path: Path, events: Mapping[str, int], lost: int) -> TraceError:
     """A file with an array of events of which none is of a profiler."""
+    if lost and not events:
+        return TraceError(f"{path}: damaged; no event in it can be read", f"Copy it again. {PROFILE}")
     if not events:
         return TraceError(f"{path}: a trace without events", f"The profiler recorded nothing. {PROFILE}")
     kinds = ", ".join(sorted(events)[:5])

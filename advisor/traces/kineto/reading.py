@@ -86,7 +86,7 @@ class _Reading:
         self._stopped: Loss | None = None
 
     def take(self, maker: int, reply: Reply) -> bool:
-        """One stretch; False where the limit of rows is reached."""
+        """One stretch; False where a limit is reached."""
         block = reply.block
         self._numbers.add(maker, reply)
         self._events.update(block.events)
@@ -101,10 +101,11 @@ class _Reading:
         self._rows += block.rows() + len(block.counters)
         if self._progress is not None:
             self._progress(min(self._source.done(reply.end), self._size), self._size)
-        if self._rows <= self._limits.rows:
-            return True
-        self._stopped = losses.too_many(self._rows, reply.end)
-        return False
+        if self._rows > self._limits.rows:
+            self._stopped = losses.too_many(self._rows, reply.end)
+        elif self._lost > self._limits.damages:
+            self._stopped = losses.too_damaged(reply.end)
+        return self._stopped is None
 
     def timeline(self, path: Path, found: Head, changed: bool) -> Timeline:
         """Everything as a Timeline."""
@@ -112,7 +113,7 @@ class _Reading:
         merged = self._merger.merged(self._labels)
         base = meta.base_ns(about)
         if not len(merged.gpu) and not len(merged.host):
-            raise losses.nothing(path, self._events)
+            raise losses.nothing(path, self._events, self._lost)
         told = [
             *self._source.losses, *([self._stopped] if self._stopped else cut),
             *losses.damage(self._lost, self._lost_at, self._bad, self._mended), *losses.sides(merged),

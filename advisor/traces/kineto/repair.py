@@ -21,7 +21,10 @@ _LONGEST_EVENT = 1 << 20
 _NAME = re.compile(rb'("name"\s*:\s*")(.*?)("\s*,\s*"(?:pid|ph|ts|cat|tid|args|dur)"\s*:)', re.DOTALL)
 _LONGEST_MENDED = 1 << 16
 # Bytes that are looked at for the ends of damaged objects, per byte of a text.
-_LOOKS = 16
+_LOOKS = 2
+# A text with more broken stretches than this is given up from there on.
+_MOST_LOST = 10_000
+_NO_NUMBER = re.compile(rb"(?<=[:\[, ])(?:NaN|-?Infinity)(?=\s*[,}\]])")
 _BARE_QUOTE = re.compile(rb'(?<!\\)"')
 _BAD_ESCAPE = re.compile(rb'\\(?!["\\/bfnrt]|u[0-9a-fA-F]{4})')
 ERRORS = (msgspec.MsgspecError, ValueError, RecursionError, OverflowError)
@@ -53,13 +56,18 @@ class Salvage:
         return start + end if end > 0 else -1
 
 
+def with_nulls(text: bytes) -> bytes:
+    """NaN and Infinity, which JSON has not, as null."""
+    return _NO_NUMBER.sub(b"null", text) if b"NaN" in text or b"Infinity" in text else text
+
+
 def salvage(text: bytes, decode: Callable[[bytes], list[Event]]) -> Salvage:
     """Events of a text of objects with commas between, whatever is broken in it."""
     kept = Salvage(budget=max(1 << 20, len(text)) * _LOOKS)
     first = len(text) - len(text.lstrip(_BETWEEN))
     places = sorted({first, *scan.starts(text)})
     index = 0
-    while index < len(places):
+    while index < len(places) and kept.lost < _MOST_LOST:
         group = min(_GROUP, len(places) - index)
         taken = _group(text, places, index, group, kept, decode)
         index += taken

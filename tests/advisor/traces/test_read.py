@@ -37,7 +37,7 @@ NO_TRACES: dict[str, tuple[bytes, str]] = {
     "a.zip": (b"PK\x03\x04rest", "unzip"),
     "a.zst": (b"\x28\xb5\x2f\xfdrest", "zstd -d"),
     "settings.json": (b'{"a": 1, "b": [1, 2]}', "without traceEvents"),
-    "list.json": (b"[1, 2, 3]", "without events"),
+    "list.json": (b"[1, 2, 3]", "no event in it"),
     "none.json": (b'{"traceEvents": []}', "without events"),
     "chrome.json": (
         b'{"traceEvents": [{"ph": "X", "cat": "v8", "name": "GC", "pid": 1, "tid": 1, "ts": 1, "dur": 2}]}',
