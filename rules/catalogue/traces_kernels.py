@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 from rules import thresholds as th
-from rules.catalogue.common import place
+from rules.catalogue.common import inefficiency, place
 from rules.catalogue.trace_common import TRACE, kernel_items, lost, matters, short, sure_of_natures, traced
-from rules.finding import Finding
+from rules.economics import amdahl
+from rules.finding import Effect, Finding
 from rules.registry import Context, finding, rule, severity_of
 from rules.traces.causes import is_empty, is_small, roof_of
 from rules.traces.items import item
@@ -43,7 +44,8 @@ def tensor_cores(ctx: Context) -> Finding | None:
     whose tensor cores do such work.
 
     **Why it costs**
-    On data-centre cards the tensor cores do matrix products several times as fast as the other pipes.
+    On data-centre cards the tensor cores do matrix products several times as fast as the other pipes. The
+    dollars named are of the time that the ladder calls wasted; what it saves beyond that was useful time.
 
     **How to tell it apart**
     Kernel names tell (`sgemm`, `simt`, `fp32`), so that no counter has to be guessed from. Small products
@@ -79,11 +81,17 @@ def tensor_cores(ctx: Context) -> Finding | None:
             *kernel_items(trace, tuple(row for row in trace.kernels if row.tensor == "eligible")),
         ),
         actions=_to_tensor_cores(ctx, dtype),
-        effect=plan.effect(ctx.verdict.shares) if plan else None,
+        effect=plan.effect(ctx.verdict.shares) if plan else _rates_unknown(frac(trace, us)),
         confidence=sure_of_natures(trace),
-        recoverable=_HALF * frac(trace, us),
+        recoverable=min(_HALF * frac(trace, us), inefficiency(ctx)),
         severity=severity_of(_HALF * frac(trace, us), "high"),
     )
+
+
+def _rates_unknown(part: float) -> Effect:
+    """Twice as fast, where nobody knows this card's rates: less than tensor cores give on any card."""
+    basis = "this card's rates are not known, so twice as fast at best; low end: no gain where they are small"
+    return Effect(low=1.0, high=amdahl(part, 1.0 / _HALF), bound=1.0 / (1.0 - part), basis=basis)
 
 
 def _to_tensor_cores(ctx: Context, dtype: str | None) -> tuple[str, ...]:
@@ -151,7 +159,7 @@ def elementwise(ctx: Context) -> Finding | None:
         ),
         effect=plan.effect(ctx.verdict.shares) if plan else None,
         confidence=sure_of_natures(trace),
-        recoverable=_HALF * frac(trace, us),
+        recoverable=min(_HALF * frac(trace, us), inefficiency(ctx)),
     )  # fmt: skip
 
 
@@ -212,6 +220,7 @@ def small_grids(ctx: Context) -> Finding | None:
             "Raise the batch, or batch small products (`torch.bmm`, grouped GEMM).",
             "Fuse them with `torch.compile`; run independent ones on several streams.",
         ),
+        recoverable=min(frac(trace, us), inefficiency(ctx)),
         confidence=0.7,
     )
 
