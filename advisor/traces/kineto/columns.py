@@ -69,6 +69,7 @@ class Block:
     counters: (name, device, ns, value). bad: events with no usable time. lost: stretches that were no event
     any more, lost_at: the byte at which the first of them is.
     mended: events whose text was broken. tail: what stands behind the last event.
+    cut_at: where it is half an event.
     """
 
     gpu: Columns = field(default_factory=dict)
@@ -82,6 +83,7 @@ class Block:
     mended: int = 0
     lost_at: int | None = None
     tail: bytes | None = None
+    cut_at: int | None = None
 
     def rows(self) -> int:
         """Intervals kept."""

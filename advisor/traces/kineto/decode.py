@@ -43,6 +43,7 @@ class Decoder:
         if block is None:
             block, end = self._salvaged(text, offset)
             tail = text[end:] if last else None
+            _cut_off(block, tail, offset + end)
         block.tail = None if tail is None else tail[:_MOST_TAIL]
         return block
 
@@ -86,6 +87,15 @@ class Decoder:
         block.lost, block.mended = saved.lost, saved.mended
         block.lost_at = None if saved.at is None else offset + saved.at
         return block, saved.end
+
+
+def _cut_off(block: Block, tail: bytes | None, at: int) -> None:
+    """Half an event at the end of the file is no damage but the cut, which is told of itself."""
+    left = (tail or b"").lstrip(_BETWEEN)
+    if left and not left.startswith(b"]"):
+        block.cut_at = at
+        block.lost = max(0, block.lost - 1)
+        block.lost_at = block.lost_at if block.lost else None
 
 
 def _counters(samples: Sequence[Sample]) -> list[tuple[str, int, int, float]]:

@@ -20,7 +20,7 @@ CHANGED = Loss("changed", "the file changed while it was read: read it again whe
 _BASE = re.compile(rb'"baseTimeNanoseconds"\s*:\s*"?(\d{1,19})')
 
 
-def around(found: Head, tail: bytes | None) -> tuple[dict[str, Any], list[Loss]]:
+def around(found: Head, tail: bytes | None, cut_at: int | None) -> tuple[dict[str, Any], list[Loss]]:
     """What stands before and after the events, and whether the file ends where it should."""
     before, _ = _document(found.text + b"]}") if not found.bare else ({}, True)
     if tail is None:
@@ -29,7 +29,7 @@ def around(found: Head, tail: bytes | None) -> tuple[dict[str, Any], list[Loss]]
     if not behind.startswith(b"]"):
         whole = found.bare and not behind
         message = "the file ends in the middle of an event" if behind else "the file ends between two events"
-        return before, [] if whole else [Loss("truncated", message, count=1 if behind else None)]
+        return before, [] if whole else [Loss("truncated", message, 1 if behind else None, cut_at)]
     if found.bare:
         return before, []
     after, good = _document(b'{"traceEvents":[' + behind)
@@ -79,7 +79,7 @@ def too_damaged(offset: int) -> Loss:
     )
 
 
-def nothing(path: Path, events: Mapping[str, int], lost: int) -> TraceError:
+def nothing(path: Path, events: Mapping[str, int], lost: int | None) -> TraceError:
     """A file with an array of events of which none is of a profiler."""
     if lost and not events:
         return TraceError(f"{path}: damaged; no event in it can be read", f"Copy it again. {PROFILE}")

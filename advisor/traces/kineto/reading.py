@@ -21,7 +21,7 @@ from advisor.traces.limits import Limits
 from advisor.traces.timeline import Ints, Loss, Small, Timeline, TraceMeta
 
 Progress = Callable[[int, int | None], None]
-PIECE_BYTES = 4 << 20
+PIECE_BYTES = 8 << 20
 # Starting processes costs a quarter of a second; below this one process is done before.
 _APART_FROM_BYTES = {True: 64 << 20, False: 5 << 20}
 _MOST_PROCESSES = 4
@@ -83,6 +83,7 @@ class _Reading:
         self._rows = self._bad = self._lost = self._mended = 0
         self._lost_at: int | None = None
         self._tail: bytes | None = None
+        self._cut_at: int | None = None
         self._stopped: Loss | None = None
 
     def take(self, maker: int, reply: Reply) -> bool:
@@ -97,6 +98,7 @@ class _Reading:
         self._lost += block.lost
         self._mended += block.mended
         self._lost_at = block.lost_at if self._lost_at is None else self._lost_at
+        self._cut_at = block.cut_at
         self._tail = block.tail if block.tail is not None else self._tail
         self._rows += block.rows() + len(block.counters)
         if self._progress is not None:
@@ -109,13 +111,13 @@ class _Reading:
 
     def timeline(self, path: Path, found: Head, changed: bool) -> Timeline:
         """Everything as a Timeline."""
-        about, cut = losses.around(found, self._tail)
+        about, cut = losses.around(found, self._tail, self._cut_at)
         merged = self._merger.merged(self._labels)
         base = meta.base_ns(about)
         if not len(merged.gpu) and not len(merged.host):
-            raise losses.nothing(path, self._events, self._lost)
+            raise losses.nothing(path, self._events, self._lost or self._cut_at)
         told = [
-            *self._source.losses, *([self._stopped] if self._stopped else cut),
+            *self._source.losses, *([self._stopped] if self._stopped else cut if not self._source.losses else []),
             *losses.damage(self._lost, self._lost_at, self._bad, self._mended), *losses.sides(merged),
             *([losses.CHANGED] if changed else []),
         ]  # fmt: skip
