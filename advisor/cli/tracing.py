@@ -63,7 +63,7 @@ def trace(asked: Asked, wish: Wish) -> ExitCode:
     if mode == "ranks":
         timelines = numbered(timelines)
     gate = parse_fail_on(asked.fail_on or (config.fail_on,))
-    analysis = analysed(timelines, model)
+    analysis = analysed(timelines, model, wish.top)
     diagnosis = _diagnosed(analysis, wish, config, model)
     if live is not None:
         diagnosis = _joined(diagnosis, live)
@@ -156,16 +156,19 @@ def _of_device(timelines: Sequence[Timeline], device: int) -> list[Timeline]:
     return [only_device(timeline, device) for timeline in timelines]
 
 
-def analysed(timelines: Sequence[Timeline], model: Model | None) -> Analysis:
-    """What the traces show. model: the GPU's, where a person named it."""
+def analysed(timelines: Sequence[Timeline], model: Model | None, top: int | None = None) -> Analysis:
+    """What the traces show. model: the GPU's, where a person named it. top: kernels to list, where many."""
     from advisor.traces.analyse import analyse
     from advisor.traces.diagnosing import ceilings_of
+    from advisor.traces.kernels import TOP
     from probes.specs import assumed_ceilings
+
+    most = max(TOP, top or 0)
 
     if model is not None and model.spec is not None:
         ceilings = assumed_ceilings(model.spec)
-        return analyse(timelines, lambda _, __: ceilings)
-    return analyse(timelines, ceilings_of)
+        return analyse(timelines, lambda _, __: ceilings, most)
+    return analyse(timelines, ceilings_of, most)
 
 
 def _diagnosed(analysis: Analysis, wish: Wish, config: Config, model: Model | None) -> Diagnosis:

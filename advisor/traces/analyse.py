@@ -8,6 +8,7 @@ from pathlib import PurePath
 
 from advisor.traces.attribution import Attribution
 from advisor.traces.device_figures import device_study, device_trace
+from advisor.traces.kernels import TOP
 from advisor.traces.ranks import rank_figures
 from advisor.traces.timeline import Loss, Timeline
 from probes.ceilings import Ceilings
@@ -30,8 +31,11 @@ class Analysis:
     ceilings: Mapping[OnDevice, Ceilings] = field(default_factory=dict)
 
 
-def analyse(timelines: Sequence[Timeline], ceilings_of: CeilingsOf) -> Analysis:
-    """The report of one or several files. ceilings_of: what a device (of a file, by its number) can do."""
+def analyse(timelines: Sequence[Timeline], ceilings_of: CeilingsOf, top: int = TOP) -> Analysis:
+    """The report of one or several files. ceilings_of: what a device (of a file, by its number) can do.
+
+    top: how many kernels of each device are listed.
+    """
     attributions: dict[OnDevice, Attribution] = {}
     ceilings: dict[OnDevice, Ceilings] = {}
     devices: list[DeviceTrace] = []
@@ -43,7 +47,7 @@ def analyse(timelines: Sequence[Timeline], ceilings_of: CeilingsOf) -> Analysis:
             attributions[file, device] = study.attribution
             if limits is not None:
                 ceilings[file, device] = limits
-            devices.append(device_trace(study, file, names[file], limits))
+            devices.append(device_trace(study, file, names[file], limits, top))
     several = len(attributions) > 1 or any(t.meta.rank is not None for t in timelines)
     ranks = rank_figures(timelines, attributions) if several else None
     report = TraceReport(

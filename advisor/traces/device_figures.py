@@ -44,13 +44,18 @@ def device_study(timeline: Timeline, device: int, ceilings: Ceilings | None) -> 
     return DeviceStudy(timeline, found, natures, attribute(timeline, device, natures))
 
 
-def device_trace(study: DeviceStudy, file: int, name: str, ceilings: Ceilings | None) -> DeviceTrace:
-    """The record of one device. file: its number among the files; name: the file's, distinct among them."""
+def device_trace(
+    study: DeviceStudy, file: int, name: str, ceilings: Ceilings | None, top: int = kernels.TOP
+) -> DeviceTrace:
+    """The record of one device. file: its number among the files; name: the file's, distinct among them.
+
+    top: how many kernels are listed.
+    """
     timeline, attribution = study.timeline, study.attribution
     device = attribution.device
     causes, busy = attribution.causes_ns().tolist(), attribution.busy_ns().tolist()
     idle_ns, busy_ns = sum(causes), sum(busy)
-    listed = kernels.kernel_rows(study.kernels)
+    listed = kernels.kernel_rows(study.kernels, top)
     collective_ns, beside_ns = _communication(study)
     gpu = timeline.gpu
     rows = slice(study.kernels.low, study.kernels.high)

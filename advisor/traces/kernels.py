@@ -21,7 +21,17 @@ from advisor.traces.timeline import UNKNOWN, Ints
 from rules.traces.records import BUSY, FamilyRow, KernelRow, Nature
 from rules.traces.tail import SmLimits, resident_blocks, sm_limits, tail_frac, theoretical_occupancy, waves
 
-__all__ = ["Listed", "Study", "family_rows", "kernel_rows", "nature_column", "natures", "study", "tensor_ns"]
+__all__ = [
+    "TOP",
+    "Listed",
+    "Study",
+    "family_rows",
+    "kernel_rows",
+    "nature_column",
+    "natures",
+    "study",
+    "tensor_ns",
+]
 
 TOP = 25
 _BY_DESIGN = "a collective leaves most SMs to others, by design"

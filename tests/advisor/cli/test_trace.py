@@ -154,11 +154,11 @@ def test_a_trace_without_a_gpu_says_so(capsys: pytest.CaptureFixture[str], tmp_p
 
 def test_more_kernels_when_asked(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     made = training(1)
-    for i in range(15):
-        made.launched(f"synthetic_kernel_{i:02}", 2000.0 + 100 * i, 2010.0 + 100 * i, 50.0 - i)
+    for i in range(40):
+        made.launched(f"synthetic_kernel_{i:02}", 2000.0 + 100 * i, 2010.0 + 100 * i, 60.0 - i)
     path = str(made.write(tmp_path / "many.json"))
-    assert "6 more kernels take" in said(capsys, path)
-    assert "more kernels take" not in said(capsys, path, "--top", "20")
+    assert "31 more kernels take" in said(capsys, path)
+    assert "more kernels take" not in said(capsys, path, "--top", "60")
 
 
 def test_one_device_of_several(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
