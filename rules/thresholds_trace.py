@@ -77,7 +77,7 @@ TRACE_AWAY_US = Threshold(
 TRACE_SAME_END_US = Threshold(
     "µs within which two pieces of work ended at the same time",
     1.0,
-    "timestamps of older files are whole µs; a kernel follows the one before it on its stream after 1 to 2 µs",
+    "timestamps of older files are whole µs; a kernel follows the one before on its stream after 1 to 2 µs",
 )
 TRACE_LAUNCHES_KNOWN = Threshold(
     "part of a device's rows with a known launch from which launches tell which step they belong to",
