@@ -117,7 +117,7 @@ class _Reading:
         if not len(merged.gpu) and not len(merged.host):
             raise losses.nothing(path, self._events, self._lost or self._cut_at)
         told = [
-            *self._source.losses, *([self._stopped] if self._stopped else cut if not self._source.losses else []),
+            *self._source.losses, *([self._stopped] if self._stopped else [] if self._source.losses else cut),
             *losses.damage(self._lost, self._lost_at, self._bad, self._mended), *losses.sides(merged),
             *([losses.CHANGED] if changed else []),
         ]  # fmt: skip
