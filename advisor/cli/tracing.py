@@ -19,10 +19,12 @@ from advisor.cli.inputs import load_config, read_document
 from advisor.cli.reporting import Wish, present, where_to
 from advisor.cli.ruleset import chosen
 from advisor.cli.session import reproduce
+from advisor.cli.trace_asking import ordered
 from advisor.cli.trace_files import mode_of, read_all, trace_files
 
 if TYPE_CHECKING:
     from advisor.cli.delivery import Delivery
+    from advisor.cli.trace_asking import Order
     from advisor.config import Config
     from advisor.document import Diagnosis
     from advisor.price_table import Model
@@ -34,7 +36,8 @@ if TYPE_CHECKING:
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What to do with which traces, as typed."""
 
-    files: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    order: Order | None = None
     device: int | None = None
     ranks: bool = False
     compare: bool = False
@@ -47,14 +50,17 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 def trace(asked: Asked, wish: Wish) -> ExitCode:
     """Read, analyse and show. Raises CliError for what cannot be read or written."""
-    if not asked.files:
+    if not asked.files and asked.order is None:
         raise CliError("no trace was named", "name a file, such as advisor trace run.json.gz, or a folder")
+    if asked.files and asked.order is not None:
+        raise CliError("--pid makes a trace of its own", "name no file beside it, or leave --pid out")
     wanted = where_to(wish)
     _check(asked, wish)
     config = load_config(**chosen(wish.select, wish.ignore))
     model = None if asked.gpu_model is None else model_named(asked.gpu_model)
     live = None if asked.join is None else read_document(asked.join)
-    timelines = read_all(trace_files(asked.files))
+    files = [ordered(asked.order)] if asked.order is not None else trace_files(asked.files)
+    timelines = read_all(files)
     mode = mode_of([t.meta for t in timelines], compare=asked.compare, ranks=asked.ranks)
     if asked.device is not None:
         timelines = _of_device(timelines, asked.device)

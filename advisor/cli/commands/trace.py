@@ -6,6 +6,7 @@ import rich_click as click
 
 from advisor.cli.options import (
     DIAGNOSIS_FORMATS,
+    DurationType,
     WholeType,
     flavor_option,
     json_option,
@@ -27,6 +28,17 @@ EPILOG = "\n\n".join(("Examples:", *(f"{line}  # {what}" for line, what in EXAMP
 
 @click.command("trace", epilog=EPILOG)
 @click.argument("files", nargs=-1, metavar="FILE...", type=click.Path(allow_dash=True))
+@click.option(
+    "--pid",
+    type=WholeType(min=1),
+    help="Ask this running PyTorch process for a trace; it was started with KINETO_USE_DAEMON=1.",
+)
+@click.option("--steps", type=WholeType(min=1), help="With --pid: optimizer steps to trace. Default: 5.")
+@click.option(
+    "--seconds", type=DurationType(), help="With --pid: trace for a time instead, as for inference: 1s."
+)
+@click.option("--with-stacks", is_flag=True, help="With --pid: also record Python stacks, which slows it.")
+@click.option("--save", metavar="OUT", help="With --pid: keep the trace as this file.")
 @click.option("--device", type=WholeType(min=0), help="Only this device, by its number in the trace.")
 @click.option("--top", type=WholeType(min=1, max=10_000), help="How many kernels to list. Default: 10.")
 @click.option(
@@ -72,6 +84,11 @@ EPILOG = "\n\n".join(("Examples:", *(f"{line}  # {what}" for line, what in EXAMP
 )
 def command(
     files: tuple[str, ...],
+    pid: int | None,
+    steps: int | None,
+    seconds: float | None,
+    with_stacks: bool,
+    save: str | None,
     device: int | None,
     top: int | None,
     ranks: bool,
@@ -95,11 +112,13 @@ def command(
 
     FILE is a trace of the PyTorch profiler (JSON, also gzipped), a SQLite export of Nsight Systems, or a
     folder of them. Several files that say so are ranks of one job; two others are compared. Nothing is run,
-    and no GPU is needed.
+    and no GPU is needed. With --pid, a running process is asked for a trace instead of reading a FILE.
     """
     from advisor.cli.reporting import Wish
+    from advisor.cli.trace_asking import order_of
     from advisor.cli.tracing import Asked, trace
 
+    order = order_of(pid, steps=steps, seconds=seconds, stacks=with_stacks, save=save)
     wish = Wish(
         form=form,
         as_json=as_json,
@@ -114,6 +133,7 @@ def command(
     )
     asked = Asked(
         files=files,
+        order=order,
         device=device,
         ranks=ranks,
         compare=compare,

@@ -1,0 +1,87 @@
+"""`advisor trace --pid`: a running PyTorch process is asked for the trace that is then read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from advisor.cli.diagnostics import CliError, cannot_measure, note
+
+STEPS = 5
+SECONDS = 1.0
+_MOST_STEPS = 1000
+_MOST_S = 120.0
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What to ask which process for, as typed. save: where the trace is to be kept."""
+
+    pid: int
+    steps: int | None = None
+    seconds: float | None = None
+    stacks: bool = False
+    save: str | None = None
+
+
+def ordered(order: Order) -> Path:
+    """Ask, and wait for the trace; its path. Raises CliError (exit code 3) where none could be had."""
+    from advisor.traces.errors import TraceError
+    from advisor.traces.ondemand.asking import Wanted, fetch_trace
+
+    timed = order.seconds is not None
+    wanted = Wanted(
+        pid=order.pid,
+        steps=None if timed else order.steps or STEPS,
+        seconds=order.seconds if order.seconds is not None else SECONDS,
+        stacks=order.stacks,
+        save=None if order.save is None else Path(order.save),
+    )
+    try:
+        path = fetch_trace(wanted, note)
+    except TraceError as error:
+        raise cannot_measure(error.message, error.fix) from error
+    note(f"the trace is kept as {path}")
+    return path
+
+
+def order_of(
+    pid: int | None,
+    *,
+    steps: int | None = None,
+    seconds: float | None = None,
+    stacks: bool = False,
+    save: str | None = None,
+) -> Order | None:
+    """What was asked for; None without a process. Raises CliError before a running job is disturbed."""
+    if pid is None:
+        given = (("--steps", steps), ("--seconds", seconds), ("--with-stacks", stacks), ("--save", save))
+        alone = next((option for option, value in given if value), None)
+        if alone is not None:
+            raise CliError(f"{alone} says what to ask a process for", "name the process with --pid")
+        return None
+    order = Order(pid=pid, steps=steps, seconds=seconds, stacks=stacks, save=save)
+    _check(order)
+    return order
+
+
+def _check(order: Order) -> None:
+    if order.steps is not None and order.seconds is not None:
+        raise CliError(
+            "--steps and --seconds cannot both be given", "ask for a number of steps, or for a time"
+        )
+    if order.steps is not None and order.steps > _MOST_STEPS:
+        raise CliError(
+            f"{order.steps} steps are too many to trace", f"ask for {_MOST_STEPS} at most; 5 will do"
+        )
+    if order.seconds is not None and order.seconds > _MOST_S:
+        raise CliError(
+            f"{order.seconds:g} s are too long to trace", f"ask for {_MOST_S:g} s at most; 1 s will do"
+        )
+    if order.save is None:
+        return
+    save = Path(order.save)
+    if save.exists():
+        raise CliError(f"{save} is there already", "give --save another name: a trace is never overwritten")
+    if not save.parent.is_dir():
+        raise CliError(f"there is no folder {save.parent}", "make it, or give --save another name")
