@@ -67,9 +67,7 @@ def order_of(
 
 def _check(order: Order) -> None:
     if order.steps is not None and order.seconds is not None:
-        raise CliError(
-            "--steps and --seconds cannot both be given", "ask for a number of steps, or for a time"
-        )
+        raise CliError("--steps and --seconds exclude each other", "ask for a number of steps, or for a time")
     if order.steps is not None and order.steps > _MOST_STEPS:
         raise CliError(
             f"{order.steps} steps are too many to trace", f"ask for {_MOST_STEPS} at most; 5 will do"

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from advisor.bills import row_amounts, statement, with_bills, won_back_cents
+from advisor.bills import node_cents, row_amounts, statement, with_bills
 from advisor.monitor import Monitor, MonitorOptions
 from advisor.reports.json import decode, encode
 from advisor.reports.redact import redact_diagnosis
@@ -83,7 +83,9 @@ def test_the_line_on_the_screen_is_the_statements_sum() -> None:
         "host", "idle", "memory", findings=[make_finding(gpu=gpu, usd_h=None) for gpu in (0, 2)]
     )
     made = statement(document)
-    assert made is not None and made.node.won_back == won_back_cents(document)
+    line = node_cents(document)
+    assert made is not None and line is not None
+    assert made.node.won_back == (line.low, line.high)
     rows = row_amounts(document)
     assert sum(amount.price or 0 for amount in rows.values()) == made.node.price
 

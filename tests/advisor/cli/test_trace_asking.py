@@ -13,6 +13,7 @@ from advisor.cli.trace_asking import STEPS, order_of, ordered
 from advisor.cli.tracing import Asked, trace
 from advisor.traces.errors import TraceError
 from advisor.traces.ondemand import asking
+from advisor.traces.ondemand.server import Say
 
 ORDERED = Path(__file__).parents[1] / "traces" / "data" / "torch-cpu-ordered.json.gz"
 
@@ -70,7 +71,7 @@ def test_the_trace_that_was_asked_for_is_read(
 ) -> None:
     wanted: list[asking.Wanted] = []
 
-    def fetch(what: asking.Wanted, say: asking.Say) -> Path:
+    def fetch(what: asking.Wanted, say: Say) -> Path:
         wanted.append(what)
         say("asking")
         path = tmp_path / "trace.json"
