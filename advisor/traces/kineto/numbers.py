@@ -43,12 +43,10 @@ def fractions_of(values: Sequence[Any]) -> NDArray[np.float32]:
 
 def nanoseconds(values: Sequence[Any]) -> Ints:
     """Microseconds (numbers or text) as whole nanoseconds; NO_TIME for what is no time."""
-    try:
-        column = np.array(values, dtype=np.float64)
-    except (ValueError, TypeError, OverflowError):
+    found = np.array(values)
+    if found.dtype.kind not in "iuf":  # text, gaps, or more than 64 bits among them
         return np.array([_exact_ns(value) for value in values], dtype=np.int64)
-    if any(isinstance(value, str) for value in values):
-        return np.array([_exact_ns(value) for value in values], dtype=np.int64)
+    column = found.astype(np.float64)
     good = np.abs(column) <= _LONGEST_US
     column = np.where(good, column, 0.0)
     below = np.floor(column)

@@ -53,19 +53,23 @@ def sieved(text: bytes) -> tuple[bytes, Counter[str]]:
 
 def _without(pieces: list[bytes], python: bytes, out: Counter[str]) -> list[bytes]:
     """Pieces that stay; `python` is how Python frames begin, up to the name."""
-    kept, at, nothing = [], len(python), _nothing
-    for piece in pieces:
-        if piece[:3] in _DROPPED:
-            if _alone(piece):
-                out[_DROPPED[piece[:3]]] += 1
-                continue
-        elif piece.startswith(python) and nothing[piece[at : piece.find(b'"', at)]] and _alone(piece):
-            out["python_function"] += 1
+    kept, at, nothing, dropped = [], len(python), _nothing, _DROPPED
+    frames = 0
+    for piece in pieces:  # the one loop over every event of a file: nothing in it is called needlessly
+        if piece[:3] in dropped:
+            kind = dropped[piece[:3]]
+        elif piece.startswith(python) and nothing[piece[at : piece.find(b'"', at)]]:
+            kind = ""
+        else:
+            kept.append(piece)
             continue
-        kept.append(piece)
+        braces = piece.count(b"{")
+        if braces > 1 or (braces and not piece.endswith(b"}")):
+            kept.append(piece)
+        elif kind:
+            out[kind] += 1
+        else:
+            frames += 1
+    if frames:
+        out["python_function"] += frames
     return kept
-
-
-def _alone(piece: bytes) -> bool:
-    braces = piece.count(b"{")
-    return braces == 0 or (braces == 1 and piece.endswith(b"}"))
