@@ -21,7 +21,7 @@ from advisor.traces.limits import Limits
 from advisor.traces.timeline import Ints, Loss, Small, Timeline, TraceMeta
 
 Progress = Callable[[int, int | None], None]
-PIECE_BYTES = 8 << 20
+PIECE_BYTES = 2 << 20
 # Starting processes costs a quarter of a second; below this one process is done before.
 _APART_FROM_BYTES = {True: 64 << 20, False: 5 << 20}
 _MOST_PROCESSES = 4
