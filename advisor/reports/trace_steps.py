@@ -38,7 +38,11 @@ _WINDOWS = {
     "host": "A step is what the program marked: the trace does not tell which step launched what.",
     "kernels": "A step is from one repetition of the kernels to the next.",
 }
-_SOURCES = {"ProfilerStep": "marked by the profiler", "nvtx": "marked by NVTX ranges"}
+_SOURCES = {
+    "ProfilerStep": "marked by the profiler",
+    "nvtx": "marked by NVTX ranges",
+    "optimizer": "from one optimizer step to the next",
+}
 
 
 def step_facts(steps: StepFigures, style: Style) -> Iterator[Fact]:

@@ -19,6 +19,7 @@ from rules.traces.host_names import HostRole
 from rules.traces.kernel_names import kernel_class
 
 Mask = NDArray[np.bool_]
+_BY_OPTIMIZER = "no step is marked: each ends with a step of the optimizer, which PyTorch records by itself"
 # How many steps the last one's launches are held against.
 _STEPS_BEFORE = 8
 
@@ -131,7 +132,7 @@ def launched_windows(timeline: Timeline, device: int, marked: Marks, first_ns: i
     cut = np.diff(edges) == 0
     cut[0] |= not (on_main & (step < 0)).any()
     cut[-1] |= _lost_at_end(timeline, known, marked)
-    return Windows(_source(timeline), "launches", marked.number, edges, cut, events, marked)
+    return Windows(_source(timeline), "launches", marked.number, edges, cut, events, marked, _notes(timeline))
 
 
 def step_of(marked: Marks, at_ns: Ints) -> Ints:
@@ -169,8 +170,16 @@ def host_windows(timeline: Timeline, marked: Marks, first_ns: int, last_ns: int)
         return None
     cut = length < (1.0 - tt.TRACE_STEP_LOST.value) * np.diff(edges)
     note = "the trace does not tell what launched what: steps are as the host marked them; the device may lag"
-    return Windows(_source(timeline), "host", marked.number, held, cut, None, marked, (note,))
+    return Windows(
+        _source(timeline), "host", marked.number, held, cut, None, marked, (*_notes(timeline), note)
+    )
+
+
+def _notes(timeline: Timeline) -> tuple[str, ...]:
+    return (_BY_OPTIMIZER,) if timeline.steps.source == "optimizer" else ()
 
 
 def _source(timeline: Timeline) -> str:
+    if timeline.steps.source:
+        return timeline.steps.source
     return "nvtx" if timeline.meta.format == "nsight" else "ProfilerStep"

@@ -55,7 +55,8 @@ def step_windows(timeline: Timeline, attribution: Attribution) -> Windows | None
 def _why_none(timeline: Timeline) -> str:
     if len(timeline.steps):
         return "no marked step holds any work of this device"
-    return "the program marked no steps (ProfilerStep, NVTX), and its kernels do not repeat clearly"
+    marks = "ProfilerStep, NVTX, steps of an optimizer"
+    return f"the program marked no steps ({marks}), and its kernels do not repeat clearly"
 
 
 def spent(attribution: Attribution, windows: Windows) -> Ints:

@@ -115,12 +115,17 @@ class HostTable:
 
 @dataclass(frozen=True, slots=True)
 class StepTable:
-    """Steps as the program marked them (ProfilerStep#n, an NVTX range), in order of start."""
+    """Steps as the program marked them, in order of start.
+
+    source: "ProfilerStep" (ProfilerStep#n), "nvtx" (an NVTX range), "optimizer" (from the end of an
+    optimizer's step to that of the next); "" where the format alone tells.
+    """
 
     start_ns: Ints
     end_ns: Ints
     number: Ints
     thread: Small
+    source: str = ""
 
     def __len__(self) -> int:
         return int(self.start_ns.shape[0])
@@ -265,13 +270,13 @@ def host_table(**columns: Any) -> HostTable:
     return HostTable(**{name: column[order] for name, column in made.items()})
 
 
-def step_table(**columns: Any) -> StepTable:
+def step_table(*, source: str = "", **columns: Any) -> StepTable:
     """A sorted table of steps; empty without columns."""
     length = len(columns.get("start_ns", ()))
     types = {"start_ns": np.int64, "end_ns": np.int64, "number": np.int64, "thread": np.int32}
     made = {name: _column(columns.get(name), length, kind, False) for name, kind in types.items()}
     order = np.argsort(made["start_ns"], kind="stable")
-    return StepTable(**{name: column[order] for name, column in made.items()})
+    return StepTable(**{name: column[order] for name, column in made.items()}, source=source)
 
 
 def _column(given: Any, length: int, kind: Any, zero: bool) -> Any:

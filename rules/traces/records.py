@@ -193,8 +193,8 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class StepFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Steps of one device. source: where steps came from ("ProfilerStep", "nvtx", "none", "inferred from
-    repeating kernels").
+    """Steps of one device. source: where steps came from ("ProfilerStep", "nvtx", "optimizer" (from the end
+    of one step of an optimizer to the end of the next), "none", "inferred from repeating kernels").
 
     window: what a step's time is. "launches": from the end of the previous step's work on the device to the
     end of its own, told by which step launched what, so that steps follow each other without a gap and the

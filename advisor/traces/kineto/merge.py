@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from advisor.traces.kineto import join
 from advisor.traces.kineto.columns import Block, Columns
 from advisor.traces.kineto.shapes import Shape, op_of
+from advisor.traces.optimizer_steps import optimizer_steps
 from advisor.traces.timeline import (
     UNKNOWN,
     GpuTable,
@@ -235,11 +236,11 @@ def _number_ops(host: HostTable, shape: NDArray[np.int32], used: NDArray[np.int3
 
 
 def _steps(host: HostTable, names: Sequence[str]) -> StepTable:
-    """Steps: the host's ranges called ProfilerStep#n."""
+    """Steps: the host's ranges called ProfilerStep#n; without any, as optimizers end them."""
     numbers = np.array([_step_number(name) for name in names] or [UNKNOWN], np.int64)[host.name]
     rows = np.flatnonzero((numbers != UNKNOWN) & np.isin(host.kind, (HostKind.ANNOTATION, HostKind.OP)))
     if not len(rows):
-        return step_table()
+        return optimizer_steps(host, names)
     return step_table(
         start_ns=host.start_ns[rows], end_ns=host.end_ns[rows], number=numbers[rows], thread=host.thread[rows]
     )
