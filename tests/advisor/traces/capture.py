@@ -31,7 +31,7 @@ def steps(out: Path) -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     with profile(
         activities=[ProfilerActivity.CPU],
-        schedule=schedule(wait=0, warmup=1, active=3),
+        schedule=schedule(wait=0, warmup=1, active=3, repeat=1),
         record_shapes=True,
         with_stack=True,
     ) as profiler:
