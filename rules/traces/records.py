@@ -67,8 +67,11 @@ class KernelRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     family: "gemm", "convolution", "attention", "elementwise", "reduction", "normalisation", "collective", ...
     precision: "fp32", "tf32", "fp16", "bf16", "fp8", "fp64", "int8", None where the name does not tell.
     nature: the busy class its time mostly has, and nature_basis why: "measured" (flops or bytes over
-    ceilings), "shape" (its flop per byte against the card's), "size" (too short or too small a grid),
-    "family" (what such kernels are). blocks, threads: medians. waves: blocks over what the device holds at
+    ceilings: near one of them, or, for "latency", far below both), "shape" (its flop per byte against the
+    card's), "size" (too small a grid, or too short with a grid that is not known to fill the device),
+    "family" (what such kernels are). nature_us: nature -> µs of its launches, summing to total_us; launches
+    of one name may differ. small_us: of its launches with fewer blocks than the device needs; None where no
+    launch's grid or the device's SMs are known. blocks, threads: medians. waves: blocks over what the device holds at
     once; tail_frac: part of its time lost in the last, partly filled wave; both None where unknown.
     occupancy: mean as the profiler estimated it; theoretical_occupancy: what its registers, shared memory and
     threads allow at most, None where unknown.
@@ -76,7 +79,8 @@ class KernelRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     launches with known shapes, by `work_basis`; known_frac: their part of its time. compute_frac,
     memory_frac: flops and bytes per second of that time over the device's ceilings. intensity: flop per
     byte. gap_before_us: median idle time of its stream before it. misaligned: sizes of its operands are no
-    multiples of 16 bytes, by its name. unknown: figure -> why it is not known.
+    multiples of 16 bytes, by its name. op: the operator that launched most of its time, with op_dims, the
+    sizes of each of that one's inputs; () where unknown. unknown: figure -> why it is not known.
     """
 
     name: str
@@ -109,11 +113,17 @@ class KernelRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     gap_before_us: float | None = None
     misaligned: bool | None = None
     op: str | None = None
+    op_dims: tuple[tuple[int, ...], ...] = ()
+    nature_us: dict[str, float] = {}
+    small_us: float | None = None
     unknown: dict[str, str] = {}
 
 
 class FamilyRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Kernel time by family, precision and use of tensor cores; sums of durations, which may overlap."""
+    """Kernel time by family, precision and use of tensor cores; sums of durations, which may overlap.
+
+    nature_us: nature -> µs, summing to total_us; nature: the one with most of it.
+    """
 
     family: str
     precision: str | None
@@ -122,6 +132,7 @@ class FamilyRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     count: int
     total_us: float
     busy_frac: float
+    nature_us: dict[str, float] = {}
 
 
 class CopyRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -144,8 +155,12 @@ class CopyRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class ChainFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Chains of short kernels on one stream, launched one by one, that a CUDA graph would launch at once.
 
-    kernels: in chains; of: all kernels. graphed: kernels that a graph launched already. saved_low_us,
-    saved_high_us: idle time between them that a graph would remove. basis: how that was reached.
+    kernels: in chains; of: all kernels. graphed: kernels that a graph launched already. gap_us: idle time of
+    the device within chains, counted once where chains of several streams rest together, so that it is
+    never above the device's idle time. saved_low_us, saved_high_us: of it, what a graph would remove;
+    saved_low_by, saved_high_by: the same by cause (key of CAUSES), which is where it comes from: at the low
+    end only gaps no longer than a launch takes, at the high end all for want of a launch or between queued
+    kernels. basis: how that was reached.
     """
 
     chains: int
@@ -157,6 +172,8 @@ class ChainFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     saved_low_us: float
     saved_high_us: float
     graphed: int = 0
+    saved_low_by: dict[str, float] = {}
+    saved_high_by: dict[str, float] = {}
     longest: tuple[str, ...] = ()
     basis: str = ""
 
