@@ -61,6 +61,7 @@ _CATALOGUE = (
     "traces_calls",
     "traces_kernels",
     "traces_queue",
+    "traces_shapes",
     "traces_job",
     "traces_validity",
 )

@@ -199,6 +199,14 @@ TRACE_GRAPH_KERNEL_US = Threshold(
     1.3,
     "1.2 to 1.4 µs a node on Hopper and A100, 0.6 to 0.9 on smaller dies (RRZE gpu-benches, TB1017)",
 )
+TRACE_ALIGNED_GAIN = Threshold(
+    "times as fast that a product on tensor cores is taken to run at best once its operands are aligned",
+    2.0,
+    own(
+        "between nothing (8193x2501x5008 in bf16, H100: PyTorch float8_experimental, pull request 145) and "
+        "the several times by which kernels that read 16 bytes at once exceed others in captures"
+    ),
+)
 TRACE_TINY = Threshold(
     "part of a step below which a time is too small to speak of its relative change",
     0.01,

@@ -197,7 +197,8 @@ class _Table:
         flops, moved = works.flops[at], works.bytes[at]
         known = np.isfinite(flops) | np.isfinite(moved)
         op = self._operator(at)
-        found: dict[str, Any] = {"op": self._study.timeline.ops[op].name if op != UNKNOWN else None}
+        known_op = self._study.timeline.ops[op] if op != UNKNOWN else None
+        found: dict[str, Any] = {"op": known_op.name, "op_dims": known_op.dims} if known_op else {}
         self._reasons(op, flops, moved, unknown)
         if not known.any():
             return found

@@ -110,6 +110,12 @@ def misaligned_of(text: str, precision: str | None) -> bool | None:
     return None if found is None or size is None else int(found[1]) * size < 16
 
 
+def aligned_multiple(precision: str | None) -> int | None:
+    """Of what sizes should be multiples: elements in 16 bytes (8 in fp16 and bf16, 4 in tf32, 16 in fp8)."""
+    size = _ELEMENT_BYTES.get(precision or "")
+    return None if size is None else 16 // size
+
+
 def _attention_tensor(text: str, precision: str | None, vector: bool) -> Tensor:
     if _USED.search(text) or (_FUSED_ATTENTION.search(text) and not vector):
         return "eligible" if precision == "fp32" and "sm80" not in text else "used"

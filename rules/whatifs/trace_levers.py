@@ -14,9 +14,9 @@ from probes.ceilings import Ceilings
 from rules import thresholds as th
 from rules.evidence import Evidence
 from rules.finding import Effect
-from rules.traces.causes import host_times, rank_row
+from rules.traces.causes import host_times, rank_row, roof_of
 from rules.traces.natures import perturbed
-from rules.traces.records import DeviceTrace, FamilyRow
+from rules.traces.records import DeviceTrace, FamilyRow, KernelRow
 from rules.traces.shares import share_us, transfer_us
 from rules.trust import rate_label
 from rules.whatif import Lever, WhatIfBasis
@@ -230,6 +230,32 @@ def tensor_cores(
         "names; low end: no gain where they are small"
     )
     return plan(trace, shares, ((lever, us),), how)
+
+
+def misaligned(trace: DeviceTrace) -> tuple[KernelRow, ...]:
+    """Kernels that use tensor cores on operands which they cannot read 16 bytes at a time."""
+    return tuple(row for row in trace.kernels if row.misaligned and row.tensor == "used")
+
+
+def alignment(trace: DeviceTrace, shares: Mapping[str, float]) -> Plan | None:
+    """Sizes padded so that kernels read 16 bytes at a time; no faster than this card's roofs allow."""
+    parts = [
+        _aligned(tuple(r for r in misaligned(trace) if r.nature == nature), nature)
+        for nature in ("compute", "memory")
+    ]
+    how = (
+        f"kernels that read 16 bytes at once taken as up to {th.TRACE_ALIGNED_GAIN.value:g}x as fast, within "
+        "roofs where they are known (assumed); low end: no gain, where padding costs as much as it saves"
+    )
+    return plan(trace, shares, tuple(parts), how)
+
+
+def _aligned(rows: tuple[KernelRow, ...], share: str) -> tuple[Lever, float]:
+    us = math.fsum(row.total_us for row in rows)
+    at_roof = math.fsum(row.total_us * min(1.0, roof_of(row) or 0.0) for row in rows)
+    room = us / at_roof if at_roof > 0.0 else None
+    most = th.TRACE_ALIGNED_GAIN.value if room is None else min(th.TRACE_ALIGNED_GAIN.value, room)
+    return Lever(share=share, of="alignment", low=1.0, high=most, bound=room), us
 
 
 def _ratio(ceilings: Ceilings | None, dtype: str) -> tuple[float, str] | None:

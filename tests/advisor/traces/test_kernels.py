@@ -275,6 +275,7 @@ def test_owlv2_is_memory_bound_attention_without_a_fused_kernel() -> None:
         )  # fmt: skip
         assert row.flops == pytest.approx(120 * 2 * 16 * 5185 * 5185 * 64)
         assert row.misaligned
+        assert (row.op, row.op_dims[0][:2]) == ("aten::bmm", (16, 5185))
     assert (linear.nature, linear.nature_basis, linear.occupancy) == ("compute", "measured", None)
     assert linear.theoretical_occupancy == pytest.approx(384 / 2048)
     known = ~np.isnan(found.works.flops)

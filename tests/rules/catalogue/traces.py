@@ -41,6 +41,12 @@ SLOW = make_kernel(
     frac=0.4, nature="compute", nature_basis="shape", compute_frac=0.2, known_frac=1.0, family="gemm"
 )
 
+ODD_SIZES = make_kernel(
+    "cutlass_75_tensorop_bf16_s1688gemm_bf16_128x128_nn_align1", frac=0.4, family="gemm", nature="compute",
+    precision="bf16", tensor="used", misaligned=True, op="aten::bmm",
+    op_dims=((16, 5185, 64), (16, 64, 5185)),
+)  # fmt: skip
+
 SIGNATURES: dict[str, Context] = {
     "TRACE001": make_context(make_trace({"data_loading": 0.4})),
     "TRACE002": make_context(make_trace({"host_launch": 0.4}, chains=CHAINS)),
@@ -66,5 +72,6 @@ SIGNATURES: dict[str, Context] = {
     "TRACE020": make_context(make_trace(uncorrelated_us=0.2 * SPAN_US)),
     "TRACE021": make_context(make_trace(), ranks=msgspec.structs.replace(
         make_ranks(0.0), world_size=8, missing=6)),
+    "TRACE022": make_context(make_trace(kernels=(ODD_SIZES,))),
 }  # fmt: skip
 BESIDE: dict[str, set[str]] = {}
