@@ -28,7 +28,7 @@ CAUSES: tuple[str, ...] = (
 BUSY: tuple[str, ...] = (
     "compute",  # a kernel of a compute-bound nature ran
     "memory",  # else one of a memory-bound nature
-    "latency",  # else one too small to fill the device
+    "latency",  # else one that neither limits: too small for the device, or measured far below both roofs
     "other",  # else a kernel whose nature is not known
     "communication",  # else a collective alone: exposed communication
     "copy",  # else a copy or a set alone
@@ -70,8 +70,10 @@ class KernelRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ceilings: near one of them, or, for "latency", far below both), "shape" (its flop per byte against the
     card's), "size" (too small a grid, or too short with a grid that is not known to fill the device),
     "family" (what such kernels are). nature_us: nature -> µs of its launches, summing to total_us; launches
-    of one name may differ. small_us: of its launches with fewer blocks than the device needs; None where no
-    launch's grid or the device's SMs are known. blocks, threads: medians. waves: blocks over what the device holds at
+    of one name may differ. small_us: latency time of launches with too few blocks for the device; None where
+    no launch's grid or the device's SMs are known. short_us: that of launches too short, with a grid that is
+    not known to fill the device. What is left of the latency time was measured far below both roofs.
+    blocks, threads: medians. waves: blocks over what the device holds at
     once; tail_frac: part of its time lost in the last, partly filled wave; both None where unknown.
     occupancy: mean as the profiler estimated it; theoretical_occupancy: what its registers, shared memory and
     threads allow at most, None where unknown.
@@ -116,6 +118,7 @@ class KernelRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     op_dims: tuple[tuple[int, ...], ...] = ()
     nature_us: dict[str, float] = {}
     small_us: float | None = None
+    short_us: float = 0.0
     unknown: dict[str, str] = {}
 
 
