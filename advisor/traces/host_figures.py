@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 import numpy as np
-from numpy.typing import NDArray
 
 from advisor.traces.attribution import Attribution, Idle
-from advisor.traces.host_lanes import roles_of
+from advisor.traces.host_behind import behind
+from advisor.traces.host_roles import roles_of
 from advisor.traces.intervals import Ints, intersect, subtract, union
 from advisor.traces.step_windows import Marks, marks
-from advisor.traces.timeline import UNKNOWN, GpuKind, HostKind, Timeline
+from advisor.traces.timeline import GpuKind, HostKind, Timeline
 from rules.thresholds_trace import TRACE_SHORT_KERNEL_US
 from rules.traces.causes import LONG_GAP_US
 from rules.traces.host_names import HostRole
-from rules.traces.records import CAUSES, HostFigures, HostRow
+from rules.traces.records import CAUSES, HostFigures
 
-# Idle stretches whose surroundings are looked up, longest first; and names that are kept.
-_LOOKED_UP = 1024
-_ROWS = 24
-# Host rows before a moment that are searched for what encloses it, in steps that double.
-_FIRST_REACH, _FARTHEST = 64, 1 << 15
 _CAUSE = {name: index for index, name in enumerate(CAUSES)}
-# A step's own mark says nothing of what the host does in it.
-_MARK, _OUTSIDE = "ProfilerStep#", "code outside of any operator"
-# By HostKind: whether its rows have a name that says what the program was at.
-_NAMED = np.zeros(256, np.bool_)
-_NAMED[[HostKind.OP, HostKind.ANNOTATION, HostKind.PYTHON]] = True
-Mask = NDArray[np.bool_]
 
 
 def host_figures(timeline: Timeline, attribution: Attribution) -> HostFigures:
@@ -36,7 +23,7 @@ def host_figures(timeline: Timeline, attribution: Attribution) -> HostFigures:
     steps = marks(timeline, attribution.device)
     lengths, causes = _gaps(attribution.idle)
     kernels, short = _kernels(timeline, attribution.device)
-    rows, named_ns = _behind(timeline, attribution.idle)
+    rows, named_ns = behind(timeline, attribution.idle)
     idle_ns = int(attribution.causes_ns().sum())
     return HostFigures(
         calls=_calls(timeline, attribution),
@@ -97,54 +84,3 @@ def _kernels(timeline: Timeline, device: int) -> tuple[int, int]:
     gpu = timeline.gpu
     took = (gpu.end_ns - gpu.start_ns)[(gpu.device == device) & (gpu.kind == GpuKind.KERNEL)]
     return int(took.shape[0]), int((took < TRACE_SHORT_KERNEL_US.value * 1000).sum())
-
-
-def _behind(timeline: Timeline, idle: Idle) -> tuple[tuple[HostRow, ...], int]:
-    """What the host was in during the longest idle stretches, by cause; and the ns that were looked up."""
-    took = idle.end_ns - idle.start_ns
-    told = np.flatnonzero((idle.thread != UNKNOWN) & (idle.cause != _CAUSE["unknown"]) & (took > 0))
-    if told.shape[0] > _LOOKED_UP:
-        told = told[np.argpartition(-took[told], _LOOKED_UP)[:_LOOKED_UP]]
-    search = _Search(timeline)
-    sums: dict[tuple[int, str], list[int]] = defaultdict(lambda: [0, 0])
-    for row in told.tolist():
-        middle = (int(idle.start_ns[row]) + int(idle.end_ns[row])) // 2
-        name = search.around(int(idle.thread[row]), middle)
-        if name is not None:
-            entry = sums[int(idle.cause[row]), name]
-            entry[0] += int(took[row])
-            entry[1] += 1
-    largest = sorted(sums.items(), key=lambda each: -each[1][0])[:_ROWS]
-    rows = tuple(
-        HostRow(cause=CAUSES[cause], name=name, idle_us=ns / 1000.0, count=count)
-        for (cause, name), (ns, count) in largest
-    )
-    return rows, int(took[told].sum())
-
-
-class _Search:
-    """Finds the innermost operator or range of a thread around a moment."""
-
-    def __init__(self, timeline: Timeline) -> None:
-        host = timeline.host
-        told = np.flatnonzero(_NAMED[host.kind])
-        self._names, self._name = timeline.names, host.name[told]
-        self._start, self._end = host.start_ns[told], host.end_ns[told]
-        edges = np.arange(len(timeline.threads) + 1)
-        self._first = np.searchsorted(host.thread[told], edges, side="left")
-
-    def around(self, thread: int, moment_ns: int) -> str | None:
-        """The name of what encloses the moment; None where nothing with a name does."""
-        low, high = int(self._first[thread]), int(self._first[thread + 1])
-        at = low + int(np.searchsorted(self._start[low:high], moment_ns, side="right"))
-        reach = _FIRST_REACH
-        while at > low and reach <= _FARTHEST:
-            first = max(low, at - reach)
-            found = np.flatnonzero(self._end[first:at] > moment_ns)
-            if found.shape[0]:
-                name = self._names[int(self._name[first + int(found[-1])])]
-                return _OUTSIDE if name.startswith(_MARK) else name
-            if first == low:
-                return None
-            reach *= 8
-        return None

@@ -1,35 +1,46 @@
-"""Nested intervals of one host thread: which is the innermost one at a time."""
+"""Nested intervals: which is the innermost, and which the outermost one at a time."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from advisor.traces.intervals import Ints, Painted
 from advisor.traces.timeline import UNKNOWN
-
-Ints = NDArray[np.int64]
 
 
 def innermost(starts: Ints, ends: Ints, times: Ints) -> Ints:
-    """The innermost of nested intervals (sorted by start, then -end) around each time; UNKNOWN for none."""
-    if not len(starts):
-        return np.full(len(times), UNKNOWN, np.int64)
-    parents = _parents(starts, ends)
-    at = np.searchsorted(starts, times, side="right") - 1
-    while True:
-        outside = (at != UNKNOWN) & (ends[np.maximum(at, 0)] < times)
-        if not outside.any():
-            return at
-        at = np.where(outside, parents[np.maximum(at, 0)], at)
+    """The innermost of nested intervals (sorted by start, then -end) around each time; UNKNOWN for none.
 
-
-def _parents(starts: Ints, ends: Ints) -> Ints:
-    parents: list[int] = []
+    An interval still holds the moment of its end. Of those that cross, the one that began last. One pass over
+    intervals and times, however deep they are nested.
+    """
+    found = np.full(len(times), UNKNOWN, np.int64)
+    order = np.argsort(times, kind="stable")
+    asked = times[order]
+    last, row = ends.tolist(), 0
     open_rows: list[int] = []
-    last = ends.tolist()
-    for row, start in enumerate(starts.tolist()):
-        while open_rows and last[open_rows[-1]] < start:
+    inner: list[int] = []
+    for time, begun in zip(asked.tolist(), np.searchsorted(starts, asked, "right").tolist(), strict=True):
+        open_rows.extend(range(row, begun))
+        row = begun
+        while open_rows and last[open_rows[-1]] < time:
             open_rows.pop()
-        parents.append(open_rows[-1] if open_rows else UNKNOWN)
-        open_rows.append(row)
-    return np.asarray(parents, np.int64)
+        inner.append(open_rows[-1] if open_rows else UNKNOWN)
+    found[order] = inner
+    return found
+
+
+def flat(starts: Ints, ends: Ints) -> Painted:
+    """All time that nested intervals (sorted by start, then -end) cover, labelled with the innermost."""
+    edges = np.unique(np.concatenate((starts, ends)))
+    label = innermost(starts, ends - 1, edges[:-1])
+    covered = label != UNKNOWN
+    return Painted(edges[:-1][covered], edges[1:][covered], label[covered])
+
+
+def outermost(starts: Ints, ends: Ints) -> Painted:
+    """The same (sorted by start, then -end), labelled with the outermost: of those that cross, the first."""
+    reach = np.maximum.accumulate(ends)
+    before = np.append(starts[:1], reach[:-1])
+    rows = np.flatnonzero(ends > before)
+    return Painted(np.maximum(starts, before)[rows], ends[rows], rows.astype(np.int64))
