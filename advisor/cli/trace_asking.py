@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,9 @@ STEPS = 5
 SECONDS = 1.0
 _MOST_STEPS = 1000
 _MOST_S = 120.0
+# Options that are about the asking, with a value and without.
+_VALUES = frozenset({"--pid", "--steps", "--seconds", "--save"})
+_FLAGS = frozenset({"--with-stacks"})
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +47,22 @@ def ordered(order: Order) -> Path:
         raise cannot_measure(error.message, error.fix) from error
     note(f"the trace is kept as {path}")
     return path
+
+
+def of_the_trace(args: Sequence[str], kept: Path) -> list[str]:
+    """The command line that reads the trace again that this one asked for: its process will be gone."""
+    left: list[str] = []
+    words = iter(args)
+    for word in words:
+        option, equals, _ = word.partition("=")
+        if option in _VALUES:
+            if not equals:
+                next(words, None)
+        elif word not in _FLAGS:
+            left.append(word)
+    name = f"./{kept}" if str(kept).startswith("-") else str(kept)
+    place = left.index("trace") + 1 if "trace" in left else len(left)
+    return [*left[:place], name, *left[place:]]
 
 
 def order_of(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from advisor.cli.diagnostics import CliError, Progress, warn
+from advisor.cli.diagnostics import CliError, Progress, note, warn
 
 if TYPE_CHECKING:
     from advisor.traces.timeline import Timeline, TraceMeta
@@ -21,7 +22,9 @@ QUIET_S = 0.5
 BAR = 20
 _MB = 1e6
 _GZIP = b"\x1f\x8b"
-_LOOK_BYTES = 64 * 1024
+_LOOK_BYTES = 256 * 1024
+# The name of the first of the tracks that --perfetto adds, which it puts before all others.
+_ANNOTATED = re.compile(rb'"name"\s*:\s*"advisor: ')
 
 
 def trace_files(paths: Sequence[str]) -> list[Path]:
@@ -47,29 +50,57 @@ def _file(path: str) -> Path:
 
 
 def _in_folder(folder: Path) -> list[Path]:
+    """The files in a folder that may be traces, without what this program wrote there."""
     try:
         inside = sorted(p for p in folder.iterdir() if p.name.endswith(SUFFIXES) and p.is_file())
     except OSError as error:
         raise CliError(f"cannot read {folder}: {error.strerror or error}", "name the files") from error
-    if not inside:
+    own = {path: what for path in inside if (what := _own(path))}
+    for path, what in own.items():
+        note(f"{path} is left out: {what}")
+    found = [path for path in inside if path not in own]
+    if not found:
         wanted = ", ".join(f"*{suffix}" for suffix in SUFFIXES)
         raise CliError(f"{folder} holds no trace ({wanted})", "name the files themselves")
-    return inside
+    return found
 
 
-def read_all(files: Sequence[Path]) -> list[Timeline]:
-    """The timelines of files, in order. Raises CliError for one that cannot be read at all.
+def _own(path: Path) -> str:
+    """What a file is that advisor wrote; empty for any other."""
+    start = _start(path)
+    if _is_document(start):
+        return "it is a diagnosis"
+    if _is_recording(path, start):
+        return "it is a recording"
+    return "it is what --perfetto wrote" if _ANNOTATED.search(start) else ""
 
-    What a file lacks is said on stderr.
+
+def read_all(files: Sequence[Path], named: Sequence[str] = ()) -> tuple[list[Timeline], list[str]]:
+    """The timelines of files, in order, and what was left out.
+
+    Of files that a folder holds and nobody named, those that cannot be read as traces are left out with a
+    warning, as long as any can. Raises CliError for another. What a file lacks is said on stderr.
     """
-    timelines = []
+    timelines: list[Timeline] = []
+    skipped: list[str] = []
+    first: CliError | None = None
     for place, path in enumerate(files):
         told = f"{place + 1} of {len(files)}: " if len(files) > 1 else ""
-        timeline = _read(path, told)
+        try:
+            timeline = _read(path, told)
+        except CliError as error:
+            if not named or str(path) in named or len(files) == 1:
+                raise
+            first = first or error
+            skipped.append(f"left out: {str(error).replace(str(path), path.name)}")
+            warn(skipped[-1])
+            continue
         timelines.append(timeline)
         for line in lost_lines(path.name, timeline):
             warn(line)
-    return timelines
+    if first is not None and not timelines:
+        raise first
+    return timelines, skipped
 
 
 def _read(path: Path, told: str) -> Timeline:
@@ -90,13 +121,21 @@ def _read(path: Path, told: str) -> Timeline:
 
 def _other(path: Path) -> str:
     """The command that reads what a file is instead of a trace; empty where that does not show."""
+    start = _start(path)
+    if _is_document(start):
+        return f"it is a diagnosis: advisor report {path}"
+    return f"it is a recording: advisor replay {path}" if _is_recording(path, start) else ""
+
+
+def _is_document(start: bytes) -> bool:
+    return b'"schema_version"' in start and b'"provenance"' in start
+
+
+def _is_recording(path: Path, start: bytes) -> bool:
     from advisor.cli.documents import is_recording
 
-    start = _start(path)
-    if b'"schema_version"' in start and b'"provenance"' in start:
-        return f"it is a diagnosis: advisor report {path}"
     is_header = start.lstrip().replace(b" ", b"").startswith(b'{"type":"hello"')
-    return f"it is a recording: advisor replay {path}" if is_header and is_recording(str(path)) else ""
+    return is_header and is_recording(str(path))
 
 
 def trace_hint(path: str) -> str:

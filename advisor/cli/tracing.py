@@ -19,8 +19,9 @@ from advisor.cli.inputs import load_config, read_document
 from advisor.cli.reporting import Wish, present, where_to
 from advisor.cli.ruleset import chosen
 from advisor.cli.session import reproduce
-from advisor.cli.trace_asking import ordered
+from advisor.cli.trace_asking import of_the_trace, ordered
 from advisor.cli.trace_files import mode_of, read_all, trace_files
+from advisor.cli.trace_targets import check_targets
 
 if TYPE_CHECKING:
     from advisor.cli.delivery import Delivery
@@ -59,18 +60,23 @@ def trace(asked: Asked, wish: Wish) -> ExitCode:
     config = load_config(**chosen(wish.select, wish.ignore))
     model = None if asked.gpu_model is None else model_named(asked.gpu_model)
     live = None if asked.join is None else read_document(asked.join)
-    files = [ordered(asked.order)] if asked.order is not None else trace_files(asked.files)
-    timelines = read_all(files)
+    gate = parse_fail_on(asked.fail_on or (config.fail_on,))
+    files = trace_files(asked.files)
+    check_targets(files, asked, wish)
+    command = sys.argv[1:]
+    if asked.order is not None:
+        files = [ordered(asked.order)]
+        command = of_the_trace(command, files[0])
+    timelines, skipped = read_all(files, asked.files)
     mode = mode_of([t.meta for t in timelines], compare=asked.compare, ranks=asked.ranks)
     if asked.device is not None:
         timelines = _of_device(timelines, asked.device)
     if mode == "compare":
-        return _compared(timelines, asked, wish, wanted, config, model)
+        return _compared(timelines, asked, wish, wanted, config, model, command)
     if mode == "ranks":
         timelines = numbered(timelines)
-    gate = parse_fail_on(asked.fail_on or (config.fail_on,))
     analysis = analysed(timelines, model, wish.top)
-    diagnosis = _diagnosed(analysis, wish, config, model)
+    diagnosis = _with_notes(_diagnosed(analysis, wish, config, model, command), skipped)
     if live is not None:
         diagnosis = _joined(diagnosis, live)
     if asked.perfetto is not None:
@@ -104,6 +110,7 @@ def _compared(
     wanted: Delivery,
     config: Config,
     model: Model | None,
+    command: Sequence[str],
 ) -> ExitCode:
     """Two traces, before and after. Raises CliError for options that mean nothing to both."""
     from advisor.cli.delivery import redacted
@@ -115,13 +122,17 @@ def _compared(
         ("--join", asked.join),
         ("--images", wish.images or wish.only_images),
         ("--fail-on", asked.fail_on),
+        ("--top", wish.top),
     )
     beside = next((option for option, value in given if value), None)
     if beside is not None:
         raise CliError(f"{beside} is for one trace or the ranks of one job", "leave it out to compare two")
     check_comparison(wanted)
+    if config.fail_on:
+        note("fail_on of the configuration is of one look, and is not judged of two traces")
     made = [
-        redacted(_diagnosed(analysed([t], model), wish, config, model), wanted, config) for t in timelines
+        redacted(_diagnosed(analysed([t], model), wish, config, model, command), wanted, config)
+        for t in timelines
     ]
     names = [one.trace.files[0].name if one.trace is not None else "" for one in made]
     if names[0] == names[1]:
@@ -177,15 +188,25 @@ def analysed(timelines: Sequence[Timeline], model: Model | None, top: int | None
     return analyse(timelines, ceilings_of, most)
 
 
-def _diagnosed(analysis: Analysis, wish: Wish, config: Config, model: Model | None) -> Diagnosis:
-    """The document, with the findings that were asked for."""
+def _diagnosed(
+    analysis: Analysis, wish: Wish, config: Config, model: Model | None, command: Sequence[str]
+) -> Diagnosis:
+    """The document, with the findings that were asked for. command: that makes it again."""
     from advisor.selection import parse_selection
     from advisor.traces.diagnosing import Made, diagnose_traces
 
     name = None if model is None else model.name
-    how = Made(created_s=time.time(), command=reproduce(sys.argv[1:]), gpu_model=name, config=config)
+    how = Made(created_s=time.time(), command=reproduce(command), gpu_model=name, config=config)
     diagnosis = diagnose_traces(analysis, _prices(wish.price, config, model), how)
     return parse_selection(config.select, config.ignore).applied(diagnosis)
+
+
+def _with_notes(diagnosis: Diagnosis, notes: Sequence[str]) -> Diagnosis:
+    """The document with what its maker has to say of what was read."""
+    if not notes or diagnosis.trace is None:
+        return diagnosis
+    report = msgspec.structs.replace(diagnosis.trace, notes=(*diagnosis.trace.notes, *notes))
+    return msgspec.structs.replace(diagnosis, trace=report)
 
 
 def _prices(flag: float | None, config: Config, model: Model | None) -> PriceOf:

@@ -40,7 +40,11 @@ EPILOG = "\n\n".join(("Examples:", *(f"{line}  # {what}" for line, what in EXAMP
 @click.option("--with-stacks", is_flag=True, help="With --pid: also record Python stacks, which slows it.")
 @click.option("--save", metavar="OUT", help="With --pid: keep the trace as this file.")
 @click.option("--device", type=WholeType(min=0), help="Only this device, by its number in the trace.")
-@click.option("--top", type=WholeType(min=1, max=10_000), help="How many kernels to list. Default: 10.")
+@click.option(
+    "--top",
+    type=WholeType(min=1, max=10_000),
+    help="How many kernels to list. Default: 10 in text, 15 in Markdown, 25 in HTML.",
+)
 @click.option(
     "--ranks", is_flag=True, help="The files are ranks of one job, whatever they say of themselves."
 )
@@ -54,7 +58,7 @@ EPILOG = "\n\n".join(("Examples:", *(f"{line}  # {what}" for line, what in EXAMP
 @click.option(
     "--join",
     metavar="DIAGNOSIS",
-    help="A diagnosis of the same job, saved as JSON: its findings and these say where they agree.",
+    help="A diagnosis of the same job, saved as JSON: what the trace proves is put into it.",
 )
 @click.option("--tui", is_flag=True, help="Open the screen: timeline, causes, kernels, steps, ranks.")
 @click.option(
