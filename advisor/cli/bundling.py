@@ -113,7 +113,7 @@ def _redacted(raw: Diagnosis, scrub: Scrubber, *, keep: bool) -> Diagnosis:
 def _target(plan: Plan, d: Diagnosis) -> Path:
     if plan.out is not None:
         return Path(plan.out)
-    words = (d.provenance.host[:40], d.provenance.created[:19].replace(":", ""))
+    words = (d.provenance.host[:40] or d.provenance.source, d.provenance.created[:19].replace(":", ""))
     named = _HARD_TO_NAME.sub("-", "-".join(words)).strip("-.")
     return Path(f"advisor-bundle-{named or 'unnamed'}.tar.gz")
 
@@ -154,7 +154,8 @@ def _readme(d: Diagnosis, manifest: Manifest, items: list[Item]) -> str:
         "",
         render_summary_line(d),
         "",
-        f"Seen on {terminal(manifest.host)}, {terminal(manifest.created)} ({manifest.source}).",
+        f"Seen on {terminal(manifest.host) or 'an unnamed node'}, {terminal(manifest.created)}"
+        f" ({manifest.source}).",
         f"Put together by advisor {manifest.advisor_version}.",
         "",
         *(f"{item.name:<{width}}  {item.what}" for item in sorted(items, key=lambda item: item.name)),

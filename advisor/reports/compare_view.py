@@ -145,7 +145,7 @@ def warnings(c: Comparison) -> list[str]:
 def look_line(look: Look, style: Style) -> str:
     """Which document it is."""
     facts = [style.text(look.name, 60), style.text(look.created, 40), f"{look.source}, {span(look.window_s)}"]
-    return " · ".join([*facts, style.text(look.host, 40)])
+    return " · ".join([*facts, style.text(look.host, 40)] if look.host else facts)
 
 
 PAIR_HEADS = ("", "limited by", "throughput", "wasted, $/h")

@@ -141,7 +141,8 @@ def _again(finding: Finding, diagnosis: Diagnosis) -> str:
     found = next((d for d in report.devices if d.key == finding.key), None) if report is not None else None
     if report is None or found is None or found.file >= len(report.files):
         return "advisor trace AFTER_THE_FIX"
-    return f"advisor trace {shlex.quote(report.files[found.file].name)} AFTER_THE_FIX"
+    name = report.files[found.file].name
+    return f"advisor trace {shlex.quote(f'./{name}' if name.startswith('-') else name)} AFTER_THE_FIX"
 
 
 def _facts(finding: Finding, diagnosis: Diagnosis, style: Style) -> tuple[str, ...]:

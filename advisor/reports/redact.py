@@ -110,7 +110,8 @@ def redact_hello(hello: Hello) -> Hello:
 
 
 def _hashed_host(host: str) -> str:
-    return host if _HOST_HASH.fullmatch(host) else host_hash(host)
+    """The pseudonym; of a host that is not known, nothing."""
+    return host if not host or _HOST_HASH.fullmatch(host) else host_hash(host)
 
 
 def _merged(old: Iterable[str], new: Iterable[str]) -> tuple[str, ...]:
@@ -137,7 +138,8 @@ def redact_diagnosis(diagnosis: Diagnosis, keep: bool = False) -> Diagnosis:
     provenance = document["provenance"]
     provenance["command"] = walker.command(diagnosis.provenance.command)
     provenance["host"] = _hashed_host(diagnosis.provenance.host)
-    provenance["redacted"] = _merged(diagnosis.provenance.redacted, walker.summary())
+    summary = walker.summary(named_host=bool(diagnosis.provenance.host))
+    provenance["redacted"] = _merged(diagnosis.provenance.redacted, summary)
     return msgspec.convert(document, type(diagnosis))
 
 
@@ -171,6 +173,7 @@ class _Walker:
 
     def command(self, line: str) -> str:
         """A command line, whose words tell more than its text: what only they gave away is counted too."""
+        line = self._traced.command(line)
         clean, kinds = redact_line(line)
         self._kinds.update(Counter(kinds) - Counter(redact_text(line)[1]))
         return self._without_users(self._traced.clean(clean))
@@ -189,10 +192,12 @@ class _Walker:
             text = re.sub(rf"(?<=/){name}(?=/|\Z)|(?<![\w.-]){name}(?=@)", lambda _: user_hash(user), text)  # noqa: B023
         return text
 
-    def summary(self) -> list[str]:
+    def summary(self, *, named_host: bool) -> list[str]:
+        """What was removed, a line each. named_host: whether the document said of which node it is."""
         secrets = sum(self._kinds[kind] for kind in SECRET_KINDS)
         lines = [f"{secrets} command-line secret{'s' if secrets > 1 else ''}"] if secrets else []
         lines += ["user names hashed"] if self._users else []
         lines += ["home paths shortened"] if self._kinds["home path"] else []
         lines += [FOLDERS] if self._traced.removed else []
-        return [*lines, *([REMOVED] if self._frames else []), "host name hashed"]
+        lines += [REMOVED] if self._frames else []
+        return [*lines, *(["host name hashed"] if named_host or self._traced.hashed else [])]

@@ -204,7 +204,8 @@ def _traced(p: Provenance, style: Style) -> list[tuple[str, str]]:
     when = f", from {instant(p.t_start_s)} to {instant(p.t_end_s)}" if p.t_start_s > 0 else ""
     pairs = [
         ("traced time", f"{length}{when}"),
-        ("read by", f"advisor {style.text(p.advisor_version, 40)} on {style.text(p.host, 80)}"),
+        *([("host", style.text(p.host, 80))] if p.host else ()),
+        ("read by", f"advisor {style.text(p.advisor_version, 40)}"),
         ("source", f"profiler traces, document made {_created(p.created, style)}"),
     ]
     pairs += [("note", style.prose(p.note, SENTENCE))] if p.note else []

@@ -7,6 +7,7 @@ Names of kernels and operators stay: they are what a report of a trace is about.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ _HANDLER = re.compile(r"(?P<host>[\w.-]+?)_\d+\.\d+\.pt\.trace\.json")
 _HASHED = re.compile(r"node-[0-9a-f]{6}")
 # Under which name the profiler wrote the file, as the file says itself.
 _NAME_FACT = "traceName"
+# Options of a command whose value may have a slash and is no path.
+_NO_PATHS = frozenset({"--gpu-model", "--select", "--ignore", "--fail-on"})
 _HOST_FACTS = frozenset({"host", "hostname", "host name", "node"})
 
 
@@ -40,6 +43,7 @@ class TraceNames:
         hosts |= {v for f in files for k, v in f.facts.items() if k.lower() in _HOST_FACTS and v}
         self._hosts = {h: hashed(h) for h in sorted(hosts, key=len, reverse=True) if not _HASHED.fullmatch(h)}
         self.removed = False
+        self.hashed = False
 
     def clean(self, text: str) -> str:
         """The text without these names. What a document without traces holds is left alone."""
@@ -51,8 +55,41 @@ class TraceNames:
         shown = _FRAME.sub(lambda match: match["file"], shown)
         self.removed |= shown != text
         for host, name in self._hosts.items():
-            shown = re.sub(rf"(?<![\w-]){re.escape(host)}(?![^\W_]|-)", name, shown)
+            shown, count = re.subn(rf"(?<![\w-]){re.escape(host)}(?![^\W_]|-)", name, shown)
+            self.hashed |= count > 0
         return shown
+
+    def command(self, line: str) -> str:
+        """The command that made a document of traces, its files by name alone: run where they lie."""
+        if not self._traced or not line.startswith("advisor trace "):
+            return line
+        shown = line
+        for word in _paths(line):
+            shown = shown.replace(shlex.quote(word), shlex.quote(_named(word)))
+        self.removed |= shown != line
+        return shown
+
+
+def _paths(line: str) -> list[str]:
+    """The words of a command line that are paths, longest first; none where its quotes do not match."""
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        return []
+    before = ["", *words]
+    found = {
+        word
+        for word, last in zip(words, before, strict=False)
+        if "/" in word and last not in _NO_PATHS and word.partition("=")[0] not in _NO_PATHS
+    }
+    return sorted(found, key=len, reverse=True)
+
+
+def _named(word: str) -> str:
+    """A path's last part, behind the option that it may belong to; it never looks like an option itself."""
+    option, equals, path = word.partition("=") if word.startswith("--") else ("", "", word)
+    base = _base(path)
+    return f"{option}{equals}./{base}" if base.startswith("-") and not option else f"{option}{equals}{base}"
 
 
 def _base(path: str) -> str:

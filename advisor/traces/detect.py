@@ -37,9 +37,9 @@ def kind_of(path: Path) -> str:
     text = _unpacked(path, begin) if begin.startswith(b"\x1f\x8b") else begin
     for magic, what, command in _ARCHIVES:
         if text.startswith(magic):
-            raise TraceError(f"{path} is {what}", f"Unpack it first: {command} {shlex.quote(str(path))}")
+            raise TraceError(f"{path} is {what}", f"Unpack it first: {command} {_quoted(path)}")
     if text[257:262] == b"ustar":
-        raise TraceError(f"{path} is a tar archive", f"Unpack it first: tar xf {shlex.quote(str(path))}")
+        raise TraceError(f"{path} is a tar archive", f"Unpack it first: tar xf {_quoted(path)}")
     _no_json(path, text)
     return "json"
 
@@ -65,7 +65,7 @@ def unreadable(path: Path, error: Exception) -> TraceError:
     why = getattr(error, "strerror", None) or str(error)
     fixes: dict[type[Exception], str] = {
         FileNotFoundError: "Check the path.",
-        PermissionError: f"Who may read it: ls -l {shlex.quote(str(path))}",
+        PermissionError: f"Who may read it: ls -l {_quoted(path)}",
     }
     return TraceError(
         f"{path} cannot be read: {why}", fixes.get(type(error), "Copy the file to a local disk.")
@@ -77,15 +77,21 @@ def _reports(path: Path, begin: bytes) -> None:
     name = path.name.lower()
     if name.endswith((".nsys-rep", ".qdrep")):
         target = path.with_suffix(".sqlite")
-        command = shlex.join(["nsys", "export", "--type", "sqlite", "--output", str(target), str(path)])
+        command = f"nsys export --type sqlite --output {_quoted(target)} {_quoted(path)}"
         raise TraceError(
             f"{path} is an Nsight Systems report, in a format of its own", f"Export it: {command}"
         )
     if name.endswith(".ncu-rep") or begin.startswith(b"NVR\x00"):
         raise TraceError(
             f"{path} is an Nsight Compute report: counters of single kernels, no timeline",
-            f"To look at it: {shlex.join(['ncu', '--import', str(path)])}. Timelines come from nsys profile.",
+            f"To look at it: ncu --import {_quoted(path)}. Timelines come from nsys profile.",
         )
+
+
+def _quoted(path: Path) -> str:
+    """A path as a shell's word that no command takes for an option."""
+    text = str(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
 def _unpacked(path: Path, begin: bytes) -> bytes:
@@ -107,7 +113,7 @@ def _no_json(path: Path, text: bytes) -> None:
     if lead.startswith(b"<"):
         raise TraceError(f"{path} is a web page, no trace", "Was it a download behind a login? " + _KINETO)
     if lead[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        fix = f"iconv -f UTF-16 -t UTF-8 {shlex.quote(str(path))} > trace.json"
+        fix = f"iconv -f UTF-16 -t UTF-8 {_quoted(path)} > trace.json"
         raise TraceError(f"{path} is UTF-16 text", f"Convert it: {fix}")
     if text.startswith(b"\x80") and text[1:2] in b"\x02\x03\x04\x05":
         raise TraceError(f"{path} is a pickle, perhaps a memory snapshot of torch: no timeline", _KINETO)

@@ -28,7 +28,7 @@ def footer(diagnosis: Diagnosis, key: str | None) -> Footer:
     p = diagnosis.provenance
     facts = (
         *_name(diagnosis, key),
-        f"host {label(p.host, 60)}",
+        *([f"host {label(p.host, 60)}"] if p.host else ()),
         f"{span(p.t_end_s - p.t_start_s)} to {instant(p.t_end_s)}",
         _price(diagnosis, key),
         _ceilings(diagnosis, key),
