@@ -42,6 +42,11 @@ def add(path: str) -> ExitCode:
     path = "the diagnosis on stdin" if path == "-" else path
     if not diagnosis.verdicts:
         raise CliError(f"{path} holds no verdict, so there is nothing to keep")
+    if diagnosis.provenance.source == "trace":
+        raise CliError(
+            f"{path} is of a trace, and a node's history is of what was seen live there",
+            "keep the trace; advisor trace BEFORE AFTER compares two",
+        )
     age_days = (time.time() - diagnosis.provenance.t_end_s) / DAY_S
     if age_days < -AHEAD_S / DAY_S:
         raise CliError(
