@@ -191,8 +191,13 @@ TRACE_CHAIN_LEAST = Threshold(
 )
 TRACE_CHAIN_GAP_US = Threshold(
     "µs between two kernels from which the host did something else than launching",
-    1_000.0,
-    own("a hundred launches could have been made; a graph that is captured does not hold such a pause"),
+    200.0,
+    own("twice what one operator takes under a profiler; ten launches and more could have been made"),
+)
+TRACE_LAUNCH_US = Threshold(
+    "µs of a gap between two kernels that launching one by one explains in any trace",
+    20.0,
+    "launches take 3 to 10 µs through a framework, twice that where the profiler watches",
 )
 TRACE_GRAPH_KERNEL_US = Threshold(
     "µs from one kernel to the next inside a CUDA graph",

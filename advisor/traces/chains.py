@@ -2,8 +2,15 @@
 
 A chain is a run of kernels on one stream, each short, whose launches follow each other with nothing between
 that a graph cannot hold: a synchronisation, a value read back to the host, a size that depends on data, a
-batch, a step's end. What a graph would save of the device's idle time within chains is a range: at least
-what goes beyond the time from kernel to kernel inside a graph, at most all of it.
+batch, a step's end. Of the device's idle time within chains a graph saves what is due to launches or to the
+turnaround from one queued kernel to the next. That is a range:
+
+- at most all of it;
+- at least what gaps that a launch explains have beyond the time from kernel to kernel inside a graph. A
+  launch explains gaps of up to twice the usual time from one launch to the next in these chains, within
+  bounds; in longer ones the host ran code of its own, which runs between two graphs just as well.
+
+Where chains of several streams rest together their idle time counts once.
 """
 
 from __future__ import annotations
@@ -14,11 +21,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from advisor.traces.attribution import Attribution, Idle
+from advisor.traces.grouping import Doubles, groups
+from advisor.traces.intervals import Spans, pairs
 from advisor.traces.kernel_study import Study
 from advisor.traces.timeline import UNKNOWN, CopyKind, GpuKind, Ints, Timeline
 from rules import thresholds as th
 from rules.traces.host_names import HostRole
-from rules.traces.records import ChainFigures
+from rules.traces.records import CAUSES, ChainFigures
 
 _BREAKING_ROLES = (HostRole.DATA, HostRole.IO, HostRole.COMM, HostRole.SYNC)
 # Operators whose result or its size the host must know before it goes on.
@@ -30,6 +40,8 @@ _BREAKING = re.compile(
 )
 _GRAPH = re.compile(r"GraphLaunch")
 _LISTED = 12
+# Causes of idle time that launching kernels as a graph takes away.
+_SAVED = tuple(CAUSES.index(cause) for cause in ("host_launch", "kernel_gap"))
 Flags = NDArray[np.bool_]
 
 
@@ -42,15 +54,28 @@ class _Run:
     member: Flags
 
 
-def chains(found: Study) -> ChainFigures | None:
-    """Chains of one device; None where nothing ran or the trace does not tell what launched its kernels."""
+@dataclass(frozen=True, slots=True)
+class _Saved:
+    """Idle time within chains, ns: all of it, and by index into _SAVED what a graph saves of it."""
+
+    idle_ns: int
+    low_ns: Doubles
+    high_ns: Ints
+
+
+def chains(found: Study, attribution: Attribution) -> ChainFigures | None:
+    """Chains of one device; None where nothing ran or the trace does not tell what launched its kernels.
+
+    attribution: of the same device.
+    """
     launch = found.timeline.gpu.launch[found.rows]
     if not len(found.rows) or not (launch != UNKNOWN).any():
         return None
     run = _run(found)
     first, last, kernels = _long_enough(found, run)
-    idle = _idle(found, run, first, last)
-    turnaround = th.TRACE_GRAPH_KERNEL_US.value * 1e3
+    inside = _inside(first, last, len(run.rows))
+    launch_ns = _launch_ns(found, run, inside)
+    saved = _saved(attribution.idle, _rests(found, run, inside), launch_ns)
     longest = int(np.argmax(kernels)) if len(kernels) else None
     return ChainFigures(
         chains=len(first),
@@ -58,20 +83,27 @@ def chains(found: Study) -> ChainFigures | None:
         of=len(found.rows),
         median_length=int(np.median(kernels)) if len(kernels) else 0,
         kernel_us=_length(found, run, first, last) / 1e3,
-        gap_us=int(idle.sum()) / 1e3,
-        saved_low_us=float(np.maximum(idle - turnaround, 0.0).sum()) / 1e3,
-        saved_high_us=int(idle.sum()) / 1e3,
+        gap_us=saved.idle_ns / 1e3,
+        saved_low_us=float(saved.low_ns.sum()) / 1e3,
+        saved_high_us=float(saved.high_ns.sum()) / 1e3,
+        saved_low_by=_by_cause(saved.low_ns),
+        saved_high_by=_by_cause(saved.high_ns),
         graphed=int(_graphed(found.timeline, found.rows).sum()),
         longest=() if longest is None else _names(found, run.rows[first[longest] : last[longest] + 1]),
-        basis=_basis(),
+        basis=_basis(launch_ns),
     )
 
 
-def _basis() -> str:
+def _by_cause(saved_ns: Doubles | Ints) -> dict[str, float]:
+    return {CAUSES[cause]: float(ns) / 1e3 for cause, ns in zip(_SAVED, saved_ns, strict=True) if ns > 0.0}
+
+
+def _basis(launch_ns: int) -> str:
     return (
-        f"idle device time between kernels of up to {th.TRACE_CHAIN_KERNEL_US.value:g} µs, launched one by "
-        f"one in runs of {th.TRACE_CHAIN_LEAST.value:g} or more without a synchronisation; low: beyond "
-        f"{th.TRACE_GRAPH_KERNEL_US.value:g} µs each, which kernels of a graph take too"
+        f"idle device time between kernels of up to {th.TRACE_CHAIN_KERNEL_US.value:g} µs each, launched one "
+        f"by one in runs of {th.TRACE_CHAIN_LEAST.value:g} or more without a synchronisation; low: only gaps "
+        f"of up to {launch_ns / 1e3:.3g} µs, which launches explain, beyond the "
+        f"{th.TRACE_GRAPH_KERNEL_US.value:g} µs that kernels of a graph take too"
     )
 
 
@@ -151,27 +183,53 @@ def _between(values: NDArray[np.bool_] | Ints, first: Ints, last: Ints) -> Ints:
     return np.asarray(total[last + 1] - total[first])
 
 
-def _idle(found: Study, run: _Run, first: Ints, last: Ints) -> Ints:
-    """Idle time of the device before each row that goes on a chain, ns."""
+def _inside(first: Ints, last: Ints, count: int) -> Ints:
+    """Positions of the rows that go on a chain."""
+    edges = np.zeros(count + 1, np.int64)
+    np.add.at(edges, first + 1, 1)
+    np.add.at(edges, last + 1, -1)
+    return np.flatnonzero(np.cumsum(edges)[:-1] > 0)
+
+
+def _launch_ns(found: Study, run: _Run, inside: Ints) -> int:
+    """Length up to which a launch explains a gap: twice the median time from one launch to the next in
+    chains, within bounds."""
+    low, high = (round(value.value * 1e3) for value in (th.TRACE_LAUNCH_US, th.TRACE_AWAY_US))
+    if not len(inside):
+        return low
+    launch, start = found.timeline.gpu.launch[run.rows], found.timeline.host.start_ns
+    apart = np.abs(start[launch[inside]] - start[launch[inside - 1]])
+    return int(np.clip(2 * int(np.median(apart)), low, high))
+
+
+def _rests(found: Study, run: _Run, inside: Ints) -> Spans:
+    """When streams rest within chains, disjoint, cut where any row of a chain begins or ends: where clocks
+    tick in µs, rows that take no time stand in the midst of idle time. The device may work meanwhile."""
     gpu = found.timeline.gpu
-    inner = np.zeros(len(run.rows) + 1, np.int64)
-    np.add.at(inner, first + 1, 1)
-    np.add.at(inner, last + 1, -1)
-    at = np.flatnonzero(np.cumsum(inner)[:-1] > 0)
-    opened, closed = gpu.end_ns[run.rows[at - 1]], gpu.start_ns[run.rows[at]]
-    length = np.maximum(closed - opened, 0)
-    busy = _busy_until(found, np.maximum(closed, opened)) - _busy_until(found, opened)
-    return np.asarray(length - busy)
+    opened, closed = gpu.end_ns[run.rows[inside - 1]], gpu.start_ns[run.rows[inside]]
+    some = closed > opened
+    at = np.concatenate([opened[some], closed[some]])
+    points, where = np.unique(at, return_inverse=True)
+    steps = np.zeros(len(points), np.int64)
+    np.add.at(steps, where, np.repeat([1, -1], len(at) // 2))
+    resting = np.flatnonzero(np.cumsum(steps) > 0)
+    return Spans(points[resting], points[resting + 1])
 
 
-def _busy_until(found: Study, at_ns: Ints) -> Ints:
-    """Busy time of the device before each moment."""
-    busy = found.busy
-    total = np.concatenate([[0], np.cumsum(busy.end_ns - busy.start_ns)])
-    index = np.searchsorted(busy.start_ns, at_ns, side="right")
-    inside = np.maximum(index - 1, 0)
-    over = np.where(index > 0, np.maximum(busy.end_ns[inside] - at_ns, 0), 0)
-    return np.asarray(total[index] - over)
+def _saved(idle: Idle, rests: Spans, launch_ns: int) -> _Saved:
+    """Idle time within these rests, and what a graph saves of it, gap by gap."""
+    after = np.searchsorted(rests.start_ns, idle.end_ns, side="left")
+    at, of = pairs(np.searchsorted(rests.end_ns, idle.start_ns, side="right"), after)
+    if not len(at):
+        return _Saved(0, np.zeros(len(_SAVED)), np.zeros(len(_SAVED), np.int64))
+    length = np.minimum(idle.end_ns[at], rests.end_ns[of]) - np.maximum(idle.start_ns[at], rests.start_ns[of])
+    gap = groups(of, idle.gap[at])
+    parts = np.array([gap.total(np.where(idle.cause[at] == cause, length, 0)) for cause in _SAVED])
+    ours = parts.sum(axis=0)
+    beyond = np.maximum(ours - th.TRACE_GRAPH_KERNEL_US.value * 1e3, 0.0)
+    left = np.where(gap.total(length) <= launch_ns, beyond, 0.0)
+    kept = np.divide(left, ours, out=np.zeros(len(ours)), where=ours > 0)
+    return _Saved(int(length.sum()), (parts * kept).sum(axis=1), parts.sum(axis=1))
 
 
 def _length(found: Study, run: _Run, first: Ints, last: Ints) -> int:

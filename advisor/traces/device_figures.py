@@ -88,7 +88,7 @@ def device_trace(
         kernels_left_us=listed.left_us,
         families=kernels.family_rows(study.kernels),
         copies=copy_rows(study.kernels),
-        chains=chains(study.kernels),
+        chains=chains(study.kernels, attribution),
         gaps=gap_rows(timeline, attribution),
         steps=step_figures(timeline, attribution),
         host=host_figures(timeline, attribution),

@@ -10,6 +10,7 @@ from advisor.traces.timeline import (
     HostKind,
     Op,
     StepTable,
+    Thread,
     Timeline,
     TraceDevice,
     TraceMeta,
@@ -85,7 +86,8 @@ class Scene:
         columns["launch"] = [launches.get(row["launched"], -1) for row in self.gpu]
         return Timeline(
             meta=TraceMeta(path="synthetic", format="kineto", size_bytes=0), gpu=gpu_table(**columns),
-            host=host, steps=self._steps(), names=tuple(self.names), ops=tuple(self.ops), threads=(),
+            host=host, steps=self._steps(), names=tuple(self.names), ops=tuple(self.ops),
+            threads=tuple(Thread(1, n) for n in range(1 + max((r["thread"] for r in self.host), default=0))),
             devices=(CARD,),
         )  # fmt: skip
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from advisor.traces.attribution import attribute
 from advisor.traces.chains import chains
 from advisor.traces.copies import copy_rows
-from advisor.traces.kernel_study import study
+from advisor.traces.kernel_study import nature_column, study
 from advisor.traces.timeline import CopyKind, GpuKind, Op
 from rules.traces.records import ChainFigures
 from tests.advisor.traces.kernel_scenes import CARD, Scene, ceilings
@@ -25,8 +26,13 @@ def _row_of(scene: Scene, count: int = COUNT, *, start: int = 0, **more: Any) ->
     return scene
 
 
+def _any(scene: Scene) -> ChainFigures | None:
+    judged = study(timeline := scene.timeline(), CARD, None)
+    return chains(judged, attribute(timeline, 0, nature_column(judged)))
+
+
 def _found(scene: Scene) -> ChainFigures:
-    found = chains(study(scene.timeline(), CARD, None))
+    found = _any(scene)
     assert found is not None
     return found
 
@@ -39,6 +45,59 @@ def test_a_chain_and_what_a_graph_would_save() -> None:
     assert found.saved_low_us == pytest.approx((COUNT - 1) * (6.0 - 1.3))
     assert found.longest[:2] == ("kernel_0", "kernel_1")
     assert "1.3" in found.basis
+
+
+def test_idle_time_of_two_streams_counts_once() -> None:
+    """Two chains that rest together wait for the same device: 6 us between 4 us of kernels, side by side."""
+    scene = _row_of(Scene())
+    _row_of(scene, start=100, stream=8)
+    found = _found(scene)
+    assert (found.chains, found.kernels) == (2, 2 * COUNT)
+    assert found.gap_us == pytest.approx((COUNT - 1) * 5.9)
+    assert found.saved_low_us == pytest.approx((COUNT - 1) * (5.9 - 1.3))
+
+
+def _burst(scene: Scene, start: int, count: int, launched: int) -> None:
+    for number in range(count):
+        at = start + number * 7_000
+        scene.kernel("kernel", at, LENGTH, launched=launched + number * 3_500)
+
+
+def test_what_is_saved_is_told_by_its_cause() -> None:
+    """Bursts launched ahead, 3 us between kernels; 65 us of a late launch between two bursts."""
+    scene = Scene()
+    for number in range(10):
+        start = 100_000 + number * (20 * 7_000 + 62_000)
+        _burst(scene, start, 20, launched=start - 3_000)
+    found = _found(scene)
+    late = 9 * 65.0
+    assert found.chains == 1
+    assert found.saved_high_by == pytest.approx({"kernel_gap": 190 * 3.0, "host_launch": late}, abs=190 * 1.0)
+    assert sum(found.saved_high_by.values()) == pytest.approx(found.saved_high_us) == found.gap_us
+    assert "host_launch" not in found.saved_low_by or found.saved_low_by["host_launch"] < late / 10
+    assert sum(found.saved_low_by.values()) == pytest.approx(found.saved_low_us)
+
+
+def test_a_graph_of_a_burst_saves_nothing_between_bursts() -> None:
+    scene = Scene()
+    for number in range(6):
+        for kernel in range(40):
+            at = 50_000 + number * (300_000 + 40 * 4_000) + kernel * (LENGTH + 10)
+            scene.kernel("kernel", at, LENGTH, launched=at - 10_000 + kernel % 7)
+    found = _found(scene)
+    assert (found.chains, found.median_length, found.saved_low_us) == (6, 40, 0.0)
+    assert found.saved_high_us == pytest.approx(6 * 39 * 0.01)
+
+
+def test_rows_that_take_no_time_end_a_gap_of_a_chain() -> None:
+    """As in files whose times are whole us: 10 us from launch to launch explain each gap, not their sum."""
+    scene = _row_of(Scene(), 10)
+    for number in range(10):
+        at = 5_000 + (10 + number) * EVERY
+        scene.kernel("tiny", at, 0, launched=at - 3_000)
+    found = _found(_row_of(scene, 10, start=20 * EVERY))
+    assert found.chains == 1
+    assert found.saved_low_us == pytest.approx(19 * (6.0 - 1.3) + 10 * (10.0 - 1.3))
 
 
 def _sync(scene: Scene) -> None:
@@ -99,7 +158,7 @@ def test_without_launches_nothing_can_be_said() -> None:
     scene = Scene()
     for number in range(COUNT):
         scene.kernel("kernel", number * EVERY, LENGTH)
-    assert chains(study(scene.timeline(), CARD, None)) is None
+    assert _any(scene) is None
 
 
 def _copy(scene: Scene, kind: CopyKind, start: int, length: int, size: int) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.traces import kernels
+from advisor.traces.attribution import attribute
 from advisor.traces.chains import chains
 from advisor.traces.copies import copy_rows
 from advisor.traces.grouping import groups, median, quantile
@@ -230,14 +231,19 @@ def test_any_rows_give_figures(rows: list[dict[str, Any]], known: bool) -> None:
     number = scene.op(product(512, 512, 512), 0, 10**6)
     for row in rows:
         scene.kernel(op=number, **row)
-    found = kernels.study(scene.timeline(), CARD, ceilings() if known else None)
+    found = kernels.study(timeline := scene.timeline(), CARD, ceilings() if known else None)
     for listed in kernels.kernel_rows(found).rows:
         assert listed.tail_frac is None or 0.0 <= listed.tail_frac <= 1.0
         assert 0.0 <= listed.known_frac <= 1.0
         assert listed.total_us >= 0.0
     assert (kernels.nature_column(found) < len(BUSY)).all()
-    chained = chains(found)
-    assert chained is None or 0.0 <= chained.saved_low_us <= chained.saved_high_us
+    if found.busy.total_ns:
+        divided = attribute(timeline, 0, kernels.nature_column(found))
+        idle_us, chained = divided.causes_ns().sum() / 1e3, chains(found, divided)
+        assert (
+            chained is None
+            or 0.0 <= chained.saved_low_us <= chained.saved_high_us <= chained.gap_us <= idle_us
+        )
     assert all(0.0 <= copied.exposed_us <= copied.total_us for copied in copy_rows(found))
 
 
