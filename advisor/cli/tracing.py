@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from advisor.cli import diagnostics
-from advisor.cli.diagnostics import CliError, ExitCode, note
+from advisor.cli.diagnostics import CliError, ExitCode, cannot_measure, note
 from advisor.cli.failon import judge, parse_fail_on
 from advisor.cli.inputs import load_config, read_document
 from advisor.cli.reporting import Wish, present, where_to
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from advisor.cli.trace_asking import Order
     from advisor.config import Config
     from advisor.document import Diagnosis
+    from advisor.gate import FailOn
     from advisor.price_table import Model
     from advisor.traces.analyse import Analysis
     from advisor.traces.diagnosing import PriceOf
@@ -85,9 +86,23 @@ def trace(asked: Asked, wish: Wish) -> ExitCode:
         from advisor.cli.screen import open_trace_screen
 
         open_trace_screen(analysis, diagnosis, config)
-        return judge(diagnosis, gate)
-    present(diagnosis, wish, wanted, config)
-    return judge(diagnosis, gate)
+    else:
+        present(diagnosis, wish, wanted, config)
+    return _judged(diagnosis, gate)
+
+
+def _judged(diagnosis: Diagnosis, gate: FailOn) -> ExitCode:
+    """The exit code. Raises CliError (3) for a gate over a file that is cut before any work on a GPU."""
+    from advisor.reports.titles import is_cut
+
+    code = judge(diagnosis, gate)
+    asked = gate.severity is not None or gate.codes or gate.usd_h is not None
+    if asked and code == ExitCode.OK and diagnosis.trace is not None and is_cut(diagnosis.trace):
+        raise cannot_measure(
+            "--fail-on cannot be judged: nothing of a GPU could be read from a file that is cut",
+            "copy the trace again",
+        )
+    return code
 
 
 def _check(asked: Asked, wish: Wish) -> None:

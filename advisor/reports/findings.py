@@ -145,9 +145,14 @@ def _again(finding: Finding, diagnosis: Diagnosis) -> str:
     return f"advisor trace {shlex.quote(f'./{name}' if name.startswith('-') else name)} AFTER_THE_FIX"
 
 
+def _on_device(finding: Finding) -> bool:
+    """False for what is said of a trace without one."""
+    return not (finding.key.startswith("trace:") and finding.key.endswith(":cpu"))
+
+
 def _facts(finding: Finding, diagnosis: Diagnosis, style: Style) -> tuple[str, ...]:
     who = "the job's owner can act" if finding.owner == "job" else "the fleet's operator can act"
-    place = row_name(finding.gpu, finding.mig, style)
+    place = row_name(finding.gpu, finding.mig, style) if _on_device(finding) else "no GPU"
     stake = worth(finding, diagnosis)
     sure = f"confidence {fraction(finding.confidence)}"
     return (place, f"severity {finding.severity}", *([stake] if stake else []), sure, who)

@@ -158,7 +158,7 @@ def _some(names: Sequence[str]) -> str:
 
 def notes(diagnosis: Diagnosis, style: Style) -> list[str]:
     """Validity flags, one line a code: eight cards with assumed ceilings are one thing to know."""
-    said_above = {"synthetic"} if diagnosis.provenance.synthetic else set()
+    said_above = {"cpu-only", *(["synthetic"] if diagnosis.provenance.synthetic else [])}
     groups: dict[str, list[Flag]] = {}
     for flag in diagnosis.flags:
         if flag.code not in said_above:
@@ -203,7 +203,7 @@ def _traced(p: Provenance, style: Style) -> list[tuple[str, str]]:
     length = duration((p.t_end_s - p.t_start_s) * 1e6)
     when = f", from {instant(p.t_start_s)} to {instant(p.t_end_s)}" if p.t_start_s > 0 else ""
     pairs = [
-        ("traced time", f"{length}{when}"),
+        *([("traced time", f"{length}{when}")] if p.t_end_s > p.t_start_s else ()),
         *([("host", style.text(p.host, 80))] if p.host else ()),
         ("read by", f"advisor {style.text(p.advisor_version, 40)}"),
         ("source", f"profiler traces, document made {_created(p.created, style)}"),

@@ -9,12 +9,21 @@ from advisor.reports.figures import fraction, percent, usd
 from advisor.reports.ladders import Ladder, is_well_spent, ladder, shown_usd
 from rules.finding import Finding
 from rules.headline import WORDS, headline, row_name
+from rules.traces.records import TraceReport
 from rules.verdict import Verdict
+
+# Losses after which nothing is known of what a file held besides.
+CUT = frozenset({"truncated", "damaged", "limit"})
 
 
 def title(diagnosis: Diagnosis, style: Style) -> tuple[str, str]:
     """Two sentences: what limits one GPU and what that costs, or a node's totals and the worst of it."""
     verdict = worst(diagnosis)
+    if verdict is None and diagnosis.trace is not None and is_cut(diagnosis.trace):
+        return (
+            "The trace is cut before anything that ran on a GPU.",
+            "What limits it is not known: nothing tells what ran after the part that could be read.",
+        )
     if verdict is None and diagnosis.trace is not None:
         return (
             "Nothing ran on a GPU in this trace.",
@@ -33,6 +42,12 @@ def title(diagnosis: Diagnosis, style: Style) -> tuple[str, str]:
         )
     cost = _cost(table, remark(diagnosis))
     return f"{_limit(verdict, style)}.", f"{cost}{_main(diagnosis, verdict, style)}."
+
+
+def is_cut(report: TraceReport) -> bool:
+    """Whether nothing of a GPU was read, and something could not be read."""
+    lost = (loss.code for file in report.files for loss in file.losses)
+    return report.cpu_only and any(code in CUT for code in lost)
 
 
 def workload_line(diagnosis: Diagnosis, style: Style) -> str:

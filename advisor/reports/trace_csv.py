@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from rules.traces.records import BUSY, CAUSES, DeviceTrace, KernelRow, RankFigures, TraceFile, TraceReport
+from rules.traces.records import (
+    BUSY,
+    CAUSES,
+    CpuFigures,
+    DeviceTrace,
+    KernelRow,
+    RankFigures,
+    TraceFile,
+    TraceReport,
+)
 
 _DEVICE = (
     *("span_us", "busy_us", "idle_us", "idle_frac", "communication_us", "communication_exposed_us"),
@@ -63,8 +72,17 @@ def trace_lines(report: TraceReport, numbers: Mapping[str, int]) -> Iterator[Lin
             yield line._replace(gpu=gpu)
         for line in _of_device(device):
             yield line._replace(gpu=gpu, detail=f"{place}{line.detail}")
+    for cpu in report.cpu:
+        yield from _cpu(cpu)
     if report.ranks is not None:
         yield from _ranks(report.ranks)
+
+
+def _cpu(cpu: CpuFigures) -> Iterator[Line]:
+    for name in ("span_us", "ops_us", "loader_us", "median_step_us"):
+        yield Line("cpu", name, getattr(cpu, name), "us", "")
+    for row in cpu.rows:
+        yield Line("cpu operator", row.name, row.own_us, "us", f"{row.count} times")
 
 
 def unit_of(name: str) -> str:

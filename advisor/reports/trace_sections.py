@@ -12,6 +12,7 @@ from typing import Literal
 from advisor.document import Diagnosis
 from advisor.reports.common import SENTENCE, Style
 from advisor.reports.figures import size
+from advisor.reports.trace_cpu import cpu_sections
 from advisor.reports.trace_figures import (
     BUSY_WORDS,
     CAUSE_WORDS,
@@ -62,6 +63,7 @@ def trace_sections(diagnosis: Diagnosis, style: Style, room: Room) -> list[Secti
     return [
         *(_all_devices(report, gpu_numbers(diagnosis), style) if len(report.devices) > 1 else ()),
         *(_of_device(diagnosis, report, device, style, room) for device in full),
+        *cpu_sections(report, style, room),
         *(rank_sections(report.ranks, style, room) if report.ranks is not None else ()),
         _files(report, style),
     ]
@@ -235,14 +237,15 @@ def _sums(
 
 def _files(report: TraceReport, style: Style) -> Section:
     shown = report.files[:MAX_FILES]
-    facts = [fact for file in shown for fact in _file(file, style)]
+    facts = [fact for file in shown for fact in _file(file, style, said=report.cpu_only)]
     more = len(report.files) - len(shown)
     facts += [Fact("more files", f"{more} are in the JSON")] if more > 0 else []
     facts += [Fact("note", style.prose(note, SENTENCE)) for note in report.notes[:MAX_FILES]]
     return Section(title="What was read", facts=tuple(facts))
 
 
-def _file(file: TraceFile, style: Style) -> Iterator[Fact]:
+def _file(file: TraceFile, style: Style, *, said: bool) -> Iterator[Fact]:
+    """said: that nothing ran on a GPU was said before."""
     rank = "" if file.rank is None else f", rank {file.rank}"
     world = "" if file.world_size is None else f" of {file.world_size}"
     took = "" if file.read_s is None else f" in {duration(file.read_s * 1e6)}"
@@ -257,11 +260,12 @@ def _file(file: TraceFile, style: Style) -> Iterator[Fact]:
     facts = list(file.facts.items())[:MAX_EVENTS]
     if facts:
         yield Fact("", "; ".join(f"{style.text(k, 40)} {style.text(v, 60)}" for k, v in facts))
-    for loss in file.losses[:MAX_EVENTS]:
+    losses = [loss for loss in file.losses if not (said and loss.code == "no-gpu-events")]
+    for loss in losses[:MAX_EVENTS]:
         count = "" if loss.count is None else f" ({loss.count:,})"
         yield Fact("not read", f"{style.prose(loss.message, SENTENCE)}{count}")
-    if len(file.losses) > MAX_EVENTS:
-        yield Fact("not read", f"{len(file.losses) - MAX_EVENTS} more losses are in the JSON")
+    if len(losses) > MAX_EVENTS:
+        yield Fact("not read", f"{len(losses) - MAX_EVENTS} more losses are in the JSON")
 
 
 def unknown_lines(diagnosis: Diagnosis, style: Style) -> list[str]:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from advisor.traces.attribution import Attribution
+from advisor.traces.cpu_side import cpu_figures
 from advisor.traces.device_figures import device_study, device_trace
 from advisor.traces.kernels import TOP
 from advisor.traces.ranks import rank_figures
 from advisor.traces.timeline import Loss, Timeline
 from probes.ceilings import Ceilings
-from rules.traces.records import DeviceTrace, TraceFile, TraceLoss, TraceReport
+from rules.traces.records import CpuFigures, DeviceTrace, TraceFile, TraceLoss, TraceReport
 
 CeilingsOf = Callable[[Timeline, int], Ceilings | None]
 OnDevice = tuple[int, int]
@@ -55,9 +56,17 @@ def analyse(timelines: Sequence[Timeline], ceilings_of: CeilingsOf, top: int = T
         devices=tuple(devices),
         ranks=ranks,
         cpu_only=not devices,
-        notes=_notes(timelines),
+        cpu=_cpu_sides(timelines),
+        notes=_notes(timelines) if devices else (),
     )
     return Analysis(report, tuple(timelines), attributions, ceilings)
+
+
+def _cpu_sides(timelines: Sequence[Timeline]) -> tuple[CpuFigures, ...]:
+    """Of files without a device, what their CPU's side holds."""
+    bare = [(file, timeline) for file, timeline in enumerate(timelines) if not timeline.device_numbers()]
+    found = (cpu_figures(timeline, file) for file, timeline in bare)
+    return tuple(figures for figures in found if figures is not None)
 
 
 def trace_file(timeline: Timeline) -> TraceFile:

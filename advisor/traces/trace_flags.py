@@ -15,7 +15,7 @@ from rules.traces.words import PERTURBED_WORDS, percent
 def flags(report: TraceReport, rows: Sequence[Row]) -> Iterable[Flag]:
     """Stable codes, of the files first, then device by device, then prices."""
     for file in report.files:
-        yield from _of_file(file)
+        yield from _of_file(file, said=report.cpu_only)
     if report.cpu_only:
         yield Flag(code="cpu-only", message="no file holds anything that ran on a GPU")
     for row in rows:
@@ -27,8 +27,11 @@ def flags(report: TraceReport, rows: Sequence[Row]) -> Iterable[Flag]:
         yield Flag(code="no-price", message=f"shares are shown without dollars: {why}")
 
 
-def _of_file(file: TraceFile) -> Iterable[Flag]:
+def _of_file(file: TraceFile, *, said: bool) -> Iterable[Flag]:
+    """said: that no file holds anything of a GPU has a flag of its own."""
     for loss in file.losses:
+        if said and loss.code == "no-gpu-events":
+            continue
         yield Flag(code=f"trace-{loss.code}", message=f"{file.name}: {loss.message}")
 
 

@@ -68,13 +68,13 @@ class KernelRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     precision: "fp32", "tf32", "fp16", "bf16", "fp8", "fp64", "int8", None where the name does not tell.
     nature: the busy class its time mostly has, and nature_basis why: "measured" (flops or bytes over
     ceilings: near one of them, or, for "latency", far below both), "shape" (its flop per byte against the
-    card's), "size" (too small a grid, or too short with a grid that is not known to fill the device),
-    "family" (what such kernels are). nature_us: nature -> µs of its launches, summing to total_us; launches
+    card's), "size" (too small a grid, or so short that starting and draining count), "family" (what such
+    kernels are). nature_us: nature -> µs of its launches, summing to total_us; launches
     of one name may differ. small_us: latency time of launches with too few blocks for the device; None where
-    no launch's grid or the device's SMs are known. short_us: that of launches too short, with a grid that is
-    not known to fill the device. What is left of the latency time was measured far below both roofs.
-    blocks, threads: medians. waves: blocks over what the device holds at
-    once; tail_frac: part of its time lost in the last, partly filled wave; both None where unknown.
+    no launch's grid or the device's SMs are known. short_us: that of other launches, which are so short that
+    starting and draining count, whatever their grid. What is left of the latency time was measured far
+    below the roofs that could limit it. blocks, threads: medians. waves: blocks over what the device holds
+    at once; tail_frac: part of its time lost in the last, partly filled wave; both None where unknown.
     occupancy: mean as the profiler estimated it; theoretical_occupancy: what its registers, shared memory and
     threads allow at most, None where unknown.
     occupancy_unknown_frac: part of its time without one (a profiler's 0 is unknown). flops, bytes: of all
@@ -212,13 +212,23 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     events: int | None = None
 
 
+class StepMean(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The mean of one figure over all whole steps. variance: of that mean, in µs², with its degrees of
+    freedom; None with too few steps."""
+
+    mean_us: float
+    variance: float | None = None
+    freedom: float | None = None
+
+
 class StepFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Steps of one device. source: where steps came from ("ProfilerStep", "nvtx", "optimizer" (from the end
     of one step of an optimizer to the end of the next), "none", "inferred from repeating kernels").
 
     window: what a step's time is. "launches": from the end of the previous step's work on the device to the
     end of its own, told by which step launched what, so that steps follow each other without a gap and the
-    wait for a step's first kernel is that step's; "host": as the program marked it, since the trace does not
+    wait for a step's first kernel is that step's (where no step is whole, the first one's time is that of its
+    mark); "host": as the program marked it, since the trace does not
     tell what launched what; "kernels": from one repetition of the kernels to the next. mean_us, median_us,
     p90_us, max_us, mad_us (median absolute deviation): of whole steps. partial: steps that the profiler cut,
     which are in no median, unless there are no others. outliers: steps beyond the median by more than the
@@ -226,7 +236,9 @@ class StepFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     as a fraction, with trend_noise as its 95 % half-width; None with too few steps. phases: forward,
     backward, optimizer, data, ...: µs of the host in a median step. causes, busy: µs of the device in a mean
     whole step; together they are mean_us. rows: the first ones and all outliers; rows_left: how many are not
-    listed. notes: what a reader should know.
+    listed. means: "step.time", "cause.data_loading", "busy.compute", "phase.forward", ... -> of all whole
+    steps, listed or not; what never occurs is left out. events_mean: what ran on the device in a mean step.
+    notes: what a reader should know.
     """
 
     source: str
@@ -247,6 +259,8 @@ class StepFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     causes: dict[str, float] = {}
     busy: dict[str, float] = {}
     rows_left: int = 0
+    means: dict[str, StepMean] = {}
+    events_mean: float | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -404,14 +418,42 @@ class RankFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     notes: tuple[str, ...] = ()
 
 
+class CpuRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One operator on the CPU. own_us: time in which no other operator ran within it, over all threads."""
+
+    name: str
+    own_us: float
+    count: int
+
+
+class CpuFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the CPU's side holds of a file in which nothing ran on a device.
+
+    span_us: from the first to the last host interval. ops_us: time in operators, added up over threads.
+    loader_us: time of the thread that marks the steps (else of the one that is longest in operators) in a
+    DataLoader. steps, median_step_us: as the program marked them. rows: operators with most own time.
+    """
+
+    file: int
+    span_us: float
+    ops_us: float
+    threads: int
+    loader_us: float = 0.0
+    steps: int = 0
+    median_step_us: float | None = None
+    rows: tuple[CpuRow, ...] = ()
+
+
 class TraceReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All that traces show, one record of a Diagnosis. devices: by file, then by number.
 
-    cpu_only: no file holds anything that ran on a device. notes: what a reader should know of the figures.
+    cpu_only: no file holds anything that ran on a device. cpu: of files that hold nothing of the kind.
+    notes: what a reader should know of the figures.
     """
 
     files: tuple[TraceFile, ...] = ()
     devices: tuple[DeviceTrace, ...] = ()
     ranks: RankFigures | None = None
     cpu_only: bool = False
+    cpu: tuple[CpuFigures, ...] = ()
     notes: tuple[str, ...] = ()
