@@ -23,8 +23,12 @@ def file_of(side: Side) -> TraceFile | None:
 def events(side: Side, per: Per) -> float:
     """What ran on the device: in a step, or at all."""
     steps = side[1].steps
-    known = [] if steps is None else [row.events for row in steps.rows if row.events is not None]
-    return sum(known) / len(known) if per == "step" and known else float(side[1].events)
+    if per != "step" or steps is None:
+        return float(side[1].events)
+    known = [row.events for row in steps.rows if row.events is not None]
+    if steps.events_mean is not None:
+        return steps.events_mean
+    return sum(known) / len(known) if known else float(side[1].events)
 
 
 def per_of(a: Side, b: Side) -> tuple[Per, str | None]:

@@ -7,10 +7,11 @@ from typing import Literal
 
 from advisor.comparing.figures import direction
 from advisor.traces.comparable import Side, events
+from advisor.traces.step_means import step_mean
 from rules import thresholds_trace as tt
-from rules.compare.intervals import Mean, difference, mean_of
+from rules.compare.intervals import Mean, difference
 from rules.traces.compared import Per, TraceFigure
-from rules.traces.records import BUSY, CAUSES, DeviceTrace, StepFigures, StepRow
+from rules.traces.records import BUSY, CAUSES, DeviceTrace, StepFigures, StepMean, StepRow
 
 _PHASES = ("data", "zero_grad", "forward", "backward", "optimizer", "other")
 Group = Literal["step", "cause", "busy", "phase", "work"]
@@ -19,7 +20,7 @@ Group = Literal["step", "cause", "busy", "phase", "work"]
 def figures(a: Side, b: Side, per: Per) -> tuple[TraceFigure, ...]:
     """All that is in either: time, idle and busy; by cause, by class, by phase of the host; launches."""
     left, right = a[1], b[1]
-    scale = max(_whole(left, per), _whole(right, per))
+    scale = max(mean(side, per, "step", "time").mean_us for side in (left, right))
     made = [
         *_of(left, right, per, "step", ("time", "idle", "busy"), scale),
         *_of(left, right, per, "cause", CAUSES, scale),
@@ -36,24 +37,39 @@ def _of(
     a: DeviceTrace, b: DeviceTrace, per: Per, group: Group, names: Sequence[str], scale: float
 ) -> Iterator[TraceFigure]:
     for name in names:
-        left, right = _series(a, per, group, name), _series(b, per, group, name)
         if per == "share" and name == "time":
             continue
-        if any(left) or any(right):
+        left, right = mean(a, per, group, name), mean(b, per, group, name)
+        if left.mean_us or right.mean_us:
             yield _figure(name, group, left, right, per, scale)
 
 
-def _series(device: DeviceTrace, per: Per, group: Group, name: str) -> list[float]:
-    """One value a whole step, or the one of the span."""
+def mean(device: DeviceTrace, per: Per, group: Group, name: str) -> StepMean:
+    """Over all whole steps, or the one value of the span; parts of it where `per` is "share"."""
     if per == "step" and device.steps is not None:
-        return [_of_step(row, group, name) for row in rows_of(device.steps)]
+        return _of_steps(device.steps, group, name)
     parts = {"time": device.span_us, "idle": device.idle_us, "busy": device.busy_us}
     known = {"step": parts, "cause": device.causes, "busy": device.busy}.get(group, {})
     value = known.get(name, 0.0)
-    return [value / device.span_us if per == "share" and device.span_us > 0 else value]
+    return StepMean(mean_us=value / device.span_us if per == "share" and device.span_us > 0 else value)
 
 
-def rows_of(steps: StepFigures) -> list[StepRow]:
+def _of_steps(steps: StepFigures, group: Group, name: str) -> StepMean:
+    """As the steps' means say; documents without those tell by rows, where all are listed, or without a
+    spread."""
+    if steps.means:
+        time = steps.means.get("step.time", StepMean(mean_us=0.0))
+        never = StepMean(mean_us=0.0, variance=None if time.variance is None else 0.0, freedom=time.freedom)
+        return steps.means.get(f"{group}.{name}", never)
+    if steps.rows_left == 0:
+        return step_mean([_of_step(row, group, name) for row in _whole_rows(steps)])
+    busy = sum(steps.busy.values())
+    parts = {"time": steps.mean_us or 0.0, "busy": busy, "idle": (steps.mean_us or 0.0) - busy}
+    known = {"step": parts, "cause": steps.causes, "busy": steps.busy, "phase": steps.phases}.get(group, {})
+    return StepMean(mean_us=known.get(name, 0.0))
+
+
+def _whole_rows(steps: StepFigures) -> list[StepRow]:
     """Whole steps that took time; all that took time where none is whole."""
     took = [row for row in steps.rows if row.duration_us > 0.0]
     return [row for row in took if not row.partial] or took
@@ -65,20 +81,10 @@ def _of_step(row: StepRow, group: Group, name: str) -> float:
     return known.get(name, 0.0)
 
 
-def _whole(device: DeviceTrace, per: Per) -> float:
-    values = _series(device, per, "step", "time")
-    return sum(values) / len(values) if values else 0.0
-
-
-def _figure(
-    name: str, group: Group, left: Sequence[float], right: Sequence[float], per: Per, scale: float
-) -> TraceFigure:
-    a, b = (sum(values) / len(values) if values else None for values in (left, right))
+def _figure(name: str, group: Group, left: StepMean, right: StepMean, per: Per, scale: float) -> TraceFigure:
+    a, b = left.mean_us, right.mean_us
     unit: Literal["us", "frac"] = "frac" if per == "share" else "us"
     better: Literal["down"] | None = "down" if group in ("step", "cause") and name != "busy" else None
-    made = TraceFigure(name=name, unit=unit, group=group, a=a, b=b, better=better)
-    if a is None or b is None:
-        return made
     change = b - a
     tiny = max(abs(a), abs(b)) < tt.TRACE_TINY.value * scale
     relative = None if a <= 0.0 or a < tt.TRACE_TINY.value * scale or per == "share" else change / a
@@ -92,22 +98,19 @@ def _figure(
     )  # fmt: skip
 
 
-def _interval(left: Sequence[float], right: Sequence[float]) -> tuple[float | None, float | None]:
-    """95 % by Welch; by batch means of long series. None with fewer than three steps on a side."""
-    if min(len(left), len(right)) < int(tt.TRACE_FEW_STEPS.value):
+def _interval(left: StepMean, right: StepMean) -> tuple[float | None, float | None]:
+    """95 % by Welch, of means over steps. None where a side has too few."""
+    sides = [_mean(side) for side in (left, right)]
+    if sides[0] is None or sides[1] is None:
         return None, None
-    found = difference(_mean(left), _mean(right))
+    found = difference(sides[0], sides[1])
     return found.low, found.high
 
 
-def _mean(values: Sequence[float]) -> Mean:
-    batched = mean_of(values, [1.0] * len(values))
-    if batched is not None:
-        return batched
-    count = len(values)
-    mean = sum(values) / count
-    variance = sum((value - mean) ** 2 for value in values) / (count - 1)
-    return Mean(mean, variance / count, count - 1.0)
+def _mean(side: StepMean) -> Mean | None:
+    if side.variance is None or side.freedom is None:
+        return None
+    return Mean(side.mean_us, side.variance, side.freedom)
 
 
 def _count(name: str, a: float, b: float) -> TraceFigure:

@@ -53,6 +53,11 @@ _QUEUED_NS = round(TRACE_QUEUED_US.value * 1000)
 _SAME_END_NS = round(TRACE_SAME_END_US.value * 1000)
 
 
+def cause_of_label(labels: Ints) -> Ints:
+    """The index into CAUSES of what a thread did: a HostRole up to HERE."""
+    return _CAUSE_OF_LABEL[labels]
+
+
 @dataclass(frozen=True, slots=True)
 class Idle:
     """Idle segments, sorted, disjoint. cause: index into CAUSES. gap: number of the gap they are part of.

@@ -43,7 +43,8 @@ class Windows:
     """Steps with their device time: step i is from edges_ns[i] to edges_ns[i + 1].
 
     source, window: as in StepFigures. events: rows per step, None where launches do not tell. cut: steps that
-    the profiler cut. marks: None where the program marked nothing.
+    the profiler cut. marks: None where the program marked nothing. lost_at_end: some of the last step's work
+    is missing. beyond_ns: by CAUSES, time of the first step outside of the device's span; None without any.
     """
 
     source: str
@@ -54,6 +55,8 @@ class Windows:
     events: Ints | None = None
     marks: Marks | None = None
     notes: tuple[str, ...] = ()
+    lost_at_end: bool = False
+    beyond_ns: Ints | None = None
 
     def __len__(self) -> int:
         return int(self.number.shape[0])
@@ -131,8 +134,11 @@ def launched_windows(timeline: Timeline, device: int, marked: Marks, first_ns: i
     events = np.bincount(inside, minlength=count).astype(np.int64)
     cut = np.diff(edges) == 0
     cut[0] |= not (on_main & (step < 0)).any()
-    cut[-1] |= _lost_at_end(timeline, known, marked)
-    return Windows(_source(timeline), "launches", marked.number, edges, cut, events, marked, _notes(timeline))
+    lost = _lost_at_end(timeline, known, marked)
+    cut[-1] |= lost
+    return Windows(
+        _source(timeline), "launches", marked.number, edges, cut, events, marked, _notes(timeline), lost
+    )
 
 
 def step_of(marked: Marks, at_ns: Ints) -> Ints:
@@ -153,12 +159,23 @@ def _lost_at_end(timeline: Timeline, known: NDArray[np.intp], marked: Marks) -> 
     calls &= host.start_ns >= marked.start_ns[max(0, last - _STEPS_BEFORE)]
     at = np.flatnonzero(calls)
     at = at[np.isin(host.thread[at], marked.threads)]
-    step = step_of(marked, host.start_ns[at])
     ran = np.isin(host.correlation[at], timeline.gpu.correlation[known])
+    step = step_of(marked, host.start_ns[at])
+    if not (step < last).any():
+        return _ends_unrun(ran[step == last], host.start_ns[at][step == last])
     lost = [
         float(1.0 - ran[chosen].mean()) if chosen.any() else 0.0 for chosen in (step == last, step < last)
     ]
     return lost[0] > lost[1] + tt.TRACE_STEP_LOST.value
+
+
+def _ends_unrun(ran: Mask, starts_ns: Ints) -> bool:
+    """Whether none of a step's last launches ran: a step alone has no other to be held against, and calls
+    that never leave a record (sets of nothing) are spread over it."""
+    in_order = ran[np.argsort(starts_ns, kind="stable")]
+    seen = np.flatnonzero(in_order)
+    unrun = in_order.shape[0] - (int(seen[-1]) + 1 if seen.shape[0] else 0)
+    return bool(unrun > tt.TRACE_STEP_LOST.value * in_order.shape[0])
 
 
 def host_windows(timeline: Timeline, marked: Marks, first_ns: int, last_ns: int) -> Windows | None:

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from advisor.traces.attribution import Attribution
 from advisor.traces.intervals import Ints
+from advisor.traces.lone_step import as_marked
+from advisor.traces.step_means import mean_with_error, step_means
 from advisor.traces.step_period import repeating_windows
 from advisor.traces.step_phases import phases_of
 from advisor.traces.step_windows import Windows, host_windows, launched_windows, marks
 from advisor.traces.timeline import Timeline
 from rules import thresholds_trace as tt
-from rules.compare.intervals import Mean, difference, mean_of
+from rules.compare.intervals import difference
 from rules.traces.records import BUSY, CAUSES, StepFigures, StepRow
 
 ROWS_MAX = 512
@@ -23,7 +25,7 @@ _MAD = 1.4826  # from a median absolute deviation to the standard deviation of a
 _KINDS = (*CAUSES, *BUSY)
 _WORDS = {
     "unknown": "idle time of unknown cause", "compute": "compute kernels", "memory": "memory-bound kernels",
-    "latency": "small kernels", "other": "other kernels", "copy": "copies",
+    "latency": "latency-bound kernels", "other": "other kernels", "copy": "copies",
 }  # fmt: skip
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -47,9 +49,10 @@ def step_windows(timeline: Timeline, attribution: Attribution) -> Windows | None
     if marked is None:
         return repeating_windows(timeline, attribution.device)
     first, last = attribution.start_ns, attribution.end_ns
-    return launched_windows(timeline, attribution.device, marked, first) or host_windows(
-        timeline, marked, first, last
-    )
+    launched = launched_windows(timeline, attribution.device, marked, first)
+    if launched is None:
+        return host_windows(timeline, marked, first, last)
+    return as_marked(timeline, attribution, launched)
 
 
 def _why_none(timeline: Timeline) -> str:
@@ -63,7 +66,10 @@ def spent(attribution: Attribution, windows: Windows) -> Ints:
     """ns by step (rows) and by CAUSES, then BUSY (columns)."""
     edges = windows.edges_ns
     parts = [attribution.between(int(a), int(b)) for a, b in pairwise(edges)]
-    return np.array([np.concatenate(part) for part in parts], np.int64).reshape(len(windows), len(_KINDS))
+    table = np.array([np.concatenate(part) for part in parts], np.int64).reshape(len(windows), len(_KINDS))
+    if windows.beyond_ns is not None:
+        table[0, : len(CAUSES)] += windows.beyond_ns
+    return table
 
 
 def _figures(timeline: Timeline, attribution: Attribution, windows: Windows) -> StepFigures:
@@ -95,8 +101,23 @@ def _figures(timeline: Timeline, attribution: Attribution, windows: Windows) -> 
         partial=tuple(row.number for row in rows if row.partial),
         rows=tuple(listed),
         rows_left=len(rows) - len(listed),
+        means=step_means(_groups(took, table, phases, whole)),
+        events_mean=None if windows.events is None else float(windows.events.mean()),
         notes=notes,
     )
+
+
+def _groups(took: Floats, table: Ints, phases: dict[str, Ints], whole: Mask) -> dict[str, dict[str, Floats]]:
+    """µs by whole step: of its time, of each cause and class, of each phase of the host."""
+    spans = table[whole] / 1000.0
+    busy = spans[:, len(CAUSES) :].sum(axis=1)
+    columns = spans.T
+    return {
+        "step": {"time": took[whole], "idle": took[whole] - busy, "busy": busy},
+        "cause": dict(zip(CAUSES, columns[: len(CAUSES)], strict=True)),
+        "busy": dict(zip(BUSY, columns[len(CAUSES) :], strict=True)),
+        "phase": {name: ns[whole] / 1000.0 for name, ns in phases.items()},
+    }
 
 
 def _whole(windows: Windows, took: Floats) -> tuple[Mask, tuple[str, ...]]:
@@ -115,7 +136,7 @@ def _cut_note(windows: Windows, cut: Mask, others: bool) -> str:
     which = _numbers(windows.number[cut])
     if not others:
         return f"{which} cut by the profiler, and no other: figures are of what is there"
-    return f"{which} cut by the profiler (beginning or end not recorded): in no median"
+    return f"{which} cut by the profiler (beginning or end on the device not recorded): in no median"
 
 
 def _numbers(numbers: Ints) -> str:
@@ -185,18 +206,9 @@ def _trend(took: Floats) -> tuple[float | None, float | None]:
     if took.shape[0] < int(tt.TRACE_STEPS_TREND.value):
         return None, None
     third = took.shape[0] // 3
-    first, last = _mean(took[:third]), _mean(took[-third:])
+    first, last = mean_with_error(took[:third]), mean_with_error(took[-third:])
     found = difference(first, last)
     return (last.value - first.value) / first.value, (found.high - found.low) / 2.0 / first.value
-
-
-def _mean(values: Floats) -> Mean:
-    listed = [float(value) for value in values]
-    in_batches = mean_of(listed, [1.0] * len(listed))
-    if in_batches is not None:
-        return in_batches
-    count = values.shape[0]
-    return Mean(float(values.mean()), float(values.var(ddof=1)) / count, count - 1.0)
 
 
 def _rows(windows: Windows, table: Ints, took: Floats, odd: Mask, phases: dict[str, Ints]) -> list[StepRow]:

@@ -228,8 +228,8 @@ class StepFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     window: what a step's time is. "launches": from the end of the previous step's work on the device to the
     end of its own, told by which step launched what, so that steps follow each other without a gap and the
     wait for a step's first kernel is that step's (where no step is whole, the first one's time is that of its
-    mark); "host": as the program marked it, since the trace does not
-    tell what launched what; "kernels": from one repetition of the kernels to the next. mean_us, median_us,
+    mark); "host": as the program marked it, since the trace does not tell what launched what; "kernels":
+    from one repetition of the kernels to the next. mean_us, median_us,
     p90_us, max_us, mad_us (median absolute deviation): of whole steps. partial: steps that the profiler cut,
     which are in no median, unless there are no others. outliers: steps beyond the median by more than the
     usual spread allows, told in outlier_because. trend: change of step time from the first to the last third,

@@ -16,7 +16,7 @@ from advisor.traces.analyse import analyse
 from advisor.traces.comparing import compare_traces
 from advisor.traces.read import read
 from rules.traces.compared import TraceComparison, TraceFigure, TracePair
-from rules.traces.records import TraceReport
+from rules.traces.records import DeviceTrace, TraceReport
 from tests.advisor.traces.made import Maker
 from tests.advisor.traces.real import trace
 from tests.advisor.traces.stepping import analysed, loop
@@ -65,6 +65,35 @@ def test_the_same_loop_again_is_no_difference(tmp_path: Path) -> None:
         pair = _pair(tmp_path, loop(_noisy(500.0, seed)), loop(_noisy(500.0, 100 + seed)))
         wrong += _figure(pair, "step", "time").says != "no-difference"
     assert wrong <= 4
+
+
+def test_more_steps_than_are_listed_do_not_bias_a_mean(tmp_path: Path) -> None:
+    """Of a long trace the first steps are listed and all odd ones: that does not say how often they are."""
+    waits = [100.0 + (2_000.0 if index > 512 and index % 20 == 0 else 0.0) for index in range(1_200)]
+    report = _report(tmp_path, loop(waits, kernels=1))
+    assert report.devices[0].steps is not None
+    assert report.devices[0].steps.rows_left > 0
+    again = compare_traces(report, _report(tmp_path, loop(waits[:300], kernels=1))).pairs[0]
+    time = _figure(again, "step", "time")
+    assert time.a == pytest.approx(report.devices[0].steps.mean_us)
+    assert time.b == pytest.approx(220.0, rel=0.01)
+
+
+def test_documents_without_means_of_all_steps_are_compared_by_what_they_hold(tmp_path: Path) -> None:
+    reports = [_report(tmp_path, loop(_noisy(mean, seed))) for mean, seed in ((900.0, 1), (300.0, 2))]
+    new = compare_traces(*reports).pairs[0].figures
+    old = [msgspec.structs.replace(r, devices=(_without_means(r.devices[0]),)) for r in reports]
+    for found, known in zip(compare_traces(*old).pairs[0].figures, new, strict=True):
+        assert found.name == known.name
+        assert [found.a, found.b] == pytest.approx([known.a, known.b])
+        assert found.low == (None if known.low is None else pytest.approx(known.low))
+
+
+def _without_means(device: DeviceTrace) -> DeviceTrace:
+    assert device.steps is not None
+    return msgspec.structs.replace(
+        device, steps=msgspec.structs.replace(device.steps, means={}, events_mean=None)
+    )
 
 
 def test_a_slower_kernel_is_named_and_others_are_not(tmp_path: Path) -> None:
