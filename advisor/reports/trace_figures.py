@@ -31,7 +31,7 @@ CAUSE_WORDS: dict[str, str] = {
 BUSY_WORDS: dict[str, str] = {
     "compute": "compute kernels",
     "memory": "memory-bound kernels",
-    "latency": "small kernels (latency)",
+    "latency": "latency-bound kernels",
     "other": "other kernels",
     "communication": "exposed communication",
     "copy": "copies alone",

@@ -75,14 +75,27 @@ class Study:
         return np.asarray(self.works.bytes / _value(self.ceilings, "dram"))
 
     @cached_property
+    def sm_count(self) -> int | None:
+        """SMs of the device, as the trace says, else as its ceilings do."""
+        return self.facts.sm_count or (self.ceilings.sm_count if self.ceilings is not None else None)
+
+    @cached_property
+    def small(self) -> NDArray[np.bool_] | None:
+        """Whose grid is too small for the device; None where no grid or not the number of SMs is known."""
+        blocks = self.timeline.gpu.blocks[self.rows]
+        if not self.sm_count or not (blocks != UNKNOWN).any():
+            return None
+        least = th.TRACE_SMALL_GRID.value * self.sm_count
+        return np.asarray((blocks != UNKNOWN) & (blocks < least))
+
+    @cached_property
     def judged(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Nature (index into BUSY) and its basis (index into BASES) of each."""
-        blocks = self.timeline.gpu.blocks[self.rows]
-        same = groups(self.of, blocks)
+        same = groups(self.of, self.timeline.gpu.blocks[self.rows])
         name = self.of[same.order[same.first]]
         nature = np.array([_by_family(kernel) for kernel in self.classes], np.uint8)[name]
         basis = np.full(len(nature), _FAMILY, np.uint8)
-        self._by_size(same, blocks[same.order[same.first]], nature, basis)
+        self._by_size(same, nature, basis)
         self._by_shape(same, name, nature, basis)
         self._by_measure(same, nature, basis)
         collective = np.array([kernel.collective for kernel in self.classes], np.bool_)[name]
@@ -104,10 +117,10 @@ class Study:
         told = np.array([_ceiling_of(kernel) for kernel in self.classes], np.int8)[self.of]
         op = self.timeline.gpu.op[self.rows]
         missing = np.flatnonzero((told == UNKNOWN) & (op != UNKNOWN))
-        for number in np.unique(op[missing]):
-            dtype = work_of(self.timeline.ops[number]).dtype
-            if dtype in PRECISIONS:
-                told[missing[op[missing] == number]] = PRECISIONS.index(dtype)
+        used, which = np.unique(op[missing], return_inverse=True)
+        dtypes = [work_of(self.timeline.ops[number]).dtype for number in used]
+        numbers = [PRECISIONS.index(t) if t in PRECISIONS else UNKNOWN for t in dtypes]
+        told[missing] = np.array(numbers, np.int8)[which] if len(used) else UNKNOWN
         return told
 
     @cached_property
@@ -115,14 +128,11 @@ class Study:
         rates = np.array([_value(self.ceilings, name) for name in PRECISIONS] + [np.nan])
         return np.asarray(rates[self._precisions])
 
-    def _by_size(
-        self, same: Groups, blocks: Ints, nature: NDArray[np.uint8], basis: NDArray[np.uint8]
-    ) -> None:
-        mean_ns = same.total(self.lengths) / same.sizes
-        small = mean_ns < th.TRACE_RAMP_US.value * 1e3
-        count = self.facts.sm_count or (self.ceilings.sm_count if self.ceilings else None)
-        if count:
-            small |= (blocks != UNKNOWN) & (blocks < th.TRACE_SMALL_GRID.value * count)
+    def _by_size(self, same: Groups, nature: NDArray[np.uint8], basis: NDArray[np.uint8]) -> None:
+        """Too few blocks for the device, or so short that starting and draining take a good part of it."""
+        small = same.total(self.lengths) / same.sizes < th.TRACE_RAMP_US.value * 1e3
+        if self.small is not None:
+            small |= self.small[same.order[same.first]]
         nature[small], basis[small] = _LATENCY, _SIZE
 
     def _by_shape(
@@ -145,13 +155,22 @@ class Study:
         basis[left] = _SHAPE
 
     def _by_measure(self, same: Groups, nature: NDArray[np.uint8], basis: NDArray[np.uint8]) -> None:
-        compute, memory = self.fractions(same)
-        top = np.fmax(compute, memory)
-        high = np.nan_to_num(top, nan=0.0) >= th.ROOF_HIGH.value
-        nature[high] = np.where(
-            np.nan_to_num(compute[high]) >= np.nan_to_num(memory[high]), _COMPUTE, _MEMORY
-        )
+        """Near a roof, that roof limits; far below every roof that could, neither does."""
+        compute, memory = (np.nan_to_num(part) for part in self.fractions(same))
+        high = np.fmax(compute, memory) >= th.ROOF_HIGH.value
+        nature[high] = np.where(compute[high] >= memory[high], _COMPUTE, _MEMORY)
         basis[high] = _MEASURED
+        low = ~high & self._all_roofs_known(same) & ((basis == _FAMILY) | (basis == _SHAPE))
+        low &= (nature == _COMPUTE) | (nature == _MEMORY)
+        nature[low], basis[low] = _LATENCY, _MEASURED
+
+    def _all_roofs_known(self, same: Groups) -> NDArray[np.bool_]:
+        """Groups of which, for half of the time or more, every roof is known that may limit them: both for
+        families that multiply matrices; DRAM's for the others, which do next to no arithmetic."""
+        matrix = np.array([_by_family(kernel) == _COMPUTE for kernel in self.classes], np.bool_)
+        moved, done = np.isfinite(self.memory_s), np.isfinite(self.compute_s)
+        known = np.where(moved & (done | ~matrix[self.of]), self.lengths, 0)
+        return np.asarray(2 * same.total(known) >= np.maximum(same.total(self.lengths), 1))
 
     def fractions(self, same: Groups) -> tuple[Doubles, Doubles]:
         """Per group the parts of the compute and the DRAM ceiling, over the time where they are known."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.traces.grouping import Groups, groups, median, quantile
-from advisor.traces.intervals import union
+from advisor.traces.intervals import totals, union
 from advisor.traces.kernel_study import BASES, Study, nature_column, natures, study
 from advisor.traces.kernel_work import work_of
 from advisor.traces.timeline import UNKNOWN, Ints
@@ -77,6 +77,7 @@ def family_rows(found: Study) -> tuple[FamilyRow, ...]:
         row = FamilyRow(
             family=family, precision=precision or None, tensor=tensor, nature=cast(Nature, nature),
             count=len(members), total_us=total / 1e3, busy_frac=total / busy,
+            nature_us=_natures_us(found, members),
         )  # fmt: skip
         rows.append((total, row))
     return tuple(row for _, row in sorted(rows, key=lambda pair: -pair[0]))
@@ -100,10 +101,9 @@ class _Table:
 
     @cached_property
     def _limits(self) -> SmLimits | None:
-        facts, ceilings = self._study.facts, self._study.ceilings
-        count = facts.sm_count or (ceilings.sm_count if ceilings is not None else None)
+        facts = self._study.facts
         return sm_limits(
-            count, facts.compute_capability, facts.max_threads_per_sm, facts.registers_per_sm,
+            self._study.sm_count, facts.compute_capability, facts.max_threads_per_sm, facts.registers_per_sm,
             facts.shared_bytes_per_sm, facts.warp_size,
         )  # fmt: skip
 
@@ -121,6 +121,7 @@ class _Table:
         return KernelRow(
             name=found.timeline.names[found.names[group]], family=kernel.family, precision=kernel.precision,
             tensor=kernel.tensor, nature=nature, nature_basis=basis, count=len(at), total_us=total / 1e3,
+            nature_us=_natures_us(found, at), **self._small(at),
             busy_frac=total / self._busy, mean_us=total / len(at) / 1e3, median_us=median(lengths) / 1e3,
             p90_us=quantile(lengths, 0.9) / 1e3, max_us=int(lengths[-1]) / 1e3,
             gap_before_us=self._gap(at), misaligned=kernel.misaligned,
@@ -135,6 +136,18 @@ class _Table:
         same = natures_[at] == nature
         basis = _mostly(bases[at][same], lengths[same])
         return cast(Nature, BUSY[nature]), cast(Any, BASES[basis])
+
+    def _small(self, at: Ints) -> dict[str, Any]:
+        """Latency time of launches with too few blocks, and of those that are too short."""
+        found, lengths = self._study, self._study.lengths[at]
+        natures_, bases = (column[at] for column in found.judged)
+        sized = (natures_ == BUSY.index("latency")) & (bases == BASES.index("size"))
+        small = np.zeros(len(at), np.bool_) if found.small is None else found.small[at]
+        known = found.small is not None and (found.timeline.gpu.blocks[found.rows[at]] != UNKNOWN).any()
+        return {
+            "small_us": int(lengths[sized & small].sum()) / 1e3 if known else None,
+            "short_us": int(lengths[sized & ~small].sum()) / 1e3,
+        }
 
     def _gap(self, at: Ints) -> float | None:
         known = np.sort(self._gaps[at][self._gaps[at] != UNKNOWN])
@@ -245,6 +258,12 @@ class _Table:
             return ""
         work = work_of(self._study.timeline.ops[op])
         return f"shapes of its operators{'; ' if work.note else ''}{work.note}"
+
+
+def _natures_us(found: Study, at: Ints) -> dict[str, float]:
+    """Nature -> µs of these rows."""
+    sums = totals(found.lengths[at], found.judged[0][at], len(BUSY))
+    return {nature: int(ns) / 1e3 for nature, ns in zip(BUSY, sums, strict=True) if ns}
 
 
 def _tails(limits: SmLimits, blocks: Ints, per_sm: Ints, lengths: Ints) -> dict[str, Any]:

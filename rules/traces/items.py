@@ -24,7 +24,7 @@ CAUSE_WORDS: dict[str, str] = {
 BUSY_WORDS: dict[str, str] = {
     "compute": "busy: kernels of a compute-bound nature",
     "memory": "busy: kernels of a memory-bound nature",
-    "latency": "busy: kernels too small to fill the device",
+    "latency": "busy: kernels near neither roof, small or slow",
     "other": "busy: kernels of unknown nature",
     "communication": "busy: collectives alone",
     "copy": "busy: copies and sets alone",

@@ -23,7 +23,7 @@ class Look(NamedTuple):
 LOOKS: dict[str, Look] = {
     "compute": Look("█", "C", "compute", "compute-bound kernels", "compute"),
     "memory": Look("▓", "M", "memory", "memory-bound kernels", "memory"),
-    "latency": Look("▒", "L", "device", "kernels too small to fill it", "small"),
+    "latency": Look("▒", "L", "device", "kernels near neither roof", "latency"),
     "other": Look("░", "O", "unknown", "kernels of unknown nature", "other"),
     "communication": Look("▞", "N", "link", "communication, exposed", "comm"),
     "copy": Look("═", "=", "link", "copies and sets alone", "copy"),

@@ -43,9 +43,11 @@ def _launched(name: str, op: Op, length: int, **more: object) -> Scene:
 
 # 2 * 2048^3 = 17.2 Gflop: 172 us at 100 Tflop/s
 @pytest.mark.parametrize(
-    ("length", "nature", "basis"), [(200_000, "compute", "measured"), (900_000, "compute", "shape")]
+    ("length", "nature", "basis"), [(200_000, "compute", "measured"), (900_000, "latency", "measured")]
 )
-def test_a_large_product_is_bound_by_compute(length: int, nature: str, basis: str) -> None:
+def test_a_large_product_is_bound_by_compute_unless_it_is_far_below_both_roofs(
+    length: int, nature: str, basis: str
+) -> None:
     row = _only(_launched(GEMM, product(2048, 2048, 2048), length), ceilings())
     assert (row.nature, row.nature_basis) == (nature, basis)
     assert row.flops == 2.0 * 2048**3
@@ -54,10 +56,43 @@ def test_a_large_product_is_bound_by_compute(length: int, nature: str, basis: st
     assert row.op == "aten::mm"
 
 
-def test_a_thin_product_is_bound_by_memory_by_its_shape() -> None:
-    row = _only(_launched(GEMM, product(8, 4096, 4096), 200_000), ceilings())
-    assert (row.nature, row.nature_basis) == ("memory", "shape")
+def test_a_thin_product_at_the_roof_of_memory_is_bound_by_it() -> None:
+    row = _only(_launched(GEMM, product(8, 4096, 4096), 40_000), ceilings())
+    assert (row.nature, row.nature_basis) == ("memory", "measured")
     assert row.intensity == pytest.approx(2 * 8 * 4096**2 / (2 * (8 * 4096 * 2 + 4096**2)))
+
+
+def test_what_is_far_below_every_roof_is_limited_by_none() -> None:
+    """12 MiB at 1 TB/s take 12.6 us: a quarter of 50."""
+    op = Op("aten::add", ((1024, 1024), (1024, 1024)), ("float", "float"))
+    slow = _only(_launched(ADD, op, 50_000), ceilings())
+    assert (slow.nature, slow.nature_basis) == ("latency", "measured")
+    assert slow.memory_frac == pytest.approx(0.2517, abs=1e-4)
+    assert (slow.small_us, slow.short_us, slow.nature_us) == (0.0, 0.0, {"latency": 50.0})
+    assert _only(_launched(ADD, op, 50_000)).nature == "memory"
+    half = _only(_launched(GEMM, product(2048, 2048, 2048), 900_000), ceilings(dram=0.0))
+    assert (half.nature, half.memory_frac) == ("compute", None)
+
+
+def test_launches_of_one_name_are_told_apart() -> None:
+    """Two too short, one too small, one of usual size: three quarters of the time are of no small kernel."""
+    scene = Scene()
+    scene.kernel(ADD, 0, 2_000, blocks=1 << 20)
+    scene.kernel(ADD, 10_000, 3_000, blocks=1 << 20)
+    scene.kernel(ADD, 20_000, 20_000, blocks=4)
+    scene.kernel(ADD, 50_000, 75_000, blocks=1 << 19)
+    found = kernels.study(scene.timeline(), CARD, None)
+    (row,) = kernels.kernel_rows(found).rows
+    (family,) = kernels.family_rows(found)
+    assert row.nature == family.nature == "memory"
+    assert row.nature_us == family.nature_us == {"memory": 75.0, "latency": 25.0}
+    assert (row.small_us, row.short_us) == (20.0, 5.0)
+
+
+def test_whose_grid_is_unknown_is_not_said_to_be_too_small() -> None:
+    assert _only(_launched(ADD, Op("x"), 2_000, blocks=-1)).small_us is None
+    bare = _only(_launched(ADD, Op("x"), 2_000), facts=TraceDevice(0))
+    assert (bare.nature, bare.small_us, bare.short_us) == ("latency", None, 2.0)
 
 
 def test_without_ceilings_a_thin_product_is_still_told_and_others_go_by_family() -> None:
@@ -235,7 +270,8 @@ def test_any_rows_give_figures(rows: list[dict[str, Any]], known: bool) -> None:
     for listed in kernels.kernel_rows(found).rows:
         assert listed.tail_frac is None or 0.0 <= listed.tail_frac <= 1.0
         assert 0.0 <= listed.known_frac <= 1.0
-        assert listed.total_us >= 0.0
+        assert listed.total_us == pytest.approx(sum(listed.nature_us.values()))
+        assert (listed.small_us or 0.0) + listed.short_us <= listed.nature_us.get("latency", 0.0) + 1e-6
     assert (kernels.nature_column(found) < len(BUSY)).all()
     if found.busy.total_ns:
         divided = attribute(timeline, 0, kernels.nature_column(found))
@@ -270,14 +306,14 @@ def _study(name: str) -> kernels.Study:
     return kernels.study(timeline, facts, assumed_ceilings(spec) if spec else None)
 
 
-def test_owlv2_is_memory_bound_attention_without_a_fused_kernel() -> None:
+def test_owlv2_is_attention_without_a_fused_kernel_far_below_its_roofs() -> None:
     found = _study("h100_owlv2.json.gz")
     softmax, scores, values, linear = kernels.kernel_rows(found).rows[:4]
-    assert (softmax.family, softmax.op, softmax.nature) == ("softmax", "aten::_softmax", "memory")
+    assert (softmax.family, softmax.op, softmax.nature) == ("softmax", "aten::_softmax", "latency")
     assert softmax.bytes == pytest.approx(120 * 2 * 2 * 16 * 5185**2)
     for row in (scores, values):
         assert (row.family, row.precision, row.tensor, row.nature, row.nature_basis) == (
-            "gemm", "bf16", "used", "memory", "shape"
+            "gemm", "bf16", "used", "latency", "measured"
         )  # fmt: skip
         assert row.flops == pytest.approx(120 * 2 * 16 * 5185 * 5185 * 64)
         assert row.misaligned
