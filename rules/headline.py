@@ -57,6 +57,7 @@ CAUSES: dict[str, str] = {
     "small-grid": "its kernels fill too few SMs",
     "low-occupancy": "too few warps are resident to hide latency",
     "latency": "its kernels wait on latency, near neither roof",
+    "below-roofs": "its kernels stay far below both roofs, although they fill it",
     "interconnect": "NVLink or PCIe traffic limits it",
     "thermal": "heat holds its clocks down",
     "power-cap": "the power limit holds its clocks down",

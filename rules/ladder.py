@@ -1,7 +1,8 @@
 """Waste ladder: where one GPU's dollars an hour go. The terms sum to the price.
 
 free + idle_held + host_gap + communication + throttle + inefficiency + useful + unknown = price.
-Useful is busy time weighted by its larger roof fraction; inefficiency is the rest of busy time.
+Useful is busy time weighted by its larger roof fraction; inefficiency is the rest of busy time of which such
+a fraction is known.
 """
 
 from __future__ import annotations
@@ -58,15 +59,16 @@ def term_shares(verdict: Verdict) -> dict[str, float]:
     s = verdict.shares
     busy = s["device"] + s["memory"] + s["compute"]
     useful = min(busy, verdict.useful_frac or 0.0)
+    unroofed = min(busy - useful, verdict.unroofed_frac)
     found = {
         "free": s["free"],
         "idle_held": s["idle_held"],
         "host_gap": s["host"],
         "communication": s["communication"],
         "throttle": s["throttle"],
-        "inefficiency": busy - useful,
+        "inefficiency": busy - useful - unroofed,
         "useful": useful,
-        "unknown": s["unknown"],
+        "unknown": s["unknown"] + unroofed,
     }
     return {name: found[name] for name in TERMS}
 

@@ -247,3 +247,83 @@ TRACE_CHANGE_TOLD = Threshold(
     0.05,
     own("as TRACE_STEP_EXCESS: single steps differ by a few percent"),
 )
+TRACE_LONG_GAP_US = Threshold(
+    "µs of a gap from which it is code of the host's and no slow launch",
+    1_000.0,
+    own("a hundred launches could have been made; operators under a profiler take 10 to 100 µs"),
+)
+TRACE_CAUSE_DOUBT = Threshold(
+    "doubt about the cause of a host gap where a second cause takes as long as the first",
+    0.5,
+    own("of two causes that cost the same each is named first by chance"),
+)
+TRACE_MOST = Threshold(
+    "part of a loss that one name must account for to be named in the claim",
+    0.5,
+    own("'most of it' is more than half"),
+)
+TRACE_ROOFS_KNOWN = Threshold(
+    "part of the kernel time with a known roof fraction from which its mean stands for all",
+    0.5,
+    own("the mean of less than half may be of the odd kernels"),
+)
+TRACE_CAP_MEASURED = Threshold(
+    "confidence that nothing exceeds which a trace measured",
+    0.95,
+    own("timestamps are to the nanosecond, but what an idle host thread waited for is inferred"),
+)
+TRACE_CAP_FAMILY = Threshold(
+    "confidence that nothing exceeds which goes by the families of kernels",
+    0.75,
+    own("five of six kernels of a family have its nature (TRACE_NATURE_ERROR), less where shapes are odd"),
+)
+TRACE_CAP_SHORT = Threshold(
+    "confidence that nothing exceeds which rests on a moment of a workload (TRACE_SHORT_US)",
+    0.7,
+    own("the moment is known well, the workload is not"),
+)
+TRACE_CAP_LOST = Threshold(
+    "confidence that nothing exceeds which rests on the part of a file that could be read",
+    0.6,
+    own("nobody knows what the rest holds; a file of which half was lost has been seen to turn its verdict"),
+)
+TRACE_SURE_SIZE = Threshold(
+    "confidence in a loss in kernels too small for the device, where grids tell that they are",
+    0.7,
+    own("a small grid can still be limited by its memory or its arithmetic"),
+)
+TRACE_SURE_SHORT = Threshold(
+    "confidence in a loss in kernels that are short, where no grid is held against the device",
+    0.5,
+    own("a short kernel mostly starts and drains, but nobody has seen how it fills the device"),
+)
+TRACE_SURE_ROOFS = Threshold(
+    "confidence in a loss below roofs that rest on shapes and ceilings",
+    0.7,
+    own("caches and padding are not seen, and a data sheet's ceiling is off by some percent"),
+)
+TRACE_SURE_OCCUPANCY = Threshold(
+    "confidence that low occupancy limits a kernel",
+    0.5,
+    own("an estimate, and many kernels hide latency within a thread"),
+)
+TRACE_SURE_STEPS = Threshold(
+    "confidence that odd steps are odd beyond what steps vary by",
+    0.8,
+    own("their time is measured; whether they belong to the usual run is not"),
+)
+TRACE_UNEXPLAINED = Threshold(
+    "share of a traced device's time that is idle for no known reason from which that is a finding",
+    0.15,
+    own("as SECONDARY: from there another class could hide in it"),
+)
+TRACE_FILLED_FASTER = Threshold(
+    "times as fast that work in kernels too small for the device runs at best",
+    2.0,
+    own("twice the work in a kernel that leaves half of the device empty takes the same time"),
+)
+TRACE_FUSED_FASTER = Threshold(
+    "times as fast that element-wise kernels run at best once they are fused",
+    2.0,
+    "two kernels in one move half the bytes; longer chains more",
+)

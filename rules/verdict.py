@@ -76,6 +76,8 @@ class Verdict(
         time; without those that were not read.
     ceilings_label: how what the counters are compared with came about; "stale" for measurements that may no
         longer hold.
+    useful_frac: part of the window in which it did what the card can do. unroofed_frac: part in which it was
+        busy and no roof fraction is known, so that nobody can say how much of that was useful.
     cause_confidence: how sure the cause is, given the class, where it was inferred (host causes).
     unknown_because: what is missing, when class_ is `unknown`; also reasons for a lower tier.
     noise: how much the deciding lead may be off by chance and by the ceilings' own error; None when no share
@@ -102,6 +104,7 @@ class Verdict(
     roofs: dict[str, float] = {}
     cause_confidence: float | None = None
     useful_frac: float | None = None
+    unroofed_frac: float = 0.0
     ceilings_label: str | None = None
     headline: str = ""
     unknown_because: tuple[str, ...] = ()

@@ -6,7 +6,9 @@ from rules import thresholds as th
 from rules.catalogue.common import place
 from rules.confidence import UNCALIBRATED
 from rules.evidence import Tier
-from rules.registry import Context
+from rules.finding import Effect, Finding, Severity
+from rules.ladder import wasted
+from rules.registry import Context, Rule, clamp, finding
 from rules.traces.causes import host_times
 from rules.traces.items import item
 from rules.traces.natures import CAP_FAMILY, CAP_MEASURED, by_family, perturbed
@@ -14,6 +16,7 @@ from rules.traces.records import DeviceTrace, HostRow, KernelRow
 from rules.traces.shares import frac
 from rules.traces.words import percent
 from rules.verdict import EvidenceItem
+from rules.whatifs.trace_levers import Plan
 
 TRACE: tuple[Tier, ...] = ("trace",)
 # Names in claims and actions are cut to this; whole ones stand in the tables.
@@ -35,6 +38,49 @@ def host_loss(ctx: Context, slug: str) -> tuple[DeviceTrace, float] | None:
     trace = ctx.evidence.trace
     us = 0.0 if trace is None else host_times(trace)[slug]
     return (trace, us) if trace is not None and matters(trace, us) else None
+
+
+def told(
+    ctx: Context,
+    found: Rule,
+    *,
+    claim: str,
+    share: float,
+    fix: Plan | Effect | None,
+    most: float | None = None,
+    evidence: tuple[EvidenceItem, ...] = (),
+    actions: tuple[str, ...] = (),
+    confidence: float | None = None,
+    severity: Severity | None = None,
+) -> Finding:
+    """A finding of lost time: where no fix has a known effect nothing counts as recoverable, and never more
+    than the ladder's term has.
+
+    most: part of the time that the fix could win back, by default the share. confidence: by default that of
+    idle time.
+    """
+    effect = fix.effect(ctx.verdict.shares) if isinstance(fix, Plan) else fix
+    return finding(
+        ctx,
+        found,
+        claim=claim,
+        share=share,
+        evidence=evidence,
+        actions=actions,
+        effect=effect,
+        recoverable=0.0 if effect is None else min(share if most is None else most, _at_stake(ctx, found)),
+        confidence=_sure(ctx) if confidence is None else confidence,
+        severity=severity,
+    )
+
+
+def _at_stake(ctx: Context, found: Rule) -> float:
+    """What the ladder has of the rule's term; all that is wasted, where it has none."""
+    return clamp(wasted(ctx.ladder.shares) if found.term is None else ctx.ladder.shares.get(found.term, 0.0))
+
+
+def _sure(ctx: Context) -> float:
+    return 1.0 if ctx.evidence.trace is None else sure_of_idle(ctx.evidence.trace)
 
 
 def sure_of_idle(trace: DeviceTrace) -> float:
@@ -77,11 +123,16 @@ def names_behind(trace: DeviceTrace, cause: str) -> tuple[EvidenceItem, ...]:
     )
 
 
-def said_behind(trace: DeviceTrace, cause: str) -> str:
-    """ "; most of it in aten::item" where one name has half of the time, else ""."""
+def said_behind(trace: DeviceTrace, cause: str, us: float) -> str:
+    """ ", most of it in aten::item" where one name must have half of the `us` lost, else "".
+
+    Names are known of all idle time of a cause, of which `us` may be a part: what of the name's time can be
+    outside of that part is taken to be.
+    """
     rows = behind(trace, cause, 1)
-    half = rows and rows[0].idle_us >= 0.5 * trace.causes.get(cause, 0.0)
-    return f", most of it in {short(rows[0].name)}" if half else ""
+    outside = max(0.0, trace.causes.get(cause, 0.0) - us)
+    most = rows and rows[0].idle_us - outside >= th.TRACE_MOST.value * us > 0.0
+    return f", most of it in {short(rows[0].name)}" if most else ""
 
 
 def short(name: str) -> str:

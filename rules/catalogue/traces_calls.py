@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rules import thresholds as th
 from rules.catalogue.trace_common import (
     TRACE,
     behind,
@@ -12,11 +13,11 @@ from rules.catalogue.trace_common import (
     per_step,
     said_behind,
     short,
-    sure_of_idle,
+    told,
     waits,
 )
 from rules.finding import Finding
-from rules.registry import Context, finding, rule
+from rules.registry import Context, rule
 from rules.traces.items import item
 from rules.traces.records import CopyRow, DeviceTrace
 from rules.traces.shares import frac
@@ -66,24 +67,48 @@ def syncs(ctx: Context) -> Finding | None:
     trace, us = found
     plan = levers.syncs(trace, ctx.verdict.shares)
     count = calls(trace, "sync")
-    return finding(
+    return told(
         ctx,
         syncs,
-        claim=waits(ctx, trace, us, f"behind synchronisations{said_behind(trace, 'synchronisation')}"),
+        claim=waits(ctx, trace, us, f"{_where(trace, us)}{said_behind(trace, 'synchronisation', us)}"),
         share=frac(trace, us),
         evidence=(
-            lost(trace, "idle behind synchronisations", us),
+            lost(trace, "idle in synchronisations and right behind them", us),
+            item(trace, "of it while the host waited", frac(trace, trace.causes.get("synchronisation", 0.0))),
+            item(trace, "of it until the host had launched again", frac(trace, _drained_us(trace, us))),
             *(() if not count else (item(trace, "synchronising calls", per_step(trace, count), "count"),)),
             *names_behind(trace, "synchronisation"),
         ),
         actions=(
             *_by_name(trace),
+            *_launch_first(trace, us),
             "Keep losses and metrics on the device, and read them every N steps (`loss.detach()`).",
             "`torch.cuda.set_sync_debug_mode(1)` warns at each line that synchronises.",
         ),
-        effect=plan.effect(ctx.verdict.shares) if plan else None,
-        confidence=sure_of_idle(trace),
+        fix=plan,
     )
+
+
+def _drained_us(trace: DeviceTrace, us: float) -> float:
+    """Of idle time that synchronisations cost, what came after them: the host had to issue work again."""
+    return max(0.0, us - trace.causes.get("synchronisation", 0.0))
+
+
+def _where(trace: DeviceTrace, us: float) -> str:
+    inside, behind_us = trace.causes.get("synchronisation", 0.0), _drained_us(trace, us)
+    if behind_us <= 0.0:
+        return "in synchronisations"
+    if inside <= 0.0:
+        return "for a host that launches again after a synchronisation drained its queue"
+    parts = f"{percent(frac(trace, inside))} in them, {percent(frac(trace, behind_us))}"
+    return f"for synchronisations: {parts} until the host, its queue drained, had launched again"
+
+
+def _launch_first(trace: DeviceTrace, us: float) -> tuple[str, ...]:
+    """Where most of it is the host's own time after the call: code there costs as much as the call."""
+    if _drained_us(trace, us) < th.TRACE_MOST.value * us:
+        return ()
+    return ("Launch the next work before the host reads, logs or prepares anything.",)
 
 
 _CURES = (
@@ -142,7 +167,7 @@ def transfers(ctx: Context) -> Finding | None:
     trace, us = found
     plan = levers.copies(trace, ctx.verdict.shares, ctx.ceilings)
     pageable = [row for row in trace.copies if row.memory == "pageable"]
-    return finding(
+    return told(
         ctx,
         transfers,
         claim=waits(ctx, trace, us, f"for copies{_from_pageable(trace, pageable)}"),
@@ -161,8 +186,7 @@ def transfers(ctx: Context) -> Finding | None:
             "`.to(device, non_blocking=True)`, one batch ahead on a stream of its own.",
             "Results: gather them on the device and copy once, not after each step.",
         ),
-        effect=plan.effect(ctx.verdict.shares) if plan else None,
-        confidence=sure_of_idle(trace),
+        fix=plan,
     )
 
 
@@ -227,10 +251,12 @@ def allocation(ctx: Context) -> Finding | None:
     trace, us = found
     plan = levers.allocation(trace, ctx.verdict.shares)
     count = calls(trace, "alloc")
-    return finding(
+    return told(
         ctx,
         allocation,
-        claim=waits(ctx, trace, us, f"while memory is allocated or freed{said_behind(trace, 'allocator')}"),
+        claim=waits(
+            ctx, trace, us, f"while memory is allocated or freed{said_behind(trace, 'allocator', us)}"
+        ),
         share=frac(trace, us),
         evidence=(
             lost(trace, "idle while memory is allocated or freed", us),
@@ -242,8 +268,7 @@ def allocation(ctx: Context) -> Finding | None:
             "No `torch.cuda.empty_cache()` in the loop; pinned buffers once, outside of it.",
             "Record some steps later (`schedule(wait=..., warmup=...)`) if these are the first ones.",
         ),
-        effect=plan.effect(ctx.verdict.shares) if plan else None,
-        confidence=sure_of_idle(trace),
+        fix=plan,
     )
 
 
@@ -286,7 +311,7 @@ def checkpoints(ctx: Context) -> Finding | None:
     trace, us = found
     plan = levers.checkpoints(trace, ctx.verdict.shares)
     rows = behind(trace, "checkpoint_io", 1)
-    return finding(
+    return told(
         ctx,
         checkpoints,
         claim=waits(
@@ -298,6 +323,5 @@ def checkpoints(ctx: Context) -> Finding | None:
             "`torch.distributed.checkpoint.async_save(...)`: the write goes on beside the steps.",
             "Save to a local disk first, and in shards (each rank its own part).",
         ),
-        effect=plan.effect(ctx.verdict.shares) if plan else None,
-        confidence=sure_of_idle(trace),
+        fix=plan,
     )

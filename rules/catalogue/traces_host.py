@@ -9,12 +9,13 @@ from rules.catalogue.trace_common import (
     lost,
     names_behind,
     said_behind,
-    sure_of_idle,
+    told,
     waits,
 )
 from rules.finding import Finding
-from rules.registry import Context, finding, rule, severity_of
+from rules.registry import Context, rule, severity_of
 from rules.traces.items import item
+from rules.traces.programs import trains
 from rules.traces.records import DeviceTrace
 from rules.traces.shares import frac
 from rules.verdict import EvidenceItem
@@ -60,7 +61,7 @@ def input_pipeline(ctx: Context) -> Finding | None:
         return None
     trace, us = found
     plan = levers.loader(trace, ctx.verdict.shares)
-    return finding(
+    return told(
         ctx,
         input_pipeline,
         claim=waits(ctx, trace, us, f"for its input pipeline{_of_step(trace)}"),
@@ -77,8 +78,7 @@ def input_pipeline(ctx: Context) -> Finding | None:
             "Decode and augment on the device (NVIDIA DALI, nvJPEG, torchvision v2 on CUDA tensors).",
             "Check: train on one cached batch; if the gap stays, the input is not the cause.",
         ),
-        effect=plan.effect(ctx.verdict.shares) if plan else None,
-        confidence=sure_of_idle(trace),
+        fix=plan,
         severity=severity_of(max(frac(trace, us), _of_steps(trace)), "high"),
     )
 
@@ -137,8 +137,8 @@ def launch_rate(ctx: Context) -> Finding | None:
     if found is None:
         return None
     trace, us = found
-    plan = levers.graphs(trace, ctx.verdict.shares)
-    return finding(
+    plan = levers.launches(trace, ctx.verdict.shares)
+    return told(
         ctx,
         launch_rate,
         claim=waits(ctx, trace, us, f"for the next launch{_in_gaps(trace)}"),
@@ -150,13 +150,26 @@ def launch_rate(ctx: Context) -> Finding | None:
             *names_behind(trace, "host_launch"),
         ),
         actions=(
-            'Capture the step: `torch.compile(model, mode="reduce-overhead")`, or `torch.cuda.CUDAGraph`.',
-            "Use fused and foreach optimisers, such as `torch.optim.AdamW(..., fused=True)`.",
+            *_of_chains(trace),
+            *(
+                ("Use fused and foreach optimisers, such as `torch.optim.AdamW(..., fused=True)`.",)
+                if trains(trace)
+                else ()
+            ),
             "Raise the batch: the same launches then do more work each.",
         ),
-        effect=plan.effect(ctx.verdict.shares) if plan else None,
-        confidence=sure_of_idle(trace),
+        fix=plan,
     )
+
+
+def _of_chains(trace: DeviceTrace) -> tuple[str, ...]:
+    """CUDA graphs, but where the trace measured that they would save nothing of it."""
+    if trace.chains is not None and trace.chains.saved_high_by.get("host_launch", 0.0) <= 0.0:
+        return (
+            "CUDA graphs would save nothing here: no chain of short kernels is launched late. Look at what "
+            "the host runs between launches (`with_stack=True`, `py-spy record`).",
+        )
+    return ('Capture the step: `torch.compile(model, mode="reduce-overhead")`, or `torch.cuda.CUDAGraph`.',)
 
 
 def _in_gaps(trace: DeviceTrace) -> str:
@@ -228,11 +241,11 @@ def host_code(ctx: Context) -> Finding | None:
         return None
     trace, us = found
     plan = levers.host_code(trace, ctx.verdict.shares)
-    return finding(
+    return told(
         ctx,
         host_code,
         claim=waits(
-            ctx, trace, us, f"for host code in gaps of 1 ms or more{said_behind(trace, 'host_launch')}"
+            ctx, trace, us, f"for host code in gaps of 1 ms or more{said_behind(trace, 'host_launch', us)}"
         ),
         share=frac(trace, us),
         evidence=(
@@ -244,6 +257,5 @@ def host_code(ctx: Context) -> Finding | None:
             "Record once more with `with_stack=True` where only operators are named.",
             "Log, evaluate metrics and collect garbage every N steps, or on another thread.",
         ),
-        effect=plan.effect(ctx.verdict.shares) if plan else None,
-        confidence=sure_of_idle(trace),
+        fix=plan,
     )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 from rules import thresholds as th
 from rules.catalogue.common import place
-from rules.catalogue.trace_common import TRACE, lost, matters, short, sure_of_idle, times, traced
+from rules.catalogue.trace_common import TRACE, lost, matters, short, times, told, traced
 from rules.finding import Finding
-from rules.registry import Context, finding, rule
+from rules.registry import Context, finding, rule, severity_of
 from rules.traces.causes import rank_row
 from rules.traces.items import item
-from rules.traces.records import CollectiveRow, RankFigures, StepFigures
-from rules.traces.shares import frac, share_us
+from rules.traces.records import CollectiveRow, DeviceTrace, RankFigures, RankRow, StepFigures, StepRow
+from rules.traces.shares import IDLE_SHARE, frac, share_us
 from rules.traces.words import percent
 from rules.verdict import EvidenceItem
 from rules.whatifs import trace_levers as levers
@@ -54,8 +56,7 @@ def exposed(ctx: Context) -> Finding | None:
     us = 0.0 if trace is None else share_us(trace)["communication"]
     if trace is None or not matters(trace, us):
         return None
-    plan = levers.overlap(trace, ctx.verdict.shares)
-    return finding(
+    return told(
         ctx,
         exposed,
         claim=f"{place(ctx)} spends {percent(frac(trace, us))} of the traced time in communication with no "
@@ -70,21 +71,38 @@ def exposed(ctx: Context) -> Finding | None:
         actions=(
             "Overlap: DDP `bucket_cap_mb`, FSDP prefetch, `no_sync()` while accumulating gradients.",
             "`NCCL_DEBUG=INFO` and `nvidia-smi topo -m` show whether peers talk over the links they should.",
-            "Give the traces of all ranks together: they tell a wait for a late rank from a slow link.",
+            *_more_ranks(ctx.evidence.ranks),
         ),
-        effect=plan.effect(ctx.verdict.shares) if plan else None,
-        confidence=sure_of_idle(trace),
+        fix=levers.overlap(trace, ctx.verdict.shares),
     )
 
 
+def _more_ranks(ranks: RankFigures | None) -> tuple[str, ...]:
+    """Advice to give more ranks' traces, where some are missing."""
+    given = 0 if ranks is None or ranks.refused else len(ranks.rows)
+    whole = None if ranks is None else ranks.world_size
+    if given > 1 and not (ranks and ranks.missing):
+        return ()
+    of = f"the other {whole - given}" if whole and 0 < given < whole else "all"
+    said = "more of them tell" if given > 1 else "together they tell"
+    return (f"Give the traces of {of} ranks too: {said} a wait for a late rank from a slow link.",)
+
+
+def _source(ranks: RankFigures) -> str:
+    given, whole = len(ranks.rows), ranks.world_size
+    return "traces of all ranks" if not ranks.missing or not whole else f"traces of {given} of {whole} ranks"
+
+
 def _collectives(ranks: RankFigures | None, most: int = 2) -> tuple[EvidenceItem, ...]:
-    rows: tuple[CollectiveRow, ...] = () if ranks is None else ranks.collectives
+    if ranks is None:
+        return ()
+    rows: tuple[CollectiveRow, ...] = ranks.collectives
     largest = sorted(rows, key=lambda row: -row.total_us)[:most]
     return tuple(
         EvidenceItem(
             metric=f"{short(row.name)} ({times(row.count)}), part of it spent waiting for later ranks",
             value=min(1.0, row.wait_us / row.total_us) if row.total_us > 0.0 else None,
-            source="traces of all ranks",
+            source=_source(ranks),
         )
         for row in largest
     )
@@ -92,7 +110,7 @@ def _collectives(ranks: RankFigures | None, most: int = 2) -> tuple[EvidenceItem
 
 @rule(
     "TRACE009",
-    "Ranks wait for a straggler",
+    "Ranks wait for each other",
     "high",
     "job",
     "fact",
@@ -101,11 +119,11 @@ def _collectives(ranks: RankFigures | None, most: int = 2) -> tuple[EvidenceItem
     tiers=TRACE,
 )
 def straggler(ctx: Context) -> Finding | None:
-    """This rank spends its collectives waiting for ranks that arrive later.
+    """This rank waits in its collectives for ranks that arrive later, or is the one that others wait for.
 
     **What it detects**
     At least 3 % of the device's time in collectives beyond what the last rank to arrive needed, with no other
-    kernel beside them.
+    kernel beside them; and, of the rank that stands out as the last, what it costs the others.
 
     **Why it costs**
     Each collective ends for all when the slowest rank comes: every other GPU is paid for while it waits.
@@ -125,12 +143,13 @@ def straggler(ctx: Context) -> Finding | None:
     - Llama 3 report: slow ranks found by who comes last
     """
     trace, row, ranks = traced(ctx), rank_row(ctx.evidence), ctx.evidence.ranks
-    us = 0.0 if row is None else row.wait_exposed_us or 0.0
-    if trace is None or row is None or ranks is None or frac(trace, us) < th.TRACE_STRAGGLER.value:
+    if trace is None or row is None or ranks is None:
         return None
-    plan = levers.balance(ctx.evidence, ctx.verdict.shares)
-    late = "" if ranks.straggler is None else f", most of all for rank {ranks.straggler}"
-    return finding(
+    us = row.wait_exposed_us or 0.0
+    if frac(trace, us) < th.TRACE_STRAGGLER.value:
+        return _comes_last(ctx, trace, row, ranks)
+    late = "" if ranks.straggler in (None, row.rank) else f", most of all for rank {ranks.straggler}"
+    return told(
         ctx,
         straggler,
         claim=f"{place(ctx)} (rank {row.rank}) waits {percent(frac(trace, us))} of the traced time for other "
@@ -143,12 +162,39 @@ def straggler(ctx: Context) -> Finding | None:
             *_collectives(ranks),
         ),
         actions=(
-            *((ranks.straggler_because + ".",) if ranks.straggler_because else ()),
-            "Balance the work of ranks: batches by tokens, pipeline stages by time, experts by load.",
-            "Compare the late rank's own causes with another's: input, launches, clocks.",
+            *(() if ranks.straggler is None else (ranks.straggler_because + ".",)),
+            *_BALANCE,
         ),
-        effect=plan.effect(ctx.verdict.shares) if plan else None,
-        confidence=sure_of_idle(trace),
+        fix=levers.balance(ctx.evidence, ctx.verdict.shares),
+    )  # fmt: skip
+
+
+_BALANCE = (
+    "Balance the work of ranks: batches by tokens, pipeline stages by time, experts by load.",
+    "Compare the late rank's own causes with another's: input, launches, clocks.",
+)
+
+
+def _comes_last(ctx: Context, trace: DeviceTrace, row: RankRow, ranks: RankFigures) -> Finding | None:
+    """Of the rank that others wait for: here is what to mend. Its cost stands under those that wait."""
+    us = row.caused_us or 0.0
+    if ranks.straggler != row.rank or frac(trace, us) < th.TRACE_STRAGGLER.value:
+        return None
+    cost = frac(trace, us)
+    return told(
+        ctx,
+        straggler,
+        claim=f"{place(ctx)} (rank {row.rank}) keeps each of the other ranks waiting {percent(cost)} of the "
+        "traced time.",
+        share=0.0,
+        evidence=(
+            item(trace, "mean wait of another rank for this one", cost,
+                 threshold=f">= {th.TRACE_STRAGGLER.value:g}"),
+            item(trace, "imbalance of work over the ranks (1 - mean / most)", ranks.imbalance_frac),
+        ),
+        actions=(ranks.straggler_because + ".", *_BALANCE),
+        fix=None,
+        severity=severity_of(cost, "high"),
     )  # fmt: skip
 
 
@@ -161,7 +207,8 @@ def odd_steps(ctx: Context) -> Finding | None:
     from the first to the last third, beyond its noise.
 
     **Why it costs**
-    Time beyond the median is lost in those steps alone: their causes are other ones than the usual step's.
+    What the device waits in those steps beyond the usual one is lost in them alone: the dollars are of that.
+    Longer kernels may be more work (longer sequences, evaluation), and count as none.
 
     **How to tell it apart**
     The first steps of a trace allocate and compile. Odd steps at regular distances are checkpoints,
@@ -180,16 +227,17 @@ def odd_steps(ctx: Context) -> Finding | None:
     steps = None if trace is None else trace.steps
     if trace is None or steps is None or steps.count < th.TRACE_FEW_STEPS.value:
         return None
-    us, trend = _beyond_median(steps), _trend(steps)
+    us, trend, lost_us = _beyond_median(steps), _trend(steps), _lost_beyond(steps)
     if not (steps.outliers and matters(trace, us)) and trend is None:
         return None
-    return finding(
+    return told(
         ctx,
         odd_steps,
         claim=_claim(ctx, steps, trend, frac(trace, us)),
-        share=frac(trace, us),
+        share=frac(trace, lost_us),
         evidence=(
             item(trace, "time of odd steps beyond the median", frac(trace, us)),
+            item(trace, "of it waited, not worked: more than in a usual step", frac(trace, lost_us)),
             item(trace, "median step", steps.median_us, "us"),
             item(trace, "longest step", steps.max_us, "us"),
             *(() if trend is None else (item(trace, "change of step time, first to last third", trend),)),
@@ -198,8 +246,30 @@ def odd_steps(ctx: Context) -> Finding | None:
             *(f"Step {number}: {why}." for number, why in list(steps.outlier_because.items())[:2]),
             "Skip the first steps of a run (`schedule(wait=..., warmup=...)`): they allocate and compile.",
         ),
-        confidence=0.8,
+        fix=levers.odd_steps(trace, lost_us) if matters(trace, lost_us) else None,
+        confidence=th.TRACE_SURE_STEPS.value,
     )
+
+
+def _lost_beyond(steps: StepFigures) -> float:
+    """µs that odd steps waited more than a usual one, each at most what it took beyond the median.
+
+    Longer kernels may be more work, the profiler's own time is nobody's loss, and the first step of a trace
+    still warms up.
+    """
+    usual = sorted(_waited_us(row) for row in steps.rows if not row.outlier and not row.partial)
+    first = min((row.number for row in steps.rows), default=None)
+    odd = [row for row in steps.rows if row.number in steps.outliers and row.number != first]
+    if not usual or steps.median_us is None:
+        return 0.0
+    least = usual[len(usual) // 2]
+    return math.fsum(max(0.0, min(_waited_us(row) - least, row.duration_us - steps.median_us)) for row in odd)
+
+
+def _waited_us(row: StepRow) -> float:
+    """µs of a step in which the device waited, or ran a collective alone."""
+    idle = math.fsum(us for cause, us in row.causes.items() if IDLE_SHARE.get(cause) not in (None, "unknown"))
+    return idle + row.busy.get("communication", 0.0)
 
 
 def _beyond_median(steps: StepFigures) -> float:

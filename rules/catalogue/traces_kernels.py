@@ -5,15 +5,26 @@ from __future__ import annotations
 import math
 
 from rules import thresholds as th
-from rules.catalogue.common import inefficiency, place
-from rules.catalogue.trace_common import TRACE, kernel_items, lost, matters, short, sure_of_natures, traced
+from rules.catalogue.common import place
+from rules.catalogue.trace_common import (
+    TRACE,
+    kernel_items,
+    lost,
+    matters,
+    short,
+    sure_of_natures,
+    told,
+    traced,
+)
 from rules.economics import amdahl
 from rules.finding import Effect, Finding
 from rules.registry import Context, finding, rule, severity_of
-from rules.traces.causes import is_empty, is_small, roof_of
+from rules.traces.causes import is_empty, latency_us, roof_of, too_short_us, too_small_us
 from rules.traces.items import item
+from rules.traces.programs import plain_attention, trains
 from rules.traces.records import DeviceTrace, KernelRow
 from rules.traces.shares import frac
+from rules.traces.waste import nature_us, wasted_us
 from rules.traces.words import percent
 from rules.whatifs import trace_levers as levers
 
@@ -22,7 +33,7 @@ _TF32 = (
     '`torch.set_float32_matmul_precision("high")`; `torch.backends.cudnn.allow_tf32 = True` for convolutions.'
 )
 # Where rates are not known, and for what waits for memory once products are fast: half is counted on.
-_HALF = 0.5
+_HALF = 1.0 / th.TRACE_FUSED_FASTER.value
 _CAST = '`torch.autocast("cuda", dtype=torch.{0})` for training and inference.'
 
 
@@ -45,7 +56,8 @@ def tensor_cores(ctx: Context) -> Finding | None:
 
     **Why it costs**
     On data-centre cards the tensor cores do matrix products several times as fast as the other pipes. The
-    dollars named are of the time that the ladder calls wasted; what it saves beyond that was useful time.
+    dollars named are of these kernels' time below the roof of their own pipe, which the ladder calls wasted;
+    what the fix saves beyond that was useful time, or time of which no roof is known.
 
     **How to tell it apart**
     Kernel names tell (`sgemm`, `simt`, `fp32`), so that no counter has to be guessed from. Small products
@@ -69,7 +81,7 @@ def tensor_cores(ctx: Context) -> Finding | None:
     dtype = levers.faster_type(ctx.ceilings)
     plan = levers.tensor_cores(trace, ctx.verdict.shares, ctx.ceilings, dtype) if dtype else None
     families = ", ".join(dict.fromkeys(row.family for row in rows[:3]))
-    return finding(
+    return told(
         ctx,
         tensor_cores,
         claim=f"{place(ctx)} spends {percent(frac(trace, us))} of the traced time in {families} kernels that "
@@ -81,9 +93,9 @@ def tensor_cores(ctx: Context) -> Finding | None:
             *kernel_items(trace, tuple(row for row in trace.kernels if row.tensor == "eligible")),
         ),
         actions=_to_tensor_cores(ctx, dtype),
-        effect=plan.effect(ctx.verdict.shares) if plan else _rates_unknown(frac(trace, us)),
+        fix=plan or (None if dtype else _rates_unknown(frac(trace, us))),
+        most=frac(trace, wasted_us(trace, lambda row: row.tensor == "eligible")),
         confidence=sure_of_natures(trace),
-        recoverable=min(_HALF * frac(trace, us), inefficiency(ctx)),
         severity=severity_of(_HALF * frac(trace, us), "high"),
     )
 
@@ -140,9 +152,8 @@ def elementwise(ctx: Context) -> Finding | None:
     us = 0.0 if trace is None else levers.fusible_us(trace)
     if trace is None or frac(trace, us) < th.SECONDARY.value:
         return None
-    plan = levers.fusion(trace, ctx.verdict.shares)
-    rows = tuple(row for row in trace.kernels if row.nature == "memory" and row.family in levers.FUSIBLE)
-    return finding(
+    rows = tuple(row for row in trace.kernels if nature_us(row, "memory") and row.family in levers.FUSIBLE)
+    return told(
         ctx,
         elementwise,
         claim=f"{place(ctx)} spends {percent(frac(trace, us))} of the traced time in memory-bound "
@@ -154,13 +165,30 @@ def elementwise(ctx: Context) -> Finding | None:
             *kernel_items(trace, rows),
         ),
         actions=(
+            *_fused_attention(trace),
             "`torch.compile(model)` fuses chains of them.",
-            "`torch.optim.AdamW(..., fused=True)`; fused losses and normalisation (Liger, Apex).",
+            *(
+                ("`torch.optim.AdamW(..., fused=True)`; fused losses and normalisation (Liger, Apex).",)
+                if trains(trace)
+                else ("Fused normalisation, activations and softmax (`torch.compile`, xFormers, TensorRT).",)
+            ),
         ),
-        effect=plan.effect(ctx.verdict.shares) if plan else None,
+        fix=levers.fusion(trace, ctx.verdict.shares),
+        most=frac(trace, wasted_us(trace, lambda row: row in rows and row.nature == "memory")),
         confidence=sure_of_natures(trace),
-        recoverable=min(_HALF * frac(trace, us), inefficiency(ctx)),
     )  # fmt: skip
+
+
+def _fused_attention(trace: DeviceTrace) -> tuple[str, ...]:
+    """Attention in one kernel, where softmax stands beside batched products."""
+    us = math.fsum(row.total_us for row in plain_attention(trace))
+    if not matters(trace, us):
+        return ()
+    return (
+        f"Softmax and batched products take {percent(frac(trace, us))}: attention written out. "
+        '`torch.nn.functional.scaled_dot_product_attention` (FlashAttention; `attn_implementation="sdpa"` '
+        "in Transformers) never writes the scores.",
+    )
 
 
 @rule(
@@ -177,8 +205,8 @@ def small_grids(ctx: Context) -> Finding | None:
     """Kernels with fewer blocks than the device holds at once, or a last wave that leaves most SMs empty.
 
     **What it detects**
-    At least 5 % of the device's time in kernels too short or too small to fill it, or lost in their last,
-    partly filled wave.
+    At least 5 % of the device's time in kernels too short or too small to fill it, or lost in the last,
+    partly filled wave of larger ones. What the trace does not tell (grids, limits of an SM) does not count.
 
     **Why it costs**
     An SM without a block does nothing, and the kernel ends with its slowest block.
@@ -196,38 +224,71 @@ def small_grids(ctx: Context) -> Finding | None:
     - CUDA C++ Best Practices Guide: blocks per grid; cuBLAS documentation on wave quantisation
     """
     trace = traced(ctx)
-    rows = (
-        () if trace is None else tuple(r for r in trace.kernels if r.nature == "latency" and not is_empty(r))
-    )
-    tail_us = 0.0 if trace is None else _tail_us(trace, rows)
-    us = math.fsum(row.total_us for row in rows) + tail_us
+    small_us, short_us, tail_us = (0.0, 0.0, 0.0) if trace is None else _lost_in_size(trace)
+    us = small_us + short_us + tail_us
     if trace is None or not matters(trace, us):
         return None
-    few = math.fsum(row.total_us for row in rows if is_small(row))
-    return finding(
+    rows = tuple(row for row in trace.kernels if too_small_us(row) + too_short_us(row) > 0.0)
+    return told(
         ctx,
         small_grids,
-        claim=f"{place(ctx)} spends {percent(frac(trace, us))} of the traced time in kernels too small to "
-        "fill it, or in their last waves.",
+        claim=f"{place(ctx)} spends {percent(frac(trace, us))} of the traced time "
+        f"{_how_small(small_us, short_us, tail_us)}.",
         share=frac(trace, us),
         evidence=(
-            lost(trace, "kernels too small for the device, and last waves", us),
-            item(trace, "in kernels with fewer blocks than the device holds", frac(trace, few)),
-            item(trace, "in last waves of larger ones", frac(trace, tail_us)),
+            lost(trace, "in kernels too small or too short for the device, and in last waves", us),
+            *(
+                item(trace, metric, frac(trace, part))
+                for metric, part in (
+                    ("in kernels with fewer blocks than the device needs", small_us),
+                    (
+                        f"in kernels shorter than {th.TRACE_RAMP_US.value:g} µs, grid not known to fill it",
+                        short_us,
+                    ),
+                    ("in last waves of larger ones", tail_us),
+                )
+                if part > 0.0
+            ),
             *kernel_items(trace, rows),
         ),
         actions=(
             "Raise the batch, or batch small products (`torch.bmm`, grouped GEMM).",
             "Fuse them with `torch.compile`; run independent ones on several streams.",
         ),
-        recoverable=min(frac(trace, us), inefficiency(ctx)),
-        confidence=0.7,
+        fix=levers.larger(trace, us),
+        confidence=(th.TRACE_SURE_SIZE if short_us < us / 2.0 else th.TRACE_SURE_SHORT).value,
     )
 
 
-def _tail_us(trace: DeviceTrace, small: tuple[KernelRow, ...]) -> float:
-    """Time lost in last waves of kernels that fill the device at least once."""
-    return math.fsum(row.total_us * (row.tail_frac or 0.0) for row in trace.kernels if row not in small)
+def _how_small(small_us: float, short_us: float, tail_us: float) -> str:
+    """In what kernels: said of what was seen, the largest part first."""
+    parts = (
+        (small_us, "in kernels with too few blocks to fill it"),
+        (short_us, f"in kernels shorter than {th.TRACE_RAMP_US.value:g} µs"),
+        (tail_us, "in last waves that leave SMs empty"),
+    )
+    return ", or ".join(words for us, words in sorted(parts, key=lambda part: -part[0]) if us > 0.0)
+
+
+def _lost_in_size(trace: DeviceTrace) -> tuple[float, float, float]:
+    """µs in too small and in too short kernels, as far as nothing else ran then, and in last waves.
+
+    Last waves of kernels of which a roof is known are in their distance to it: there TRACE016 counts them.
+    """
+    alone = min(1.0, trace.busy.get("latency", 0.0) / max(1e-9, _latency_us(trace)))
+    able = [row for row in trace.kernels if not is_empty(row)]
+    small, short_ = (alone * math.fsum(map(each, able)) for each in (too_small_us, too_short_us))
+    tail = math.fsum(
+        max(0.0, row.total_us - latency_us(row)) * (row.tail_frac or 0.0)
+        for row in able
+        if roof_of(row) is None
+    )
+    room = trace.busy.get("compute", 0.0) + trace.busy.get("memory", 0.0)
+    return small, short_, min(tail, room)
+
+
+def _latency_us(trace: DeviceTrace) -> float:
+    return math.fsum(latency_us(row) for row in trace.kernels)
 
 
 @rule(
@@ -280,7 +341,7 @@ def low_occupancy(ctx: Context) -> Finding | None:
         ),
         actions=("`ncu --section Occupancy` names what limits each: registers, shared memory or blocks.",),
         recoverable=0.0,
-        confidence=0.5,
+        confidence=th.TRACE_SURE_OCCUPANCY.value,
     )  # fmt: skip
 
 
@@ -297,7 +358,7 @@ def _below_roof(row: KernelRow) -> bool:
     "job",
     "fact",
     term="inefficiency",
-    causes=("tensor-cores", "compute-throughput", "fp64-pipe"),
+    causes=("tensor-cores", "compute-throughput", "fp64-pipe", "below-roofs"),
     tiers=TRACE,
 )
 def below_roofs(ctx: Context) -> Finding | None:
@@ -310,8 +371,9 @@ def below_roofs(ctx: Context) -> Finding | None:
     That time buys no arithmetic and moves no bytes.
 
     **How to tell it apart**
-    Flops and bytes come from the operators' shapes, so that caches and padding are not seen: a kernel that
-    reads a tensor twice looks slower than it is. Kernels too small for the device are TRACE012.
+    Kernels at a roof are limited by it; these are not, and yet fill the device. Flops and bytes come from the
+    operators' shapes, so that caches and padding are not seen: a kernel that reads a tensor twice looks
+    slower than it is. Kernels too small for the device are TRACE012.
 
     **What to do**
     Shapes in multiples of 8 (16-bit) or 16 (8-bit), channels-last, contiguous inputs, a tuned library.
@@ -325,11 +387,12 @@ def below_roofs(ctx: Context) -> Finding | None:
     """
     trace = traced(ctx)
     rows = () if trace is None else tuple(row for row in trace.kernels if _roofed(row))
-    us = math.fsum(_short_us(row) for row in rows)
+    us = 0.0 if trace is None else wasted_us(trace, lambda row: row in rows)
     if trace is None or not matters(trace, us):
         return None
-    worst = sorted(rows, key=lambda row: -_short_us(row))[:3]
-    return finding(
+    worst = sorted(rows, key=lambda row: -_short_us(row, 1.0))[:3]
+    nearer_us = us * _closed(rows)
+    return told(
         ctx,
         below_roofs,
         claim=f"{place(ctx)} loses {percent(frac(trace, us))} of the traced time to kernels below their "
@@ -344,17 +407,29 @@ def below_roofs(ctx: Context) -> Finding | None:
             ),
         ),
         actions=(
+            *_fused_attention(trace),
             "Dimensions in multiples of 8 (16-bit types) or 16 (8-bit): pad vocabularies and heads.",
             "Convolutions: `channels_last`; `torch.compile(mode=\"max-autotune\")` tries more kernels.",
         ),
-        confidence=0.7,
+        fix=levers.nearer(trace, nearer_us, us),
+        confidence=th.TRACE_SURE_ROOFS.value,
     )  # fmt: skip
 
 
 def _roofed(row: KernelRow) -> bool:
+    """Far below a known roof, for another reason than a grid too small for the device."""
     roof = roof_of(row)
-    return row.nature in ("compute", "memory") and roof is not None and roof < th.ROOF_HIGH.value
+    small = too_small_us(row) + too_short_us(row) >= row.total_us / 2.0
+    held = row.nature in ("compute", "memory", "latency") and not small
+    return held and roof is not None and roof < th.ROOF_HIGH.value
 
 
-def _short_us(row: KernelRow) -> float:
-    return row.total_us * row.known_frac * (1.0 - (roof_of(row) or 0.0))
+def _short_us(row: KernelRow, roof: float) -> float:
+    """µs that a kernel takes longer than at this part of its roof."""
+    return max(0.0, row.total_us * row.known_frac * (1.0 - (roof_of(row) or 0.0) / roof))
+
+
+def _closed(rows: tuple[KernelRow, ...]) -> float:
+    """Part of the distance to their roofs that is gone when kernels reach what counts as being at one."""
+    whole = math.fsum(_short_us(row, 1.0) for row in rows)
+    return math.fsum(_short_us(row, th.ROOF_HIGH.value) for row in rows) / whole if whole > 0.0 else 0.0

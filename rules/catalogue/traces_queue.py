@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from rules.catalogue.common import place
-from rules.catalogue.trace_common import TRACE, lost, matters, sure_of_idle, traced
+from rules.catalogue.trace_common import TRACE, lost, matters, told, traced
 from rules.finding import Finding
-from rules.registry import Context, finding, rule
+from rules.registry import Context, rule
 from rules.traces.causes import device_times
 from rules.traces.items import item
 from rules.traces.records import DeviceTrace
@@ -110,15 +110,14 @@ def _idle_on_device(ctx: Context, slug: str) -> Finding | None:
         return None
     words, actions = _ON_DEVICE[slug]
     plan = levers.device_gaps(trace, ctx.verdict.shares, slug)
-    return finding(
+    return told(
         ctx,
         dependency if slug == "stream-dependency" else kernel_gaps,
         claim=f"{place(ctx)} is idle {percent(frac(trace, us))} of the traced time {words}.",
         share=frac(trace, us),
         evidence=(lost(trace, f"idle {words}", us), *_streams(trace)),
         actions=actions,
-        effect=plan.effect(ctx.verdict.shares) if plan else None,
-        confidence=sure_of_idle(trace),
+        fix=plan,
     )
 
 

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import math
 
-from rules.catalogue.common import inefficiency, place
-from rules.catalogue.trace_common import TRACE, kernel_items, lost, matters, short, sure_of_natures, traced
+from rules.catalogue.common import place
+from rules.catalogue.trace_common import (
+    TRACE,
+    kernel_items,
+    lost,
+    matters,
+    short,
+    sure_of_natures,
+    told,
+    traced,
+)
 from rules.finding import Finding
-from rules.registry import Context, finding, rule
+from rules.registry import Context, rule
 from rules.traces.causes import roof_of
 from rules.traces.items import item
 from rules.traces.kernel_precision import aligned_multiple
 from rules.traces.records import DeviceTrace, KernelRow
 from rules.traces.shares import frac
+from rules.traces.waste import wasted_us
 from rules.traces.words import percent
 from rules.verdict import EvidenceItem
 from rules.whatifs import trace_levers as levers
@@ -69,7 +79,7 @@ def misaligned_shapes(ctx: Context) -> Finding | None:
     if trace is None or not matters(trace, us):
         return None
     plan = levers.alignment(trace, ctx.verdict.shares)
-    return finding(
+    return told(
         ctx,
         misaligned_shapes,
         claim=f"{place(ctx)} spends {percent(frac(trace, us))} of the traced time in matrix kernels for "
@@ -81,9 +91,9 @@ def misaligned_shapes(ctx: Context) -> Finding | None:
             *kernel_items(trace, rows),
         ),
         actions=_actions(rows),
-        effect=plan.effect(ctx.verdict.shares) if plan else None,
+        fix=plan,
+        most=frac(trace, wasted_us(trace, lambda row: row in rows)),
         confidence=sure_of_natures(trace),
-        recoverable=min(_HALF * frac(trace, us), inefficiency(ctx)),
     )
 
 

@@ -11,9 +11,7 @@ from rules.traces.records import DeviceTrace, KernelRow, RankRow
 from rules.traces.shares import transfer_us
 from rules.verdict import Class
 
-# A second cause of the host's with this part of the first one's time leaves doubt which to name.
-_DOUBT = 0.5
-LONG_GAP_US = 1000.0
+LONG_GAP_US = th.TRACE_LONG_GAP_US.value
 
 _SLUGS: dict[str, str] = {
     "synchronisation": "sync",
@@ -65,7 +63,7 @@ def _host(trace: DeviceTrace) -> tuple[str, float | None]:
     first, second = sorted(times, key=lambda slug: -times[slug])[:2]
     if times[first] <= 0.0:
         return "unattributed", None
-    sure = 1.0 - _DOUBT * times[second] / times[first]
+    sure = 1.0 - th.TRACE_CAUSE_DOUBT.value * times[second] / times[first]
     return first, round(sure, 3)
 
 
@@ -102,14 +100,41 @@ def _device(trace: DeviceTrace) -> str:
 
 
 def _small(trace: DeviceTrace) -> str:
-    """Why kernels of the latency kind are slow: too few blocks, too few warps, or neither is known."""
-    rows = [row for row in trace.kernels if row.nature == "latency"]
-    whole = math.fsum(row.total_us for row in rows)
-    few = math.fsum(row.total_us for row in rows if is_small(row))
-    empty = math.fsum(row.total_us for row in rows if is_empty(row))
-    if not rows or max(few, empty) < whole / 2.0:
-        return "latency"
-    return "small-grid" if few >= empty else "low-occupancy"
+    """Why kernels of the latency kind are slow, where one reason has half of their time: too few blocks, too
+    few warps, or far below their roofs for none of these; else "latency"."""
+    times = dict.fromkeys(("small-grid", "low-occupancy", "below-roofs", "latency"), 0.0)
+    for row in trace.kernels:
+        few = too_small_us(row)
+        rest = latency_us(row) - few
+        times["small-grid"] += few
+        times[_slow(row)] += rest
+    first = max(times, key=lambda slug: times[slug])
+    return first if times[first] >= math.fsum(times.values()) / 2.0 > 0.0 else "latency"
+
+
+def _slow(row: KernelRow) -> str:
+    if is_empty(row):
+        return "low-occupancy"
+    return "below-roofs" if roof_of(row) is not None and not too_short_us(row) else "latency"
+
+
+def latency_us(row: KernelRow) -> float:
+    """µs of a kernel's launches that neither arithmetic nor memory limits."""
+    return row.nature_us.get("latency", 0.0) if row.nature_us else row.total_us * (row.nature == "latency")
+
+
+def too_small_us(row: KernelRow) -> float:
+    """Of them, launches whose grid is known to leave SMs without work."""
+    if row.small_us is not None or row.nature_us:
+        return row.small_us or 0.0
+    return latency_us(row) if is_small(row) else 0.0
+
+
+def too_short_us(row: KernelRow) -> float:
+    """Of them, launches too short to do more than start and drain, whatever their grid."""
+    if row.nature_us:
+        return row.short_us
+    return latency_us(row) if row.nature_basis == "size" and not is_small(row) else 0.0
 
 
 def is_small(row: KernelRow) -> bool:

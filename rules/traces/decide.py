@@ -7,7 +7,8 @@ by its family. So the noise of a lead is
     sqrt( (PERTURBED x options x host share)^2 + (NATURE_ERROR x both shares x part by family)^2 + floor^2 )
 
 where the first part counts for leads over or of the host, the second for those between the device's classes.
-Time that no roof is known of counts as useful: the ladder's inefficiency is then a lower bound.
+Busy time of which no roof is known is unknown in the ladder, as it is where a live look knows no ceiling:
+what limits it may be known by family all the same, but not how much of it was useful.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ from rules.traces.causes import cause_of, host_times, pipe_of, roof_of
 from rules.traces.items import evidence_items
 from rules.traces.natures import CAP_FAMILY, CAP_MEASURED, by_family, perturbed
 from rules.traces.records import DeviceTrace, KernelRow
-from rules.traces.shares import BUSY_SHARE, frac, trace_shares
-from rules.traces.words import doubts, percent, to_settle
+from rules.traces.shares import BUSY_SHARE, copy_us, frac, trace_shares
+from rules.traces.waste import use_of
+from rules.traces.words import LOST, doubts, percent, to_settle
 from rules.trust import label_of
 from rules.verdict import GROUPS, SHARES, Class, Margin, Verdict
 
+# As rules.confidence has it for a live look, a little lower: shapes stand in for counters.
 _CAP_BY_CEILING = {"measured": 0.95, "typical": 0.9, "stale": 0.9, "assumed": 0.88, None: 0.75}
-_CAP_SHORT = 0.7
 _NATURES: tuple[Class, ...] = ("compute", "memory", "device")
 
 
@@ -61,7 +63,7 @@ def decide_trace(evidence: Evidence, ceilings: Ceilings | None) -> Verdict:
         workload=evidence.workload,
         class_=class_,
         cause=cause,
-        confidence=_confidence(class_, noise, shares, trace, ceilings),
+        confidence=_confidence(class_, noise, shares, evidence, ceilings),
         tier="trace",
         shares=shares,
         evidence=() if trace is None else evidence_items(trace, roofs.memory, roofs.compute),
@@ -73,17 +75,28 @@ def decide_trace(evidence: Evidence, ceilings: Ceilings | None) -> Verdict:
         pipe=None if trace is None else pipe_of(trace),
         roofs=roofs.by_class,
         cause_confidence=sure,
-        useful_frac=None if trace is None else useful_frac(trace, shares),
+        useful_frac=None if trace is None else frac(trace, use_of(trace).useful),
+        unroofed_frac=0.0 if trace is None else unroofed_frac(trace),
         ceilings_label=label_of(ceilings),
         unknown_because=(*([close] if close else []), *doubts(evidence, roofs.known_frac)),
         noise=None if noise is None else round(noise.shown, 4),
         settle=to_settle(class_, evidence, ceilings),
     )
-    return msgspec.structs.replace(made, headline=_headline(made, trace))
+    return msgspec.structs.replace(made, headline=_headline(made, evidence))
 
 
-def _headline(verdict: Verdict, trace: DeviceTrace | None) -> str:
-    """The sentence of every verdict; of a host gap with the part of its cause, since a trace tells it."""
+def _headline(verdict: Verdict, evidence: Evidence) -> str:
+    """The sentence of every verdict, and that a part of the file is missing where it is."""
+    said = _of_cause(verdict, evidence.trace)
+    return (
+        f"{said.removesuffix('.')}; from the part of the file that could be read."
+        if (LOST in evidence.missing)
+        else said
+    )
+
+
+def _of_cause(verdict: Verdict, trace: DeviceTrace | None) -> str:
+    """A host gap is said with the part of its cause, since a trace tells it."""
     said = headline(verdict)
     if trace is None or verdict.class_ != "host" or verdict.cause == "unattributed":
         return said
@@ -131,19 +144,21 @@ def _confidence(
     class_: Class,
     noise: Noise | None,
     shares: Mapping[str, float],
-    trace: DeviceTrace | None,
+    evidence: Evidence,
     ceilings: Ceilings | None,
 ) -> float:
     """Probability that the lead is above 0, up to the cap of its class, less what is unknown."""
+    trace = evidence.trace
     if class_ == "unknown" or noise is None or trace is None:
         return 0.0
     sure = 0.5 * (1.0 + math.erf(noise.errors / math.sqrt(2.0)))
-    score = min(sure, 1.0 - shares["unknown"], _cap(class_, trace, ceilings))
+    whole = th.TRACE_CAP_LOST.value if LOST in evidence.missing else 1.0
+    score = min(sure, 1.0 - shares["unknown"], _cap(class_, trace, ceilings), whole)
     return round(min(score, FRAGILE) if noise.fragile else score, 3)
 
 
 def _cap(class_: Class, trace: DeviceTrace, ceilings: Ceilings | None) -> float:
-    short = _CAP_SHORT if trace.span_us < th.TRACE_SHORT_US.value else 1.0
+    short = th.TRACE_CAP_SHORT.value if trace.span_us < th.TRACE_SHORT_US.value else 1.0
     if class_ not in ROOFED or class_ == "communication":
         return min(short, CAP_MEASURED - perturbed(trace))
     part = by_family(trace)
@@ -176,7 +191,7 @@ class _Roofs(msgspec.Struct, frozen=True):
             for share in ("compute", "memory", "device")
         }
         told = {share: mean for share, mean in by_class.items() if mean is not None}
-        if part < 0.5:
+        if part < th.TRACE_ROOFS_KNOWN.value:
             return cls(by_class=told, known_frac=part)
         return cls(
             memory=_mean([(row.memory_frac, row) for row in rows]),
@@ -200,18 +215,9 @@ def _mean(pairs: list[tuple[float | None, KernelRow]]) -> float | None:
     return math.fsum(value * us for value, us in known) / whole if whole > 0.0 else None
 
 
-def useful_frac(trace: DeviceTrace, shares: Mapping[str, float]) -> float:
-    """Share of the span in which the device did what it can: time at a roof, weighted by its fraction.
+def unroofed_frac(trace: DeviceTrace) -> float:
+    """Share of the span in which it was busy and nobody can say how much of that was useful.
 
-    Kernels of which no roof fraction is known count in full where their nature is compute or memory, so that
-    no time is called wasted that nobody measured; those too small for the device not at all.
+    Kernels without a known roof, and copies and sets within the device, which none is held against.
     """
-    useful = 0.0
-    for share in ("compute", "memory"):
-        rows = [row for row in trace.kernels if BUSY_SHARE.get(row.nature) == share]
-        whole = math.fsum(row.total_us for row in rows)
-        short = math.fsum(
-            _known_us(row) * (1.0 - (roof_of(row) or 0.0)) for row in rows if roof_of(row) is not None
-        )
-        useful += shares[share] * (1.0 - short / whole if whole > 0.0 else 1.0)
-    return useful
+    return frac(trace, use_of(trace).unknown + copy_us(trace).get("memory", 0.0))

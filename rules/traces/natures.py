@@ -9,8 +9,8 @@ from rules.traces.records import DeviceTrace
 from rules.traces.shares import share_us
 
 # Nothing is surer: of what was measured to the nanosecond, and of what goes by a kernel's family.
-CAP_MEASURED = 0.95
-CAP_FAMILY = 0.75
+CAP_MEASURED = th.TRACE_CAP_MEASURED.value
+CAP_FAMILY = th.TRACE_CAP_FAMILY.value
 
 
 def by_family(trace: DeviceTrace) -> float:

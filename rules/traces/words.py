@@ -11,6 +11,8 @@ from rules.trust import label_of
 from rules.verdict import Class
 
 _SAID = 0.02
+# Key of Evidence.missing that says what part of the file could not be read.
+LOST = "lost"
 # What each option of the profiler does to the traced program.
 PERTURBED_WORDS: dict[str, str] = {
     "with_stack": "with_stack records every Python call",
@@ -29,7 +31,9 @@ def doubts(evidence: Evidence, roofs_known: float) -> tuple[str, ...]:
     trace = evidence.trace
     if trace is None:
         return ("the trace holds nothing that ran on a device",)
+    lost = evidence.missing.get(LOST)
     return (
+        *([f"only a part of the file could be read ({lost}): the rest may say otherwise"] if lost else []),
         *_unknown_time(trace),
         *_perturbed(trace),
         *_short(trace),
@@ -68,19 +72,52 @@ def _roofs(evidence: Evidence, trace: DeviceTrace, known: float) -> list[str]:
     if known < 0.5:
         return [
             f"how near kernels come to a roof is known for {percent(known)} of their time (shapes were not "
-            "recorded, or names tell no work): the rest counts as useful"
+            "recorded, or names tell no work): how much of the rest was useful is unknown"
         ]
     return []
 
 
 def to_settle(class_: Class, evidence: Evidence, ceilings: Ceilings | None) -> tuple[str, ...]:
-    """Sentences for a verdict that is unknown; most telling first."""
+    """Sentences for a verdict that is unknown, of what was not recorded yet; most telling first."""
     trace = evidence.trace
     if class_ != "unknown" or trace is None:
         return ()
-    found = []
-    if cause_frac(trace, "unknown") >= th.SECONDARY.value:
-        found.append("record the host as well: `activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]`")
+    found = list(idle_settled(evidence, trace)) if _idle_unknown(trace) else []
     if label_of(ceilings) is None or frac(trace, trace.busy.get("other", 0.0)) >= th.SECONDARY.value:
         found.append("`ncu --set basic` tells kernel by kernel what limits it")
-    return (*found, "`record_shapes=True` lets kernels be placed under their roofs")
+    if may_record_shapes(trace):
+        found.append("`record_shapes=True` lets kernels be placed under their roofs")
+    return tuple(found)
+
+
+def _idle_unknown(trace: DeviceTrace) -> bool:
+    return cause_frac(trace, "unknown") >= th.TRACE_UNEXPLAINED.value
+
+
+def idle_settled(evidence: Evidence, trace: DeviceTrace) -> tuple[str, ...]:
+    """What tells why a device was idle, by what the trace has already."""
+    if LOST in evidence.missing:
+        return ("read a whole copy of the file, or record it again",)
+    if not has_host(trace):
+        return ("record the host as well: `activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]`",)
+    graphs = trace.chains is not None and trace.chains.graphed > 0
+    return (
+        "fewer steps in one trace: a profiler whose buffers are full drops records",
+        *(
+            ("`nsys profile --cuda-graph-trace=node` records the kernels inside CUDA graphs",)
+            if graphs
+            else ()
+        ),
+        "`nvidia-smi pmon` shows whether another process uses the device",
+    )
+
+
+def has_host(trace: DeviceTrace) -> bool:
+    """Whether the trace holds calls of the host while the device was at work."""
+    return trace.host is not None and bool(trace.host.calls)
+
+
+def may_record_shapes(trace: DeviceTrace) -> bool:
+    """Whether shapes are missing, of a profiler that can record them: Nsight Systems cannot."""
+    known = "record_shapes" in trace.perturbed or any(row.known_frac > 0.0 for row in trace.kernels)
+    return not known and ".sqlite," not in trace.source

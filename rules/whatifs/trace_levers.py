@@ -12,12 +12,14 @@ from typing import NamedTuple
 
 from probes.ceilings import Ceilings
 from rules import thresholds as th
+from rules.economics import amdahl
 from rules.evidence import Evidence
 from rules.finding import Effect
 from rules.traces.causes import host_times, rank_row, roof_of
 from rules.traces.natures import perturbed
-from rules.traces.records import DeviceTrace, FamilyRow, KernelRow
-from rules.traces.shares import share_us, transfer_us
+from rules.traces.records import DeviceTrace, FamilyRow, KernelRow, RankFigures
+from rules.traces.shares import IDLE_SHARE, frac, share_us, transfer_us
+from rules.traces.waste import nature_us
 from rules.trust import rate_label
 from rules.whatif import Lever, WhatIfBasis
 from rules.whatifs.compose import time_left
@@ -89,30 +91,51 @@ def loader(trace: DeviceTrace, shares: Mapping[str, float]) -> Plan | None:
     return plan(trace, shares, ((_host("data_loading", _HALF, "assumption"), us),), how)
 
 
-def graphs(trace: DeviceTrace, shares: Mapping[str, float]) -> Plan | None:
-    """CUDA graphs: idle time between the kernels of chains, which the trace measures kernel by kernel.
+def graphs(trace: DeviceTrace, shares: Mapping[str, float], only: str | None = None) -> Plan | None:
+    """CUDA graphs: idle time between the kernels of chains, gap by gap of the cause that the trace gives it.
 
-    What they save beyond the host's launches is the device's own time from one queued kernel to the next.
+    only: a share of time, where no more than that is spoken of. None where chains were measured and a graph
+    would save nothing; where nobody measured them, launches as a whole, of which nothing is sure.
     """
     chains = trace.chains
-    launch_us, gap_us = (trace.causes.get(cause, 0.0) for cause in ("host_launch", "kernel_gap"))
-    if chains is None or chains.saved_high_us <= 0.0:
-        us = host_times(trace)["launch-rate"]
+    if chains is None:
+        us = host_times(trace)["launch-rate"] if only in (None, "host") else 0.0
         how = "idle time in which the next launch had not been issued; nothing is claimed at the low end"
         return plan(trace, shares, ((_host("host_launch"), us),), how)
-    most = min(chains.saved_high_us, launch_us + gap_us)
     doubt = perturbed(trace)
-    least = chains.saved_low_us * (1.0 - doubt)
-    low = None if least >= most else 1.0 / (1.0 - least / most)
-    on_host = min(most, launch_us)
-    parts = (
-        (Lever(share="host", of="host_launch", low=low, high=None, basis="measured"), on_host),
-        (Lever(share="device", of="kernel_gap", low=low, high=None, basis="measured"), most - on_host),
+    parts = tuple(
+        part for cause in chains.saved_high_by if (part := _of_chains(trace, cause, doubt, only)) is not None
     )
     how = chains.basis or "idle time between the kernels of chains that are launched one by one"
-    if doubt > 0.0:
+    if doubt > 0.0 and any(lever.share == "host" for lever, _ in parts):
         how += f", less {100 * doubt:.0f} % for what the profiler's options add to launches"
     return plan(trace, shares, parts, how)
+
+
+def _of_chains(trace: DeviceTrace, cause: str, doubt: float, only: str | None) -> tuple[Lever, float] | None:
+    """What a graph saves of one cause of idle time: its lever, and the µs that it touches."""
+    chains, share = trace.chains, IDLE_SHARE.get(cause, "unknown")
+    if chains is None or share == "unknown" or only not in (None, share):
+        return None
+    most = min(chains.saved_high_by[cause], trace.causes.get(cause, 0.0))
+    if most <= 0.0:
+        return None
+    least = min(most, chains.saved_low_by.get(cause, 0.0) * (1.0 - (doubt if share == "host" else 0.0)))
+    low = None if least >= most else 1.0 / (1.0 - least / most)
+    return Lever(share=share, of=cause, low=low, high=None, basis="measured"), most
+
+
+def launches(trace: DeviceTrace, shares: Mapping[str, float]) -> Plan | None:
+    """Late launches: what a graph saves of them; where it saves nothing, at best all, by other means."""
+    found = graphs(trace, shares, "host")
+    if found is not None or trace.chains is None:
+        return found
+    us = host_times(trace)["launch-rate"]
+    how = (
+        "idle time in gaps below 1 ms for want of a launch, in no chain of short kernels that a CUDA graph "
+        "would launch at once: what the host does there takes the time; low end: no gain"
+    )
+    return plan(trace, shares, ((_host("host_launch"), us),), how)
 
 
 def whole_gap(trace: DeviceTrace, shares: Mapping[str, float]) -> Plan | None:
@@ -185,13 +208,56 @@ def overlap(trace: DeviceTrace, shares: Mapping[str, float]) -> Plan | None:
 
 
 def balance(evidence: Evidence, shares: Mapping[str, float]) -> Plan | None:
-    """Ranks that arrive together: at best this rank waits for none in its collectives."""
+    """Ranks that arrive together: at best what the job's step is longer than balanced work would make it.
+
+    That is the work of the rank that has most, less the mean of all; no rank gains more of its own wait.
+    """
     trace, row = evidence.trace, rank_row(evidence)
     if trace is None or row is None or row.wait_exposed_us is None:
         return None
     us = min(row.wait_exposed_us, share_us(trace)["communication"])
+    spared = spared_frac(evidence.ranks)
+    if spared is not None:
+        us = min(us, spared * trace.span_us)
     lever = Lever(share="communication", of="communication_wait", low=1.0, high=None, basis="measured")
-    return plan(trace, shares, ((lever, us),), "time in collectives beyond that of the last rank to come")
+    how = (
+        "time in collectives beyond that of the last rank to come, at most the work of the rank with most "
+        "of it less the mean of all ranks; low end: no gain"
+    )
+    return plan(trace, shares, ((lever, us),), how)
+
+
+def spared_frac(ranks: RankFigures | None) -> float | None:
+    """Part of a job's time that balanced work spares: (most - mean) over the time of the rank with most."""
+    if ranks is None or ranks.imbalance_frac is None or not ranks.rows:
+        return None
+    most = max(ranks.rows, key=lambda row: row.work_us)
+    worked_us = max(0.0, most.busy_us - most.exposed_us)
+    return ranks.imbalance_frac * min(1.0, worked_us / most.span_us) if most.span_us > 0.0 else None
+
+
+def odd_steps(trace: DeviceTrace, lost_us: float) -> Effect:
+    """Odd steps without what the device waited in them beyond a usual step."""
+    part = frac(trace, lost_us)
+    high = 1.0 / (1.0 - min(part, 0.99))
+    how = "idle time and exposed communication of odd steps beyond those of a usual one; low end: no gain"
+    return Effect(low=1.0, high=high, bound=high, basis=how)
+
+
+def larger(trace: DeviceTrace, us: float) -> Effect:
+    """Kernels that leave the device empty do more work in the same time."""
+    part, times = frac(trace, us), th.TRACE_FILLED_FASTER.value
+    how = (
+        f"up to {times:g} times the work in these kernels' time, as they leave room for it; low end: no gain"
+    )
+    return Effect(low=1.0, high=amdahl(part, times), bound=1.0 / (1.0 - min(part, 0.99)), basis=how)
+
+
+def nearer(trace: DeviceTrace, us: float, lost_us: float) -> Effect:
+    """Kernels below their roofs reach what counts as being at one. us: saved then; lost_us: at the roof."""
+    high, bound = (1.0 / (1.0 - min(frac(trace, each), 0.99)) for each in (us, lost_us))
+    how = f"these kernels at {th.ROOF_HIGH.value:g} of a roof, which counts as reaching it; low end: no gain"
+    return Effect(low=1.0, high=high, bound=bound, basis=how)
 
 
 def eligible(trace: DeviceTrace) -> tuple[FamilyRow, ...]:
@@ -224,7 +290,7 @@ def tensor_cores(
         return None
     basis: WhatIfBasis = "measured" if ratio[1] == "measured" else "assumption"
     lever = Lever(share="compute", of="products", low=1.0, high=ratio[0], bound=ratio[0], basis=basis)
-    us = math.fsum(row.total_us for row in eligible(trace) if row.nature == "compute")
+    us = math.fsum(nature_us(row, "compute") for row in eligible(trace))
     how = (
         f"{dtype} over fp32 products, {ratio[0]:.1f}x ({ratio[1]} ceilings), on kernels that the trace "
         "names; low end: no gain where they are small"
@@ -267,14 +333,12 @@ def _ratio(ceilings: Ceilings | None, dtype: str) -> tuple[float, str] | None:
 
 def fusible_us(trace: DeviceTrace) -> float:
     """µs of memory-bound element-wise kernels and reductions."""
-    return math.fsum(
-        row.total_us for row in trace.families if row.nature == "memory" and row.family in FUSIBLE
-    )
+    return math.fsum(nature_us(row, "memory") for row in trace.families if row.family in FUSIBLE)
 
 
 def fusion(trace: DeviceTrace, shares: Mapping[str, float]) -> Plan | None:
     """Element-wise kernels fused: two in one move half the bytes."""
-    lever = Lever(share="memory", of="activations", low=1.0, high=_HALF)
+    lever = Lever(share="memory", of="activations", low=1.0, high=th.TRACE_FUSED_FASTER.value)
     how = (
         "two element-wise kernels in one move half the bytes (2x there), longer chains more; low end: no gain"
     )

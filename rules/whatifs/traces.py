@@ -16,7 +16,7 @@ from rules.whatifs.registry import Answer, Draft, Refused, fix, traced
 from rules.whatifs.trace_levers import Plan
 
 _ONLY_A_TRACE = "only a profiler's trace tells: `advisor trace FILE`"
-_HOST_CODES = tuple(f"TRACE00{number}" for number in range(1, 8))
+_HOST_CODES = ("TRACE001", "TRACE002", "TRACE003", "TRACE004", "TRACE005", "TRACE006", "TRACE007")
 _PERTURBED = "The profiler's own influence on the host is small: {} was recorded, which lengthens its time."
 
 
@@ -24,7 +24,8 @@ def _draft(case: Case, plan: Plan | None, assumes: str, codes: tuple[str, ...]) 
     """A plan as a draft; the actions are those of the finding that speaks of it."""
     if plan is None:
         return None
-    found = next((f for f in case.findings if f.code in codes), None)
+    mine = [f for f in case.findings if f.code in codes]
+    found = min(mine, key=lambda f: (f.role != "primary", -(f.recoverable or 0.0)), default=None)
     return Draft(
         levers=plan.levers,
         how=plan.how,

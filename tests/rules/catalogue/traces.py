@@ -19,7 +19,7 @@ from tests.rules.traces.made import (
 LONG = HostFigures(long_gap_us={"host_launch": 0.3 * SPAN_US}, gaps=20, median_gap_us=15000.0)
 CHAINS = ChainFigures(
     chains=10, kernels=900, of=1000, median_length=90, kernel_us=1e5, gap_us=3e5, saved_low_us=2e5,
-    saved_high_us=3e5, basis="made up",
+    saved_high_us=3e5, saved_low_by={"host_launch": 2e5}, saved_high_by={"host_launch": 3e5}, basis="made up",
 )  # fmt: skip
 ITEM = HostFigures(
     calls={"sync": 200},

@@ -180,8 +180,10 @@ def test_time_below_a_roof_is_inefficiency_only_where_the_roof_is_known() -> Non
     known, unknown = make_context(make_trace(kernels=(row,))), make_context(make_trace())
     assert known.ladder.shares["inefficiency"] == pytest.approx(0.75)
     assert known.verdict.pipe_roof_frac == pytest.approx(0.25)
-    assert unknown.ladder.shares["useful"] == pytest.approx(1.0)
-    assert any("counts as useful" in said for said in unknown.verdict.unknown_because)
+    assert unknown.ladder.shares["unknown"] == pytest.approx(1.0)
+    assert unknown.ladder.shares["useful"] == unknown.ladder.shares["inefficiency"] == 0.0
+    assert unknown.verdict.class_ == "compute"  # by its family
+    assert any("useful is unknown" in said for said in unknown.verdict.unknown_because)
 
 
 def test_evidence_names_file_and_device() -> None:

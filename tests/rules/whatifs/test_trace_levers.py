@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from rules.recover import recoverable
 from rules.registry import Context, run_rules
 from rules.traces.records import ChainFigures
 from rules.whatif import Lever
@@ -46,7 +47,7 @@ def test_graphs_save_what_the_chains_measured() -> None:
 def test_graphs_claim_less_where_the_profiler_slowed_launches() -> None:
     chains = ChainFigures(
         chains=1, kernels=9, of=9, median_length=9, kernel_us=1e5, gap_us=3e5, saved_low_us=2e5,
-        saved_high_us=3e5,
+        saved_high_us=3e5, saved_low_by={"host_launch": 2e5}, saved_high_by={"host_launch": 3e5},
     )  # fmt: skip
     trace = make_trace({"host_launch": 0.4}, chains=chains, perturbed=("with_stack",))
     plan = levers.graphs(trace, make_context(trace).verdict.shares)
@@ -55,11 +56,44 @@ def test_graphs_claim_less_where_the_profiler_slowed_launches() -> None:
     assert "less 10 %" in plan.how
 
 
-def test_what_chains_save_beyond_the_hosts_time_is_the_devices() -> None:
-    trace = make_trace({"host_launch": 0.1, "kernel_gap": 0.2}, chains=traces.CHAINS)
-    plan = levers.graphs(trace, make_context(trace).verdict.shares)
-    assert plan is not None
-    assert {lever.share: round(lever.part, 3) for lever in plan.levers} == {"host": 1.0, "device": 1.0}
+def chains_of(low: dict[str, float], high: dict[str, float]) -> ChainFigures:
+    return msgspec.structs.replace(
+        traces.CHAINS,
+        saved_low_us=sum(low.values()), saved_high_us=sum(high.values()),
+        saved_low_by=low, saved_high_by=high,
+    )  # fmt: skip
+
+
+def test_what_chains_save_counts_under_the_cause_of_each_gap() -> None:
+    """Gaps between queued kernels inside chains, late launches outside: graphs win no launch back."""
+    chains = chains_of({"kernel_gap": 1e5}, {"kernel_gap": 2e5})
+    ctx = make_context(make_trace({"host_launch": 0.2, "kernel_gap": 0.2}, chains=chains))
+    plan = levers.graphs(ctx.evidence.trace, ctx.verdict.shares)
+    assert [(lever.share, lever.of) for lever in plan.levers] == [("device", "kernel_gap")]
+    late = next(f for f in run_rules(ctx) if f.code == "TRACE002")
+    assert late.effect is not None
+    assert late.effect.low == pytest.approx(1.0)
+    (gap,) = [e for e in recoverable(ctx.ladder, run_rules(ctx)) if e.term == "host_gap"]
+    assert (gap.share_low, gap.share_high) == pytest.approx((0.0, 0.2))
+
+
+def test_both_causes_of_chains_are_saved_each_once() -> None:
+    chains = chains_of({"host_launch": 5e4, "kernel_gap": 1e5}, {"host_launch": 1e5, "kernel_gap": 2e5})
+    ctx = make_context(make_trace({"host_launch": 0.1, "kernel_gap": 0.2}, chains=chains))
+    found = fix_of(ctx, "cuda-graphs")
+    assert (found.effect.low, found.effect.high) == pytest.approx((1 / 0.85, 1 / 0.7))
+    late = next(f for f in run_rules(ctx) if f.code == "TRACE002")
+    assert late.effect is not None
+    assert (late.effect.low, late.effect.high) == pytest.approx((1 / 0.95, 1 / 0.9))
+
+
+def test_where_chains_were_measured_to_save_nothing_graphs_are_no_fix() -> None:
+    ctx = make_context(make_trace({"host_launch": 0.5}, chains=chains_of({}, {})))
+    assert levers.graphs(ctx.evidence.trace, ctx.verdict.shares) is None
+    late = next(f for f in run_rules(ctx) if f.code == "TRACE002")
+    assert "would save nothing" in late.actions[0]
+    assert late.effect is not None
+    assert late.effect.low == pytest.approx(1.0)
 
 
 def test_causes_that_a_trace_tells_apart_add_up() -> None:
