@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from advisor.cli import diagnostics
-from advisor.cli.diagnostics import CliError, ExitCode, cannot_measure, note
+from advisor.cli.diagnostics import CliError, ExitCode, Progress, cannot_measure, note
 from advisor.cli.failon import judge, parse_fail_on
 from advisor.cli.inputs import load_config, read_document
 from advisor.cli.reporting import Wish, present, where_to
@@ -50,8 +50,51 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     fail_on: tuple[str, ...] = ()
 
 
+class _Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for, understood. command: that makes the document again."""
+
+    asked: Asked
+    wish: Wish
+    wanted: Delivery
+    config: Config
+    model: Model | None
+    live: Diagnosis | None
+    gate: FailOn
+    command: Sequence[str]
+
+
 def trace(asked: Asked, wish: Wish) -> ExitCode:
     """Read, analyse and show. Raises CliError for what cannot be read or written."""
+    if not asked.tui:
+        return _trace(asked, wish, Progress(shown=False))
+    from advisor.cli.screen import unseen_keys
+
+    _check(asked, wish)
+    progress = Progress()
+    with unseen_keys():
+        try:
+            return _trace(asked, wish, progress)
+        finally:
+            progress.clear()
+
+
+def _trace(asked: Asked, wish: Wish, progress: Progress) -> ExitCode:
+    job, files = _understood(asked, wish)
+    progress.show(f"reading {files[0].name}, Ctrl-C stops")
+    timelines, skipped = read_all(files, asked.files)
+    mode = mode_of([t.meta for t in timelines], compare=asked.compare, ranks=asked.ranks)
+    if asked.device is not None:
+        timelines = _of_device(timelines, asked.device)
+    if mode == "compare":
+        return _compared(timelines, job)
+    progress.show("analysing, Ctrl-C stops")
+    analysis = analysed(numbered(timelines) if mode == "ranks" else timelines, job.model, wish.top)
+    diagnosis = _with_notes(_diagnosed(analysis, job), skipped)
+    return _shown(analysis, diagnosis if job.live is None else _joined(diagnosis, job.live), job, progress)
+
+
+def _understood(asked: Asked, wish: Wish) -> tuple[_Job, list[Path]]:
+    """What to do with which files. Raises CliError for all that is wrong before anything is read."""
     if not asked.files and asked.order is None:
         raise CliError("no trace was named", "name a file, such as advisor trace run.json.gz, or a folder")
     if asked.files and asked.order is not None:
@@ -59,36 +102,36 @@ def trace(asked: Asked, wish: Wish) -> ExitCode:
     wanted = where_to(wish)
     _check(asked, wish)
     config = load_config(**chosen(wish.select, wish.ignore))
-    model = None if asked.gpu_model is None else model_named(asked.gpu_model)
-    live = None if asked.join is None else read_document(asked.join)
-    gate = parse_fail_on(asked.fail_on or (config.fail_on,))
+    job = _Job(
+        asked=asked,
+        wish=wish,
+        wanted=wanted,
+        config=config,
+        model=None if asked.gpu_model is None else model_named(asked.gpu_model),
+        live=None if asked.join is None else read_document(asked.join),
+        gate=parse_fail_on(asked.fail_on or (config.fail_on,)),
+        command=sys.argv[1:],
+    )
     files = trace_files(asked.files)
     check_targets(files, asked, wish)
-    command = sys.argv[1:]
-    if asked.order is not None:
-        files = [ordered(asked.order)]
-        command = of_the_trace(command, files[0])
-    timelines, skipped = read_all(files, asked.files)
-    mode = mode_of([t.meta for t in timelines], compare=asked.compare, ranks=asked.ranks)
-    if asked.device is not None:
-        timelines = _of_device(timelines, asked.device)
-    if mode == "compare":
-        return _compared(timelines, asked, wish, wanted, config, model, command)
-    if mode == "ranks":
-        timelines = numbered(timelines)
-    analysis = analysed(timelines, model, wish.top)
-    diagnosis = _with_notes(_diagnosed(analysis, wish, config, model, command), skipped)
-    if live is not None:
-        diagnosis = _joined(diagnosis, live)
-    if asked.perfetto is not None:
-        _write_perfetto(analysis, Path(asked.perfetto), keep=wish.keep or not config.redact)
-    if asked.tui:
+    if asked.order is None:
+        return job, files
+    kept = ordered(asked.order)
+    return msgspec.structs.replace(job, command=of_the_trace(job.command, kept)), [kept]
+
+
+def _shown(analysis: Analysis, diagnosis: Diagnosis, job: _Job, progress: Progress) -> ExitCode:
+    """Write what was asked for, or open the screen."""
+    if job.asked.perfetto is not None:
+        _write_perfetto(analysis, Path(job.asked.perfetto), keep=job.wish.keep or not job.config.redact)
+    if job.asked.tui:
         from advisor.cli.screen import open_trace_screen
 
-        open_trace_screen(analysis, diagnosis, config)
+        progress.clear()
+        open_trace_screen(analysis, diagnosis, job.config)
     else:
-        present(diagnosis, wish, wanted, config)
-    return _judged(diagnosis, gate)
+        present(diagnosis, job.wish, job.wanted, job.config)
+    return _judged(diagnosis, job.gate)
 
 
 def _judged(diagnosis: Diagnosis, gate: FailOn) -> ExitCode:
@@ -118,19 +161,12 @@ def _check(asked: Asked, wish: Wish) -> None:
         raise CliError(f"--perfetto cannot write {path}", "name a file in a folder that is there")
 
 
-def _compared(
-    timelines: Sequence[Timeline],
-    asked: Asked,
-    wish: Wish,
-    wanted: Delivery,
-    config: Config,
-    model: Model | None,
-    command: Sequence[str],
-) -> ExitCode:
+def _compared(timelines: Sequence[Timeline], job: _Job) -> ExitCode:
     """Two traces, before and after. Raises CliError for options that mean nothing to both."""
     from advisor.cli.delivery import redacted
     from advisor.cli.trace_comparing import check_comparison, compare_and_show
 
+    asked, wish, config = job.asked, job.wish, job.config
     given = (
         ("--perfetto", asked.perfetto),
         ("--tui", asked.tui),
@@ -142,17 +178,14 @@ def _compared(
     beside = next((option for option, value in given if value), None)
     if beside is not None:
         raise CliError(f"{beside} is for one trace or the ranks of one job", "leave it out to compare two")
-    check_comparison(wanted)
+    check_comparison(job.wanted)
     if config.fail_on:
         note("fail_on of the configuration is of one look, and is not judged of two traces")
-    made = [
-        redacted(_diagnosed(analysed([t], model), wish, config, model, command), wanted, config)
-        for t in timelines
-    ]
+    made = [redacted(_diagnosed(analysed([t], job.model), job), job.wanted, config) for t in timelines]
     names = [one.trace.files[0].name if one.trace is not None else "" for one in made]
     if names[0] == names[1]:
         names = [f"{names[0]} (before)", f"{names[1]} (after)"]
-    return compare_and_show(made[0], made[1], (names[0], names[1]), wanted)
+    return compare_and_show(made[0], made[1], (names[0], names[1]), job.wanted)
 
 
 def numbered(timelines: Sequence[Timeline]) -> list[Timeline]:
@@ -203,16 +236,14 @@ def analysed(timelines: Sequence[Timeline], model: Model | None, top: int | None
     return analyse(timelines, ceilings_of, most)
 
 
-def _diagnosed(
-    analysis: Analysis, wish: Wish, config: Config, model: Model | None, command: Sequence[str]
-) -> Diagnosis:
-    """The document, with the findings that were asked for. command: that makes it again."""
+def _diagnosed(analysis: Analysis, job: _Job) -> Diagnosis:
+    """The document, with the findings that were asked for."""
     from advisor.selection import parse_selection
     from advisor.traces.diagnosing import Made, diagnose_traces
 
-    name = None if model is None else model.name
-    how = Made(created_s=time.time(), command=reproduce(command), gpu_model=name, config=config)
-    diagnosis = diagnose_traces(analysis, _prices(wish.price, config, model), how)
+    name, config = None if job.model is None else job.model.name, job.config
+    how = Made(created_s=time.time(), command=reproduce(job.command), gpu_model=name, config=config)
+    diagnosis = diagnose_traces(analysis, _prices(job.wish.price, config, job.model), how)
     return parse_selection(config.select, config.ignore).applied(diagnosis)
 
 

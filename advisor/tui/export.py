@@ -7,10 +7,27 @@ from pathlib import Path
 
 from advisor.document import Diagnosis
 
+# Of a trace's name in a file's: there is more to both.
+_NAME_LENGTH = 80
+
 
 def stamp(t_s: float) -> str:
     """Unix time as a file name's part: "20260401-140231", local time."""
     return time.strftime("%Y%m%d-%H%M%S", time.localtime(t_s))
+
+
+def _stem(shown: Diagnosis) -> str:
+    """ "advisor-20260401-140231"; of a trace with its name, "advisor-run-20260401-140231"."""
+    when = f"-{stamp(shown.provenance.t_end_s)}" if shown.provenance.t_end_s > 0 else ""
+    files = shown.trace.files if shown.trace is not None else ()
+    if not files:
+        return f"advisor{when}"
+    name = files[0].name
+    for suffix in (".gz", ".json", ".sqlite", ".trace", ".pt"):
+        name = name.removesuffix(suffix)
+    plain = "".join(char if char.isascii() and (char.isalnum() or char in "-_.") else "_" for char in name)
+    more = f"-and-{len(files) - 1}-more" if len(files) > 1 else ""
+    return f"advisor-{plain[:_NAME_LENGTH].strip('-._') or 'trace'}{more}{when}"
 
 
 def free_path(folder: Path, stem: str, suffixes: tuple[str, ...]) -> Path:
@@ -39,7 +56,7 @@ def export(diagnosis: Diagnosis, folder: Path, *, redact: bool = True) -> tuple[
     from advisor.reports.redact import redact_diagnosis
 
     shown = redact_diagnosis(with_bills(diagnosis), keep=not redact)
-    base = free_path(folder, f"advisor-{stamp(diagnosis.provenance.t_end_s)}", (".md", ".json"))
+    base = free_path(folder, _stem(shown), (".md", ".json"))
     report, data = base.with_name(base.name + ".md"), base.with_name(base.name + ".json")
     write_atomic(report, render_markdown(shown).encode())
     write_atomic(data, encode(shown))

@@ -33,6 +33,7 @@ from advisor.tui.trace.widgets import (
     PANELS,
     HereBody,
     LegendLine,
+    Note,
     PanelNames,
     SceneView,
     TimelineView,
@@ -47,10 +48,17 @@ if TYPE_CHECKING:
     from advisor.tui.trace.app import TraceApp
 
 
+# A smaller terminal holds no timeline, and is told so.
+LEAST_COLUMNS = 40
+LEAST_LINES = 12
+
+
 class TraceScreen(Screen[None]):
     """One track at a time; everything shown follows the scene."""
 
     AUTO_FOCUS = ""
+    HORIZONTAL_BREAKPOINTS = [(0, "-thin"), (LEAST_COLUMNS, "-wide")]  # noqa: RUF012 - as the toolkit has it
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (LEAST_LINES, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left,h", "move(-1)", "Left", show=False, priority=True),
         Binding("right,l", "move(1)", "Right", show=False, priority=True),
@@ -89,6 +97,10 @@ class TraceScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         """From top to bottom."""
         glyphs = self.trace_app.glyphs
+        small = Note(glyphs)
+        small.id = "too-small"
+        small.words = f"terminal too small: at least {LEAST_COLUMNS} by {LEAST_LINES}; q quits"
+        yield small
         yield TraceHeader(self.scene, self.diagnosis, glyphs)
         with Vertical(id="top"):
             yield TimelineView(self.scene, glyphs)

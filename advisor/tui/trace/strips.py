@@ -45,9 +45,13 @@ class Cell(NamedTuple):
     role: str = ""
 
 
+# Below so many lines the timeline is a small one, so that a panel has room.
+LOW = 16
+
+
 def layout_for(lines: int, small: bool = False) -> Layout:
     """Parts for a terminal of so many lines; about half of it is left to the panel below."""
-    if small:
+    if small or lines < LOW:
         return Layout(2, 0, 0, 0)
     spare = max(0, lines // 2 - 4)
     streams = 1 if lines < 26 else min(6, 1 + (spare - 8) // 3)

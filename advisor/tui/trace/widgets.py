@@ -131,4 +131,4 @@ class Note(RowsView):
 
     def build(self, width: int) -> list[Row]:
         """In as many lines as it needs."""
-        return [(Span(f" {line}", "warn"),) for line in wrap(self.words, width - 2)]
+        return [(Span(f" {line}", "warn"),) for line in wrap(self.words, max(1, width - 2))]

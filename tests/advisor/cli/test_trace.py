@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import pty
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import pytest
 from advisor.cli import trace_files
 from advisor.cli.app import run_cli
 from advisor.cli.diagnostics import Progress
+from advisor.cli.screen import unseen_keys
 from advisor.cli.trace_files import Reading, progress_line
 from advisor.document import Diagnosis
 from advisor.reports.json import decode
@@ -288,6 +292,34 @@ def test_the_screen_is_opened_on_a_terminal(folder: Path, monkeypatch: pytest.Mo
     assert run_cli(["trace", str(folder / "slow.json"), "--tui"]) == 0
     analysis, diagnosis, _ = shown[0]
     assert diagnosis.trace == analysis.report
+
+
+def test_keys_are_not_echoed_while_a_trace_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", 0), os.fdopen(theirs, "r") as terminal:
+        monkeypatch.setattr("sys.stdin", terminal)
+        before = termios.tcgetattr(theirs)[3]
+        with unseen_keys():
+            assert not termios.tcgetattr(theirs)[3] & termios.ECHO
+            assert termios.tcgetattr(theirs)[3] & termios.ISIG
+        assert termios.tcgetattr(theirs)[3] == before
+
+
+def test_keys_are_left_alone_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with unseen_keys():
+        pass
+
+
+def test_what_is_done_before_the_screen_opens_is_shown(
+    capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("advisor.cli.diagnostics.is_terminal", lambda: True)
+    monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda _: True})())
+    monkeypatch.setattr("advisor.tui.trace.app.run_trace", lambda *_: None)
+    monkeypatch.setenv("TERM", "xterm")
+    assert run_cli(["trace", str(folder / "slow.json"), "--tui"]) == 0
+    assert "reading slow.json, Ctrl-C stops" in capsys.readouterr().err
 
 
 def test_progress_has_bytes_and_what_is_left() -> None:

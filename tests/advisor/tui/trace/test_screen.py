@@ -289,6 +289,36 @@ async def test_export_writes_both_files_and_says_where(tmp_path: Path) -> None:
         assert "Exported" in notices(app)
 
 
+async def test_an_export_bears_the_name_of_its_trace(tmp_path: Path) -> None:
+    async with running(options=TuiOptions(folder=tmp_path)) as (app, pilot):
+        for _ in range(2):
+            await pilot.press("e")
+            await app.workers.wait_for_complete()
+            await pilot.pause()
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert len(names) == 4
+    assert all(name.startswith("advisor-synthetic-") for name in names)
+
+
+@pytest.mark.parametrize("size", [(39, 30), (80, 11), (10, 3)])
+async def test_too_small_a_terminal_says_so_and_a_larger_one_shows_it_again(size: tuple[int, int]) -> None:
+    async with running(size=size) as (app, pilot):
+        assert "terminal" in text_of(app)
+        assert "GPU 0" not in text_of(app)
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause()
+        assert "too small" not in text_of(app)
+        assert "GPU 0" in text_of(app)
+
+
+async def test_the_smallest_terminal_has_room_for_timeline_panel_and_keys() -> None:
+    async with running(size=(40, 12)) as (app, _):
+        lines = lines_of(app)
+        assert "advisor trace" in lines[0]
+        assert "GPU 0" in text_of(app)
+        assert " at " in text_of(app)
+
+
 async def test_an_export_that_fails_is_said_and_the_screen_goes_on(tmp_path: Path) -> None:
     async with running(options=TuiOptions(folder=tmp_path / "none")) as (app, pilot):
         await pilot.press("e")
