@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from advisor.traces.errors import TraceError
+from advisor.traces.ondemand.places import PREFIX, Scratch
 from advisor.traces.ondemand.protocol import Ask
-from advisor.traces.ondemand.server import PATIENCE, Patience, Say, ask_for_trace
+from advisor.traces.ondemand.saving import Kept
+from advisor.traces.ondemand.server import PATIENCE, Patience, Say, hand_over
 from advisor.traces.ondemand.target import Target, target
+from advisor.traces.ondemand.waiting import later, wait_for_trace, what
 
-# Where the process may write whatever its own working directory is.
-SCRATCH = "/tmp"  # noqa: S108
+_FILE = "trace.json"
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,47 +31,82 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fetch_trace(wanted: Wanted, say: Say, patience: Patience = PATIENCE) -> Path:
-    """Have a running process write a trace; its path. Raises TraceError with what to do."""
+    """Have a running process write a trace; its path. Raises TraceError with what to do.
+
+    A trace that was written is never removed: where it cannot be kept as wanted, the error says where it
+    lies.
+    """
     who = target(wanted.pid)
+    _refuse_other_user(who)
     for doubt in who.doubts:
         say(f"process {who.pid}: {doubt}")
-    folder = _folder(who)
-    inside = str(folder).removeprefix(who.root)
-    ask = Ask(
-        log_file=f"{inside}/trace.json",
+    kept = None if wanted.save is None else Kept(wanted.save)
+    try:
+        return _fetched(who, wanted, kept, say, patience)
+    except BaseException:
+        if kept is not None:
+            kept.discard()
+        raise
+
+
+def _refuse_other_user(who: Target) -> None:
+    if os.geteuid() not in (0, who.uid):
+        raise TraceError(
+            f"process {who.pid} belongs to another user", f"run as its user (id {who.uid}) or as root"
+        )
+
+
+def _fetched(who: Target, wanted: Wanted, kept: Kept | None, say: Say, patience: Patience) -> Path:
+    scratch = Scratch(who)
+    try:
+        ask = _ask(wanted, scratch)
+        say(f"asking process {who.pid} for a trace; it looks for orders every few seconds")
+        try:
+            hand_over(who, ask, say, patience)
+        except BaseException:
+            scratch.remove()
+            raise
+        say(f"process {who.pid} took the order; waiting for {what(ask)}")
+        name = _awaited(who, ask, scratch, say, patience)
+        try:
+            return _brought(who, scratch, name, kept)
+        except KeyboardInterrupt:
+            say(f"the trace lies in {scratch.outside / name}")
+            raise
+    finally:
+        scratch.close()
+
+
+def _ask(wanted: Wanted, scratch: Scratch) -> Ask:
+    return Ask(
+        log_file=f"{scratch.inside}/{_FILE}",
         steps=wanted.steps,
         seconds=wanted.seconds,
         shapes=wanted.shapes,
         stacks=wanted.stacks,
     )
-    say(f"asking process {who.pid} for a trace; it looks for orders every few seconds")
+
+
+def _awaited(who: Target, ask: Ask, scratch: Scratch, say: Say, patience: Patience) -> str:
+    """The file's name. Who stops waiting is told what the process still does: orders cannot be taken back."""
     try:
-        path = ask_for_trace(who, ask, say, patience)
-        return _kept(path, wanted.save, folder) if wanted.save is not None else path
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        return wait_for_trace(who, ask, scratch, say, patience)
+    except KeyboardInterrupt:
+        say(later(who, scratch, Path(ask.written_by(who.inner_pid)).name))
         raise
 
 
-def _folder(who: Target) -> Path:
-    """A folder that the process may write to and others may not read."""
-    if os.geteuid() not in (0, who.uid):
-        raise TraceError(
-            f"process {who.pid} belongs to another user", f"run as its user (id {who.uid}) or as root"
-        )
+def _brought(who: Target, scratch: Scratch, name: str, kept: Kept | None) -> Path:
+    """The trace where it is wanted. What another user could still change is copied before it is read."""
+    theirs = scratch.outside / name
+    if kept is None and not who.root and os.geteuid() == who.uid:
+        return theirs
+    if kept is None:
+        kept = Kept(Path(tempfile.mkdtemp(prefix=PREFIX)) / name)
+    handle = scratch.open(name)
     try:
-        folder = Path(tempfile.mkdtemp(prefix="advisor-trace-", dir=f"{who.root}{SCRATCH}"))
-    except OSError as error:
-        raise TraceError(f"no folder for the trace can be made in {SCRATCH}: {error.strerror}", "") from error
-    with suppress(PermissionError):
-        os.chown(folder, who.uid, who.gid)
-    return folder
-
-
-def _kept(path: Path, save: Path, folder: Path) -> Path:
-    try:
-        shutil.move(path, save)
-    except OSError as error:
-        raise TraceError(f"the trace cannot be kept as {save}: {error.strerror or error}", "") from error
-    shutil.rmtree(folder, ignore_errors=True)
-    return save
+        kept.fill(handle, theirs)
+    finally:
+        os.close(handle)
+    scratch.remove()
+    return kept.path

@@ -1,158 +1,161 @@
-"""Stand in for the profiler's daemon until one process has taken its orders and written its trace."""
+"""Stand in for the profiler's daemon until one process has taken its orders."""
 
 from __future__ import annotations
 
-import errno
-import os
+import select
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable
 
 import msgspec
 
 from advisor.traces.errors import TraceError
 from advisor.traces.ondemand.protocol import (
     ACTIVITIES,
+    SOCKET_DIR,
     Announcement,
     Ask,
     MessageError,
     Request,
-    address,
     count,
     parse,
     reply,
 )
-from advisor.traces.ondemand.target import RESTART, Target
+from advisor.traces.ondemand.sockets import LONGEST, OWN_NAME, listening
+from advisor.traces.ondemand.target import RESTART, Target, command_of, state_of
 
 # PyTorch looks for orders every 5 seconds (ConfigLoader) and, where nobody answers, tries for up to 10 more.
 POLL_S = 15.0
-# Steps that do not come: inference, or an optimizer that does not count them.
-NO_STEPS_S = 30.0
+# An advisor that asks another process has the socket no longer than until that one asks.
+BUSY_S = 20.0
 TICK_S = 0.2
-# A file that has not grown for this long, and ends as JSON does, is whole.
-QUIET_S = 0.6
 _LARGEST = 64 * 1024
+# More messages than this come from no profiler: the rest of that sender's is dropped unread.
+_MOST_MESSAGES = 500
 _CREDENTIALS = struct.Struct("=iII")
 
 Say = Callable[[str], None]
+Sender = tuple[int, int]
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
-    """How long to wait, in seconds: for the process to ask, for steps to come, for the file after that."""
+    """How long to wait, in seconds.
 
+    busy_s: for another advisor to free the socket. poll_s: for the process to ask. steps_s: for all steps, at
+    least; step_s: for one. write_s: for the file, after time asked for is over or since it last grew. tell_s:
+    between words about it.
+    """
+
+    busy_s: float = BUSY_S
     poll_s: float = POLL_S
-    steps_s: float = NO_STEPS_S
+    steps_s: float = 600.0
+    step_s: float = 60.0
     write_s: float = 120.0
+    tell_s: float = 10.0
 
 
 PATIENCE = Patience()
 
 
-def ask_for_trace(who: Target, ask: Ask, say: Say, patience: Patience = PATIENCE) -> Path:
-    """Have `who` write a trace; its path as this program sees it.
-
-    Raises TraceError where the process does not ask for orders, ends, or writes nothing.
-    """
-    with _listening(who) as listener:
-        _hand_over(listener, who, ask, patience.poll_s)
-        say(f"process {who.pid} took the order; waiting for {_what(ask)}")
-        path = who.seen_from_here(ask.written_by(who.inner_pid))
-        if ask.steps is None:
-            return _written(listener, who, path, ask.seconds + patience.write_s)
-        if _appears(listener, who, path, patience.steps_s):
-            return _written(listener, who, path, patience.write_s)
-        timed = msgspec.structs.replace(ask, steps=None)
-        say(f"no step came in {patience.steps_s:g} s; asking for {_what(timed)} instead")
-        _hand_over(listener, who, timed, patience.poll_s)
-        return _written(listener, who, path, timed.seconds + patience.write_s)
-
-
-def _what(ask: Ask) -> str:
-    return f"{ask.seconds:g} s" if ask.steps is None else f"{ask.steps} steps"
-
-
-@contextmanager
-def _listening(who: Target) -> Iterator[socket.socket]:
-    """The daemon's socket, ours until the block ends."""
-    where = address(None if who.socket_dir is None else str(who.seen_from_here(who.socket_dir)))
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    mine = False
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        listener.settimeout(TICK_S)
-        try:
-            _bind(listener, where, who)
-        except OSError as error:
-            raise _taken(error) from error
-        mine = True
-        yield listener
-    finally:
-        listener.close()
-        if mine and not where.startswith(b"\0"):
-            with suppress(OSError):
-                Path(os.fsdecode(where)).unlink()
-
-
-def _bind(listener: socket.socket, where: bytes, who: Target) -> None:
-    listener.bind(where)
-    if not where.startswith(b"\0"):
-        with suppress(PermissionError):
-            os.chown(where, who.uid, who.gid)
-
-
-def _taken(error: OSError) -> TraceError:
-    if error.errno == errno.EADDRINUSE:
-        return TraceError(
-            "another program serves the profiler's socket already, perhaps a dynolog daemon",
-            "ask through it: `dyno gputrace --pids PID --log-file FILE`, then `advisor trace FILE`",
-        )
-    return TraceError(f"cannot open the profiler's socket: {error.strerror}", "")
-
-
-def _hand_over(listener: socket.socket, who: Target, ask: Ask, within_s: float) -> None:
-    """Give the order to the process when it next asks."""
-    until = time.monotonic() + within_s
-    while time.monotonic() < until:
-        if _serve(listener, who, ask):
-            return
-        _still_there(who)
+def hand_over(who: Target, ask: Ask, say: Say, patience: Patience = PATIENCE) -> None:
+    """Give `who` the order when it next asks. Raises TraceError where it does not, or ends."""
+    with listening(who, say, patience.busy_s) as listener:
+        desk = Desk(listener, who, ask)
+        until = time.monotonic() + patience.poll_s
+        while time.monotonic() < until:
+            if desk.serve():
+                return
+            if state_of(who) is None:
+                raise TraceError(f"process {who.pid} ended before it asked for orders", "")
     raise TraceError(
-        f"process {who.pid} did not ask for orders in {within_s:g} s", "; ".join([*who.doubts, RESTART])
+        f"process {who.pid} did not ask for orders in {patience.poll_s:g} s{desk.noise()}", _why(who)
     )
 
 
-def _serve(listener: socket.socket, who: Target, ask: Ask | None) -> bool:
-    """Answer one message, with the order if it is from the process that is meant; True when it took it."""
-    try:
-        data, ancillary, _, sender = listener.recvmsg(_LARGEST, socket.CMSG_SPACE(_CREDENTIALS.size))
-    except TimeoutError:
-        return False
-    try:
-        message = parse(data)
-    except MessageError:
-        return False
-    if isinstance(message, Announcement):
-        return _answer(listener, sender, reply("ctxt", count(1))) and False
-    meant = ask is not None and bool(message.wants & ACTIVITIES) and _is(who, message, _sender(ancillary))
-    body = ask.text().encode() if ask is not None and meant else b""
-    return _answer(listener, sender, reply("req", body)) and meant
+def _why(who: Target) -> str:
+    """What to do about a process that does not ask, by what is known of it."""
+    if state_of(who) in ("T", "t"):
+        return f"it is stopped: let it go on (kill -CONT {who.pid}), then ask again"
+    said = list(who.doubts)
+    if not who.told:
+        return "; ".join([*said, RESTART])
+    if who.socket_dir is not None and len(who.socket_dir) > LONGEST - OWN_NAME:
+        said.append(f"its {SOCKET_DIR} may be too long: {LONGEST - OWN_NAME} characters can be used")
+    said.append(
+        "ask again once it has imported torch and runs; an order that it has still to finish comes first"
+    )
+    return "; ".join(said)
 
 
-def _answer(listener: socket.socket, sender: bytes | None, message: bytes) -> bool:
-    """False where the process that asked is gone, or gave no address to answer to."""
-    if not sender:
-        return False
-    try:
-        listener.sendto(message, sender)
-    except OSError:
-        return False
-    return True
+class Desk:
+    """Answers messages, with the order for the process that is meant and with nothing for all others."""
+
+    def __init__(self, listener: socket.socket, who: Target, ask: Ask) -> None:
+        # With a time limit it would wait for readers too: who does not read answers must not stop others.
+        listener.setblocking(False)
+        self._listener = listener
+        self._arrival = select.poll()
+        self._arrival.register(listener, select.POLLIN)
+        self._who = who
+        self._ask = ask
+        self._seen: Counter[int] = Counter()
+        self._bad: Counter[int] = Counter()
+
+    def serve(self) -> bool:
+        """One message, or a moment's wait for one; True when the process took the order."""
+        try:
+            data, ancillary, _, address = self._listener.recvmsg(
+                _LARGEST, socket.CMSG_SPACE(_CREDENTIALS.size)
+            )
+        except BlockingIOError:
+            self._arrival.poll(TICK_S * 1e3)
+            return False
+        sender = _sender(ancillary)
+        pid = sender[0] if sender is not None else 0
+        self._seen[pid] += 1
+        if pid != self._who.pid and self._seen[pid] > _MOST_MESSAGES:
+            return False
+        try:
+            message = parse(data)
+        except MessageError:
+            self._bad[pid] += 1
+            return False
+        return self._take(message, sender, address)
+
+    def _take(self, message: Request | Announcement, sender: Sender | None, address: bytes | None) -> bool:
+        if isinstance(message, Announcement):
+            self._answer(address, reply("ctxt", count(1)))
+            return False
+        meant = bool(message.wants & ACTIVITIES) and _is(self._who, message, sender)
+        body = self._ask.text().encode() if meant else b""
+        return self._answer(address, reply("req", body)) and meant
+
+    def _answer(self, address: bytes | None, message: bytes) -> bool:
+        """False where the process that asked is gone, gave no address, or does not read its answers."""
+        if not address:
+            return False
+        try:
+            self._listener.sendto(message, address)
+        except OSError:
+            return False
+        return True
+
+    def noise(self) -> str:
+        """Words about messages that were none of the profiler's; "" where all were."""
+        if not self._bad and max(self._seen.values(), default=0) <= _MOST_MESSAGES:
+            return ""
+        pid, _ = (self._seen if max(self._seen.values()) > _MOST_MESSAGES else self._bad).most_common(1)[0]
+        command = " ".join(command_of(pid))[:60] if pid else ""
+        who = f"process {pid}{f' ({command})' if command else ''}" if pid else "an unseen process"
+        return (
+            f"; {self._seen.total():,} messages came in, {self._bad.total():,} of those that were looked at "
+            f"no profiler's, most from {who}"
+        )
 
 
-def _sender(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, int] | None:
+def _sender(ancillary: list[tuple[int, int, bytes]]) -> Sender | None:
     """Process and user id that the kernel vouches for."""
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS and len(data) >= _CREDENTIALS.size:
@@ -161,50 +164,12 @@ def _sender(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, int] | None:
     return None
 
 
-def _is(who: Target, message: Request, sender: tuple[int, int] | None) -> bool:
-    """Whether the sender is the process that is meant: by the kernel's word, not by its own."""
+def _is(who: Target, message: Request, sender: Sender | None) -> bool:
+    """Whether the sender is the process that is meant: by the kernel's word, not by its own.
+
+    The kernel names no process of a namespace that cannot be seen from here; its user it does name.
+    """
     if sender is not None and sender[0] > 0:
         return sender[0] == who.pid
-    return message.pids[:1] == (who.inner_pid,)
-
-
-def _still_there(who: Target) -> None:
-    if not Path(f"/proc/{who.pid}").exists():
-        raise TraceError(f"process {who.pid} ended before it wrote a trace", "")
-
-
-def _appears(listener: socket.socket, who: Target, path: Path, within_s: float) -> bool:
-    until = time.monotonic() + within_s
-    while time.monotonic() < until:
-        if path.exists():
-            return True
-        _serve(listener, who, None)
-        _still_there(who)
-    return path.exists()
-
-
-def _written(listener: socket.socket, who: Target, path: Path, within_s: float) -> Path:
-    """Wait until the file is whole. A process that ends meanwhile leaves what it had written."""
-    until = time.monotonic() + within_s
-    size, since = -1, time.monotonic()
-    while time.monotonic() < until:
-        _serve(listener, who, None)
-        now = path.stat().st_size if path.exists() else -1
-        if now != size:
-            size, since = now, time.monotonic()
-        elif size > 0 and time.monotonic() - since >= QUIET_S and _whole(path):
-            return path
-        if size < 0:
-            _still_there(who)
-    if size > 0:
-        return path
-    raise TraceError(
-        f"process {who.pid} wrote no trace to {path} in {within_s:g} s",
-        "see the process's own standard error: its profiler says there why",
-    )
-
-
-def _whole(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 64))
-        return file.read().rstrip().endswith(b"}")
+    same_user = sender is None or sender[1] == who.uid
+    return same_user and message.pids[:1] == (who.inner_pid,)

@@ -17,8 +17,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """A process that may be asked for a trace.
 
     inner_pid: its id in its own namespace, by which it names itself and its file. root: its file system as
-    seen from here ("" where it is ours). socket_dir: where it looks for the daemon, as it
-    sees it. doubts: what may keep it from answering.
+    seen from here ("" where it is ours). uid, gid: whose rights it has on files. socket_dir: where it looks
+    for the daemon, as it sees it. told: its environment was read, and says that it listens. born: when it
+    started, in the kernel's ticks. doubts: what may keep it from answering.
     """
 
     pid: int
@@ -27,11 +28,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     uid: int = 0
     gid: int = 0
     socket_dir: str | None = None
+    told: bool = False
+    born: str | None = None
     doubts: tuple[str, ...] = ()
-
-    def seen_from_here(self, path: str) -> Path:
-        """A path of the process, as this program reaches it."""
-        return Path(self.root + path)
 
 
 def target(pid: int, proc: Path = Path("/proc")) -> Target:
@@ -50,9 +49,11 @@ def target(pid: int, proc: Path = Path("/proc")) -> Target:
         pid=pid,
         inner_pid=_inner_pid(base) or pid,
         root="" if _same(base, proc, "mnt") else str(base / "root"),
-        uid=owner.st_uid,
-        gid=owner.st_gid,
+        uid=_id_of(base, "Uid:", owner.st_uid),
+        gid=_id_of(base, "Gid:", owner.st_gid),
         socket_dir=None if variables is None else variables.get(SOCKET_DIR) or None,
+        told=variables is not None,
+        born=_stat(pid, proc)[1],
         doubts=_doubts(base, variables),
     )
 
@@ -94,12 +95,47 @@ def _same(base: Path, proc: Path, namespace: str) -> bool:
 
 
 def _inner_pid(base: Path) -> int | None:
+    found = _status(base, "NSpid:")
+    return int(found[-1]) if found else None
+
+
+def _id_of(base: Path, key: str, otherwise: int) -> int:
+    """The id by which files are opened: real, effective, saved and this one stand in a row."""
+    found = _status(base, key)
+    return int(found[3]) if len(found) == 4 else otherwise
+
+
+def _status(base: Path, key: str) -> list[str]:
     try:
-        lines = (base / "status").read_text().splitlines()
+        lines = (base / "status").read_text(errors="replace").splitlines()
     except OSError:
-        return None
-    found = next((line for line in lines if line.startswith("NSpid:")), "")
-    return int(found.split()[-1]) if found.split()[1:] else None
+        return []
+    return next((line.split()[1:] for line in lines if line.startswith(key)), [])
+
+
+def state_of(who: Target, proc: Path = Path("/proc")) -> str | None:
+    """The kernel's letter for what a process does ("T": it is stopped); None where it has ended."""
+    state, born = _stat(who.pid, proc)
+    ended = state in (None, "Z", "X", "x") or (who.born is not None and born != who.born)
+    return None if ended else state
+
+
+def _stat(pid: int, proc: Path) -> tuple[str | None, str | None]:
+    """State and start of a process: the fields after its name, which may hold anything."""
+    try:
+        fields = (proc / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None, None
+    return (fields[0], fields[19]) if len(fields) > 19 else (None, None)
+
+
+def command_of(pid: int, proc: Path = Path("/proc")) -> tuple[str, ...]:
+    """The words of a process's command; () where they cannot be read."""
+    try:
+        raw = (proc / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return ()
+    return tuple(os.fsdecode(word) for word in raw.split(b"\0") if word)
 
 
 def _doubts(base: Path, variables: dict[str, str] | None) -> tuple[str, ...]:

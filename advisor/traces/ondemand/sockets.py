@@ -1,0 +1,244 @@
+"""The socket on which PyTorch's profiler looks for a daemon: ours for a while, or somebody else's."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+from advisor.traces.errors import TraceError
+from advisor.traces.ondemand.places import acting_as, folder_of
+from advisor.traces.ondemand.protocol import NAME, SOCKET_DIR, address
+from advisor.traces.ondemand.target import Target, command_of
+
+Say = Callable[[str], None]
+# sockaddr_un.sun_path, less its end: what the process itself can name.
+LONGEST = 107
+OWN_NAME = 53  # of which the profiler's own socket, beside ours, takes so many
+RETRY_S = 0.3
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who serves the socket. pid: None where that may not be seen. command: its words."""
+
+    pid: int | None
+    command: tuple[str, ...] = ()
+
+    @property
+    def may_end_soon(self) -> bool:
+        """Whether it is another `advisor trace --pid`, or may be."""
+        return self.pid is None or {"trace", "--pid"} <= {word.split("=")[0] for word in self.command}
+
+
+@contextmanager
+def listening(who: Target, say: Say, busy_s: float) -> Iterator[socket.socket]:
+    """The daemon's socket, ours until the block ends; busy_s: how long to wait for another advisor.
+
+    Raises TraceError where it cannot be had.
+    """
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        try:
+            _open(stack, listener, who, _Wait(say, time.monotonic() + busy_s))
+        except OSError as error:
+            raise _unusable(who, error) from error
+        yield listener
+
+
+def _open(stack: ExitStack, listener: socket.socket, who: Target, wait: _Wait) -> None:
+    if who.socket_dir is None:
+        _bind(listener, who, None, wait)
+        return
+    if len(os.fsencode(who.socket_dir)) + 1 + len(NAME) > LONGEST:
+        raise TraceError(
+            f"{SOCKET_DIR} of process {who.pid} is too long for a socket: {who.socket_dir}",
+            f"start it with a folder whose path has {LONGEST - OWN_NAME} characters or less",
+        )
+    folder = stack.enter_context(folder_of(who, who.socket_dir))
+    _bind(listener, who, folder, wait)
+    stack.callback(_remove, who, folder, os.stat(NAME, dir_fd=folder, follow_symlinks=False).st_ino)
+
+
+def _remove(who: Target, folder: int, inode: int) -> None:
+    """Removes the socket's file, if it is still ours."""
+    with suppress(OSError), acting_as(who):
+        if os.stat(NAME, dir_fd=folder, follow_symlinks=False).st_ino == inode:
+            os.unlink(NAME, dir_fd=folder)
+
+
+def _unusable(who: Target, error: OSError) -> TraceError:
+    said = error.strerror or str(error)
+    if who.socket_dir is None:
+        return TraceError(f"the profiler's socket cannot be opened: {said}", "")
+    if error.errno == errno.EPERM and who.root:
+        return TraceError(
+            f"the folder {who.socket_dir} of process {who.pid} is in a container and not seen here",
+            "run advisor in that container, or as root",
+        )
+    return TraceError(
+        f"the profiler's socket cannot be opened in {who.socket_dir}: {said}",
+        f"{SOCKET_DIR} of process {who.pid} has to name a folder in which it may write",
+    )
+
+
+class _Wait:
+    """Waiting for another advisor, told once."""
+
+    def __init__(self, say: Say, until: float) -> None:
+        self._say, self._until, self._told = say, until, False
+
+    def for_(self, holder: Holder) -> None:
+        """Raises TraceError where waiting is over, or for nothing."""
+        if not holder.may_end_soon or time.monotonic() >= self._until:
+            raise _taken(holder)
+        if not self._told:
+            self._say(f"{_named(holder)} serves the profiler's socket; waiting for it to end")
+            self._told = True
+        time.sleep(RETRY_S)
+
+
+def _bind(listener: socket.socket, who: Target, folder: int | None, wait: _Wait) -> None:
+    """Binds; waits for another advisor, and puts away what a dead one left."""
+    while True:
+        try:
+            return _bind_once(listener, who, folder)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+        if folder is None or not _put_away(who, folder):
+            wait.for_(holder_of(abstract=folder is None))
+
+
+def _bind_once(listener: socket.socket, who: Target, folder: int | None) -> None:
+    if folder is None or who.socket_dir is None:
+        listener.bind(address(None))
+        return
+    code = _as_the_process_does(who, folder, lambda: listener.bind(address(who.socket_dir)))
+    if code:
+        raise OSError(code, os.strerror(code))
+
+
+def _as_the_process_does(who: Target, folder: int, act: Callable[[], None]) -> int:
+    """Does something in a child that has the process's root, folder and user; the number of the error, or 0.
+
+    The profiler ends its process where the name of a daemon's socket does not begin as the process itself
+    names the folder: the name has to be the process's own, and a link in it has to lead where it does there.
+    """
+    with ExitStack() as stack:
+        at: list[tuple[int, bool]] = []
+        if who.root and not _seen_alike(who, folder):
+            at.append((_held(stack, who.root), True))
+        if who.socket_dir is not None and not who.socket_dir.startswith("/"):
+            at.append((_held(stack, f"/proc/{who.pid}/cwd"), False))
+        child = os.fork()
+        if not child:
+            os._exit(_in_child(who, at, act))
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _held(stack: ExitStack, path: str) -> int:
+    handle = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    stack.callback(os.close, handle)
+    return handle
+
+
+def _seen_alike(who: Target, folder: int) -> bool:
+    """Whether the process's folder lies under the same path here: it is shared, and no root is needed."""
+    try:
+        here = Path(who.socket_dir or "").stat()
+    except OSError:
+        return False
+    return os.path.samestat(here, os.fstat(folder))
+
+
+def _in_child(who: Target, at: list[tuple[int, bool]], act: Callable[[], None]) -> int:
+    try:
+        for handle, is_root in at:
+            os.fchdir(handle)
+            if is_root:
+                os.chroot(".")
+        with acting_as(who):
+            act()
+    except OSError as error:
+        return error.errno or errno.EIO
+    except BaseException:
+        return errno.EIO
+    return 0
+
+
+def _put_away(who: Target, folder: int) -> bool:
+    """Removes the file of a socket that nobody serves any more."""
+    with acting_as(who):
+        found = os.stat(NAME, dir_fd=folder, follow_symlinks=False)
+        if not stat.S_ISSOCK(found.st_mode) or not _stale(f"/proc/self/fd/{folder}/{NAME}"):
+            return False
+        os.unlink(NAME, dir_fd=folder)
+    return True
+
+
+def _stale(where: str) -> bool:
+    """Whether nobody serves a socket's file any more."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect(where)
+        except OSError as error:
+            return error.errno == errno.ECONNREFUSED
+    return False
+
+
+def _taken(holder: Holder) -> TraceError:
+    said = f"{_named(holder)} serves the profiler's socket already"
+    if holder.pid is None:
+        said += ", perhaps a dynolog daemon"
+    if "dynolog" in " ".join(holder.command) or holder.pid is None:
+        return TraceError(
+            said, "ask through it: `dyno gputrace --pids PID --log-file FILE`, then `advisor trace FILE`"
+        )
+    return TraceError(said, "ask again when it has ended")
+
+
+def _named(holder: Holder) -> str:
+    if holder.pid is None:
+        return "another program"
+    command = " ".join(holder.command)
+    return f"process {holder.pid} ({command[:77]}{'...' if len(command) > 77 else ''})"
+
+
+def holder_of(*, abstract: bool, proc: Path = Path("/proc")) -> Holder:
+    """Who holds the socket of this name, as far as may be seen."""
+    inodes = _inodes(abstract, proc)
+    links = {f"socket:[{inode}]" for inode in inodes}
+    for base in proc.iterdir() if links else ():
+        if base.name.isdecimal() and _has_open(base, links):
+            return Holder(int(base.name), command_of(int(base.name), proc))
+    return Holder(None)
+
+
+def _inodes(abstract: bool, proc: Path) -> list[str]:
+    """Sockets of this name: "@dynolog@" is an abstract one; files are told by their last part."""
+    try:
+        lines = (proc / "net" / "unix").read_text(errors="replace").splitlines()[1:]
+    except OSError:
+        return []
+    rows = [line.split(maxsplit=7) for line in lines]
+    named = [(row[6], row[7]) for row in rows if len(row) == 8]
+    if abstract:
+        return [inode for inode, name in named if name.rstrip("@") == f"@{NAME}"]
+    return [inode for inode, name in named if name.endswith(f"/{NAME}")]
+
+
+def _has_open(base: Path, links: set[str]) -> bool:
+    with suppress(OSError):
+        for entry in (base / "fd").iterdir():
+            with suppress(OSError):
+                if str(entry.readlink()) in links:
+                    return True
+    return False
