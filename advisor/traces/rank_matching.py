@@ -3,25 +3,26 @@
 All ranks leave a collective at nearly the same moment, whenever they came to it. The difference of two hosts'
 clocks is therefore the one at which most ends agree; ends that agree at it are one collective. Order alone is
 not enough: a capture may lose some, or begin elsewhere, and then every pair after that is a wrong one. Kinds
-are kept apart, and steps where both ranks number theirs. Ranks of which few ends agree do not share a process
+are kept apart, and steps where both ranks number theirs, and process groups where the traces name them: only
+collectives of equal groups are held against each other. Ranks of which few ends agree do not share a process
 group, or a moment.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.traces.intervals import Ints
-from advisor.traces.rank_members import NO_STEP, Collectives, Member
+from advisor.traces.intervals import Ints, pairs
+from advisor.traces.rank_members import NO_STEP, Collectives
 from rules import thresholds_trace as tt
 
-_MOST_PAIRS = 2_000_000
+_MOST_PAIRS = 400_000
 _TIGHT = 20  # parts of the usual distance of two ends, within which ends agree
 _LEAST_NS = 5_000
+_AXIS_NS = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,48 +35,14 @@ class Matched:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Ranks that share collectives. rows[i, j]: row of member j's table that is collective i, else -1."""
+class Lots:
+    """Rows of both that can be the same one, by lot, then by end: of one kind, and of one step where both
+    have steps. Lots are numbered from 0."""
 
-    members: tuple[Member, ...]
-    rows: NDArray[np.int64]
-    skew_ns: float
-
-
-def groups(found: Sequence[Member]) -> tuple[list[Group], dict[int, str]]:
-    """Ranks by what they share, and why a rank stands alone."""
-    left = [member for member in found if len(member.collectives)]
-    alone = {m.rank: "it has no collectives" for m in found if not len(m.collectives)}
-    made = []
-    while left:
-        head, others, left = left[0], left[1:], []
-        joined, columns, skews = [head], [np.arange(len(head.collectives), dtype=np.int64)], [0.0]
-        for other in others:
-            pair = match(head.collectives, other.collectives)
-            if not enough(pair, head.collectives, other.collectives):
-                left.append(other)
-                continue
-            column = np.full(len(head.collectives), -1, np.int64)
-            column[pair.mine] = pair.theirs
-            joined.append(other)
-            columns.append(column)
-            skews.append(pair.skew_ns)
-        if len(joined) == 1:
-            alone[head.rank] = _why_alone(head, [m for m in found if m is not head and len(m.collectives)])
-            continue
-        made.append(Group(tuple(joined), np.stack(columns, axis=1), max(skews)))
-    return made, alone
-
-
-def _why_alone(head: Member, others: Sequence[Member]) -> str:
-    if not others:
-        return "no other rank has collectives"
-    best = max(others, key=lambda other: match(head.collectives, other.collectives).mine.shape[0])
-    shared = match(head.collectives, best.collectives).mine.shape[0]
-    return (
-        f"{shared} of its {len(head.collectives):,} collectives end together with one of rank {best.rank}'s "
-        f"{len(best.collectives):,}: too few to tell which is which"
-    )
+    mine: NDArray[np.intp]
+    mine_lot: Ints
+    theirs: NDArray[np.intp]
+    their_lot: Ints
 
 
 def enough(pair: Matched, a: Collectives, b: Collectives) -> bool:
@@ -94,9 +61,8 @@ def match(a: Collectives, b: Collectives) -> Matched:
         nothing = np.zeros(0, np.intp)
         return Matched(nothing, nothing, 0.0)
     mine, theirs = _nearest(a, b, lots, np.full(len(a), offset, np.float64), tolerance)
-    if (
-        np.unique(a.end_ns[mine]).shape[0] >= 8
-    ):  # clocks drift: a line through what agrees finds what has drifted away
+    # Clocks drift: a line through what agrees finds what has drifted away.
+    if np.unique(a.end_ns[mine]).shape[0] >= 8:
         off = (b.end_ns[theirs] - a.end_ns[mine]).astype(np.float64)
         slope, base = np.polyfit(a.end_ns[mine] - a.end_ns[mine[0]], off, 1)
         line = base + slope * (a.end_ns - a.end_ns[mine[0]])
@@ -107,27 +73,35 @@ def match(a: Collectives, b: Collectives) -> Matched:
     return Matched(mine, theirs, skew)
 
 
-Lots = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
-
-
 def _lots(a: Collectives, b: Collectives) -> Lots:
-    """Rows of both that can be the same one: of one kind, and of one step where both have steps."""
     common = np.intersect1d(a.step[a.step != NO_STEP], b.step[b.step != NO_STEP])
-    lots: Lots = []
-    for kind in np.intersect1d(a.kind, b.kind):
-        mine, theirs = np.flatnonzero(a.kind == kind), np.flatnonzero(b.kind == kind)
-        if common.shape[0] == 0:
-            lots.append((mine, theirs))
-            continue
-        for step in common:
-            lots.append((mine[a.step[mine] == step], theirs[b.step[theirs] == step]))
-    return [(mine, theirs) for mine, theirs in lots if mine.shape[0] and theirs.shape[0]]
+    keys = _keys(a, common), _keys(b, common)
+    shared = np.setdiff1d(np.intersect1d(*keys), [-1])
+    mine, mine_lot = _in_lots(a, keys[0], shared)
+    theirs, their_lot = _in_lots(b, keys[1], shared)
+    return Lots(mine, mine_lot, theirs, their_lot)
+
+
+def _keys(one: Collectives, steps: Ints) -> Ints:
+    """A number of kind and step; -1 where the step is not one of both. Of the kind alone without steps."""
+    if steps.shape[0] == 0:
+        return one.kind
+    place = np.minimum(np.searchsorted(steps, one.step), steps.shape[0] - 1)
+    return np.where(steps[place] == one.step, one.kind * steps.shape[0] + place, -1)
+
+
+def _in_lots(one: Collectives, keys: Ints, shared: Ints) -> tuple[NDArray[np.intp], Ints]:
+    rows = np.flatnonzero(np.isin(keys, shared))
+    lot = np.searchsorted(shared, keys[rows]).astype(np.int64)
+    order = np.lexsort((one.end_ns[rows], lot))
+    return rows[order], lot[order]
 
 
 def _tolerance(a: Collectives, b: Collectives, lots: Lots) -> int:
     """A small part of the usual distance of two ends of one lot, so that few agree by chance."""
-    apart = [np.diff(side.end_ns[rows]) for pair in lots for side, rows in zip((a, b), pair, strict=True)]
-    every = np.concatenate(apart) if apart else np.zeros(0, np.int64)
+    sides = ((a, lots.mine, lots.mine_lot), (b, lots.theirs, lots.their_lot))
+    apart = [np.diff(side.end_ns[rows])[np.diff(lot) == 0] for side, rows, lot in sides]
+    every = np.concatenate(apart)
     most = round(tt.TRACE_END_SKEW_US.value * 1000)
     if every.shape[0] == 0:
         return most
@@ -136,37 +110,41 @@ def _tolerance(a: Collectives, b: Collectives, lots: Lots) -> int:
 
 def _offset(a: Collectives, b: Collectives, lots: Lots, tolerance: int) -> float | None:
     """The clock difference at which most ends agree; of several the one at which they agree best."""
-    pairs = sum(mine.shape[0] * theirs.shape[0] for mine, theirs in lots)
-    every = max(1, -(-pairs // _MOST_PAIRS))
-    off = [(b.end_ns[theirs][None, :] - a.end_ns[mine[::every]][:, None]).ravel() for mine, theirs in lots]
-    if not off:
+    first = np.searchsorted(lots.their_lot, lots.mine_lot, "left")
+    after = np.searchsorted(lots.their_lot, lots.mine_lot, "right")
+    every = max(1, -(-int((after - first).sum()) // _MOST_PAIRS))
+    rows, which = pairs(first[::every], after[::every])
+    if rows.shape[0] == 0:
         return None
-    found: Ints = np.sort(np.concatenate(off))
+    found: Ints = np.sort(b.end_ns[lots.theirs[which]] - a.end_ns[lots.mine[::every][rows]])
     until = np.searchsorted(found, found + 2 * tolerance, side="right")
     counts = until - np.arange(found.shape[0])
     best = np.flatnonzero(counts == counts.max())
     spread = found[until[best] - 1] - found[best]
-    first = int(best[np.argmin(spread)])
-    return float(np.median(found[first : until[first]]))
+    chosen = int(best[np.argmin(spread)])
+    return float(np.median(found[chosen : until[chosen]]))
 
 
 def _nearest(
     a: Collectives, b: Collectives, lots: Lots, offset: NDArray[np.float64], tolerance: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Pairs that are each other's nearest, within the tolerance."""
-    mine_, theirs_ = [np.zeros(0, np.intp)], [np.zeros(0, np.intp)]
-    for mine, theirs in lots:
-        there = a.end_ns[mine] + offset[mine]
-        ends = b.end_ns[theirs].astype(np.float64)
-        near = _closest(ends, there)
-        back = _closest(there, ends)
-        kept = (back[near] == np.arange(mine.shape[0])) & (np.abs(ends[near] - there) <= tolerance)
-        mine_.append(mine[kept])
-        theirs_.append(theirs[near[kept]])
-    return np.concatenate(mine_), np.concatenate(theirs_)
+    """Pairs that are each other's nearest, within the tolerance. Lots lie one behind the other on an axis."""
+    there = a.end_ns[lots.mine] + np.rint(offset[lots.mine]).astype(np.int64)
+    ends = b.end_ns[lots.theirs]
+    low = min(int(there.min()), int(ends.min()))
+    stride = max(int(there.max()), int(ends.max())) - low + 2 * tolerance + 2
+    fits = max(1, _AXIS_NS // stride)
+    in_a, in_b = np.flatnonzero(lots.mine_lot < fits), np.flatnonzero(lots.their_lot < fits)
+    mine_at = there[in_a] - low + lots.mine_lot[in_a] * stride
+    their_at = ends[in_b] - low + lots.their_lot[in_b] * stride
+    order = np.argsort(mine_at, kind="stable")
+    mine, mine_at = lots.mine[in_a][order], mine_at[order]
+    near, back = _closest(their_at, mine_at), _closest(mine_at, their_at)
+    kept = (back[near] == np.arange(mine.shape[0])) & (np.abs(their_at[near] - mine_at) <= tolerance)
+    return mine[kept], lots.theirs[in_b][near[kept]]
 
 
-def _closest(sorted_: NDArray[np.float64], to: NDArray[np.float64]) -> NDArray[np.intp]:
+def _closest(sorted_: Ints, to: Ints) -> NDArray[np.intp]:
     right = np.clip(np.searchsorted(sorted_, to), 1, max(1, sorted_.shape[0] - 1))
     left = right - 1
     right = np.minimum(right, sorted_.shape[0] - 1)

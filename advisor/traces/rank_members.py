@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -21,24 +21,68 @@ from rules import thresholds_trace as tt
 from rules.traces.kernel_names import kernel_class
 
 NO_STEP = np.iinfo(np.int64).min
+# Group of collectives whose process group the trace does not name; of transfers between two of many ranks.
+GROUP_UNKNOWN, GROUP_PAIRS = -1, -2
 _KINDS = re.compile(
     r"(all_?reduce|all_?gather|reduce_?scatter|all_?to_?all|send_?recv|broadcast|reduce|gather|scatter|barrier)",
     re.IGNORECASE,
 )
+_BETWEEN_TWO = re.compile(r"^\s*(?:i?send|i?recv|batch_isend|coalesced)", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class Kinds:
+    """What collectives of all ranks are, numbered: (label, group number) and the text of each group."""
+
+    numbers: dict[tuple[str, int], int] = field(default_factory=dict)
+    groups: dict[str, int] = field(default_factory=dict)
+
+    def number(self, label: str, group: int) -> int:
+        """Of a collective with this label in this group."""
+        return self.numbers.setdefault((label, group), len(self.numbers))
+
+    def group(self, told: str) -> int:
+        """Of what the trace says of a collective's process group: its name and ranks, and the collective's
+        name. A transfer between two ranks says nothing of the others of its group."""
+        name, _, rest = told.partition("\t")
+        ranks, _, collective = rest.partition("\t")
+        if not name and not ranks:
+            return GROUP_UNKNOWN
+        if _BETWEEN_TWO.search(collective) and ranks.count(",") != 1:
+            return GROUP_PAIRS
+        return self.groups.setdefault(f"{name}\t{ranks}", len(self.groups))
+
+    def labels(self) -> list[str]:
+        """By number."""
+        return [label for label, _ in self.numbers]
 
 
 @dataclass(frozen=True, slots=True)
 class Collectives:
-    """The collectives of one rank, by end. kind: what each is. step: the number of the step that launched
-    it, NO_STEP where that is not known."""
+    """The collectives of one rank, by end. kind: what each is, a number of `kinds`, which differs by process
+    group. group: that, GROUP_UNKNOWN or GROUP_PAIRS. step: the number of the step that launched it, NO_STEP
+    where that is not known."""
 
     start_ns: Ints
     end_ns: Ints
-    kind: NDArray[np.str_]
+    kind: Ints
+    group: Ints
     step: Ints
+    kinds: Kinds
 
     def __len__(self) -> int:
         return int(self.start_ns.shape[0])
+
+    def take(self, rows: NDArray[np.int64]) -> Collectives:
+        """Some of them, in the same order."""
+        return Collectives(
+            self.start_ns[rows],
+            self.end_ns[rows],
+            self.kind[rows],
+            self.group[rows],
+            self.step[rows],
+            self.kinds,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,33 +103,59 @@ def members(
 ) -> list[Member]:
     """Every device of every file, by rank. Files of one device have the rank they say; else devices count."""
     keys = sorted(attributions)
-    per_file = Counter(file for file, _ in keys)
-    several = len(per_file) > 1
-    made = []
-    for place, (file, device) in enumerate(keys):
-        said = timelines[file].meta.rank if per_file[file] == 1 else None
-        rank = said if said is not None else (place if several else device)
-        made.append(_member(timelines[file], attributions[file, device], rank, file))
+    kinds = Kinds()
+    ranks = _ranks(timelines, keys)
+    made = [
+        _member(timelines[file], attributions[file, device], rank, file, kinds)
+        for (file, device), rank in zip(keys, ranks, strict=True)
+    ]
     return sorted(made, key=lambda member: (member.rank, member.file, member.device))
 
 
-def _member(timeline: Timeline, attribution: Attribution, rank: int, file: int) -> Member:
+def _ranks(timelines: Sequence[Timeline], keys: Sequence[tuple[int, int]]) -> list[int]:
+    """As files of one device say; those that do not say get the numbers that are left, in the order given."""
+    per_file = Counter(file for file, _ in keys)
+    if len(per_file) == 1 and len(keys) > 1:
+        return [device for _, device in keys]
+    said = [timelines[file].meta.rank if per_file[file] == 1 else None for file, _ in keys]
+    taken = {rank for rank in said if rank is not None}
+    free = (number for number in range(2 * len(keys) + 1) if number not in taken)
+    if len(keys) == 1:
+        return [keys[0][1] if said[0] is None else said[0]]
+    return [next(free) if rank is None else rank for rank in said]
+
+
+def _member(timeline: Timeline, attribution: Attribution, rank: int, file: int, kinds: Kinds) -> Member:
     windows = step_windows(timeline, attribution)
-    found = _collectives(timeline, attribution.device, windows)
+    found = _collectives(timeline, attribution.device, windows, kinds)
     return Member(rank, file, attribution.device, timeline, attribution, windows, found)
 
 
-def _collectives(timeline: Timeline, device: int, windows: Windows | None) -> Collectives:
+def _collectives(timeline: Timeline, device: int, windows: Windows | None, kinds: Kinds) -> Collectives:
     gpu = timeline.gpu
     rows = np.flatnonzero((gpu.device == device) & (gpu.kind == GpuKind.KERNEL))
     used, which = np.unique(gpu.name[rows], return_inverse=True)
-    kinds = [kind_of(timeline.names[name]) for name in used]
-    chosen = np.array([kind is not None for kind in kinds], np.bool_)[which]
-    labels = np.array([kind or "" for kind in kinds], np.str_)[which][chosen]
-    rows = rows[chosen]
-    order = np.argsort(gpu.end_ns[rows], kind="stable")
-    rows, labels = rows[order], labels[order]
-    return Collectives(gpu.start_ns[rows], gpu.end_ns[rows], labels, _steps(timeline, rows, windows))
+    labels = [kind_of(timeline.names[name]) for name in used]
+    rows = rows[np.array([label is not None for label in labels], np.bool_)[which]]
+    rows = rows[np.argsort(gpu.end_ns[rows], kind="stable")]
+    group = _groups(timeline, rows, kinds)
+    kind = _numbered(timeline, gpu.name[rows], group, kinds)
+    return Collectives(
+        gpu.start_ns[rows], gpu.end_ns[rows], kind, group, _steps(timeline, rows, windows), kinds
+    )
+
+
+def _groups(timeline: Timeline, rows: NDArray[np.intp], kinds: Kinds) -> Ints:
+    used, which = np.unique(timeline.gpu.group[rows], return_inverse=True)
+    found = [GROUP_UNKNOWN if told < 0 else kinds.group(timeline.names[told]) for told in used.tolist()]
+    return np.array(found, np.int64)[which]
+
+
+def _numbered(timeline: Timeline, names: NDArray[np.int32], group: Ints, kinds: Kinds) -> Ints:
+    """Kinds by name and group, each pair of them looked at once."""
+    pairs, which = np.unique(np.stack((names.astype(np.int64), group)), axis=1, return_inverse=True)
+    found = [kinds.number(kind_of(timeline.names[name]) or "", number) for name, number in pairs.T.tolist()]
+    return np.array(found, np.int64)[which.reshape(-1)]
 
 
 def _steps(timeline: Timeline, rows: NDArray[np.intp], windows: Windows | None) -> Ints:

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.traces.attribution import Attribution
-from advisor.traces.intervals import Ints, Spans, intersect, union
-from advisor.traces.rank_matching import Group, groups
+from advisor.traces.intervals import Ints, Spans, empty, intersect, join, union
+from advisor.traces.rank_groups import Group, Shared, groups
 from advisor.traces.rank_members import Member, are_ranks, members, refusal, world_size
 from advisor.traces.steps import spent
 from advisor.traces.timeline import Timeline
@@ -23,14 +23,17 @@ from rules import thresholds_trace as tt
 from rules.traces.records import BUSY, CAUSES, CollectiveRow, RankFigures, RankRow
 
 _COMM = BUSY.index("communication")
+# Notes on collectives that some ranks lack.
+_NOTES = 4
 
 
 @dataclass(slots=True)
 class _Told:
-    """What collectives tell of one rank. last: those it came last to, in order of time; of: those it shares.
-    caused_ns: mean wait of the others for it."""
+    """What collectives tell of one rank. last: of those it shares in each process group, in order of time, to
+    which it came last. sizes: how many ranks share each. caused_ns: mean wait of the others for it."""
 
     wait: Spans
+    sizes: list[int] = field(default_factory=list)
     last: list[NDArray[np.bool_]] = field(default_factory=list)
     caused_ns: float = 0.0
 
@@ -41,6 +44,11 @@ class _Told:
     @property
     def came_last(self) -> int:
         return sum(int(part.sum()) for part in self.last)
+
+    @property
+    def chance(self) -> float:
+        """How often it would come last if all ranks did so equally often."""
+        return sum(len(part) / size for part, size in zip(self.last, self.sizes, strict=True)) / self.shared
 
 
 def rank_figures(
@@ -61,11 +69,12 @@ def rank_figures(
 
 
 def _figures(found: Sequence[Member], world: int | None) -> RankFigures:
-    shared, alone = groups(found)
+    together = groups(found)
+    shared = together.groups
     told = _told(shared)
     work, work_of = _work(found)
     rows = tuple(_row(m, told.get(m.rank), ns) for m, ns in zip(found, work, strict=True))
-    straggler, because = _straggler(found, shared, told)
+    straggler, because = _straggler(found, told)
     span = sum(member.attribution.span_ns for member in found)
     waits = [one.wait.total_ns for one in told.values()]
     waited = sum(m.attribution.span_ns for m in found if m.rank in told)
@@ -79,28 +88,50 @@ def _figures(found: Sequence[Member], world: int | None) -> RankFigures:
         wait_frac=sum(waits) / waited if waited else None,
         exposed_frac=sum(_exposed_ns(m) for m in found) / span if span else None,
         collectives=_collective_rows(shared),
-        unknown=_unknown(found, alone),
+        unknown=_unknown(found, together, world),
         work_of=work_of,
-        notes=_notes(found, shared),
+        notes=_notes(found, together),
     )
 
 
-def _unknown(found: Sequence[Member], alone: Mapping[int, str]) -> dict[str, str]:
+def _unknown(found: Sequence[Member], together: Shared, world: int | None) -> dict[str, str]:
     if len(found) == 1:
         return {"waits": "one rank alone does not tell who waits for whom: give the files of other ranks too"}
-    return {f"waits of rank {rank}": why for rank, why in alone.items()}
+    made = {f"waits of rank {rank}": why for rank, why in together.alone.items()}
+    if together.unnamed and max(world or 0, len(found)) > 2:
+        made["process groups"] = (
+            "the traces do not name the process groups of collectives: those of different groups that end "
+            "together are taken for one, and a wait may be for a rank of another group"
+        )
+    return made
 
 
-def _notes(found: Sequence[Member], shared: Sequence[Group]) -> tuple[str, ...]:
+def _notes(found: Sequence[Member], together: Shared) -> tuple[str, ...]:
     notes = []
     if any(m.timeline.meta.rank is None for m in found) and len({m.file for m in found}) > 1:
         notes.append("files that do not say their rank are numbered in the order given")
-    for group in shared:
-        whole = int((group.rows >= 0).all(axis=1).sum())
-        most = max(len(member.collectives) for member in group.members)
-        if whole < most:
-            notes.append(f"{whole:,} of {most:,} collectives were found on all {len(group.members)} ranks")
+    lost = [_lost(group) for group in together.groups]
+    notes += [said for said in lost if said is not None][:_NOTES]
+    if together.single:
+        notes.append(
+            f"{together.single:,} collectives are of process groups of which one rank alone is here: "
+            "for whom it waits in them is not known"
+        )
+    if together.pairs:
+        notes.append(
+            f"{together.pairs:,} transfers between two of many ranks are in nobody's wait: their process "
+            "group does not tell which two"
+        )
     return tuple(notes)
+
+
+def _lost(group: Group) -> str | None:
+    """How many collectives all of them share, where that is not every one."""
+    whole = int((group.rows >= 0).all(axis=1).sum())
+    most = max(len(group.rows), *(int(n) for n in group.of))
+    if whole == most:
+        return None
+    return f"{whole:,} of {most:,} collectives were found on all {len(group.members)} ranks"
 
 
 # --- waits ----------------------------------------------------------------------------------------
@@ -132,9 +163,11 @@ def _told(shared: Sequence[Group]) -> dict[int, _Told]:
             there = ~np.isnan(took[:, column])
             waits = wait[there, column].astype(np.int64)
             began = starts[there, column]
-            one = _Told(union(began, began + waits), [(last == column)[there]])
-            one.caused_ns = float(mean_wait[last == column].sum())
-            found[member.rank] = one
+            one = found.setdefault(member.rank, _Told(empty()))
+            one.wait = join(one.wait, union(began, began + waits))
+            one.last.append((last == column)[there])
+            one.sizes.append(len(group.members))
+            one.caused_ns += float(mean_wait[last == column].sum())
     return found
 
 
@@ -155,15 +188,17 @@ def _collective_rows(shared: Sequence[Group]) -> tuple[CollectiveRow, ...]:
         took, _ = _durations(group)
         head = group.members[0].collectives
         kinds = head.kind[group.rows[(group.rows >= 0).sum(axis=1) >= 2, 0]]
+        labels = head.kinds.labels()
         wait = took - np.nanmin(took, axis=1, keepdims=True)
         last = _last(took, wait, group.skew_ns)
         for kind in np.unique(kinds):
             rows = kinds == kind
-            one = sums.setdefault(str(kind), [0.0, 0.0, 0.0])
+            label = labels[kind]
+            one = sums.setdefault(label, [0.0, 0.0, 0.0])
             one[0] += int(rows.sum())
             one[1] += float(np.nansum(took[rows])) / 1000.0
             one[2] += float(np.nansum(wait[rows])) / 1000.0
-            lasts.setdefault(str(kind), []).extend(
+            lasts.setdefault(label, []).extend(
                 group.members[column].rank for column in last[rows] if column >= 0
             )
     made = [
@@ -182,24 +217,21 @@ def _mostly(ranks: Sequence[int], count: int) -> int | None:
 # --- the straggler --------------------------------------------------------------------------------
 
 
-def _straggler(
-    found: Sequence[Member], shared: Sequence[Group], told: Mapping[int, _Told]
-) -> tuple[int | None, str]:
+def _straggler(found: Sequence[Member], told: Mapping[int, _Told]) -> tuple[int | None, str]:
     """The rank that others wait for, where it stands out in number, in both halves, and in time."""
     if len(found) < 2:
         return None, "one rank alone"
     if not told:
         return None, "no collectives were found on two ranks"
-    sizes = {member.rank: len(group.members) for group in shared for member in group.members}
     spans = {member.rank: member.attribution.span_ns for member in found}
     worst = max(told, key=lambda rank: told[rank].caused_ns)
-    one, chance = told[worst], 1.0 / sizes[worst]
+    one = told[worst]
     cost = one.caused_ns / spans[worst]
     said = (
         f"rank {worst} came last to {one.came_last:,} of {one.shared:,} collectives, for which others waited "
     )
     said += f"{_ms(one.caused_ns / 1000.0)} each ({cost * 100:.1f} % of the time)"
-    doubt = _doubt(one, chance, cost)
+    doubt = _doubt(one, one.chance, cost)
     return (worst, said) if doubt is None else (None, f"none stands out: {said}; {doubt}")
 
 

@@ -67,7 +67,8 @@ class GpuTable:
     HostTable that caused it, UNKNOWN where the trace holds none. bytes: of copies and sets. blocks,
     threads: of the grid, per block. registers: per thread; shared_bytes: per block. occupancy: achieved
     occupancy as the profiler estimated it, 0 to 1; NaN where unknown, and a profiler's 0 is unknown. graph:
-    CUDA graph id.
+    CUDA graph id. group: of a collective's kernel, index into Timeline.names of its process group's name,
+    that one's ranks and the collective's own name, with tabs between them; UNKNOWN where it is not told.
     """
 
     start_ns: Ints
@@ -87,6 +88,7 @@ class GpuTable:
     shared_bytes: Small
     occupancy: Floats
     graph: Ints
+    group: Small
 
     def __len__(self) -> int:
         return int(self.start_ns.shape[0])
@@ -238,6 +240,7 @@ _GPU_TYPES: dict[str, Any] = {
     "copy": np.uint8, "name": np.int32, "op": np.int32, "correlation": np.int64, "launch": np.int64,
     "bytes": np.int64, "blocks": np.int64, "threads": np.int32, "registers": np.int32,
     "shared_bytes": np.int32, "occupancy": np.float32, "graph": np.int64,
+    "group": np.int32,
 }  # fmt: skip
 _HOST_TYPES: dict[str, Any] = {
     "start_ns": np.int64, "end_ns": np.int64, "thread": np.int32, "kind": np.uint8, "role": np.uint8,

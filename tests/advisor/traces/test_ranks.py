@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from advisor.traces import rank_groups
 from advisor.traces.analyse import analyse
-from advisor.traces.rank_members import kind_of
+from advisor.traces.rank_matching import Matched, match
+from advisor.traces.rank_members import Collectives, kind_of
 from advisor.traces.ranks import rank_figures
 from advisor.traces.read import read
 from rules.traces.records import RankFigures
@@ -122,6 +124,110 @@ def test_clocks_that_drift_are_followed(tmp_path: Path) -> None:
     made = rank(1, [a * 1.0002 for a in arrivals[1]], [e * 1.0002 for e in ends])
     found = _ranks(tmp_path, rank(0, arrivals[0], ends), made)
     assert (found.rows[0].matched or 0) >= 390
+
+
+def _in_group(made: Maker, name: str, ranks: str, collective: str = "allreduce", every: int = 1) -> Maker:
+    """Names the process group of every n-th collective, and leaves the others in the group of all."""
+    found = [e for e in made.events if e.get("cat") == "kernel" and e["name"].startswith("nccl")]
+    for index, event in enumerate(found):
+        told = (name, ranks, collective) if index % every == 0 else ("0", "[0, 1, 2, 3]", "allreduce")
+        keys = ("Process Group Name", "Process Group Ranks", "Collective name")
+        event["args"].update(zip(keys, told, strict=True))
+    return made
+
+
+def test_collectives_of_other_process_groups_are_not_taken_for_one_another(tmp_path: Path) -> None:
+    """Every second one is of a group that the other rank is not in, though it ends at the same moment."""
+    arrivals, ends = _times(2, late=1)
+    made = [rank(r, arrivals[r], ends, of=4) for r in range(2)]
+    groups = ("[0, 2]", "[1, 3]")
+    found = _ranks(tmp_path, *(_in_group(made[r], f"dp{r}", groups[r], every=2) for r in range(2)))
+    assert [(row.matched, row.collectives) for row in found.rows] == [(20, 40), (20, 40)]
+    shared = [index for index in range(40) if index % 2]
+    waited = sum(arrivals[1][index] - arrivals[0][index] for index in shared)
+    assert found.rows[0].wait_us == pytest.approx(waited, abs=1.0)
+    assert found.collectives[0].count == 20
+    assert "40 collectives are of process groups of which one rank alone is here" in found.notes[0]
+    assert "process groups" not in found.unknown
+
+
+def test_ranks_of_several_process_groups_are_told_of_all_of_them(tmp_path: Path) -> None:
+    arrivals, ends = _times(4, late=2)
+    named = [("a", "[0, 1]"), ("a", "[0, 1]"), ("b", "[2, 3]"), ("b", "[2, 3]")]
+    made = [_in_group(rank(r, arrivals[r], ends, of=4), *named[r], every=2) for r in range(4)]
+    found = _ranks(tmp_path, *made)
+    assert [row.matched for row in found.rows] == [40, 40, 40, 40]
+    assert found.straggler == 2
+    assert found.rows[0].wait_us == pytest.approx(
+        sum(max(0.0, (arrivals[2] if i % 2 else arrivals[1])[i] - arrivals[0][i]) for i in range(40)), abs=1.0
+    )
+
+
+def test_no_rank_of_a_process_group_alone_is_held_against_others(tmp_path: Path) -> None:
+    arrivals, ends = _times(2, late=1)
+    found = _ranks(
+        tmp_path,
+        _in_group(rank(0, arrivals[0], ends, of=4), "5", "[0, 2]"),
+        _in_group(rank(1, arrivals[1], ends, of=4), "6", "[1, 3]"),
+    )
+    assert [row.wait_us for row in found.rows] == [None, None]
+    assert "no other rank's trace is here" in found.unknown["waits of rank 0"]
+
+
+def test_transfers_between_two_of_many_ranks_say_nothing_of_the_others(tmp_path: Path) -> None:
+    arrivals, ends = _times(2, late=1)
+    made = [rank(r, arrivals[r], ends, of=4) for r in range(2)]
+    found = _ranks(tmp_path, *(_in_group(one, "0", "[0, 1, 2, 3]", "send") for one in made))
+    assert found.rows[0].matched is None
+    assert "80 transfers between two of many ranks" in found.notes[0]
+    pair = _ranks(tmp_path, *(_in_group(one, "1", "[0, 1]", "send") for one in made))
+    assert pair.rows[0].matched == 40
+
+
+def test_unnamed_process_groups_are_said_to_be_unknown(tmp_path: Path) -> None:
+    arrivals, ends = _times(3, late=1)
+    found = _ranks(tmp_path, *(rank(r, arrivals[r], ends, of=3) for r in range(3)))
+    assert "do not name the process groups" in found.unknown["process groups"]
+    two = _ranks(tmp_path, *(rank(r, arrivals[r], ends) for r in range(2)))
+    assert two.unknown == {}
+
+
+def test_files_that_do_not_say_their_rank_get_numbers_that_no_other_has(tmp_path: Path) -> None:
+    arrivals, ends = _times(3)
+    made = [rank(r, arrivals[r], ends, of=3) for r in (0, 0, 1)]
+    made[0].rank = made[2].rank = None
+    made[1].rank = 0
+    found = _ranks(tmp_path, *made)
+    assert found.refused is None
+    assert [(row.rank, row.file) for row in found.rows] == [(0, 1), (1, 0), (2, 2)]
+
+
+def test_ranks_that_do_not_match_are_not_all_held_against_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each pair is looked at once, and some hundred pairs at most, however many ranks there are."""
+    tried: list[tuple[int, int]] = []
+
+    def counted(a: Collectives, b: Collectives) -> Matched:
+        tried.append((id(a), id(b)))
+        return match(a, b)
+
+    strangers = [_times(1, count=12, seed=seed, spread=2_000.0) for seed in range(14)]
+    made = analysed(tmp_path, *(rank(r, s[0][0], s[1], of=14) for r, s in enumerate(strangers)))
+    monkeypatch.setattr(rank_groups, "match", counted)
+    found = rank_figures(made.timelines, made.attributions)
+    assert found is not None
+    assert len(tried) == len(set(tried)) <= 32 + 2 * 14
+    assert len([name for name in found.unknown if name.startswith("waits of rank")]) >= 10
+
+
+def test_kinds_of_collectives_may_be_many(tmp_path: Path) -> None:
+    arrivals, ends = _times(2, count=3_000, late=1)
+    made = [rank(r, arrivals[r], ends) for r in range(2)]
+    for one in made:
+        for index, event in enumerate(e for e in one.events if str(e["name"]).startswith("nccl")):
+            event["name"] = f"ncclKernel_unheard_of_{index}"
+    assert _ranks(tmp_path, *made).rows[0].matched == 3_000
 
 
 def test_work_is_compared_without_communication(tmp_path: Path) -> None:
