@@ -1,7 +1,8 @@
 """Selection: which rules' findings a document keeps, by --select and --ignore, and how it says so.
 
 As in ruff: a word is a rule's code or the beginning of codes, the longer of two words that match decides, and
-of equal ones --ignore does. Verdicts and the ladder never change; only findings are left out.
+of equal ones --ignore does. Verdicts, the ladder and the bill, with what of it is recoverable, never change;
+only findings are left out of what is shown.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from collections.abc import Iterable
 
 import msgspec
 
-from advisor.bills import with_bills
 from advisor.document import Diagnosis, Flag
 from rules.finding import Finding
 
@@ -53,8 +53,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
             ignored=dict(sorted((Counter(before.ignored) + Counter(f.code for f in lost)).items())),
         )
         flags = diagnosis.flags + ((_flag(lost),) if lost else ())
-        document = msgspec.structs.replace(diagnosis, findings=kept, provenance=provenance, flags=flags)
-        return with_bills(document) if lost and diagnosis.bills else document
+        return msgspec.structs.replace(diagnosis, findings=kept, provenance=provenance, flags=flags)
 
 
 def parse_selection(select: str, ignore: str) -> Selection:

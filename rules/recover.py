@@ -138,10 +138,16 @@ def _why_not(term: str, findings: Sequence[Finding]) -> str:
 def _leader(findings: Sequence[Finding]) -> Finding | None:
     """The one finding that speaks for a term: its primary, else the one that saves most.
 
+    A primary that wins back nothing (what it saves was useful, or of unknown use) leaves the word to others.
     Several fixes of one term mostly compete for the same time, so they are never added up.
     """
     able = [f for f in findings if f.effect is not None]
-    return max(able, key=lambda f: (f.role == "primary", saved(f.effect) if f.effect else 0.0), default=None)
+    return max(able, key=_weight, default=None)
+
+
+def _weight(finding: Finding) -> tuple[bool, bool, float]:
+    saves = 0.0 if finding.effect is None else saved(finding.effect)
+    return finding.recoverable != 0.0, finding.role == "primary", saves
 
 
 def _won_back(finding: Finding, effect: Effect, row: LadderRow) -> tuple[float, float]:

@@ -242,7 +242,13 @@ def _diagnosed(analysis: Analysis, job: _Job) -> Diagnosis:
     from advisor.traces.diagnosing import Made, diagnose_traces
 
     name, config = None if job.model is None else job.model.name, job.config
-    how = Made(created_s=time.time(), command=reproduce(job.command), gpu_model=name, config=config)
+    how = Made(
+        created_s=time.time(),
+        command=reproduce(job.command),
+        gpu_model=name,
+        asked=job.asked.order is not None,
+        config=config,
+    )
     diagnosis = diagnose_traces(analysis, _prices(job.wish.price, config, job.model), how)
     return parse_selection(config.select, config.ignore).applied(diagnosis)
 

@@ -17,23 +17,26 @@ from advisor.reports.redact import host_hash
 from advisor.telemetry.records import DeviceInfo
 from advisor.traces.analyse import Analysis, distinct_names
 from advisor.traces.host_lanes import drivers
-from advisor.traces.timeline import Timeline, TraceDevice
+from advisor.traces.timeline import Loss, Timeline, TraceDevice
 from advisor.traces.trace_flags import flags
 from advisor.whatifs import with_what_ifs
 from probes.ceilings import Ceilings
 from probes.specs import assumed_ceilings, find_spec
-from rules.catalogue.traces_validity import cpu_only
+from rules.catalogue.traces_validity import ASKED, cpu_only
 from rules.engine import Subject, conclude, judge, ranked
 from rules.evidence import Device, Evidence, Workload
 from rules.finding import TERMS, Finding, Price
 from rules.ladder import priced_row
 from rules.registry import Context
 from rules.traces.causes import rank_row
-from rules.traces.records import DeviceTrace
+from rules.traces.records import DeviceTrace, RankFigures, RankRow
+from rules.traces.words import LOST
 
 UNKNOWN_GPU = "unknown GPU"
 # No driver's name is as long; one from a file may be.
 _NAME_LENGTH = 96
+# Losses after which nothing is known of what a file held besides.
+LOSSES = frozenset({"truncated", "damaged", "limit", "kernels-missing"})
 NO_NAME = Price(
     usd_h=None, basis="none", source="the trace does not name the GPU; give --gpu-model, or --price USD_H"
 )
@@ -44,7 +47,8 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
 
     created_s: Unix time that the document bears. command: as it was typed. gpu_model: a person's word for the
     GPU, where the trace has none or a wrong one. host: the pseudonym of the node the traces are of, where a
-    person or a live look says so; a trace's own is not trusted to be.
+    person or a live look says so; a trace's own is not trusted to be. asked: the trace was asked of a running
+    process, so that nobody wrote code to record it.
     """
 
     created_s: float
@@ -52,6 +56,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     gpu_model: str | None = None
     host: str = ""
     note: str = ""
+    asked: bool = False
     config: Config | None = None
 
 
@@ -80,7 +85,7 @@ def diagnose_traces(analysis: Analysis, prices: PriceOf, how: Made) -> Diagnosis
         provenance=_provenance(analysis, rows, how),
         verdicts=tuple(row.result.verdict for row in rows),
         ladder=tuple(sorted(ladder, key=lambda r: (r.gpu, r.key))),
-        findings=(*ranked(found), *_cpu_only(analysis)),
+        findings=(*ranked(found), *_cpu_only(analysis, how)),
         totals=totals(ladder),
         flags=tuple(flags(analysis.report, rows)),
         observed=tuple(_kept(row) for row in rows),
@@ -116,10 +121,16 @@ def _kept(row: Row) -> Observed:
     trace = msgspec.structs.replace(evidence.trace, gaps=(), strip=None, steps=None, kernels=())
     ranks, own = evidence.ranks, rank_row(evidence)
     if ranks is not None:
-        ranks = msgspec.structs.replace(ranks, rows=() if own is None else (own,), collectives=())
+        kept_rows = () if own is None else (own, *(r for r in _most_work(ranks) if r is not own))
+        ranks = msgspec.structs.replace(ranks, rows=kept_rows, collectives=())
     return msgspec.structs.replace(
         kept, evidence=msgspec.structs.replace(kept.evidence, trace=trace, ranks=ranks)
     )
+
+
+def _most_work(ranks: RankFigures) -> tuple[RankRow, ...]:
+    """The rank that balanced work would spare most, which bounds what balancing buys."""
+    return tuple(sorted(ranks.rows, key=lambda row: -row.work_us)[:1])
 
 
 def _priced_without_name(price: Price) -> Price:
@@ -146,8 +157,19 @@ def _evidence(
         workload=_workload(analysis, trace, timeline),
         trace=trace,
         ranks=analysis.report.ranks,
-        missing=dict(trace.unknown),
+        missing=dict(trace.unknown) | lost_of(timeline),
     )
+
+
+def lost_of(timeline: Timeline) -> dict[str, str]:
+    """What could not be read of a file, as evidence names it; nothing of a file that was read whole."""
+    found = [loss.message for loss in timeline.losses if loss.code in LOSSES and not _behind(loss)]
+    return {LOST: "; ".join(dict.fromkeys(found))} if found else {}
+
+
+def _behind(loss: Loss) -> bool:
+    """Whether all events are there, and only what stands behind them is not."""
+    return "all events are there" in loss.message
 
 
 def _workload(analysis: Analysis, trace: DeviceTrace, timeline: Timeline) -> Workload:
@@ -234,15 +256,15 @@ def _provenance(analysis: Analysis, rows: Sequence[Row], how: Made) -> Provenanc
     )
 
 
-def _cpu_only(analysis: Analysis) -> list[Finding]:
+def _cpu_only(analysis: Analysis, how: Made) -> list[Finding]:
     """A finding for each file in which nothing ran on a device."""
     names = distinct_names(analysis.timelines)
     files = zip(names, analysis.timelines, strict=True)
-    found = [cpu_only(_without_device(name, t)) for name, t in files if not t.device_numbers()]
+    found = [cpu_only(_without_device(name, t, how)) for name, t in files if not t.device_numbers()]
     return [f for f in found if f is not None]
 
 
-def _without_device(name: str, timeline: Timeline) -> Context:
+def _without_device(name: str, timeline: Timeline, how: Made) -> Context:
     """A context without a trace, a price or a row of the ladder: there is no device to speak of."""
     evidence = Evidence(
         key=f"trace:{name}:cpu",
@@ -251,7 +273,11 @@ def _without_device(name: str, timeline: Timeline) -> Context:
         tier="trace",
         t_start_s=0.0,
         t_end_s=0.0,
-        missing={"file": PurePath(timeline.meta.path).name},
+        missing={
+            "file": PurePath(timeline.meta.path).name,
+            **lost_of(timeline),
+            **({ASKED: "of a running process"} if how.asked else {}),
+        },
     )
     price = Price(usd_h=None, basis="none", source="no device is in the trace")
     shares = {term: 1.0 if term == "unknown" else 0.0 for term in TERMS}

@@ -8,9 +8,10 @@ from advisor.bills import with_bills
 from advisor.document import Diagnosis, Flag
 from rules.economics import no_dust
 from rules.engine import ranked
-from rules.finding import Finding, LadderRow
-from rules.headline import WORDS, row_name
-from rules.registry import all_rules
+from rules.finding import SEVERITIES, Effect, Finding, LadderRow, Severity
+from rules.headline import WORDS, cause_words, row_name
+from rules.ladder import wasted
+from rules.registry import all_rules, severity_of
 from rules.roles import assigned
 from rules.verdict import Verdict
 
@@ -18,6 +19,8 @@ from rules.verdict import Verdict
 _CLOCKS_S = 5.0
 # A trace without Unix time starts at 0: nothing live is as old.
 _OWN_CLOCK_S = 1e8
+# Flags that joining sets.
+_FLAGS = frozenset({"trace-joined", "trace-agrees", "trace-differs", "trace-not-joined"})
 
 
 class JoinError(ValueError):
@@ -36,8 +39,10 @@ def join(live: Diagnosis, traced: Diagnosis) -> Diagnosis:
     """The live document with the trace's findings under its own rows, each said to be of the trace.
 
     Verdicts, ladder and bill stay those of the live look, which saw the job as it runs without a profiler;
-    where the trace reaches another class, a flag says so. Raises JoinError where no row matches.
+    where both say the same, and where the trace reaches another class or cause, a flag says so. What another
+    trace had added before is replaced. Raises JoinError where no row matches.
     """
+    live = _without_trace(live)
     matches, reasons = matched(live, traced)
     if not matches:
         raise JoinError("; ".join(reasons) or "the trace holds no device")
@@ -130,22 +135,87 @@ def _why_not(live: Diagnosis, traced: Diagnosis, verdict: Verdict) -> str:
     return f"{name} belongs to process {pid}, which no live row shows"
 
 
+def _without_trace(live: Diagnosis) -> Diagnosis:
+    """The live document as it was before a trace was joined to it."""
+    if live.trace is None or live.provenance.source == "trace":
+        return live
+    return msgspec.structs.replace(
+        live,
+        findings=tuple(f for f in live.findings if f.code not in _of_traces()),
+        flags=tuple(flag for flag in live.flags if flag.code not in _FLAGS),
+        trace=None,
+    )
+
+
+def _of_traces() -> frozenset[str]:
+    """Codes of rules that read traces alone."""
+    return frozenset(rule.code for rule in all_rules() if rule.tiers == ("trace",))
+
+
 def _findings(match: Match, traced: Diagnosis, row: LadderRow | None) -> list[Finding]:
     mine = [f for f in traced.findings if f.key == match.traced.key]
-    return [_moved(f, match.live, row) for f in mine]
+    seen = next((r for r in traced.ladder if r.key == match.traced.key), None)
+    return [_moved(f, match.live, seen, row) for f in mine]
 
 
-def _moved(found: Finding, live: Verdict, row: LadderRow | None) -> Finding:
-    """The finding under the live row's key, in that row's dollars, and said to be of the trace."""
+def _moved(found: Finding, live: Verdict, seen: LadderRow | None, row: LadderRow | None) -> Finding:
+    """The finding under the live row's key, said to be of the trace, in dollars that this row has.
+
+    A trace is of a few steps under a profiler: where the live look sees less of the term that the finding
+    explains, its share and what a fix saves are less in proportion, at both ends.
+    """
     price = None if row is None else row.price_usd_h
-    part = found.share if found.recoverable is None else found.recoverable
+    scale, room = _scale(found, seen, row), _at_stake(found, row)
+    share = min(room, found.share * scale)
+    part = min(room, (found.share if found.recoverable is None else found.recoverable) * scale)
     return msgspec.structs.replace(
         found,
         key=live.key,
         gpu=live.gpu,
         mig=live.mig,
         claim=f"In the trace: {found.claim}",
+        severity=_severity(found, share),
+        share=share,
+        recoverable=part,
+        effect=None if found.effect is None else _less(found.effect, scale),
         usd_h=None if price is None else no_dust(part * price, price),
+    )
+
+
+def _severity(found: Finding, share: float) -> Severity:
+    """No more severe than this share of the live look's time is, where that is less than the trace's."""
+    if share >= found.share:
+        return found.severity
+    return max(found.severity, severity_of(share, found.severity), key=SEVERITIES.index)
+
+
+def _at_stake(found: Finding, row: LadderRow | None) -> float:
+    """What a row has of the finding's term; all that is wasted, for a finding without one."""
+    if row is None:
+        return 1.0
+    return wasted(row.shares) if found.term is None else row.shares.get(found.term, 0.0)
+
+
+def _scale(found: Finding, seen: LadderRow | None, row: LadderRow | None) -> float:
+    """The live row's part of what is at stake over the trace's, at most 1."""
+    traced, live = _at_stake(found, seen), _at_stake(found, row)
+    return 1.0 if seen is None or row is None or traced <= 0.0 else min(1.0, live / traced)
+
+
+def _less(effect: Effect, scale: float) -> Effect:
+    """An effect whose savings are this part of what they were."""
+    if scale >= 1.0:
+        return effect
+
+    def less(factor: float) -> float:
+        return 1.0 / (1.0 - scale * (1.0 - 1.0 / factor))
+
+    return msgspec.structs.replace(
+        effect,
+        low=less(effect.low),
+        high=less(effect.high),
+        bound=None if effect.bound is None else less(effect.bound),
+        basis=f"{effect.basis}; {100 * scale:.0f} % of it, as the live look sees less of such time",
     )
 
 
@@ -164,12 +234,25 @@ def _with_roles(live: Diagnosis, more: list[Finding]) -> list[Finding]:
 def _flags(match: Match) -> list[Flag]:
     name, key = row_name(match.live.gpu, match.live.mig), match.live.key
     found = [Flag(code="trace-joined", message=f"{name}: findings of a trace, by {match.because}", key=key)]
-    a, b = match.live.class_, match.traced.class_
-    if a != b and "unknown" not in (a, b):
-        said = f"{name}: the live look says {WORDS[a]}, the trace {WORDS[b]}"
-        why = "a trace is of a few steps, under a profiler; the live figures are of the whole window"
-        found.append(Flag(code="trace-differs", message=f"{said}: {why}", key=key))
-    return found
+    a, b = match.live, match.traced
+    if "unknown" in (a.class_, b.class_):
+        return found
+    if (a.class_, a.cause) == (b.class_, b.cause):
+        said = f"{name}: the live look and the trace agree: {WORDS[a.class_]}, {cause_words(a.cause)}"
+        return [*found, Flag(code="trace-agrees", message=said, key=key)]
+    said = f"{name}: the live look says {_words(a, b)}, the trace {_words(b, a)}"
+    return [*found, Flag(code="trace-differs", message=f"{said}: {_why_differs(a, b)}", key=key)]
+
+
+def _words(verdict: Verdict, other: Verdict) -> str:
+    """The class, or the cause where the class is one."""
+    return WORDS[verdict.class_] if verdict.class_ != other.class_ else cause_words(verdict.cause)
+
+
+def _why_differs(live: Verdict, traced: Verdict) -> str:
+    if live.class_ == traced.class_ == "host":
+        return "from outside a cause is inferred; the trace saw what the host was in"
+    return "a trace is of a few steps, under a profiler; the live figures are of the whole window"
 
 
 def _left_out(reasons: list[str]) -> list[Flag]:

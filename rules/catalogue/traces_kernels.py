@@ -256,6 +256,7 @@ def small_grids(ctx: Context) -> Finding | None:
             "Fuse them with `torch.compile`; run independent ones on several streams.",
         ),
         fix=levers.larger(trace, us),
+        most=frac(trace, small_us + short_us),
         confidence=(th.TRACE_SURE_SIZE if short_us < us / 2.0 else th.TRACE_SURE_SHORT).value,
     )
 

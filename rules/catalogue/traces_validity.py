@@ -8,13 +8,14 @@ from rules.catalogue.trace_common import TRACE, matters, traced
 from rules.finding import Finding
 from rules.registry import Context, finding, rule
 from rules.traces.items import item
+from rules.traces.natures import perturbed
 from rules.traces.records import DeviceTrace
 from rules.traces.shares import frac
-from rules.traces.words import PERTURBED_WORDS, percent
+from rules.traces.words import LOST, PERTURBED_WORDS, idle_settled, percent
 from rules.verdict import EvidenceItem
 
 
-@rule("TRACE018", "Nothing of a GPU in the trace", "medium", "job", "fact", tiers=TRACE)
+@rule("TRACE018", "Nothing of a GPU in the trace", "high", "job", "fact", tiers=TRACE)
 def cpu_only(ctx: Context) -> Finding | None:
     """The trace holds host activity alone, so that nothing can be said of a device.
 
@@ -25,11 +26,13 @@ def cpu_only(ctx: Context) -> Finding | None:
     Nothing; but the trace cannot tell whether a GPU was busy, or waited.
 
     **How to tell it apart**
-    A program that runs on the CPU alone has such a trace as well. With GPU work, the profiler was asked for
-    the CPU alone, CUPTI could not be loaded or was in use, or the trace ended before anything ran.
+    A file that is cut or damaged may have held it all: then severity is high, so that no gate passes it as
+    fine, and nothing is wrong with how it was recorded. A program that runs on the CPU alone has such a trace
+    as well. With GPU work, the profiler was asked for the CPU alone, CUPTI could not be loaded or was in use,
+    or the trace ended before anything ran.
 
     **What to do**
-    Record again with GPU activities.
+    Record again with GPU activities; a cut file: copy it again.
 
     **Evidence**
     Events by category, from the file.
@@ -39,24 +42,48 @@ def cpu_only(ctx: Context) -> Finding | None:
     """
     if ctx.evidence.trace is not None:
         return None
+    lost = ctx.evidence.missing.get(LOST)
     return finding(
         ctx,
         cpu_only,
-        claim=f"{_file(ctx)} holds nothing that ran on a GPU.",
+        claim=f"{_file(ctx)} is cut or damaged, and nothing of a GPU is in what could be read: {lost}."
+        if lost
+        else f"{_file(ctx)} holds nothing that ran on a GPU.",
         share=0.0,
         evidence=(
             EvidenceItem(
                 metric="kernels, copies and sets", value=0.0, unit="count", source=f"trace: {_file(ctx)}"
             ),
         ),
-        actions=(
-            "`profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA])`.",
-            "`torch.profiler.supported_activities()` says what can be recorded here.",
-            "Another profiler may hold CUPTI (`nsys`, `dcgm` profiling, DCGM exporters): stop it meanwhile.",
-        ),
+        actions=_whole_file() if lost else _with_gpu(asked=ASKED in ctx.evidence.missing),
         recoverable=0.0,
-        severity="medium",
+        severity="high" if lost else "medium",
     )
+
+
+# Key of Evidence.missing of a trace that was asked of a running process: nobody wrote code for it.
+ASKED = "asked"
+
+
+def _whole_file() -> tuple[str, ...]:
+    return (
+        "Copy the file again once the profiler has closed it, and compare its size.",
+        "Record it again where the recording process was killed or its disk was full.",
+    )
+
+
+def _with_gpu(*, asked: bool) -> tuple[str, ...]:
+    """What to record. Of an asked process GPU activity was ordered already."""
+    supported = "`torch.profiler.supported_activities()` says what can be recorded there."
+    other = "Another profiler may hold CUPTI (`nsys`, `dcgm` profiling, DCGM exporters): stop it meanwhile."
+    if asked:
+        return (
+            "GPU activity was asked for: ask again while the process works on its GPU, or for longer.",
+            "`nvidia-smi` lists the processes of each GPU: ask the one that is there (a worker, a rank).",
+            f"In its environment, {supported}",
+            other,
+        )
+    return ("`profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA])`.", supported, other)
 
 
 def _file(ctx: Context) -> str:
@@ -69,7 +96,7 @@ def overhead(ctx: Context) -> Finding | None:
 
     **What it detects**
     At least 5 % of the device's time is idle for the profiler; or a host-bound trace that was recorded with
-    stacks, shapes or memory, each of which lengthens the host's time.
+    stacks, shapes or memory, each of which lengthens launches, where launches are a good part of the gap.
 
     **Why it costs**
     Nothing in production; but the trace shows a program that is slower on its host than the real one.
@@ -90,7 +117,7 @@ def overhead(ctx: Context) -> Finding | None:
     if trace is None:
         return None
     us = trace.causes.get("profiler_overhead", 0.0)
-    doubtful = bool(trace.perturbed) and ctx.verdict.class_ == "host"
+    doubtful = ctx.verdict.class_ == "host" and perturbed(trace) >= th.TRACE_OVERHEAD.value
     if not doubtful and frac(trace, us) < th.TRACE_OVERHEAD.value:
         return None
     return finding(
@@ -116,7 +143,8 @@ def _said(trace: DeviceTrace) -> str:
         if part >= th.TRACE_OVERHEAD.value
         else ""
     )
-    slowed = f"{', '.join(trace.perturbed)} made the host slower than it is" if trace.perturbed else ""
+    slow = trace.perturbed and perturbed(trace) >= th.TRACE_OVERHEAD.value
+    slowed = f"{', '.join(trace.perturbed)} made the host slower than it is" if slow else ""
     return " and ".join(text for text in (took, slowed) if text)
 
 
@@ -161,3 +189,47 @@ def uncorrelated(ctx: Context) -> Finding | None:
         recoverable=0.0,
         severity="info",
     )
+
+
+@rule("TRACE023", "Idle that the trace cannot explain", "medium", "job", "fact", term="unknown", tiers=TRACE)
+def unexplained(ctx: Context) -> Finding | None:
+    """The device is idle for much of the time, and nothing in the trace says what it waits for.
+
+    **What it detects**
+    At least 15 % of the device's time is idle without a known cause.
+
+    **Why it costs**
+    The device is paid for; whether by a wait or by work that the trace lacks, nobody can say from it.
+
+    **How to tell it apart**
+    Either the device really rests while work is queued, because another process has its turn; or it works,
+    and records are missing: of kernels inside CUDA graphs, or dropped by a profiler whose buffers were full.
+    Without the host's side no idle time has a cause.
+
+    **What to do**
+    Record what is missing: the advice names it by what the trace has already.
+
+    **Evidence**
+    Idle time of the device without a cause, and why it has none, from the trace.
+
+    **Source**
+    - NVIDIA Nsight Systems User Guide: `--cuda-graph-trace` records graphs as a whole or node by node
+    - CUPTI documentation: activity records are dropped where no buffer is free
+    """
+    trace = traced(ctx)
+    us = 0.0 if trace is None else trace.causes.get("unknown", 0.0)
+    if trace is None or frac(trace, us) < th.TRACE_UNEXPLAINED.value:
+        return None
+    why = trace.unknown.get("causes", "")
+    return finding(
+        ctx,
+        unexplained,
+        claim=f"{place(ctx)} is idle {percent(frac(trace, us))} of the traced time and the trace does not "
+        f"say why{f', {why}' if why else ''}.",
+        share=frac(trace, us),
+        evidence=(
+            item(trace, "idle without a known cause", frac(trace, us),
+                 threshold=f">= {th.TRACE_UNEXPLAINED.value:g}"),
+        ),
+        actions=tuple(f"{advice[0].upper()}{advice[1:]}." for advice in idle_settled(ctx.evidence, trace)),
+    )  # fmt: skip

@@ -18,7 +18,7 @@ from rules.finding import Effect
 from rules.traces.causes import host_times, rank_row, roof_of
 from rules.traces.natures import perturbed
 from rules.traces.records import DeviceTrace, FamilyRow, KernelRow, RankFigures
-from rules.traces.shares import IDLE_SHARE, frac, share_us, transfer_us
+from rules.traces.shares import BUSY_SHARE, IDLE_SHARE, frac, share_us, transfer_us
 from rules.traces.waste import nature_us
 from rules.trust import rate_label
 from rules.whatif import Lever, WhatIfBasis
@@ -306,8 +306,8 @@ def misaligned(trace: DeviceTrace) -> tuple[KernelRow, ...]:
 def alignment(trace: DeviceTrace, shares: Mapping[str, float]) -> Plan | None:
     """Sizes padded so that kernels read 16 bytes at a time; no faster than this card's roofs allow."""
     parts = [
-        _aligned(tuple(r for r in misaligned(trace) if r.nature == nature), nature)
-        for nature in ("compute", "memory")
+        _aligned(tuple(r for r in misaligned(trace) if r.nature == nature), BUSY_SHARE[nature])
+        for nature in ("compute", "memory", "latency")
     ]
     how = (
         f"kernels that read 16 bytes at once taken as up to {th.TRACE_ALIGNED_GAIN.value:g}x as fast, within "

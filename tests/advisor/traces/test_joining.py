@@ -10,7 +10,9 @@ import pytest
 
 from advisor.document import Diagnosis
 from advisor.traces.joining import JoinError, join, matched
+from rules.economics import saved
 from rules.evidence import Workload
+from rules.recover import recoverable
 from tests.advisor.traces.diagnosed import diagnosed
 from tests.advisor.traces.made import training
 from tests.factories import make_diagnosis
@@ -51,12 +53,59 @@ def test_the_same_process_joins(traced: Diagnosis) -> None:
     assert len(primaries) == len(set(primaries))
 
 
-def test_dollars_are_those_of_the_live_row(traced: Diagnosis) -> None:
-    document = join(live_of(traced), traced)
-    price = document.ladder[0].price_usd_h
-    found = next(f for f in document.findings if f.code.startswith("TRACE") and f.usd_h)
-    assert price is not None
-    assert found.usd_h == pytest.approx((found.recoverable or 0.0) * price)
+def of_term(live: Diagnosis, term: str, share: float) -> Diagnosis:
+    """The live look, of which a term has this share and useful time the rest."""
+    (row,) = live.ladder
+    shares = {**dict.fromkeys(row.shares, 0.0), term: share, "useful": 1.0 - share}
+    terms = {name: part * (row.price_usd_h or 0.0) for name, part in shares.items()}
+    return msgspec.structs.replace(live, ladder=(msgspec.structs.replace(row, shares=shares, terms=terms),))
+
+
+@pytest.mark.parametrize("part", [0.08, 0.02])
+def test_what_a_fix_wins_back_is_of_the_live_rows_term(traced: Diagnosis, part: float) -> None:
+    """The trace sees half of its time lost for data; the live look sees a few percent of it."""
+    before = next(f for f in traced.findings if f.code == "TRACE001")
+    assert before.effect is not None
+    assert before.share > 0.3
+    document = join(of_term(live_of(traced), "host_gap", part), traced)
+    (row,) = document.ladder
+    assert row.price_usd_h is not None
+    found = next(f for f in document.findings if f.code == "TRACE001")
+    assert found.effect is not None
+    assert found.share <= part
+    assert found.usd_h is not None
+    assert found.usd_h <= part * row.price_usd_h + 1e-9
+    assert saved(found.effect) <= part + 1e-9
+    (gap,) = [entry for entry in recoverable(row, document.findings) if entry.term == "host_gap"]
+    assert gap.share_low == pytest.approx(gap.share_high * (1 - 1 / before.effect.low) / saved(before.effect))
+    assert gap.share_high <= part + 1e-9
+    assert found.severity in ("low", "info")
+
+
+def test_where_the_live_look_sees_as_much_nothing_is_scaled(traced: Diagnosis) -> None:
+    before = next(f for f in traced.findings if f.code == "TRACE001")
+    found = next(
+        f for f in join(of_term(live_of(traced), "host_gap", 0.9), traced).findings if f.code == "TRACE001"
+    )
+    assert (found.effect, found.share, found.recoverable) == (before.effect, before.share, before.recoverable)
+
+
+def test_a_trace_joined_again_replaces_itself(traced: Diagnosis) -> None:
+    once = join(live_of(traced), traced)
+    twice = join(once, traced)
+    assert [f.code for f in twice.findings] == [f.code for f in once.findings]
+    assert twice.flags == once.flags
+
+
+def test_one_class_and_cause_agree_and_another_cause_is_said(traced: Diagnosis) -> None:
+    cause = traced.verdicts[0].cause
+    same = {f.code: f.message for f in join(live_of(traced, class_="host", cause=cause), traced).flags}
+    assert "trace-differs" not in same
+    assert "agree" in same["trace-agrees"]
+    other = join(live_of(traced, class_="host", cause="no-demand"), traced).flags
+    said = next(f.message for f in other if f.code == "trace-differs")
+    assert "nothing asks it for work" in said
+    assert "input pipeline" in said
 
 
 def test_another_class_is_noted(traced: Diagnosis) -> None:

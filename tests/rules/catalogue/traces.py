@@ -70,6 +70,7 @@ SIGNATURES: dict[str, Context] = {
     "TRACE018": make_context(None),
     "TRACE019": make_context(make_trace({"profiler_overhead": 0.2})),
     "TRACE020": make_context(make_trace(uncorrelated_us=0.2 * SPAN_US)),
+    "TRACE023": make_context(make_trace({"unknown": 0.3})),
     "TRACE021": make_context(make_trace(), ranks=msgspec.structs.replace(
         make_ranks(0.0), world_size=8, missing=6)),
     "TRACE022": make_context(make_trace(kernels=(ODD_SIZES,))),

@@ -68,7 +68,9 @@ def test_what_chains_save_counts_under_the_cause_of_each_gap() -> None:
     """Gaps between queued kernels inside chains, late launches outside: graphs win no launch back."""
     chains = chains_of({"kernel_gap": 1e5}, {"kernel_gap": 2e5})
     ctx = make_context(make_trace({"host_launch": 0.2, "kernel_gap": 0.2}, chains=chains))
+    assert ctx.evidence.trace is not None
     plan = levers.graphs(ctx.evidence.trace, ctx.verdict.shares)
+    assert plan is not None
     assert [(lever.share, lever.of) for lever in plan.levers] == [("device", "kernel_gap")]
     late = next(f for f in run_rules(ctx) if f.code == "TRACE002")
     assert late.effect is not None
@@ -89,6 +91,7 @@ def test_both_causes_of_chains_are_saved_each_once() -> None:
 
 def test_where_chains_were_measured_to_save_nothing_graphs_are_no_fix() -> None:
     ctx = make_context(make_trace({"host_launch": 0.5}, chains=chains_of({}, {})))
+    assert ctx.evidence.trace is not None
     assert levers.graphs(ctx.evidence.trace, ctx.verdict.shares) is None
     late = next(f for f in run_rules(ctx) if f.code == "TRACE002")
     assert "would save nothing" in late.actions[0]
