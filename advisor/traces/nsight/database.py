@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -18,26 +19,27 @@ from numpy.typing import NDArray
 
 from advisor.traces.errors import TraceError
 from advisor.traces.limits import Limits
+from advisor.traces.nsight.salvage import ERRORS, readable_rows
 from advisor.traces.timeline import UNKNOWN, Loss
 
 Columns = dict[str, NDArray[np.int64]]
 _CHUNK = 4096  # rows
 _MAGIC = b"SQLite format 3\x00"
-# The module fails on its own error messages where they quote a damaged file: UnicodeDecodeError.
-ERRORS = (sqlite3.Error, UnicodeDecodeError, OverflowError)
 _EXPORT = "nsys export --type sqlite --force-overwrite true REPORT.nsys-rep"
 
 
 class Database:
     """One open export: which tables and columns it has, and their rows.
 
-    Losses are gathered in `losses`. `advance` is told of every row that was read.
+    Losses are gathered in `losses`, tables that could not be read as a whole in `unread`. `advance` is told
+    of every row that was read.
     """
 
     def __init__(
         self, connection: sqlite3.Connection, advance: Callable[[int], None], limits: Limits
     ) -> None:
         self.losses: list[Loss] = []
+        self.unread: set[str] = set()
         self.limits = limits
         self._connection = connection
         self._advance = advance
@@ -109,11 +111,21 @@ class Database:
     def _read(self, table: str, expressions: Sequence[str], where: str) -> NDArray[np.int64]:
         wanted = ", ".join(expressions)
         query = f"SELECT {wanted} FROM {_quoted(table)}" + (f" WHERE {where}" if where else "")  # noqa: S608
-        chunks = [
-            np.fromiter(itertools.chain.from_iterable(rows), np.int64).reshape(-1, len(expressions))
-            for rows in self.rows(table, query)
-        ]
+        left = self._left
+        chunks = [_packed(rows, len(expressions)) for rows in self.rows(table, query)]
+        if table in self.unread:
+            self._left = left
+            chunks = [_packed(rows, len(expressions)) for rows in self._readable(table, expressions, where)]
         return np.concatenate(chunks) if chunks else np.empty((0, len(expressions)), np.int64)
+
+    def _readable(
+        self, table: str, expressions: Sequence[str], where: str
+    ) -> Iterator[Sequence[tuple[object, ...]]]:
+        """What a damaged table still gives; never more rows than may be read."""
+        rows = readable_rows(self._connection, _quoted(table), expressions, where)
+        while chunk := list(itertools.islice(rows, min(_CHUNK, self._left))):
+            self._left -= len(chunk)
+            yield chunk
 
     def _whole(self, table: str, columns: Columns, needed: Sequence[str]) -> Columns:
         bad = np.zeros(len(columns[needed[0]]), bool)
@@ -144,7 +156,8 @@ class Database:
 
     def damaged(self, table: str, error: Exception, done: int | None) -> None:
         """Notes that a table could not be read, or only up to a point."""
-        said = f"after {done:,} rows " if done else ""
+        said = f"from row {done:,} on, or not all of it " if done else "as a whole "
+        self.unread.add(table)
         self.lose("damaged", f"{table} cannot be read {said}({error}): export the report again: {_EXPORT}")
 
     def lose(self, code: str, message: str, count: int | None = None) -> None:
@@ -168,6 +181,12 @@ class Database:
                 found.setdefault(str(name or ""), str(text or ""))
         return found
 
+    def strings(self, table: str, ids: Collection[int]) -> dict[int, str]:
+        """Values by id of a damaged table, as far as they can be read."""
+        rows = readable_rows(self._connection, _quoted(table), ('"id"', self.text("value")), "")
+        found = itertools.islice(rows, max(0, self._left))
+        return {i: str(value) for i, value in found if isinstance(i, int) and i in ids}
+
     def records(self, table: str, columns: Sequence[str], limit: int = 10000) -> list[dict[str, object]]:
         """Rows of a small table as dicts, with None for columns that it does not have."""
         present = [name for name in columns if name in self.columns(table)]
@@ -190,6 +209,11 @@ _MISSING = -(2**63) + 1  # stands for what is no whole number; SQLite reads -(2*
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
+
+
+def _packed(rows: Sequence[tuple[object, ...]], width: int) -> NDArray[np.int64]:
+    flat: Iterator[Any] = itertools.chain.from_iterable(rows)
+    return np.fromiter(flat, np.int64).reshape(-1, width)
 
 
 def _number(name: str) -> str:

@@ -46,6 +46,8 @@ class Names:
         query = f"SELECT id, {database.text('value')} FROM StringIds WHERE id BETWEEN {low} AND {high}"  # noqa: S608
         for rows in database.rows("StringIds", query):
             self._strings.update((i, str(value)) for i, value in rows if isinstance(i, int) and i in wanted)
+        if "StringIds" in database.unread:
+            self._strings |= database.strings("StringIds", wanted - self._strings.keys())
 
     def kernels(self, database: Database, columns: Columns, otherwise: str) -> Small:
         """Names of kernels: with template arguments where the file has them, else short."""

@@ -15,13 +15,15 @@ from advisor.traces.limits import Limits
 from advisor.traces.nsight.about import About, read_about
 from advisor.traces.nsight.annotations import NVTX, Operators, annotation_part, read_ranges
 from advisor.traces.nsight.counters import METRICS, read_counters
-from advisor.traces.nsight.database import ERRORS, Database, opened
+from advisor.traces.nsight.database import Database, opened
 from advisor.traces.nsight.devices import Pairs, device_facts, place, rank_label
 from advisor.traces.nsight.gpu import GPU_TABLES, GpuRows, read_gpu
 from advisor.traces.nsight.host import HOST_TABLES, Part, Reading, first_match, read_host
 from advisor.traces.nsight.ids import Processes, Threads
+from advisor.traces.nsight.missing import RECORD, note_missing
 from advisor.traces.nsight.naming import Names
 from advisor.traces.nsight.operators import operators_of
+from advisor.traces.nsight.salvage import ERRORS
 from advisor.traces.nsight.steps import read_steps
 from advisor.traces.timeline import (
     UNKNOWN,
@@ -35,7 +37,6 @@ from advisor.traces.timeline import (
 )
 
 Progress = Callable[[int, int | None], None]
-RECORD = "nsys profile -t cuda,nvtx,osrt -o report COMMAND"
 _KNOWN_TABLES = frozenset({*GPU_TABLES, *HOST_TABLES, NVTX, METRICS, "StringIds", "META_DATA_EXPORT"})
 
 
@@ -110,7 +111,7 @@ def _read(path: Path, database: Database) -> Timeline:
     host = host_table(**_joined(list(parts.values())))
     gpu = _linked(device_rows, host)
     counters, unsure = read_counters(database, about.base_ns)
-    _note_missing(database, gpu, host)
+    note_missing(database, gpu, host, names.all())
     return Timeline(
         meta=_meta(path, about, device_rows, parts, used, unsure),
         gpu=gpu,
@@ -147,28 +148,6 @@ def _thread_labels(database: Database, names: Names) -> dict[int, str]:
     names.read(database, columns["nameId"])
     pairs = zip(columns["globalTid"].tolist(), columns["nameId"].tolist(), strict=True)
     return {thread: text for thread, name in pairs if (text := names.text(name)) is not None}
-
-
-def _note_missing(database: Database, gpu: GpuTable, host: HostTable) -> None:
-    if not len(gpu) and not len(host):
-        raise TraceError(
-            "the report holds neither GPU work nor host calls that can be read: CUDA was not traced, or "
-            f"nothing ran while it was{_first_loss(database)}",
-            f"record with: {RECORD}",
-        )
-    if not len(gpu):
-        database.lose(
-            "no-gpu-events",
-            f"the report holds no kernel, copy or set: CUDA was not traced, or none ran. Record "
-            f"with: {RECORD}",
-        )
-    elif not np.any((host.kind == HostKind.RUNTIME) | (host.kind == HostKind.DRIVER)):
-        database.lose("no-cpu-side", f"the report holds no CUDA API calls. Record with: {RECORD}")
-
-
-def _first_loss(database: Database) -> str:
-    damage = [loss.message for loss in database.losses if loss.code == "damaged"]
-    return f" ({damage[0]})" if damage else ""
 
 
 def _meta(
