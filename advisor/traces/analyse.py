@@ -6,10 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
+import numpy as np
+from numpy.typing import NDArray
+
 from advisor.traces.attribution import Attribution
+from advisor.traces.choosing import busiest_devices
 from advisor.traces.cpu_side import cpu_figures
 from advisor.traces.device_figures import device_study, device_trace
-from advisor.traces.kernels import TOP
+from advisor.traces.kernels import TOP, no_natures
 from advisor.traces.ranks import rank_figures
 from advisor.traces.timeline import Loss, Timeline
 from probes.ceilings import Ceilings
@@ -24,12 +28,14 @@ class Analysis:
     """What traces show. attributions, ceilings: by (file, device), with files as in `timelines`.
 
     ceilings: what each device was compared with; a device without an entry was compared with nothing.
+    natures: per file, of every row of its GPU table the index into BUSY.
     """
 
     report: TraceReport
     timelines: tuple[Timeline, ...]
     attributions: Mapping[OnDevice, Attribution]
     ceilings: Mapping[OnDevice, Ceilings] = field(default_factory=dict)
+    natures: tuple[NDArray[np.uint8], ...] = ()
 
 
 def analyse(timelines: Sequence[Timeline], ceilings_of: CeilingsOf, top: int = TOP) -> Analysis:
@@ -40,11 +46,12 @@ def analyse(timelines: Sequence[Timeline], ceilings_of: CeilingsOf, top: int = T
     attributions: dict[OnDevice, Attribution] = {}
     ceilings: dict[OnDevice, Ceilings] = {}
     devices: list[DeviceTrace] = []
-    names = distinct_names(timelines)
+    timelines = [busiest_devices(timeline) for timeline in timelines]
+    names, natures = distinct_names(timelines), tuple(no_natures(timeline) for timeline in timelines)
     for file, timeline in enumerate(timelines):
         for device in timeline.device_numbers():
             limits = ceilings_of(timeline, device)
-            study = device_study(timeline, device, limits)
+            study = device_study(timeline, device, limits, natures[file])
             attributions[file, device] = study.attribution
             if limits is not None:
                 ceilings[file, device] = limits
@@ -59,7 +66,7 @@ def analyse(timelines: Sequence[Timeline], ceilings_of: CeilingsOf, top: int = T
         cpu=_cpu_sides(timelines),
         notes=_notes(timelines) if devices else (),
     )
-    return Analysis(report, tuple(timelines), attributions, ceilings)
+    return Analysis(report, tuple(timelines), attributions, ceilings, natures)
 
 
 def _cpu_sides(timelines: Sequence[Timeline]) -> tuple[CpuFigures, ...]:

@@ -14,7 +14,7 @@ from advisor.traces.chains import chains
 from advisor.traces.copies import copy_rows
 from advisor.traces.gap_rows import gap_rows
 from advisor.traces.host_figures import host_figures
-from advisor.traces.intervals import Spans, intersect, union
+from advisor.traces.intervals import Ints, Spans, intersect, union
 from advisor.traces.steps import step_figures
 from advisor.traces.strip import strip
 from advisor.traces.timeline import UNKNOWN, Timeline
@@ -29,7 +29,8 @@ OPTIONS = ("with_stack", "record_shapes", "profile_memory")
 
 @dataclass(frozen=True)
 class DeviceStudy:
-    """What all figures of one device rest on. natures: per row of the GPU table, index into BUSY."""
+    """What all figures of one device rest on. natures: per row of the GPU table, index into BUSY; only this
+    device's rows are to be read."""
 
     timeline: Timeline
     kernels: kernels.Study
@@ -37,10 +38,16 @@ class DeviceStudy:
     attribution: Attribution
 
 
-def device_study(timeline: Timeline, device: int, ceilings: Ceilings | None) -> DeviceStudy:
-    """Kernels judged, and the device's time attributed, once."""
+def device_study(
+    timeline: Timeline, device: int, ceilings: Ceilings | None, natures: NDArray[np.uint8] | None = None
+) -> DeviceStudy:
+    """Kernels judged, and the device's time attributed, once.
+
+    natures: the file's column, in which those of this device are written; without it one is made.
+    """
     found = kernels.study(timeline, timeline.facts_of(device), ceilings)
-    natures = kernels.nature_column(found)
+    natures = kernels.no_natures(timeline) if natures is None else natures
+    kernels.fill_natures(found, natures)
     return DeviceStudy(timeline, found, natures, attribute(timeline, device, natures))
 
 
@@ -99,28 +106,24 @@ def device_trace(
     )
 
 
-def _rows_of_kind(study: DeviceStudy, wanted: NDArray[np.bool_]) -> Spans:
-    rows = np.flatnonzero(wanted)
+def _covered(study: DeviceStudy, rows: Ints) -> Spans:
     gpu = study.timeline.gpu
     return union(gpu.start_ns[rows], gpu.end_ns[rows])
 
 
 def _communication(study: DeviceStudy) -> tuple[int, int]:
     """ns in which collectives ran, and of these beside other kernels."""
-    own = np.zeros(len(study.natures), np.bool_)
-    own[study.kernels.rows] = True
-    collective = own & (study.natures == BUSY.index("communication"))
+    rows = study.kernels.rows
+    collective = study.natures[rows] == BUSY.index("communication")
     if not collective.any():
         return 0, 0
-    waiting = _rows_of_kind(study, collective)
-    working = _rows_of_kind(study, own & ~collective)
+    waiting, working = _covered(study, rows[collective]), _covered(study, rows[~collective])
     return waiting.total_ns, intersect(waiting, working).total_ns
 
 
 def _uncorrelated(study: DeviceStudy) -> Spans:
-    rows = np.zeros(len(study.natures), np.bool_)
-    rows[study.kernels.low : study.kernels.high] = True
-    return _rows_of_kind(study, rows & (study.timeline.gpu.launch == UNKNOWN))
+    low, high = study.kernels.low, study.kernels.high
+    return _covered(study, low + np.flatnonzero(study.timeline.gpu.launch[low:high] == UNKNOWN))
 
 
 def _unknown(study: DeviceStudy, ceilings: Ceilings | None) -> dict[str, str]:

@@ -199,10 +199,20 @@ def natures(timeline: Timeline, facts: TraceDevice, ceilings: Ceilings | None) -
 
 def nature_column(found: Study) -> NDArray[np.uint8]:
     """The same of a study that was made already."""
-    column = np.full(len(found.timeline.gpu), _OTHER, np.uint8)
+    column = no_natures(found.timeline)
+    fill_natures(found, column)
+    return column
+
+
+def no_natures(timeline: Timeline) -> NDArray[np.uint8]:
+    """A column for the whole GPU table in which nothing is judged yet."""
+    return np.full(len(timeline.gpu), _OTHER, np.uint8)
+
+
+def fill_natures(found: Study, column: NDArray[np.uint8]) -> None:
+    """Writes the natures of the study's device into a file's column, and touches no other device's rows."""
     column[found.low : found.high] = _COPY
     column[found.rows] = found.judged[0]
-    return column
 
 
 def _by_family(kernel: KernelClass) -> int:

@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from advisor.traces.grouping import Groups, groups, median, quantile
 from advisor.traces.intervals import totals, union
-from advisor.traces.kernel_study import BASES, Study, nature_column, natures, study
+from advisor.traces.kernel_study import (
+    BASES,
+    Study,
+    fill_natures,
+    nature_column,
+    natures,
+    no_natures,
+    study,
+)
 from advisor.traces.kernel_work import work_of
 from advisor.traces.timeline import UNKNOWN, Ints
 from rules.traces.records import BUSY, FamilyRow, KernelRow, Nature
@@ -26,9 +34,11 @@ __all__ = [
     "Listed",
     "Study",
     "family_rows",
+    "fill_natures",
     "kernel_rows",
     "nature_column",
     "natures",
+    "no_natures",
     "study",
     "tensor_ns",
 ]

@@ -113,6 +113,7 @@ def tracks_of(analysis: Analysis) -> list[Track]:
             analysis.attributions[(figures.file, figures.device)],
             figures,
             files[figures.file] if figures.file < len(files) else None,
+            analysis.natures[figures.file],
         )
         for figures in analysis.report.devices
         if (figures.file, figures.device) in analysis.attributions

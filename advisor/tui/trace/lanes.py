@@ -8,13 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.traces.intervals import Spans, paint, union
-from advisor.traces.timeline import GpuKind, Timeline
+from advisor.traces.timeline import Timeline
 from advisor.tui.trace.cover import Cover, Ints
 from rules.traces.host_names import HostRole
 from rules.traces.records import BUSY
-
-COPY = BUSY.index("copy")
-OTHER = BUSY.index("other")
 
 
 @dataclass(frozen=True)
@@ -62,14 +59,14 @@ class ThreadLane:
     covers: dict[HostRole, Cover]
 
 
-def stream_lanes(timeline: Timeline, rows: NDArray[np.intp], classes: NDArray[np.uint8]) -> list[StreamLane]:
-    """Lanes of these GPU rows, busiest first. classes: index into BUSY, by name."""
+def stream_lanes(timeline: Timeline, rows: NDArray[np.intp], natures: NDArray[np.uint8]) -> list[StreamLane]:
+    """Lanes of these GPU rows, busiest first. natures: index into BUSY of every row of the GPU table."""
     gpu = timeline.gpu
     streams = gpu.stream[rows]
     lanes = []
     for stream in np.unique(streams):
         mine = Rows.of(rows[streams == stream], gpu.start_ns, gpu.end_ns)
-        kinds = _classes(timeline, mine.at, classes)
+        kinds = natures[mine.at]
         covers = {
             name: Cover.of(mine.start_ns[kinds == number], mine.end_ns[kinds == number])
             for number, name in enumerate(BUSY)
@@ -77,15 +74,6 @@ def stream_lanes(timeline: Timeline, rows: NDArray[np.intp], classes: NDArray[np
         }
         lanes.append(StreamLane(int(stream), mine, covers, Cover.of(mine.start_ns, mine.end_ns)))
     return sorted(lanes, key=lambda lane: -lane.busy.spans.total_ns)
-
-
-def _classes(timeline: Timeline, rows: NDArray[np.intp], by_name: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Index into BUSY of each row; copies and sets are copies, whatever their name."""
-    names = timeline.gpu.name[rows]
-    if not by_name.size:
-        return np.full(rows.shape[0], OTHER, np.uint8)
-    found = np.where(names >= 0, by_name[np.maximum(names, 0)], OTHER)
-    return np.where(timeline.gpu.kind[rows] == GpuKind.KERNEL, found, COPY).astype(np.uint8)
 
 
 def thread_rows(timeline: Timeline, thread: int) -> Rows:

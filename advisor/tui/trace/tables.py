@@ -142,7 +142,8 @@ class KernelTable(SceneTable):
             f"{right(times.duration(row.total_us * US), 10)}{right(f'{row.busy_frac * 100:.1f} %', 7)}"
             f"{right(f'{row.count:,}', 8)}{right(times.duration(row.mean_us * US), 9)}"
         )
-        roof = NONE if frac is None else f"{frac * 100:.0f} %{which}"
+        # Above the roof of DRAM caches served a part; the kernel's note says so.
+        roof = NONE if frac is None else f"{'>100' if frac > 1.0 else f'{frac * 100:.0f}'} %{which}"
         room = max(8, width - 53)
         occupancy = NONE if row.occupancy is None else f"{row.occupancy * 100:.0f} %"
         return (

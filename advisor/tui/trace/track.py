@@ -25,12 +25,19 @@ class Track:
     """One device. Nothing is computed before it is drawn."""
 
     def __init__(
-        self, timeline: Timeline, attribution: Attribution, figures: DeviceTrace, file: TraceFile | None
+        self,
+        timeline: Timeline,
+        attribution: Attribution,
+        figures: DeviceTrace,
+        file: TraceFile | None,
+        natures: NDArray[np.uint8],
     ) -> None:
+        """natures: of every row of the GPU table, index into BUSY."""
         self.timeline = timeline
         self.attribution = attribution
         self.figures = figures
         self.file = file
+        self.natures = natures
         self._threads: dict[int, ThreadLane] = {}
 
     @property
@@ -65,14 +72,7 @@ class Track:
     @cached_property
     def streams(self) -> list[StreamLane]:
         """Streams, busiest first."""
-        return stream_lanes(self.timeline, self.rows, self._natures)
-
-    @cached_property
-    def _natures(self) -> NDArray[np.uint8]:
-        """Name -> index into BUSY, as far as the table of kernels tells."""
-        known = {row.name: BUSY.index(row.nature) for row in self.figures.kernels}
-        other = BUSY.index("other")
-        return np.array([known.get(name, other) for name in self.timeline.names], np.uint8)
+        return stream_lanes(self.timeline, self.rows, self.natures)
 
     @cached_property
     def threads(self) -> list[int]:

@@ -177,11 +177,11 @@ def step_figures(timeline: Timeline, attribution: Attribution) -> StepFigures:
 def track(timeline: Timeline | None = None, device: int = 0, file: int = 0, **changes: Any) -> Track:
     """One device of a made-up timeline."""
     timeline = training() if timeline is None else timeline
-    attribution = attribute(timeline, device, natures(timeline))
+    judged = natures(timeline)
+    attribution = attribute(timeline, device, judged)
     made = figures(timeline, attribution, file, **changes)
-    return Track(
-        timeline, attribution, made, TraceFile(name="synthetic.json.gz", format="kineto", size_bytes=1)
-    )
+    named = TraceFile(name="synthetic.json.gz", format="kineto", size_bytes=1)
+    return Track(timeline, attribution, made, named, judged)
 
 
 def diagnosis(tracks: Sequence[Track], ranks: bool = False, **changes: Any) -> Diagnosis:

@@ -387,6 +387,28 @@ async def test_what_the_analysis_makes_of_two_files_is_shown_device_by_device() 
         assert "unknown, because the trace holds nothing of the host" in text_of(app)
 
 
+def test_lanes_show_the_nature_of_kernels_that_no_table_lists() -> None:
+    """Ten names, of which one is listed: every kernel of the lane has its own nature all the same."""
+    timeline = fakes.training()
+    bare, whole = (analyse([timeline], lambda _timeline, _device: None, top=top) for top in (1, 25))
+    (track,), (other,) = tracks_of(bare), tracks_of(whole)
+    assert len(track.figures.kernels) == 1 < len(other.figures.kernels)
+    for lane, same in zip(track.streams, other.streams, strict=True):
+        sums = {name: cover.spans.total_ns for name, cover in lane.covers.items()}
+        assert sums == {name: cover.spans.total_ns for name, cover in same.covers.items()}
+    ran = {name for lane in track.streams for name in lane.covers}
+    assert ran == {name for name, us in track.figures.busy.items() if us} | (ran & {"copy", "communication"})
+
+
+async def test_more_than_dram_carries_is_not_shown_as_its_part() -> None:
+    (first, *_) = fakes.track().figures.kernels
+    served = msgspec.structs.replace(first, memory_frac=1.35, compute_frac=None)
+    async with running([fakes.track(kernels=(served,))], (120, 40)) as (app, pilot):
+        await pilot.press("3")
+        assert ">100 % M" in text_of(app)
+        assert "135 %" not in text_of(app)
+
+
 def test_an_unknown_theme_is_refused() -> None:
     with pytest.raises(ValueError, match="no theme is called 'nope'"):
         TraceApp([], make.make_diagnosis("host"), TuiOptions(theme="nope"))
