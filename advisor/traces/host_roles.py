@@ -54,8 +54,9 @@ def drivers(timeline: Timeline, device: int) -> Ints:
     """Threads that launched what ran on the device, the busiest first. Where no launch is linked and there
     is but one device: those with launch calls at all."""
     gpu, host = timeline.gpu, timeline.host
-    launches = gpu.launch[(gpu.device == device) & (gpu.launch != UNKNOWN)]
-    if launches.shape[0] == 0 and len(timeline.device_numbers()) == 1:
+    low, high = (int(np.searchsorted(gpu.device, device, side=side)) for side in ("left", "right"))
+    launches = gpu.launch[low:high][gpu.launch[low:high] != UNKNOWN]
+    if launches.shape[0] == 0 and 0 < high - low == len(gpu):
         launches = np.flatnonzero(host.role == HostRole.LAUNCH)
     threads, counts = np.unique(host.thread[launches].astype(np.int64), return_counts=True)
     return threads[np.argsort(-counts, kind="stable")]
