@@ -104,8 +104,13 @@ def _value(item: EvidenceItem, style: Style) -> str:
 
 def nothing_found(diagnosis: Diagnosis) -> str:
     """Why there are no findings: nothing to find, or too little known to look."""
+    hidden = sum(diagnosis.provenance.ignored.values())
+    if hidden and not diagnosis.findings:
+        return f"{hidden} {'is' if hidden == 1 else 'are'} left out by --select or --ignore"
     if diagnosis.verdicts and all(v.class_ == "unknown" for v in diagnosis.verdicts):
         return "No rule could judge: what limits it is unknown"
+    if diagnosis.ladder and all(row.shares.get("unknown", 0.0) > 0.5 for row in diagnosis.ladder):
+        return "No rule saw a cost worth naming in what is known: what most of the time buys is not"
     return "No rule saw a cost worth naming"
 
 
@@ -121,10 +126,17 @@ def worth(finding: Finding, diagnosis: Diagnosis) -> str:
     return f"up to {usd(dollars)}/h, {percent(finding.share)} of paid time"
 
 
+def _most(finding: Finding, diagnosis: Diagnosis) -> str:
+    """What a fix could win back at most, which may be less than the time that the finding stands for."""
+    if finding.recoverable is None or finding.usd_h is not None:
+        return worth(finding, diagnosis)
+    return f"{percent(finding.recoverable)} of paid time"
+
+
 def checks(finding: Finding, diagnosis: Diagnosis) -> list[str]:
     """Commands that show whether the fix worked, and how the rule decides."""
     p = diagnosis.provenance
-    if p.source == "trace":
+    if p.source == "trace" or (diagnosis.trace is not None and finding.code.startswith("TRACE")):
         return [_again(finding, diagnosis), *_explained(finding)]
     length = min(MAX_CHECK_S, max(1.0, p.t_end_s - p.t_start_s))
     place = finding.key if finding.mig else str(finding.gpu)
@@ -162,9 +174,9 @@ def _expect(finding: Finding, diagnosis: Diagnosis, style: Style) -> str:
     if finding.effect is None:
         if is_well_spent(finding):
             return ""
-        most = worth(finding, diagnosis)
-        if finding.term == "unknown":
+        if finding.term == "unknown" or finding.recoverable == 0.0:
             return ""
+        most = _most(finding, diagnosis)
         return (f"{most}." if finding.usd_h is not None else f"up to {most}.") if most else ""
     row = rows_by_key(diagnosis).get(finding.key)
     price = row.price_usd_h if row else None

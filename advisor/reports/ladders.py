@@ -233,9 +233,16 @@ def _reason(term: str, diagnosis: Diagnosis, style: Style) -> str:
         return _host_cause(verdict, style)
     if term == "inefficiency":
         return _roofs(verdict, style)
+    if term == "unknown" and diagnosis.ladder and _mostly_unroofed(verdict, diagnosis.ladder[0]):
+        return ": it was busy, and how near its kernels came to a roof is not known"
     if term == "unknown" and verdict.unknown_because:
         return f": {style.text(verdict.unknown_because[0], CELL)}"
     return ""
+
+
+def _mostly_unroofed(verdict: Verdict, row: LadderRow) -> bool:
+    """Whether most of what is unknown is busy time of which no roof is known."""
+    return verdict.unroofed_frac > 0.5 * row.shares.get("unknown", 0.0)
 
 
 def _host_cause(verdict: Verdict, style: Style) -> str:

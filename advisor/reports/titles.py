@@ -40,7 +40,7 @@ def title(diagnosis: Diagnosis, style: Style) -> tuple[str, str]:
             f"{_node_cost(diagnosis, table)}.",
             f"Worst: {_limit(verdict, style)}{_main(diagnosis, verdict, style)}.",
         )
-    cost = _cost(table, remark(diagnosis))
+    cost = _cost(table, remark(diagnosis), _at_least(diagnosis))
     return f"{_limit(verdict, style)}.", f"{cost}{_main(diagnosis, verdict, style)}."
 
 
@@ -86,22 +86,30 @@ def _limit(verdict: Verdict, style: Style) -> str:
     return said if verdict.class_ == "unknown" else f"{said} (confidence {fraction(verdict.confidence)})"
 
 
-def _cost(table: Ladder, won: str) -> str:
+def _at_least(diagnosis: Diagnosis) -> str:
+    """Where part of the busy time has no known roof, more of it may be wasted than is known."""
+    return "at least " if any(v.unroofed_frac >= 0.005 for v in diagnosis.verdicts) else ""
+
+
+def _cost(table: Ladder, won: str, least: str) -> str:
     if table.price_usd_h is None:
-        return f"{percent(table.wasted_share)} of the paid time is wasted{won}{_unknown(table)}"
+        said = f"{least}{percent(table.wasted_share)} of the paid time is wasted{won}{_unknown(table)}"
+        return said[:1].upper() + said[1:]
     if table.unknown_share > 0.99:
         return f"What its {table.usd(table.price_usd_h)} per hour buys is unknown"
-    said = f"{table.usd(table.wasted_usd_h)} of {table.usd(table.price_usd_h)} per hour is wasted"
-    return f"{said}{won}{_unknown(table)}"
+    said = f"{least}{table.usd(table.wasted_usd_h)} of {table.usd(table.price_usd_h)} per hour is wasted"
+    return f"{said[:1].upper()}{said[1:]}{won}{_unknown(table)}"
 
 
 def _node_cost(diagnosis: Diagnosis, table: Ladder) -> str:
-    where, won = f"on {_count(diagnosis)}", remark(diagnosis)
+    where, won, least = f"on {_count(diagnosis)}", remark(diagnosis), _at_least(diagnosis)
     if table.price_usd_h is None:
         part = f"{percent(table.wasted_share)} of the paid time {where}"
-        return f"{part} is wasted{won}{_unknown(table, diagnosis)}"
+        said = f"{least}{part} is wasted{won}{_unknown(table, diagnosis)}"
+        return said[:1].upper() + said[1:]
     whole = f"{table.usd(table.price_usd_h)} per hour ({percent(table.wasted_share)}) {where}"
-    return f"{table.usd(table.wasted_usd_h)} of {whole} is wasted{won}{_unknown(table, diagnosis)}"
+    said = f"{least}{table.usd(table.wasted_usd_h)} of {whole} is wasted{won}{_unknown(table, diagnosis)}"
+    return said[:1].upper() + said[1:]
 
 
 def _unknown(table: Ladder, diagnosis: Diagnosis | None = None) -> str:
@@ -174,6 +182,10 @@ def _place(finding: Finding, verdict: Verdict, style: Style) -> str:
 def _worth(finding: Finding, diagnosis: Diagnosis, verdict: Verdict, style: Style) -> str:
     place = _place(finding, verdict, style)
     dollars = shown_usd(finding, diagnosis)
+    if finding.term == "unknown":
+        return f"{place}: {percent(finding.share)} of the paid time"
     if dollars is None:
+        if finding.recoverable:
+            return f"{place}: up to {percent(finding.recoverable)} of the paid time recoverable"
         return f"{place}: {percent(finding.share)} of the paid time"
     return f"{place}: up to {usd(dollars)} per hour recoverable"
