@@ -17,6 +17,7 @@ from advisor.reports.trace_figures import (
 )
 from advisor.reports.trace_tables import Column, Fact, Room, Table
 from rules.traces.records import ChainFigures, CopyRow, DeviceTrace, FamilyRow, KernelRow
+from rules.whatifs.trace_levers import graphs_us
 
 _COPY_WORDS = {
     "h2d": "host to device",
@@ -175,7 +176,9 @@ def copy_name(row: CopyRow, style: Style) -> str:
     return (_COPY_WORDS.get(row.kind) or style.text(row.kind, 20)) + memory
 
 
-def chain_facts(found: ChainFigures, span_us: float, price: float | None, style: Style) -> Iterator[Fact]:
+def chain_facts(
+    device: DeviceTrace, found: ChainFigures, price: float | None, style: Style
+) -> Iterator[Fact]:
     """What launching chains of short kernels at once would buy, in time and dollars."""
     if found.graphed:
         yield Fact("CUDA graphs", f"launched {found.graphed:,} of {found.of:,} kernels already")
@@ -187,12 +190,13 @@ def chain_facts(found: ChainFigures, span_us: float, price: float | None, style:
         f"{found.kernels:,} of {found.of:,} kernels stand in {found.chains:,} "
         f"chain{'s' * (found.chains != 1)} "
         f"launched one by one (median length {found.median_length}): {duration(found.kernel_us)} of work, "
-        f"{duration(found.gap_us)} of gaps. {_saved(found, span_us, price)}{basis}",
+        f"{duration(found.gap_us)} of gaps. {_saved(device, price)}{basis}",
     )
 
 
-def _saved(found: ChainFigures, span_us: float, price: float | None) -> str:
-    low, high = sorted((found.saved_low_us, found.saved_high_us))
+def _saved(device: DeviceTrace, price: float | None) -> str:
+    """As the what-if of graphs counts it: at the low end without what the profiler adds to launches."""
+    span_us, (low, high) = device.span_us, graphs_us(device)
     if high <= 0:
         return "A CUDA graph would save nothing here."
     amount = duration(high) if duration(low) == duration(high) else f"{duration(low)} to {duration(high)}"

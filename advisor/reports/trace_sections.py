@@ -118,7 +118,7 @@ def _of_device(
     if device.steps is not None:
         facts += step_facts(device.steps, style)
     if device.chains is not None:
-        facts += chain_facts(device.chains, device.span_us, price, style)
+        facts += chain_facts(device, device.chains, price, style)
     facts += _uncorrelated(device)
     tables = [host_table(device, style, room), kernel_table(device, style, room)]
     tables += [family_table(device, style)] if room.all else []

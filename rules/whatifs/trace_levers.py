@@ -125,6 +125,15 @@ def _of_chains(trace: DeviceTrace, cause: str, doubt: float, only: str | None) -
     return Lever(share=share, of=cause, low=low, high=None, basis="measured"), most
 
 
+def graphs_us(trace: DeviceTrace) -> tuple[float, float]:
+    """µs that CUDA graphs save of idle time, at least and at most; nothing where nobody measured."""
+    chains, doubt = trace.chains, perturbed(trace)
+    causes = () if chains is None else tuple(chains.saved_high_by)
+    parts = [part for cause in causes if (part := _of_chains(trace, cause, doubt, None)) is not None]
+    least = math.fsum(us if lever.low is None else us * (1.0 - 1.0 / lever.low) for lever, us in parts)
+    return least, math.fsum(us for _, us in parts)
+
+
 def launches(trace: DeviceTrace, shares: Mapping[str, float]) -> Plan | None:
     """Late launches: what a graph saves of them; where it saves nothing, at best all, by other means."""
     found = graphs(trace, shares, "host")
