@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,51 +60,69 @@ def device_trace(
     top: how many kernels are listed.
     """
     timeline, attribution = study.timeline, study.attribution
-    device = attribution.device
-    causes, busy = attribution.causes_ns().tolist(), attribution.busy_ns().tolist()
-    idle_ns, busy_ns = sum(causes), sum(busy)
-    listed = kernels.kernel_rows(study.kernels, top)
-    collective_ns, beside_ns = _communication(study)
-    gpu = timeline.gpu
-    rows = slice(study.kernels.low, study.kernels.high)
+    facts = timeline.facts_of(attribution.device)
     return DeviceTrace(
-        key=f"trace:{name}:gpu{device}",
+        key=f"trace:{name}:gpu{attribution.device}",
         file=file,
-        device=device,
-        name=timeline.facts_of(device).name,
+        device=attribution.device,
+        name=facts.name,
         rank=timeline.meta.rank,
-        source=f"{PurePath(timeline.meta.path).name}, device {device}",
-        start_us=attribution.start_ns / 1000,
-        span_us=attribution.span_ns / 1000,
-        busy_us=busy_ns / 1000,
-        idle_us=idle_ns / 1000,
-        idle_frac=idle_ns / attribution.span_ns if attribution.span_ns else 0.0,
-        causes={cause: ns / 1000 for cause, ns in zip(CAUSES, causes, strict=True)},
-        causes_frac={cause: ns / idle_ns for cause, ns in zip(CAUSES, causes, strict=True)}
-        if idle_ns
-        else {},
-        busy={nature: ns / 1000 for nature, ns in zip(BUSY, busy, strict=True)},
-        events=study.kernels.high - study.kernels.low,
-        streams=int(np.unique(gpu.stream[rows]).shape[0]),
-        communication_us=collective_ns / 1000,
-        communication_exposed_us=(collective_ns - beside_ns) / 1000,
-        communication_overlapped_us=beside_ns / 1000,
-        tensor_us=kernels.tensor_ns(study.kernels) / 1000,
-        uncorrelated_us=_uncorrelated(study).total_ns / 1000,
-        kernels=listed.rows,
-        kernels_left=listed.left,
-        kernels_left_us=listed.left_us,
-        families=kernels.family_rows(study.kernels),
-        copies=copy_rows(study.kernels),
-        chains=chains(study.kernels, attribution),
+        source=f"{PurePath(timeline.meta.path).name}, device {attribution.device}",
+        **_times(attribution),
+        **_rows(study),
+        **_communication(study),
+        **_kernels(study, top),
         gaps=gap_rows(timeline, attribution),
         steps=step_figures(timeline, attribution),
         host=host_figures(timeline, attribution),
         strip=strip(attribution),
         ceilings_label=label_of(ceilings),
         perturbed=tuple(name for name in OPTIONS if timeline.meta.facts.get(name) in ("1", "true", "True")),
-        unknown=_unknown(study, ceilings),
+        unknown=_unknown(study, facts.name, ceilings),
     )
+
+
+def _times(attribution: Attribution) -> dict[str, Any]:
+    """The span, busy and idle time, and their parts."""
+    causes, busy = attribution.causes_ns().tolist(), attribution.busy_ns().tolist()
+    idle_ns, span_ns = sum(causes), attribution.span_ns
+    fractions = {cause: ns / idle_ns for cause, ns in zip(CAUSES, causes, strict=True)} if idle_ns else {}
+    return {
+        "start_us": attribution.start_ns / 1000,
+        "span_us": span_ns / 1000,
+        "busy_us": sum(busy) / 1000,
+        "idle_us": idle_ns / 1000,
+        "idle_frac": idle_ns / span_ns if span_ns else 0.0,
+        "causes": {cause: ns / 1000 for cause, ns in zip(CAUSES, causes, strict=True)},
+        "causes_frac": fractions,
+        "busy": {nature: ns / 1000 for nature, ns in zip(BUSY, busy, strict=True)},
+    }
+
+
+def _rows(study: DeviceStudy) -> dict[str, Any]:
+    """How much ran, and of that what no call in the trace launched."""
+    low, high, gpu = study.kernels.low, study.kernels.high, study.timeline.gpu
+    lone = low + np.flatnonzero(gpu.launch[low:high] == UNKNOWN)
+    return {
+        "events": high - low,
+        "streams": int(np.unique(gpu.stream[low:high]).shape[0]),
+        "uncorrelated_us": _covered(study, lone).total_ns / 1000,
+    }
+
+
+def _kernels(study: DeviceStudy, top: int) -> dict[str, Any]:
+    """Kernels by name and by family, chains of them, and copies."""
+    found = study.kernels
+    listed = kernels.kernel_rows(found, top)
+    return {
+        "tensor_us": kernels.tensor_ns(found) / 1000,
+        "kernels": listed.rows,
+        "kernels_left": listed.left,
+        "kernels_left_us": listed.left_us,
+        "families": kernels.family_rows(found),
+        "copies": copy_rows(found),
+        "chains": chains(found, study.attribution),
+    }
 
 
 def _covered(study: DeviceStudy, rows: Ints) -> Spans:
@@ -111,28 +130,26 @@ def _covered(study: DeviceStudy, rows: Ints) -> Spans:
     return union(gpu.start_ns[rows], gpu.end_ns[rows])
 
 
-def _communication(study: DeviceStudy) -> tuple[int, int]:
-    """ns in which collectives ran, and of these beside other kernels."""
+def _communication(study: DeviceStudy) -> dict[str, Any]:
+    """When collectives ran, and of that alone and beside other kernels."""
     rows = study.kernels.rows
     collective = study.natures[rows] == BUSY.index("communication")
-    if not collective.any():
-        return 0, 0
     waiting, working = _covered(study, rows[collective]), _covered(study, rows[~collective])
-    return waiting.total_ns, intersect(waiting, working).total_ns
+    beside_ns = intersect(waiting, working).total_ns if len(waiting) else 0
+    return {
+        "communication_us": waiting.total_ns / 1000,
+        "communication_exposed_us": (waiting.total_ns - beside_ns) / 1000,
+        "communication_overlapped_us": beside_ns / 1000,
+    }
 
 
-def _uncorrelated(study: DeviceStudy) -> Spans:
-    low, high = study.kernels.low, study.kernels.high
-    return _covered(study, low + np.flatnonzero(study.timeline.gpu.launch[low:high] == UNKNOWN))
-
-
-def _unknown(study: DeviceStudy, ceilings: Ceilings | None) -> dict[str, str]:
+def _unknown(study: DeviceStudy, name: str | None, ceilings: Ceilings | None) -> dict[str, str]:
     """Figure -> why it is not known."""
     found = {}
     why = why_unknown(study.timeline, study.attribution)
     if why is not None:
         found["causes"] = why
-    if study.timeline.facts_of(study.attribution.device).name is None:
+    if name is None:
         found["name"] = "the trace does not name the device"
     if ceilings is None:
         found["ceilings"] = "what this card can do is not known, so kernels go by their families"
