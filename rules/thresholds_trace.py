@@ -149,6 +149,16 @@ TRACE_RANKS_APART_S = Threshold(
     60.0,
     own("clocks of a cluster agree within seconds, and captures of one job begin at the same step"),
 )
+TRACE_COMMON_KERNELS = Threshold(
+    "part of kernel time in kernels that both traces run, below which they may be two programs",
+    0.1,
+    own("two runs of one program shared over 0.9 of it, runs of different models 0 to 0.3"),
+)
+TRACE_COMMON_FAMILIES = Threshold(
+    "part of kernel time in the same families of kernels, from which two traces may be of one program",
+    0.5,
+    own("another card or precision exchanges kernels, hardly families; other kinds of models shared less"),
+)
 TRACE_LAST_FRAC = Threshold(
     "part of the collectives to which a straggler comes last, where chance would give it less",
     0.5,

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from advisor.reports.common import Style
 from advisor.reports.compare_view import difference_row as difference_row
-from advisor.reports.compare_view import finding_line as finding_line
+from advisor.reports.compare_view import finding_line as told_finding
 from advisor.reports.figures import factor
 from advisor.reports.trace_figures import BUSY_WORDS, CAUSE_WORDS, duration, middle_cut, rough, short_name
 from rules import thresholds_trace as tt
+from rules.compare.records import FindingChange
 from rules.traces.compared import KernelChange, TraceComparison, TraceFigure, TracePair, TraceSide
 
 MAX_KERNELS = 12
@@ -17,6 +18,7 @@ MAX_KERNELS = 12
 _TIMES = 4.0
 _TOLD = tt.TRACE_CHANGE_TOLD.value
 MAX_FINDINGS = 20
+_TWO_PROGRAMS = "Two different programs"
 FIGURE_HEADS = ("", "A", "B", "change", "95 % interval")
 KERNEL_HEADS = ("kernel", "", "A", "B", "one launch")
 GROUPS = (
@@ -33,20 +35,24 @@ _PER = {"step": "a step", "span": "the trace", "share": "part of the time"}
 
 def headline(pair: TracePair) -> str:
     """The outcome in a sentence."""
+    if any(found.code == "program" for found in pair.differences):
+        return f"{_TWO_PROGRAMS}, as far as their kernels tell: nothing here is a change. {_idle(pair)}."
     if pair.per == "share":
         return f"{_idle(pair)}; how much faster or slower cannot be told."
     time = figure(pair, "step", "time")
     if time is None or time.a is None or time.b is None or time.change is None:
         return "Times are not known."
     what = "A step takes" if pair.per == "step" else "The same work takes"
+    mean = " on average" if pair.per == "step" and max(pair.a.steps, pair.b.steps) > 1 else ""
     if time.low is None and time.says == "unclear" and abs(time.relative or 0.0) < _TOLD:
         return (
-            f"{what} {duration(time.b)}, {duration(time.a)} before: too few steps to tell such a difference."
+            f"{what} {duration(time.b)}{mean}, {duration(time.a)} before: "
+            "too few steps to tell such a difference."
         )
     if time.says == "no-difference":
-        return f"{what} {duration(time.b)}, {duration(time.a)} before: no difference{_noise(time)}."
+        return f"{what} {duration(time.b)}{mean}, {duration(time.a)} before: no difference{_noise(time)}."
     how = "" if time.low is not None else ", no interval"
-    return f"{what} {duration(time.b)} instead of {duration(time.a)} ({_relative(time)}{how})."
+    return f"{what} {duration(time.b)}{mean} instead of {duration(time.a)} ({_relative(time)}{how})."
 
 
 def _noise(time: TraceFigure) -> str:
@@ -66,7 +72,7 @@ def _idle(pair: TracePair) -> str:
 
 def explanation(pair: TracePair) -> list[str]:
     """What the change is made of: "data loading went from 56.7 ms to 554 µs a step: that is the gain"."""
-    if headline(pair).endswith("such a difference."):
+    if headline(pair).endswith("such a difference.") or headline(pair).startswith(_TWO_PROGRAMS):
         return []
     falls, rises = _said(pair, pair.gains), _said(pair, pair.losses)
     time = figure(pair, "step", "time")
@@ -75,10 +81,18 @@ def explanation(pair: TracePair) -> list[str]:
     main, other = (falls, rises) if better else (rises, falls)
     lines = []
     if main:
-        lines.append(f"{'; '.join(main[:2])}: that is the {first}.")
+        lines.append(f"{'; '.join(main[:2])}: that is the {first}{_of_which(pair, main, other, first)}.")
     if other:
         lines.append(f"{'; '.join(other[:2])}: {second}.")
     return lines
+
+
+def _of_which(pair: TracePair, main: Sequence[str], other: Sequence[str], first: str) -> str:
+    """What is left of a gain where some of it was lost again."""
+    time = figure(pair, "step", "time")
+    if not main or not other or time is None or time.change is None or pair.per == "share":
+        return ""
+    return f", of which {cell(time, abs(time.change))} {'remain' if first == 'gain' else 'count'} in all"
 
 
 def _said(pair: TracePair, names: Sequence[str]) -> list[str]:
@@ -161,7 +175,7 @@ def kernel_rows(pair: TracePair, style: Style, room: int) -> list[tuple[str, str
     return [
         (
             kernel_name(one, style, room),
-            one.state,
+            state_words(one),
             duration(one.a_us) if one.calls_a else "-",
             duration(one.b_us) if one.calls_b else "-",
             _launch(one),
@@ -176,6 +190,15 @@ def kernel_name(one: KernelChange, style: Style, room: int) -> str:
     if one.name_b is None:
         return name
     return f"{name}, now {style.text(middle_cut(short_name(one.name_b), room))}"
+
+
+def state_words(one: KernelChange) -> str:
+    """What changed: a launch that takes longer may be one of fewer, so that all of them take less time."""
+    if one.state not in ("slower", "faster"):
+        return one.state
+    launches = "fewer" if one.calls_b < one.calls_a else "more"
+    differs = abs(one.calls_b - one.calls_a) > 0.05 * max(one.calls_a, one.calls_b)
+    return f"{one.state} each, {launches} launches" if differs else one.state
 
 
 def _launch(one: KernelChange) -> str:
@@ -208,6 +231,12 @@ def pair_title(pair: TracePair) -> str:
     """Which devices."""
     a, b = (f"rank {s.rank}" if s.rank is not None else f"GPU {s.device}" for s in (pair.a, pair.b))
     return a if a == b else f"{a} of A, {b} of B"
+
+
+def finding_line(change: FindingChange, style: Style) -> str:
+    """A finding that came, went or stayed, with its device where several are compared."""
+    where = f"{style.text(change.device, 40)}: " if change.device else ""
+    return f"{where}{told_finding(change, style)}"
 
 
 def unmatched(c: TraceComparison, style: Style) -> list[str]:

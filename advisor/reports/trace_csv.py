@@ -147,7 +147,7 @@ def _of_device(device: DeviceTrace) -> Iterator[Line]:
         yield Line("host", row.name, row.idle_us, "us", row.cause)
     for gap in device.gaps:
         causes = ", ".join(name for name, us in gap.causes.items() if us > 0)
-        yield Line("gap", f"at {gap.start_us:.3f} us", gap.duration_us, "us", causes)
+        yield Line("gap", f"at {gap.start_us - device.start_us:.3f} us", gap.duration_us, "us", causes)
 
 
 def _ranks(ranks: RankFigures) -> Iterator[Line]:

@@ -174,17 +174,19 @@ def gap_table(device: DeviceTrace, style: Style, room: Room) -> Table | None:
         name="gaps",
         title="Longest gaps",
         columns=columns,
-        rows=tuple(_gap(row, style) for row in shown),
+        rows=tuple(_gap(row, device.start_us, style) for row in shown),
         under=tuple(_around(row, style, room) for row in shown),
+        note="At: since the first work on the device.",
     )
 
 
-def _gap(row: GapRow, style: Style) -> tuple[str, ...]:
+def _gap(row: GapRow, zero_us: float, style: Style) -> tuple[str, ...]:
+    """zero_us: the device's first work, since which charts of its time count too."""
     found = present(row.causes, CAUSES)
     most = [
         f"{CAUSE_WORDS.get(n) or style.text(n, 40)} ({rough(us / row.duration_us)})" for n, us in found[:2]
     ]
-    return (duration(row.start_us), duration(row.duration_us), ", ".join(most) or "unknown")
+    return (duration(row.start_us - zero_us), duration(row.duration_us), ", ".join(most) or "unknown")
 
 
 def _around(row: GapRow, style: Style, room: Room) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ from rules.traces.compared import Per
 from rules.traces.records import DeviceTrace, TraceFile, TraceReport
 
 Side = tuple[TraceReport, DeviceTrace]
+# With so few kernels nothing tells one program from another.
+_FEW_KERNELS = 5
 
 
 def file_of(side: Side) -> TraceFile | None:
@@ -54,8 +56,42 @@ def per_of(a: Side, b: Side) -> tuple[Per, str | None]:
 
 def differences(a: Side, b: Side, per: Per) -> tuple[Difference, ...]:
     """All of them, what weakens a comparison first."""
-    found = [*_device(a, b), *_capture(a, b), *_job(a, b), *_work(a, b, per), *_steps(a, b, per)]
-    return ordered(found)
+    found = [*_program(a[1], b[1]), *_device(a, b), *_capture(a, b), *_job(a, b)]
+    return ordered([*found, *_work(a, b, per), *_steps(a, b, per)])
+
+
+def _program(a: DeviceTrace, b: DeviceTrace) -> Iterator[Difference]:
+    """Whether both can be one program. Another card, precision or compiler exchanges kernels, but hardly what
+    families of them take most time."""
+    parts = _in_both(a, b), _in_both(b, a)
+    if min(len(a.kernels), len(b.kernels)) < _FEW_KERNELS:
+        return
+    if max(parts) >= tt.TRACE_COMMON_KERNELS.value or _alike(a, b) >= tt.TRACE_COMMON_FAMILIES.value:
+        return
+    effect = "so little is in kernels that the other runs too: two programs, and nothing here is a change"
+    said = [f"{part * 100:.0f} % of kernel time in common" for part in parts]
+    yield told("program", "blocking", said[0], said[1], effect)
+
+
+def _in_both(a: DeviceTrace, b: DeviceTrace) -> float:
+    """Part of A's listed kernel time in kernels that B lists too."""
+    others = {row.name for row in b.kernels}
+    spent = sum(row.total_us for row in a.kernels)
+    return sum(row.total_us for row in a.kernels if row.name in others) / spent if spent > 0.0 else 1.0
+
+
+def _alike(a: DeviceTrace, b: DeviceTrace) -> float:
+    """How much of their kernel time the two spend in the same families, as parts of each."""
+    parts = _families(a), _families(b)
+    return sum(min(part, parts[1].get(family, 0.0)) for family, part in parts[0].items())
+
+
+def _families(device: DeviceTrace) -> dict[str, float]:
+    spent: dict[str, float] = defaultdict(float)
+    for row in device.families:
+        spent[row.family] += row.total_us
+    every = sum(spent.values())
+    return {family: us / every for family, us in spent.items()} if every > 0.0 else {}
 
 
 def _device(a: Side, b: Side) -> Iterator[Difference]:

@@ -37,7 +37,7 @@ def compare_traces(
         pairs=tuple(_pair(a, b, how) for a, b, how in pairs),
         only_a=tuple(_side(one, "span") for one in left_a),
         only_b=tuple(_side(one, "span") for one in left_b),
-        findings=_findings(_of(before), _of(after)),
+        findings=_findings(_of(before), _of(after), pairs),
         refused=None if pairs else _why_none(reports[0], reports[1]),
     )
 
@@ -164,20 +164,43 @@ def _notes(a: Side, b: Side, per: Per) -> tuple[str, ...]:
 # --- findings -------------------------------------------------------------------------------------
 
 
-def _findings(before: Sequence[Finding], after: Sequence[Finding]) -> tuple[FindingChange, ...]:
-    """What went first, then what came, then what stayed; by share."""
+def _findings(
+    before: Sequence[Finding], after: Sequence[Finding], pairs: Sequence[tuple[Side, Side, How]]
+) -> tuple[FindingChange, ...]:
+    """What went first, then what came, then what stayed; by share. Of each pair of devices for itself."""
+    several = len(pairs) > 1
+    found = [
+        change
+        for a, b, _ in pairs
+        for change in _of_pair(
+            [f for f in before if f.key == a[1].key],
+            [f for f in after if f.key == b[1].key],
+            _called(a[1]) if several else "",
+        )
+    ]
+    keys = {a[1].key for a, _, _ in pairs}, {b[1].key for _, b, _ in pairs}
+    rest = [[f for f in side if f.key not in own] for side, own in zip((before, after), keys, strict=True)]
+    found += _of_pair(rest[0], rest[1], "")
+    order = ("went", "came", "stayed")
+    return tuple(sorted(found, key=lambda one: (order.index(one.state), *_size(one))))
+
+
+def _called(device: DeviceTrace) -> str:
+    return f"GPU {device.device}" if device.rank is None else f"rank {device.rank}"
+
+
+def _of_pair(before: Sequence[Finding], after: Sequence[Finding], device: str) -> list[FindingChange]:
     left, right = ({f.code: f for f in reversed(side)} for side in (before, after))
-    went = [_finding(f, None) for code, f in left.items() if code not in right]
-    came = [_finding(None, f) for code, f in right.items() if code not in left]
-    stayed = [_finding(f, right[code]) for code, f in left.items() if code in right]
-    return tuple(one for part in (went, came, stayed) for one in sorted(part, key=_size))
+    went = [_finding(f, None, device) for code, f in left.items() if code not in right]
+    came = [_finding(None, f, device) for code, f in right.items() if code not in left]
+    return [*went, *came, *(_finding(f, right[code], device) for code, f in left.items() if code in right)]
 
 
-def _size(change: FindingChange) -> tuple[float, str]:
-    return -max(change.share_a or 0.0, change.share_b or 0.0), change.code
+def _size(change: FindingChange) -> tuple[float, str, str]:
+    return -max(change.share_a or 0.0, change.share_b or 0.0), change.code, change.device
 
 
-def _finding(a: Finding | None, b: Finding | None) -> FindingChange:
+def _finding(a: Finding | None, b: Finding | None, device: str) -> FindingChange:
     one = b or a
     assert one is not None  # noqa: S101
     return FindingChange(
@@ -189,4 +212,5 @@ def _finding(a: Finding | None, b: Finding | None) -> FindingChange:
         share_b=None if b is None else b.share,
         usd_h_a=None if a is None else a.usd_h,
         usd_h_b=None if b is None else b.usd_h,
+        device=device,
     )

@@ -91,7 +91,10 @@ class Throughput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class FindingChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A finding that is in B alone (came), in A alone (went), or in both (stayed)."""
+    """A finding that is in B alone (came), in A alone (went), or in both (stayed).
+
+    device: of which device, where several were compared ("GPU 1", "rank 3"); "" where one alone was.
+    """
 
     code: str
     title: str
@@ -101,6 +104,7 @@ class FindingChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     share_b: float | None = None
     usd_h_a: float | None = None
     usd_h_b: float | None = None
+    device: str = ""
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,8 +15,10 @@ from advisor.schema import json_schema
 from advisor.traces.analyse import analyse
 from advisor.traces.comparing import compare_traces
 from advisor.traces.read import read
+from rules.finding import Finding
 from rules.traces.compared import TraceComparison, TraceFigure, TracePair
 from rules.traces.records import DeviceTrace, TraceReport
+from tests.advisor.traces.diagnosed import diagnosed
 from tests.advisor.traces.made import Maker
 from tests.advisor.traces.real import trace
 from tests.advisor.traces.stepping import analysed, loop
@@ -105,6 +107,70 @@ def test_a_slower_kernel_is_named_and_others_are_not(tmp_path: Path) -> None:
     assert [(one.name, one.state) for one in pair.kernels] == [("synthetic_sgemm_3", "slower")]
     assert pair.kernels[0].change_us == pytest.approx(50.0, rel=0.1)
     assert (pair.kernels[0].call_a_us, pair.kernels[0].call_b_us) == (100.0, 150.0)
+
+
+def _named(made: Maker, names: list[str]) -> Maker:
+    found = [event for event in made.events if event["cat"] == "kernel"]
+    for index, event in enumerate(found):
+        event["name"] = names[index % len(names)]
+    return made
+
+
+def test_two_programs_are_said_to_be_two_first(tmp_path: Path) -> None:
+    gemms = [f"synthetic_sgemm_{n}" for n in range(6)]
+    softmax = [f"synthetic_softmax_warp_forward_{n}" for n in range(6)]
+    one, other = (loop(_noisy(mean, 1), kernels=6) for mean in (500.0, 300.0))
+    pair = _pair(tmp_path, _named(one, gemms), _named(other, softmax))
+    assert pair.differences[0].code == "program"
+    assert headline(pair).startswith("Two different programs")
+    assert explanation(pair) == []
+    variant = _pair(tmp_path, one, _named(other, [f"ampere_sgemm_bf16_{n}" for n in range(6)]))
+    assert "program" not in {found.code for found in variant.differences}
+
+
+def test_a_slower_launch_of_fewer_is_not_called_slower_alone(tmp_path: Path) -> None:
+    """Each launch takes a quarter longer, but there are two where there were four."""
+    before, after = loop([200.0] * 8, kernels=4), loop([200.0] * 8, [125.0] * 8, kernels=2)
+    pair = _pair(tmp_path, _named(before, ["synthetic_sgemm"]), _named(after, ["synthetic_sgemm"]))
+    assert (pair.kernels[0].state, pair.kernels[0].change_us < 0.0) == ("slower", True)
+    comparison = TraceComparison(a="A", b="B", pairs=(pair,))
+    assert "slower each, fewer launches: 400 µs -> 250 µs" in render_text(comparison, 100, False)
+
+
+def test_a_gain_of_which_some_was_lost_again_says_what_remains(tmp_path: Path) -> None:
+    pair = _pair(tmp_path, loop(_noisy(2_000.0, 1)), loop(_noisy(200.0, 2), [180.0] * 12))
+    gain, loss = explanation(pair)
+    change = abs(_figure(pair, "step", "time").change or 0.0)
+    assert gain.endswith(f"that is the gain, of which {change / 1000:.2f} ms remain in all.")
+    assert loss.endswith("lost again.")
+    assert "on average" in headline(pair)
+
+
+def test_findings_are_those_of_their_own_device(tmp_path: Path) -> None:
+    made = loop([200.0] * 6)
+    document = diagnosed([made.write(tmp_path / "synthetic.json")])
+    assert document.trace is not None
+    one = document.trace.devices[0]
+    devices = tuple(msgspec.structs.replace(one, device=n, key=f"trace:x:gpu{n}") for n in range(2))
+    trace = msgspec.structs.replace(document.trace, devices=devices)
+    before, after = (
+        msgspec.structs.replace(document, trace=trace, findings=(_finding_on(gpu),)) for gpu in range(2)
+    )
+    found = compare_traces(before, after)
+    assert [(change.state, change.device) for change in found.findings] == [
+        ("went", "GPU 0"),
+        ("came", "GPU 1"),
+    ]
+    assert "GPU 1: TRACE001" in render_text(found, 100, False)
+    stayed = compare_traces(before, before).findings
+    assert [(change.state, change.device) for change in stayed] == [("stayed", "GPU 0")]
+
+
+def _finding_on(gpu: int) -> Finding:
+    return Finding(
+        code="TRACE001", title="It waits", severity="high", gpu=gpu, key=f"trace:x:gpu{gpu}",
+        claim="GPU waits.", confidence=0.9, share=0.3,
+    )  # fmt: skip
 
 
 def test_a_kernel_of_another_name_in_the_same_place_is_a_variant(tmp_path: Path) -> None:
