@@ -53,6 +53,19 @@ def _refuse_inputs(timelines: Sequence[Timeline], out: Path) -> None:
             raise WriteError(
                 errno.EEXIST, "it is the trace that was read", "give another name", terminal(str(out))
             )
+    if len(timelines) == 1 and timelines[0].meta.format == "kineto":
+        _refuse_what_is_gone(Path(timelines[0].meta.path), out)
+
+
+def _refuse_what_is_gone(path: Path, out: Path) -> None:
+    """A trace into which our tracks are to go has to be there still: a pipe gives its text once."""
+    if not path.is_file():
+        raise WriteError(
+            errno.ENOENT,
+            f"the trace, {terminal(str(path))}, cannot be read again",
+            "save the trace to a file first, and name that",
+            terminal(str(out)),
+        )
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -118,7 +131,7 @@ def _merged(
     tracks = _tracks(timelines, attributions, [zero], clean)
     ours = itertools.chain.from_iterable(device_tracks(track, ids) for track, ids in tracks)
     try:
-        merge(Path(timeline.meta.path), ours, write, header_bytes=limits.header_bytes)
+        merge(Path(timeline.meta.path), ours, write, limits)
     except NotMergeableError:
         return False
     return True

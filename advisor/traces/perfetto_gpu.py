@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -51,24 +53,37 @@ def _rows(track: Track, lanes: _Lanes, names: Shown, part: slice) -> Iterator[by
         yield slice_event(names.of(shown[row]), lanes.pid, tid, start + track.shift_ns, length, args)
 
 
+@dataclass(slots=True)
+class _Stream:
+    """Lanes of a stream. busy: a heap of (end of its last row, lane); free: a heap of lanes."""
+
+    tids: list[int] = field(default_factory=list)
+    busy: list[tuple[int, int]] = field(default_factory=list)
+    free: list[int] = field(default_factory=list)
+
+
 class _Lanes:
     """Threads for streams. Rows that overlap (Perfetto drops what does not nest) go to a further thread."""
 
     def __init__(self, pid: int, ids: Ids) -> None:
         self.pid = pid
         self._ids = ids
-        self._free: dict[int, list[tuple[int, int]]] = {}
+        self._of: dict[int, _Stream] = {}
 
     def place(self, stream: int, start: int, end: int) -> tuple[int, list[bytes]]:
-        """The thread of a row, and the events that name it where it is new."""
-        lanes = self._free.setdefault(stream, [])
-        for index, (tid, free_from) in enumerate(lanes):
-            if free_from <= start:
-                lanes[index] = (tid, end)
-                return tid, []
-        tid = self._ids.take()
-        lanes.append((tid, end))
-        return tid, list(thread_events(self.pid, tid, _stream_label(stream, len(lanes)), len(self._free)))
+        """The thread of a row, and the events that name it where it is new. Rows come in order of start."""
+        lanes = self._of.setdefault(stream, _Stream())
+        while lanes.busy and lanes.busy[0][0] <= start:
+            heapq.heappush(lanes.free, heapq.heappop(lanes.busy)[1])
+        if lanes.free:
+            lane, named = heapq.heappop(lanes.free), list[bytes]()
+        else:
+            lane = len(lanes.tids)
+            lanes.tids.append(self._ids.take())
+            label = _stream_label(stream, lane + 1)
+            named = list(thread_events(self.pid, lanes.tids[lane], label, len(self._of)))
+        heapq.heappush(lanes.busy, (end, lane))
+        return lanes.tids[lane], named
 
 
 def _stream_label(stream: int, lane: int) -> str:

@@ -7,12 +7,15 @@ damaged is taken event by event: those that are whole or can be mended are kept,
 from __future__ import annotations
 
 import json
+import os
 import re
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
+
+from advisor.traces.kineto.source import GzipSource, PlainSource, Source
+from advisor.traces.limits import Limits
 
 Write = Callable[[bytes], object]
 _CHUNK = 1 << 20
@@ -30,42 +33,29 @@ class NotMergeableError(Exception):
     """No array of events was found where one belongs."""
 
 
-def plain_chunks(path: Path) -> Iterator[bytes]:
-    """The text of a file, decompressed where it is gzip; what a damaged one still gives."""
-    with path.open("rb") as file:
-        first = file.read(_CHUNK)
-        if first[:2] != b"\x1f\x8b":
-            while first:
-                yield first
-                first = file.read(_CHUNK)
-            return
-        yield from _inflated(first, file.read)
+def plain_chunks(path: Path, limits: Limits) -> Iterator[bytes]:
+    """The text of a file, decompressed where it is gzip, as far as the reader reads it within its limits."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        packed = os.pread(handle, 2, 0) == b"\x1f\x8b"
+        source: Source = GzipSource(handle, limits) if packed else PlainSource(handle, limits)
+        at = 0
+        while chunk := source.window(at, _CHUNK):
+            yield chunk
+            at += len(chunk)
+            source.forget(at)
+    finally:
+        os.close(handle)
 
 
-def _inflated(data: bytes, read: Callable[[int], bytes]) -> Iterator[bytes]:
-    engine = zlib.decompressobj(31)
-    while data:
-        try:
-            out = engine.decompress(data, _CHUNK)
-        except zlib.error:
-            return
-        if out:
-            yield out
-        if engine.eof:  # a gzip file may hold several members
-            data = engine.unused_data.lstrip(b"\x00") or read(_CHUNK)
-            engine = zlib.decompressobj(31)
-        else:
-            data = engine.unconsumed_tail or read(_CHUNK)
-
-
-def merge(path: Path, ours: Iterator[bytes], write: Write, *, header_bytes: int) -> None:
+def merge(path: Path, ours: Iterator[bytes], write: Write, limits: Limits) -> None:
     """Writes the trace at `path` with our events first.
 
     Raises NotMergeableError, before anything is written, where no array of events is found.
     """
-    sound = _intact(path, header_bytes)
-    chunks = plain_chunks(path)
-    text, at, bare = _opening(chunks, header_bytes)
+    sound = _intact(path, limits)
+    chunks = plain_chunks(path, limits)
+    text, at, bare = _opening(chunks, limits.header_bytes)
     write(text[:at] + b"\n")
     rest = _after_space(text[at:], chunks)
     wrote = _write_ours(ours, write)
@@ -78,10 +68,10 @@ def merge(path: Path, ours: Iterator[bytes], write: Write, *, header_bytes: int)
         _copy_whole(rest, chunks, write, wrote=wrote, bare=bare)
 
 
-def _intact(path: Path, header_bytes: int) -> bool:
+def _intact(path: Path, limits: Limits) -> bool:
     """Whether the whole file is sound, so that it can be copied as it is."""
-    chunks = plain_chunks(path)
-    text, at, bare = _opening(chunks, header_bytes)
+    chunks = plain_chunks(path, limits)
+    text, at, bare = _opening(chunks, limits.header_bytes)
     events = WholeEvents(text[at:], chunks)
     for _ in events:
         if not events.intact:

@@ -19,7 +19,8 @@ from advisor.traces.attribution import Attribution, attribute
 from advisor.traces.limits import Limits
 from advisor.traces.nesting import innermost
 from advisor.traces.perfetto import write_perfetto
-from advisor.traces.perfetto_events import micros
+from advisor.traces.perfetto_events import Ids, micros
+from advisor.traces.perfetto_gpu import _Lanes
 from advisor.traces.perfetto_merge import NotMergeableError, WholeEvents, merge, plain_chunks
 from advisor.traces.read import read
 from advisor.traces.timeline import GpuKind, Timeline
@@ -233,7 +234,7 @@ def test_a_damaged_event_is_mended_or_costs_itself_alone(
     text = '{"traceEvents": [' + ",\n ".join(parts) + '], "traceName": "x"}'
     (tmp_path / "synthetic.json").write_text(text)
     out: list[bytes] = []
-    merge(tmp_path / "synthetic.json", iter([b'{"ours":1}']), out.append, header_bytes=1 << 21)
+    merge(tmp_path / "synthetic.json", iter([b'{"ours":1}']), out.append, Limits(header_bytes=1 << 21))
     events = good * copies
     events[2:2] = [kept] if kept else []
     assert json.loads(b"".join(out)) == {"traceEvents": [{"ours": 1}, *events], "traceName": "x"}
@@ -252,7 +253,7 @@ def test_a_damaged_event_is_mended_or_costs_itself_alone(
 def test_both_forms_are_merged(tmp_path: Path, text: bytes, expected: object) -> None:
     (tmp_path / "synthetic.json").write_bytes(text)
     out: list[bytes] = []
-    merge(tmp_path / "synthetic.json", iter([b'{"ours":1}']), out.append, header_bytes=1000)
+    merge(tmp_path / "synthetic.json", iter([b'{"ours":1}']), out.append, Limits(header_bytes=1000))
     assert json.loads(b"".join(out)) == expected
 
 
@@ -261,17 +262,17 @@ def test_without_an_array_of_events_nothing_is_written(tmp_path: Path, text: byt
     (tmp_path / "synthetic.json").write_bytes(text)
     out: list[bytes] = []
     with pytest.raises(NotMergeableError):
-        merge(tmp_path / "synthetic.json", iter([]), out.append, header_bytes=1000)
+        merge(tmp_path / "synthetic.json", iter([]), out.append, Limits(header_bytes=1000))
     assert out == []
 
 
 def test_gzip_of_several_members_and_a_cut_one_are_read(tmp_path: Path) -> None:
     path = tmp_path / "synthetic.gz"
     path.write_bytes(gzip.compress(b"one ") + gzip.compress(b"two") + b"\x00\x00")
-    assert b"".join(plain_chunks(path)) == b"one two"
+    assert b"".join(plain_chunks(path, Limits())) == b"one two"
     noise = bytes(np.random.default_rng(0).integers(0, 256, 100_000, np.uint8))
     path.write_bytes(gzip.compress(noise)[:60_000])
-    got = b"".join(plain_chunks(path))
+    got = b"".join(plain_chunks(path, Limits()))
     assert 0 < len(got) < len(noise)
     assert noise.startswith(got)
 
@@ -409,3 +410,44 @@ def test_innermost_of_nested_intervals() -> None:
     assert innermost(starts, ends, times).tolist() == [-1, 0, 1, 2, 1, 0, 3, 0, -1, 4, -1]
     none = np.zeros(0, np.int64)
     assert innermost(none, none, times).tolist() == [-1] * 11
+
+
+def test_what_unpacks_without_end_is_copied_as_far_as_it_was_read(tmp_path: Path) -> None:
+    path = tmp_path / "synthetic.json.gz"
+    text = training(2).text()
+    at = text.index(b'"traceEvents": [') + len(b'"traceEvents": [')
+    path.write_bytes(gzip.compress(text[:at] + text[at:-2] + b" " * (64 << 20) + b"]}"))
+    limits = Limits(ratio_from_bytes=1 << 20, ratio=50.0)
+    timeline = read(path, limits=limits)
+    assert "limit" in {loss.code for loss in timeline.losses}
+    write_perfetto([timeline], attributed(timeline), tmp_path / "out.json", limits=limits)
+    assert (tmp_path / "out.json").stat().st_size < 16 << 20
+    assert ours(events_of(tmp_path / "out.json"))
+
+
+def test_a_trace_that_cannot_be_read_again_is_refused(tmp_path: Path) -> None:
+    path = training(2).write(tmp_path / "synthetic.json")
+    timeline = read(path)
+    path.unlink()
+    with pytest.raises(WriteError, match="cannot be read again"):
+        write_perfetto([timeline], attributed(timeline), tmp_path / "out.json")
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_many_rows_at_once_on_a_stream_take_no_time_each() -> None:
+    lanes, threads = _Lanes(1, Ids()), Counter[int]()
+    for row in range(50_000):  # one after the other through all lanes, this would be 1e9 looks
+        threads[lanes.place(7, row, 10**9 + row)[0]] += 1
+    assert len(threads) == 50_000
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 20)), max_size=60))
+def test_rows_of_a_lane_never_overlap_and_the_first_free_one_is_taken(rows: list[tuple[int, int]]) -> None:
+    lanes, until = _Lanes(1, Ids()), dict[int, int]()
+    for start, length in sorted(rows):
+        first = next((tid for tid, free in until.items() if free <= start), None)
+        tid, named = lanes.place(7, start, start + length)
+        assert tid == first if first is not None else tid not in until
+        assert bool(named) == (first is None)
+        until[tid] = start + length
