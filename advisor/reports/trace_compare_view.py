@@ -18,6 +18,8 @@ MAX_KERNELS = 12
 _TIMES = 4.0
 _TOLD = tt.TRACE_CHANGE_TOLD.value
 MAX_FINDINGS = 20
+# From here on what was gained is as good as what remains.
+_MOST_OF_IT = 0.9
 _TWO_PROGRAMS = "Two different programs"
 FIGURE_HEADS = ("", "A", "B", "change", "95 % interval")
 KERNEL_HEADS = ("kernel", "", "A", "B", "one launch")
@@ -79,20 +81,23 @@ def explanation(pair: TracePair) -> list[str]:
     better = pair.per == "share" or time is None or (time.change or 0.0) <= 0.0
     first, second = ("gain", "lost again") if better else ("loss", "won back")
     main, other = (falls, rises) if better else (rises, falls)
+    names = (pair.gains if better else pair.losses)[:2]
     lines = []
     if main:
-        lines.append(f"{'; '.join(main[:2])}: that is the {first}{_of_which(pair, main, other, first)}.")
+        lines.append(f"{'; '.join(main[:2])}: that is the {first}{_remains(pair, names)}.")
     if other:
         lines.append(f"{'; '.join(other[:2])}: {second}.")
     return lines
 
 
-def _of_which(pair: TracePair, main: Sequence[str], other: Sequence[str], first: str) -> str:
-    """What is left of a gain where some of it was lost again."""
+def _remains(pair: TracePair, names: Sequence[str]) -> str:
+    """What is left in all of a gain, or counts of a loss, where what else changed took a good part of it."""
     time = figure(pair, "step", "time")
-    if not main or not other or time is None or time.change is None or pair.per == "share":
+    found = [figure(pair, "cause", name) or figure(pair, "busy", name) for name in names]
+    moved = abs(sum((one.change or 0.0) for one in found if one is not None))
+    if time is None or time.change is None or abs(time.change) > _MOST_OF_IT * moved:
         return ""
-    return f", of which {cell(time, abs(time.change))} {'remain' if first == 'gain' else 'count'} in all"
+    return f", of which {cell(time, abs(time.change))} remain in all"
 
 
 def _said(pair: TracePair, names: Sequence[str]) -> list[str]:

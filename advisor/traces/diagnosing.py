@@ -16,7 +16,7 @@ from advisor.document import DeviceProvenance, Diagnosis, Observed, Provenance
 from advisor.reports.redact import host_hash
 from advisor.telemetry.records import DeviceInfo
 from advisor.traces.analyse import Analysis, distinct_names
-from advisor.traces.host_lanes import drivers
+from advisor.traces.host_roles import drivers
 from advisor.traces.timeline import Loss, Timeline, TraceDevice
 from advisor.traces.trace_flags import flags
 from advisor.whatifs import with_what_ifs

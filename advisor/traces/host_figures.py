@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from advisor.traces.attribution import Attribution, Idle
+from advisor.traces.attribution import Attribution
 from advisor.traces.host_behind import behind
 from advisor.traces.host_roles import roles_of
+from advisor.traces.idle_causes import Idle
 from advisor.traces.intervals import Ints, intersect, subtract, union
 from advisor.traces.step_windows import Marks, marks
 from advisor.traces.timeline import GpuKind, HostKind, Timeline

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.traces.host_roles import CALLS, named
-from advisor.traces.host_roles import drivers as drivers
-from advisor.traces.host_roles import roles_of as roles_of
+from advisor.traces.host_roles import CALLS, drivers, named, roles_of
 from advisor.traces.intervals import NONE, Ints, Painted, Spans, clip, empty, intersect, join, paint, union
 from advisor.traces.lanes import NOWHERE, Lanes, Mask, Stretches, cut_all, lanes, shifts
 from advisor.traces.timeline import HostKind, HostTable, Timeline
