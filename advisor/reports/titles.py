@@ -169,7 +169,8 @@ def _critical(diagnosis: Diagnosis, verdict: Verdict, style: Style) -> str:
 def _gain(diagnosis: Diagnosis, verdict: Verdict, style: Style) -> str:
     """The most that a finding can recover; nothing where all is well spent."""
     found = (f for f in ranked(diagnosis.findings) if f.severity != "critical")
-    best = next((f for f in found if f.share and not is_well_spent(f)), None)
+    able = [f for f in found if f.share and not is_well_spent(f)]
+    best = next((f for f in able if f.recoverable != 0.0), next(iter(able), None))
     return "" if best is None else f"; {_worth(best, diagnosis, verdict, style)}"
 
 
@@ -185,7 +186,7 @@ def _worth(finding: Finding, diagnosis: Diagnosis, verdict: Verdict, style: Styl
     if finding.term == "unknown":
         return f"{place}: {percent(finding.share)} of the paid time"
     if dollars is None:
-        if finding.recoverable:
+        if finding.recoverable is not None and finding.recoverable >= 0.005:
             return f"{place}: up to {percent(finding.recoverable)} of the paid time recoverable"
         return f"{place}: {percent(finding.share)} of the paid time"
     return f"{place}: up to {usd(dollars)} per hour recoverable"
