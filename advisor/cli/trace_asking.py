@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from advisor.cli.diagnostics import CliError, cannot_measure, note
+from advisor.cli.diagnostics import CliError, cannot_measure, note, warn
+
+if TYPE_CHECKING:
+    from advisor.traces.timeline import Timeline
 
 STEPS = 5
 SECONDS = 1.0
 _MOST_STEPS = 1000
-_MOST_S = 120.0
+_LEAST_S, _MOST_S = 0.01, 120.0
+_STEP = "Optimizer.step#"
 # Options that are about the asking, with a value and without.
 _VALUES = frozenset({"--pid", "--steps", "--seconds", "--save"})
 _FLAGS = frozenset({"--with-stacks"})
@@ -47,6 +53,41 @@ def ordered(order: Order) -> Path:
         raise cannot_measure(error.message, error.fix) from error
     note(f"the trace is kept as {path}")
     return path
+
+
+def read_ordered(order: Order, path: Path) -> list[Timeline]:
+    """The trace that a process wrote, and a word where it is not what was asked for. Raises CliError."""
+    from advisor.cli.trace_files import read_all
+
+    try:
+        timelines, _ = read_all([path])
+    except CliError as error:
+        raise cannot_measure(
+            f"what process {order.pid} wrote holds nothing that can be read: {error}",
+            f"ask for more: --seconds 1, or steps; what it wrote is {path}",
+        ) from error
+    if order.seconds is None:
+        _tell_steps(order.steps or STEPS, steps_in(timelines[0]))
+    return timelines
+
+
+def _tell_steps(asked: int, found: int) -> None:
+    if not found:
+        warn(
+            f"{asked} steps were asked for, and the process counted none: its profiler took half a second by "
+            "itself. --seconds sets the time"
+        )
+    elif found < asked:
+        warn(f"{asked} steps were asked for, and the trace holds {found}")
+
+
+def steps_in(timeline: Timeline) -> int:
+    """Steps as PyTorch's profiler counts them: calls of the optimizer that was called most."""
+    import numpy as np
+
+    counts = np.bincount(timeline.host.name, minlength=len(timeline.names)).tolist()
+    named = zip(timeline.names, counts, strict=True)
+    return max((count for name, count in named if name.startswith(_STEP)), default=0)
 
 
 def of_the_trace(args: Sequence[str], kept: Path) -> list[str]:
@@ -96,10 +137,19 @@ def _check(order: Order) -> None:
         raise CliError(
             f"{order.seconds:g} s are too long to trace", f"ask for {_MOST_S:g} s at most; 1 s will do"
         )
-    if order.save is None:
-        return
-    save = Path(order.save)
+    if order.seconds is not None and order.seconds < _LEAST_S:
+        raise CliError(f"{order.seconds:g} s is too short to trace", "ask for 10ms at least; 1s will do")
+    if order.save is not None:
+        _check_place(order.save)
+
+
+def _check_place(name: str) -> None:
+    if not name.strip() or name == "-":
+        raise CliError("--save needs the name of a file", "such as --save run.json.gz")
+    save = Path(name)
     if save.exists():
         raise CliError(f"{save} is there already", "give --save another name: a trace is never overwritten")
     if not save.parent.is_dir():
         raise CliError(f"there is no folder {save.parent}", "make it, or give --save another name")
+    if not os.access(save.parent, os.W_OK | os.X_OK):
+        raise CliError(f"no file can be made in {save.parent}", "give --save a folder in which you may write")

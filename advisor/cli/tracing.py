@@ -19,7 +19,7 @@ from advisor.cli.inputs import load_config, read_document
 from advisor.cli.reporting import Wish, present, where_to
 from advisor.cli.ruleset import chosen
 from advisor.cli.session import reproduce
-from advisor.cli.trace_asking import of_the_trace, ordered
+from advisor.cli.trace_asking import of_the_trace, ordered, read_ordered
 from advisor.cli.trace_files import mode_of, read_all, trace_files
 from advisor.cli.trace_targets import check_targets
 
@@ -81,7 +81,10 @@ def trace(asked: Asked, wish: Wish) -> ExitCode:
 def _trace(asked: Asked, wish: Wish, progress: Progress) -> ExitCode:
     job, files = _understood(asked, wish)
     progress.show(f"reading {files[0].name}, Ctrl-C stops")
-    timelines, skipped = read_all(files, asked.files)
+    if asked.order is not None:
+        timelines, skipped = read_ordered(asked.order, files[0]), list[str]()
+    else:
+        timelines, skipped = read_all(files, asked.files)
     mode = mode_of([t.meta for t in timelines], compare=asked.compare, ranks=asked.ranks)
     if asked.device is not None:
         timelines = _of_device(timelines, asked.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,64 @@ def test_the_trace_that_was_asked_for_is_read(
     out, err = capsys.readouterr()
     assert "Nothing ran on a GPU in this trace" in out
     assert "the trace is kept as" in err
+
+
+def test_too_little_is_refused() -> None:
+    with pytest.raises(CliError, match="too short"):
+        order_of(7, seconds=0.0001)
+
+
+@pytest.mark.parametrize("name", ["", " ", "-"])
+def test_a_trace_needs_a_name_to_be_kept_under(name: str) -> None:
+    with pytest.raises(CliError, match="needs the name of a file"):
+        order_of(7, save=name)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(CliError, match="no file can be made"):
+        order_of(7, save=str(tmp_path / "t.json"))
+
+
+def _written(monkeypatch: pytest.MonkeyPatch, path: Path, text: bytes) -> None:
+    path.write_bytes(text)
+    monkeypatch.setattr(asking, "fetch_trace", lambda *_: path)
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [(3, ""), (5, "5 steps were asked for, and the trace holds 3")],
+)
+def test_fewer_steps_than_asked_for_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    steps: int,
+    said: str,
+) -> None:
+    _written(monkeypatch, tmp_path / "trace.json", gzip.decompress(ORDERED.read_bytes()))
+    assert trace(Asked(order=order_of(7, steps=steps)), Wish()) == 0
+    err = capsys.readouterr().err
+    assert said in err
+    assert ("steps were asked for" in err) == bool(said)
+
+
+def test_a_trace_without_steps_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = gzip.decompress(ORDERED.read_bytes()).replace(b"Optimizer.step#", b"Other.call#")
+    _written(monkeypatch, tmp_path / "trace.json", text)
+    assert trace(Asked(order=order_of(7, steps=3)), Wish()) == 0
+    assert "the process counted none: its profiler took half a second" in capsys.readouterr().err
+
+
+def test_an_empty_trace_is_told_as_what_the_process_wrote(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = b'{"traceEvents": [{"ph": "M", "name": "process_name", "pid": 1, "args": {"name": "x"}}]}'
+    _written(monkeypatch, tmp_path / "trace.json", text)
+    with pytest.raises(CliError, match="what process 7 wrote holds nothing") as caught:
+        trace(Asked(order=order_of(7)), Wish())
+    assert caught.value.code == 3
+    assert str(tmp_path / "trace.json") in caught.value.fix
