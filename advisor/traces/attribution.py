@@ -7,7 +7,7 @@ gap in between; advisor.traces.idle_causes tells how its causes are found.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from advisor.traces.idle_causes import idle_causes
 from advisor.traces.intervals import Ints, complement, paint, totals, union, within
 from advisor.traces.timeline import Timeline
 from rules.traces.records import BUSY, CAUSES
+
+# Loss of a file of which kernels ran that are not in it: what looks idle may be busy.
+KERNELS_MISSING = "kernels-missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,15 @@ def attribute(timeline: Timeline, device: int, natures: NDArray[np.uint8]) -> At
     busy = _busy(start, end, natures[low:high])
     covered = union(busy.start_ns, busy.end_ns)
     idle = idle_causes(timeline, device, (low, high), complement(covered, first, last), (first, last))
+    if any(loss.code == KERNELS_MISSING for loss in timeline.losses):
+        idle = _unknown(idle)
     return Attribution(device, first, last, idle, busy)
+
+
+def _unknown(idle: Idle) -> Idle:
+    """Gaps of which nobody can say what they are, since kernels that ran are not in the trace."""
+    cause = np.full_like(idle.cause, CAUSES.index("unknown"))
+    return replace(idle, cause=cause, after_sync=np.zeros_like(idle.after_sync))
 
 
 def rows_of(timeline: Timeline, device: int) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from advisor.document import DeviceProvenance, Diagnosis, Observed, Provenance
 from advisor.reports.redact import host_hash
 from advisor.telemetry.records import DeviceInfo
 from advisor.traces.analyse import Analysis, distinct_names
+from advisor.traces.attribution import KERNELS_MISSING
 from advisor.traces.host_roles import drivers
 from advisor.traces.timeline import Loss, Timeline, TraceDevice
 from advisor.traces.trace_flags import flags
@@ -30,13 +31,13 @@ from rules.ladder import priced_row
 from rules.registry import Context
 from rules.traces.causes import rank_row
 from rules.traces.records import DeviceTrace, RankFigures, RankRow
-from rules.traces.words import LOST
+from rules.traces.words import LOST, NO_KERNELS
 
 UNKNOWN_GPU = "unknown GPU"
 # No driver's name is as long; one from a file may be.
 _NAME_LENGTH = 96
 # Losses after which nothing is known of what a file held besides.
-LOSSES = frozenset({"truncated", "damaged", "limit", "kernels-missing"})
+LOSSES = frozenset({"truncated", "damaged", "limit"})
 NO_NAME = Price(
     usd_h=None, basis="none", source="the trace does not name the GPU; give --gpu-model, or --price USD_H"
 )
@@ -164,7 +165,9 @@ def _evidence(
 def lost_of(timeline: Timeline) -> dict[str, str]:
     """What could not be read of a file, as evidence names it; nothing of a file that was read whole."""
     found = [loss.message for loss in timeline.losses if loss.code in LOSSES and not _behind(loss)]
-    return {LOST: "; ".join(dict.fromkeys(found))} if found else {}
+    missing = [loss.message for loss in timeline.losses if loss.code == KERNELS_MISSING]
+    lost = {LOST: "; ".join(dict.fromkeys(found))} if found else {}
+    return lost | ({NO_KERNELS: missing[0]} if missing else {})
 
 
 def _behind(loss: Loss) -> bool:

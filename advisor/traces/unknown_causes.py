@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from advisor.traces.attribution import Attribution, Mask
+from advisor.traces.attribution import KERNELS_MISSING, Attribution, Mask
 from advisor.traces.intervals import Ints
 from advisor.traces.timeline import UNKNOWN, Timeline
 from rules.traces.host_names import launches_graph
@@ -17,6 +17,9 @@ def why_unknown(timeline: Timeline, attribution: Attribution) -> str | None:
     mask = idle.cause == CAUSES.index("unknown")
     if not mask.any():
         return None
+    missing = next((loss.message for loss in timeline.losses if loss.code == KERNELS_MISSING), None)
+    if missing is not None:
+        return f"because {missing}"
     if len(timeline.host) == 0:
         return "because the trace holds nothing of the host"
     lengths = (idle.end_ns - idle.start_ns)[mask]

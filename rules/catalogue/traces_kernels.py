@@ -242,7 +242,7 @@ def small_grids(ctx: Context) -> Finding | None:
                 for metric, part in (
                     ("in kernels with fewer blocks than the device needs", small_us),
                     (
-                        f"in kernels shorter than {th.TRACE_RAMP_US.value:g} µs, with blocks enough or unknown",
+                        f"in kernels shorter than {th.TRACE_RAMP_US.value:g} µs, blocks enough or unknown",
                         short_us,
                     ),
                     ("in last waves of larger ones", tail_us),

@@ -11,7 +11,7 @@ from rules.traces.items import item
 from rules.traces.natures import perturbed
 from rules.traces.records import DeviceTrace
 from rules.traces.shares import frac
-from rules.traces.words import LOST, PERTURBED_WORDS, idle_settled, percent
+from rules.traces.words import LOST, NO_KERNELS, PERTURBED_WORDS, idle_settled, percent
 from rules.verdict import EvidenceItem
 
 
@@ -220,11 +220,12 @@ def unexplained(ctx: Context) -> Finding | None:
     us = 0.0 if trace is None else trace.causes.get("unknown", 0.0)
     if trace is None or frac(trace, us) < th.TRACE_UNEXPLAINED.value:
         return None
-    why = trace.unknown.get("causes", "")
+    why = trace.unknown.get("causes", "").rstrip(".")
+    rests = "is not seen to run anything" if NO_KERNELS in ctx.evidence.missing else "is idle"
     return finding(
         ctx,
         unexplained,
-        claim=f"{place(ctx)} is idle {percent(frac(trace, us))} of the traced time and the trace does not "
+        claim=f"{place(ctx)} {rests} {percent(frac(trace, us))} of the traced time and the trace does not "
         f"say why{f', {why}' if why else ''}.",
         share=frac(trace, us),
         evidence=(

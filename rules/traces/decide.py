@@ -88,11 +88,9 @@ def decide_trace(evidence: Evidence, ceilings: Ceilings | None) -> Verdict:
 def _headline(verdict: Verdict, evidence: Evidence) -> str:
     """The sentence of every verdict, and that a part of the file is missing where it is."""
     said = _of_cause(verdict, evidence.trace)
-    return (
-        f"{said.removesuffix('.')}; from the part of the file that could be read."
-        if (LOST in evidence.missing)
-        else said
-    )
+    if LOST not in evidence.missing or verdict.class_ == "unknown":
+        return said
+    return f"{said.removesuffix('.')}; from the part of the file that could be read."
 
 
 def _of_cause(verdict: Verdict, trace: DeviceTrace | None) -> str:

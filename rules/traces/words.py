@@ -13,6 +13,8 @@ from rules.verdict import Class
 _SAID = 0.02
 # Key of Evidence.missing that says what part of the file could not be read.
 LOST = "lost"
+# Key of Evidence.missing that says why kernels that ran are not in the trace.
+NO_KERNELS = "kernels"
 # What each option of the profiler does to the traced program.
 PERTURBED_WORDS: dict[str, str] = {
     "with_stack": "with_stack records every Python call",
@@ -96,6 +98,8 @@ def _idle_unknown(trace: DeviceTrace) -> bool:
 
 def idle_settled(evidence: Evidence, trace: DeviceTrace) -> tuple[str, ...]:
     """What tells why a device was idle, by what the trace has already."""
+    if NO_KERNELS in evidence.missing and LOST not in evidence.missing:
+        return ("record kernels too: `nsys profile -t cuda,nvtx,osrt`, or `ProfilerActivity.CUDA`",)
     if LOST in evidence.missing:
         return ("read a whole copy of the file, or record it again",)
     if not has_host(trace):
