@@ -150,6 +150,8 @@ def trace_hint(path: str) -> str:
 def _start(path: Path) -> bytes:
     """The first of a file's text, unpacked; nothing where it cannot be read."""
     try:
+        if not path.is_file():  # to open a pipe is to wait for its writer
+            return b""
         with path.open("rb") as file:
             raw = file.read(_LOOK_BYTES)
         if raw.startswith(_GZIP):

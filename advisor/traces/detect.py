@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import stat
 import zlib
@@ -18,6 +19,10 @@ _ARCHIVES: tuple[tuple[bytes, str, str], ...] = (
     (b"\xfd7zXZ\x00", "compressed by xz", "xz -dk"),
     (b"BZh", "compressed by bzip2", "bzip2 -dk"),
     (b"7z\xbc\xaf", "a 7z archive", "7z x"),
+)
+# export_memory_timeline: [[times], [sizes]], or raw [[time, action, size, category], ...]; and a snapshot.
+_MEMORY = re.compile(
+    rb'\[\s*\[\s*-?\d+\s*[,\]]|\{\s*"(?:segments|device_traces|allocator_settings|external_annotations)"\s*:'
 )
 _KINETO = (
     "Give the file that torch.profiler's export_chrome_trace() wrote, or an Nsight Systems SQLite export."
@@ -50,8 +55,13 @@ def _begin(path: Path) -> bytes:
         if stat.S_ISDIR(found.st_mode):
             raise TraceError(f"{path} is a folder", "Give the files in it, one for each rank.")
         if not stat.S_ISREG(found.st_mode):
-            raise TraceError(f"{path} is no regular file", "Write it to a file first: cat ... > trace.json")
-        fd = os.open(path, os.O_RDONLY)
+            what = "a pipe" if stat.S_ISFIFO(found.st_mode) else "no regular file"
+            raise TraceError(
+                f"{path} is {what}: a trace is read more than once",
+                "Save what it gives to a file first: ... > trace.json",
+            )
+        # Whatever it has become since: a pipe without a writer would be waited for without end.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         try:
             return os.pread(fd, _LOOK, 0)
         finally:
@@ -108,6 +118,11 @@ def _unpacked(path: Path, begin: bytes) -> bytes:
 
 def _no_json(path: Path, text: bytes) -> None:
     lead = text.lstrip(b"\xef\xbb\xbf \t\r\n\x0b\x0c")
+    if _MEMORY.match(lead):
+        raise TraceError(
+            f"{path} is torch's record of memory (export_memory_timeline or a snapshot), without kernels",
+            _KINETO,
+        )
     if lead[:1] in (b"{", b"["):
         return
     if lead.startswith(b"<"):

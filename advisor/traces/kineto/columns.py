@@ -17,9 +17,10 @@ from advisor.traces.kineto.numbers import (
     exact_nanoseconds,
     fractions_of,
     nanoseconds,
+    plausible,
     whole,
 )
-from advisor.traces.kineto.records import GPU_CATEGORIES, HOST_CATEGORIES, PASSED, Args, Event
+from advisor.traces.kineto.records import GPU_CATEGORIES, HOST_CATEGORIES, NOTHING, PASSED, Args, Event
 from advisor.traces.limits import Limits
 from advisor.traces.timeline import UNKNOWN, GpuKind, HostKind, Ints
 from rules.traces.host_names import HostRole, host_role
@@ -27,20 +28,35 @@ from rules.traces.host_names import HostRole, host_role
 Columns = dict[str, NDArray[Any]]
 _EMPTY = Args()
 _TAKES_SHAPE = frozenset({HostKind.OP})
+# Beyond what any device does at once; what a file says beyond is a broken figure, and sums would overflow.
+_MOST_BYTES, _MOST_BLOCKS, _MOST_THREADS = 1 << 44, 1 << 44, 1 << 20
+_MOST_REGISTERS, _MOST_SHARED = 1 << 16, 1 << 30
 
 
 class Numbering(dict[Any, int]):
-    """Numbers things in the order met; from `most` on everything new is `rest`."""
+    """Numbers things in the order met; beyond `most` of them, or `room` bytes of text, all new is `beyond`.
 
-    def __init__(self, most: int, rest: Any) -> None:
+    missed: how often that was given. Number 0 is `rest`.
+    """
+
+    def __init__(self, most: int, room: int, rest: Any, beyond: int = 0) -> None:
         super().__init__({rest: 0})
         self._most = most
+        self._room = room
+        self._beyond = beyond
+        self.missed = 0
 
     def __missing__(self, key: Any) -> int:
-        if len(self) >= self._most:
-            return 0
+        self._room -= len(key) if isinstance(key, str) else _text_in(key)
+        if len(self) >= self._most or self._room < 0:
+            self.missed += 1
+            return self._beyond
         self[key] = number = len(self)
         return number
+
+
+def _text_in(key: tuple[Any, ...]) -> int:
+    return sum(len(part) for part in key if isinstance(part, str | bytes))
 
 
 @dataclass(slots=True)
@@ -55,18 +71,24 @@ class Tables:
     @classmethod
     def within(cls, limits: Limits) -> Tables:
         """Empty tables that grow to the limits."""
+        room = limits.interned_bytes
         return cls(
-            Numbering(limits.names, ""),
-            Numbering(limits.names, (UNKNOWN, UNKNOWN)),
-            Numbering(limits.shapes, (0, b"", b"", b"")),
+            Numbering(limits.names, room, ""),
+            Numbering(limits.threads, room, (UNKNOWN, UNKNOWN), UNKNOWN),
+            Numbering(limits.shapes, room, (0, b"", b"", b"")),
         )
+
+    def beyond(self) -> Counter[str]:
+        """How many rows had to go without, by what."""
+        return Counter(names=self.names.missed, threads=self.threads.missed, shapes=self.shapes.missed)
 
 
 @dataclass(slots=True)
 class Block:
     """Rows of one stretch of a file.
 
-    counters: (name, device, ns, value). bad: events with no usable time. lost: stretches that were no event
+    counters: (name, device, ns, value). bad: events with no usable time. beyond: rows that met a limit, by
+    what there was too much of. lost: stretches that were no event
     any more, lost_at: the byte at which the first of them is.
     mended: events whose text was broken. tail: what stands behind the last event.
     cut_at: where it is half an event.
@@ -76,8 +98,8 @@ class Block:
     host: Columns = field(default_factory=dict)
     counters: list[tuple[str, int, int, float]] = field(default_factory=list)
     labels: dict[tuple[Any, Any], str] = field(default_factory=dict)
-    processes: dict[Any, str] = field(default_factory=dict)
     events: Counter[str] = field(default_factory=Counter)
+    beyond: Counter[str] = field(default_factory=Counter)
     bad: int = 0
     lost: int = 0
     mended: int = 0
@@ -92,7 +114,7 @@ class Block:
 
 def block_of(events: Sequence[Event], tables: Tables, limits: Limits, *, exact: bool) -> Block:
     """Columns of these events. exact: their times are Decimal."""
-    block = Block()
+    block, before = Block(), tables.beyond()
     times = exact_nanoseconds if exact else nanoseconds
     by: dict[str | None, list[Event]] = {}
     for event in events:
@@ -115,16 +137,14 @@ def block_of(events: Sequence[Event], tables: Tables, limits: Limits, *, exact: 
     block.gpu, bad_gpu = _kept(gpu)
     block.host, bad_host = _kept(host)
     block.bad = bad_gpu + bad_host
+    block.beyond = tables.beyond() - before
     return block
 
 
 def _point(event: Event, block: Block) -> None:
     if event.ph == "M" and event.args is not None and event.args.name is not None:
-        label = str(event.args.name)[:256]
         if event.name == "thread_name":
-            block.labels[event.pid, event.tid] = label
-        elif event.name == "process_name":
-            block.processes[event.pid] = label
+            block.labels[event.pid, event.tid] = str(event.args.name)[:256]
     else:
         block.events[PASSED.get(event.ph) or (event.cat or event.ph)[:64]] += 1
 
@@ -146,6 +166,12 @@ def _external(args: Sequence[Args]) -> Ints:
     if (column == UNKNOWN).any():
         older = whole([a.external_old for a in args])
         column = np.where(column == UNKNOWN, older, column)
+    return _linked(column)
+
+
+def _linked(column: Ints) -> Ints:
+    """Ids, of which 0 is none."""
+    column[column == 0] = UNKNOWN
     return column
 
 
@@ -164,15 +190,35 @@ def _gpu_columns(
         "kind": np.full(len(events), kind, np.uint8),
         "copy": _copies(events, args) if kind == GpuKind.MEMCPY else np.zeros(len(events), np.uint8),
         "external": _external(args),
-        "correlation": whole([a.correlation for a in args]),
-        "bytes": whole([a.bytes for a in args]),
-        "blocks": whole([_product(a.grid) for a in args]),
-        "threads": whole([_product(a.block) for a in args], np.int32),
-        "registers": whole([a.registers for a in args], np.int32),
-        "shared_bytes": whole([a.shared for a in args], np.int32),
+        "correlation": _linked(whole([a.correlation for a in args])),
+        "bytes": plausible(whole([a.bytes for a in args]), _MOST_BYTES),
+        "blocks": plausible(whole([_product(a.grid) for a in args]), _MOST_BLOCKS),
+        "threads": plausible(whole([_product(a.block) for a in args], np.int32), _MOST_THREADS),
+        "registers": plausible(whole([a.registers for a in args], np.int32), _MOST_REGISTERS),
+        "shared_bytes": plausible(whole([a.shared for a in args], np.int32), _MOST_SHARED),
         "occupancy": fractions_of([a.occupancy for a in args]),
         "graph": whole([a.graph for a in args]),
+        "group": _groups(args, tables, limits),
     }  # fmt: skip
+
+
+def _groups(args: Sequence[Args], tables: Tables, limits: Limits) -> NDArray[np.int32]:
+    """Numbers, among the names, of what is told of a collective's process group; 0 where nothing is."""
+    names, most = tables.names, limits.name_chars
+    made = [
+        names[_group_told(a)[:most]] if a.ranks is not NOTHING or a.group is not NOTHING else 0 for a in args
+    ]
+    return np.array(made, dtype=np.int32)
+
+
+def _group_told(args: Args) -> str:
+    """Its name, its ranks and the collective, as written, with tabs between them."""
+    parts = (
+        bytes(part).decode("utf-8", "replace").strip('"')
+        for part in (args.group, args.ranks, args.collective)
+    )
+    told = "\t".join(part.replace("\t", " ") for part in parts)
+    return told if told[:2] != "\t\t" else ""
 
 
 def _copies(events: Sequence[Event], args: Sequence[Args]) -> NDArray[np.uint8]:
@@ -203,12 +249,15 @@ def _host_columns(
         "thread": np.array([threads[e.pid, e.tid] for e in events], dtype=np.int32),
         "kind": np.full(len(events), kind, np.uint8),
         "external": _external(args),
-        "correlation": whole([a.correlation for a in args]),
+        "correlation": _linked(whole([a.correlation for a in args])),
     }
     columns["shape"] = (
         _shapes(args, columns["name"], tables) if kind in _TAKES_SHAPE else np.zeros(len(events), np.int32)
     )
-    return columns
+    if not threads.missed:
+        return columns
+    known = columns["thread"] != UNKNOWN
+    return {key: column[known] for key, column in columns.items()}
 
 
 def _shapes(args: Sequence[Args], names: NDArray[Any], tables: Tables) -> NDArray[np.int32]:

@@ -45,6 +45,8 @@ class Decoder:
             tail = text[end:] if last else None
             _cut_off(block, tail, offset + end)
         block.tail = None if tail is None else tail[:_MOST_TAIL]
+        if not (block.lost or block.mended or _is_text(text)):
+            block.mended = 1
         return block
 
     def _apart(self, text: bytes) -> tuple[bytes, bytes]:
@@ -85,8 +87,17 @@ class Decoder:
         saved = salvage(text, self._events.decode)
         block = block_of(saved.events, self.tables, self._limits, exact=False)
         block.lost, block.mended = saved.lost, saved.mended
+        block.beyond["samples"] = block.events.get(_COUNTERS, 0)
         block.lost_at = None if saved.at is None else offset + saved.at
         return block, saved.end
+
+
+def _is_text(text: bytes) -> bool:
+    """Whether this is UTF-8: strings that nobody reads are not checked as they are skipped."""
+    try:
+        return text.isascii() or bool(text.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 def _cut_off(block: Block, tail: bytes | None, at: int) -> None:
@@ -112,7 +123,7 @@ def _counters(samples: Sequence[Sample]) -> list[tuple[str, int, int, float]]:
 
 def _values(sample: Sample, args: dict[str, Any], at: int) -> list[tuple[str, int, int, float]]:
     device = meta.integer(args.pop("device", sample.pid))
-    values = {key: value for key, value in args.items() if isinstance(value, int | float)}
+    values = {key: value for key, value in args.items() if isinstance(value, float) or _fits(value)}
     name = (sample.name or "")[:256]
     return [
         (
@@ -123,3 +134,8 @@ def _values(sample: Sample, args: dict[str, Any], at: int) -> list[tuple[str, in
         )
         for key, value in values.items()
     ]
+
+
+def _fits(value: Any) -> bool:
+    """Whether this is an integer that a double holds."""
+    return isinstance(value, int) and abs(value) < 1 << 1000

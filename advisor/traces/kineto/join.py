@@ -2,6 +2,7 @@
 
 Correlation and External id are different things: the first joins an API call and what it put on the device,
 the second names the operator around both. Old files write the correlation where there was no operator.
+An id of 0 is none.
 """
 
 from __future__ import annotations
@@ -9,33 +10,93 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.traces.timeline import UNKNOWN, HostKind, HostTable, Ints
+from advisor.traces.reaching import last_reaching
+from advisor.traces.timeline import UNKNOWN, HostKind, HostTable, Ints, Small
 from rules.traces.host_names import HostRole
 
 _CALLS = (HostKind.RUNTIME, HostKind.DRIVER)
 _WORK = (HostRole.LAUNCH, HostRole.COPY)
+# A device is one process's where that one launched at least this part of what ran on it.
+_MOSTLY = 0.8
+Mask = NDArray[np.bool_]
 
 
-def find(keys: Ints, wanted: Ints) -> Ints:
-    """Per wanted value the position of the first equal key, UNKNOWN where there is none. -1 never matches."""
+def find(keys: Ints, starts: Ints, wanted: Ints, at: Ints) -> tuple[Ints, Mask]:
+    """Per wanted id the position of the equal key, UNKNOWN where there is none; and where several are equal.
+
+    Of several it is the last that starts at or before the time `at`, else the first one after it. Ids repeat
+    where a file holds several sessions of a profiler, or several processes. 0 and -1 never match.
+    """
     if not len(keys):
-        return np.full(len(wanted), UNKNOWN, np.int64)
+        return np.full(len(wanted), UNKNOWN, np.int64), np.zeros(len(wanted), np.bool_)
     order = np.argsort(keys, kind="stable")
-    at = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
-    found = order[at]
-    return np.where((keys[found] == wanted) & (wanted != UNKNOWN), found, UNKNOWN)
+    ranked = keys[order]
+    place = np.minimum(np.searchsorted(ranked, wanted), len(keys) - 1)
+    good = (ranked[place] == wanted) & (wanted != UNKNOWN) & (wanted != 0)
+    found = np.where(good, order[place], UNKNOWN)
+    same = np.append(ranked[1:] == ranked[:-1], False)
+    several = good & same[place]
+    if several.any():
+        some = np.sort(order[same | np.append(False, same[:-1])])
+        found[several] = some[_nearest(keys[some], starts[some], wanted[several], at[several])]
+    return found, several
 
 
-def launches(host: HostTable, correlation: Ints) -> Ints:
-    """Per GPU row the HostTable row of the API call with its correlation: a launch or copy before others."""
+def _nearest(keys: Ints, starts: Ints, wanted: Ints, at: Ints) -> Ints:
+    """Per wanted id, which is among the keys, the position of the nearest before a time, or of the first."""
+    order = np.lexsort((starts, keys))
+    before = _last_before(keys[order], starts[order], wanted, at)
+    first = np.searchsorted(keys[order], wanted)
+    return np.asarray(order[np.maximum(before, first)], np.int64)
+
+
+def launches(host: HostTable, pids: Ints, device: Ints, start: Ints, correlation: Ints) -> tuple[Ints, int]:
+    """Per GPU row the HostTable row of the API call with its correlation: a launch or copy before others.
+
+    pids: of threads. Also: for how many rows several calls have that correlation.
+    """
     calls = np.flatnonzero(np.isin(host.kind, _CALLS) & (host.correlation != UNKNOWN))
-    first = np.isin(host.role[calls], _WORK)
-    calls = np.concatenate([calls[first], calls[~first]])
-    found = find(host.correlation[calls], correlation)
-    return np.where(found == UNKNOWN, UNKNOWN, calls[found] if len(calls) else UNKNOWN)
+    work = np.isin(host.role[calls], _WORK)
+    launch, several = _launched(host, calls[work], pids, device, start, correlation)
+    left = np.flatnonzero(launch == UNKNOWN)
+    launch[left], more = _launched(host, calls[~work], pids, device[left], start[left], correlation[left])
+    return launch, int(several.sum() + more.sum())
 
 
-def operators(host: HostTable, external: Ints, launch: Ints, gpu_external: Ints, correlation: Ints) -> Ints:
+def _launched(
+    host: HostTable, calls: Ints, pids: Ints, device: Ints, start: Ints, correlation: Ints
+) -> tuple[Ints, Mask]:
+    keys, starts, pid = host.correlation[calls], host.start_ns[calls], pids[host.thread[calls]]
+    found, several = find(keys, starts, correlation, start)
+    if several.any() and (pid != pid[0]).any():
+        rows = np.flatnonzero(several)
+        owner = _owners(pid, device, found, several)[rows]
+        both = np.unique(np.concatenate([keys, correlation[rows]]), return_inverse=True)[1]
+        every = np.unique(np.concatenate([pid, owner]), return_inverse=True)[1]
+        pair = both * (int(every.max()) + 1) + every + 1
+        own, _ = find(pair[: len(keys)], starts, pair[len(keys) :], start[rows])
+        found[rows] = np.where((own == UNKNOWN) | (owner == UNKNOWN), found[rows], own)
+    return np.where(found == UNKNOWN, UNKNOWN, calls[found] if len(calls) else UNKNOWN), several
+
+
+def _owners(pid: Ints, device: Ints, found: Ints, several: Mask) -> Ints:
+    """Per GPU row the process that launches on its device, by rows without doubt or else by all."""
+    every, number = np.unique(device, return_inverse=True)
+    pids, which = np.unique(pid, return_inverse=True)
+    owner = np.full(len(every), UNKNOWN, np.int64)
+    for rows in (found != UNKNOWN, (found != UNKNOWN) & ~several):
+        pairs, counts = np.unique(number[rows] * len(pids) + which[found[rows]], return_counts=True)
+        on = pairs // len(pids)
+        all_on = np.bincount(number[rows], minlength=len(every))
+        mostly = counts >= _MOSTLY * all_on[on]
+        owner[all_on > 0] = UNKNOWN
+        owner[on[mostly]] = pids[pairs[mostly] % len(pids)]
+    return np.asarray(owner[number], np.int64)
+
+
+def operators(
+    host: HostTable, external: Ints, launch: Ints, gpu_external: Ints, correlation: Ints, start: Ints
+) -> Ints:
     """Per GPU row the HostTable row of the operator that caused it.
 
     By External id, where an operator has it and holds the launch; else the innermost operator around the
@@ -43,7 +104,9 @@ def operators(host: HostTable, external: Ints, launch: Ints, gpu_external: Ints,
     """
     ops = np.flatnonzero(host.kind == HostKind.OP)
     linked = np.where(gpu_external != UNKNOWN, gpu_external, _taken(external, launch))
-    found = find(external[ops], np.where(linked == correlation, UNKNOWN, linked))
+    begun = np.where(launch == UNKNOWN, start, _taken(host.start_ns, launch))
+    wanted = np.where(linked == correlation, UNKNOWN, linked)
+    found, _ = find(external[ops], host.start_ns[ops], wanted, begun)
     by_id = np.where(found == UNKNOWN, UNKNOWN, ops[found] if len(ops) else UNKNOWN)
     by_id = np.where(_outside(host, by_id, launch), UNKNOWN, by_id)
     missing = np.flatnonzero((by_id == UNKNOWN) & (launch != UNKNOWN))
@@ -55,46 +118,30 @@ def innermost(host: HostTable, ops: Ints, calls: Ints) -> Ints:
     """Per call the innermost of these operators that holds its start, on its thread."""
     if not len(ops) or not len(calls):
         return np.full(len(calls), UNKNOWN, np.int64)
-    at = _last_before(host, ops, calls)
-    start, thread = host.start_ns[calls], host.thread[calls]
-    end, owner, wider = host.end_ns[ops], host.thread[ops], _wider(host, ops)
-    for _ in range(len(ops).bit_length() * 4 + 64):
-        out = (at != UNKNOWN) & (owner[at] == thread) & (end[at] < start)
-        if not out.any():
-            break
-        at = np.where(out, wider[at], at)
-    good = (at != UNKNOWN) & (owner[at] == thread) & (end[at] >= start)
-    return np.where(good, ops[at], UNKNOWN)
+    owner, starts = host.thread[ops], host.start_ns[ops]
+    at = _last_before(owner, starts, host.thread[calls], host.start_ns[calls])
+    low = np.searchsorted(owner, host.thread[calls])
+    found = last_reaching(host.end_ns[ops], low, at, host.start_ns[calls])
+    return np.where(found == UNKNOWN, UNKNOWN, ops[found])
 
 
-def _last_before(host: HostTable, ops: Ints, calls: Ints) -> Ints:
-    """Position in ops of the last one that starts at or before each call, on its thread or an earlier one."""
-    threads = np.concatenate([host.thread[ops], host.thread[calls]])
-    starts = np.concatenate([host.start_ns[ops], host.start_ns[calls]])
-    later = np.concatenate([np.zeros(len(ops), np.int8), np.ones(len(calls), np.int8)])
-    order = np.lexsort((later, starts, threads))
-    seen = np.cumsum(order < len(ops)) - 1
-    at = np.empty(len(order), np.int64)
-    at[order] = seen
-    return at[len(ops) :]
-
-
-def _wider(host: HostTable, ops: Ints) -> Ints:
-    """Per operator the nearest earlier one on its thread that ends later: its parent; UNKNOWN without."""
-    end, owner = host.end_ns[ops], host.thread[ops]
-    parent = np.arange(len(ops), dtype=np.int64) - 1
-    while True:
-        short = (parent != UNKNOWN) & (end[parent] < end) & (owner[parent] == owner)
-        if not short.any():
-            return np.where(owner[parent] == owner, parent, UNKNOWN)
-        parent = np.where(short, parent[parent], parent)
+def _last_before(keys: Ints | Small, starts: Ints, wanted: Ints | Small, at: Ints) -> Ints:
+    """Position of the last row (sorted by key and start) that has the key, or a lower one, and starts at or
+    before the time."""
+    every, starting = np.concatenate([keys, wanted]), np.concatenate([starts, at])
+    later = np.concatenate([np.zeros(len(keys), np.int8), np.ones(len(wanted), np.int8)])
+    order = np.lexsort((later, starting, every))
+    seen = np.cumsum(order < len(keys)) - 1
+    place = np.empty(len(order), np.int64)
+    place[order] = seen
+    return place[len(keys) :]
 
 
 def _taken(column: NDArray[np.int64], at: Ints) -> Ints:
     return np.where(at == UNKNOWN, UNKNOWN, column[at] if len(column) else UNKNOWN)
 
 
-def _outside(host: HostTable, row: Ints, launch: Ints) -> NDArray[np.bool_]:
+def _outside(host: HostTable, row: Ints, launch: Ints) -> Mask:
     """Whether an operator does not hold the launch, although both are known."""
     if not len(host):
         return np.zeros(len(row), np.bool_)

@@ -13,6 +13,7 @@ from advisor.traces.kineto.merge import Merged
 from advisor.traces.kineto.pieces import Head
 from advisor.traces.kineto.scan import WHITESPACE
 from advisor.traces.kineto.source import Source
+from advisor.traces.limits import Limits
 from advisor.traces.timeline import Loss
 
 PROFILE = "Record one with torch.profiler: activities CPU and CUDA, then export_chrome_trace(...)."
@@ -58,6 +59,44 @@ def damage(lost: int, at: int | None, bad: int, mended: int) -> list[Loss]:
     return found
 
 
+_BEYOND = {
+    "names": "intervals are without a name: the file has more distinct names than are kept",
+    "threads": "host intervals were left out: the file has more threads than are read",
+    "shapes": "operators are without shapes: the file has more distinct ones than are kept",
+    "counters": "samples of hardware counters were left out: the file has more counters than are read",
+    "samples": "samples of hardware counters in damaged text were left out",
+}
+
+
+def beyond(counts: Mapping[str, int], limits: Limits) -> list[Loss]:
+    """What met a limit on distinct things."""
+    most = {"names": limits.names, "threads": limits.threads, "shapes": limits.shapes,
+            "counters": limits.counters}  # fmt: skip
+    return [
+        Loss(
+            "limit" if what in most else "damaged",
+            said + (f" ({most[what]:,}, {limits.interned_bytes >> 20} MiB)" if what in most else ""),
+            counts[what],
+        )
+        for what, said in _BEYOND.items()
+        if counts.get(what)
+    ]
+
+
+def links(merged: Merged) -> list[Loss]:
+    """Times and links that are not what a file should have."""
+    found = []
+    if merged.far:
+        found.append(Loss("bad-times", "events with times far off all others were left out", merged.far))
+    if merged.repeated:
+        message = (
+            "correlation ids occur twice (several sessions or processes in one file): what ran was linked to "
+            "the nearest call before it"
+        )
+        found.append(Loss("repeated-ids", message, merged.repeated))
+    return found
+
+
 def sides(merged: Merged) -> list[Loss]:
     """Whether a side of the trace is missing: what ran on devices, or what launched it."""
     if not len(merged.gpu):
@@ -79,8 +118,10 @@ def too_damaged(offset: int) -> Loss:
     )
 
 
-def nothing(path: Path, events: Mapping[str, int], lost: int | None) -> TraceError:
-    """A file with an array of events of which none is of a profiler."""
+def nothing(path: Path, events: Mapping[str, int], lost: int | None, untimed: int) -> TraceError:
+    """A file with an array of events of which none is of a profiler, or none has a usable time."""
+    if untimed:
+        return TraceError(f"{path}: {untimed} events, none with a usable time", f"Record it again. {PROFILE}")
     if lost and not events:
         return TraceError(f"{path}: damaged; no event in it can be read", f"Copy it again. {PROFILE}")
     if not events:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from advisor.traces.kineto import join
 from advisor.traces.kineto.columns import Block, Columns
 from advisor.traces.kineto.shapes import Shape, op_of
+from advisor.traces.kineto.spans import shifted
 from advisor.traces.optimizer_steps import optimizer_steps
 from advisor.traces.timeline import (
     UNKNOWN,
@@ -34,12 +35,17 @@ from advisor.traces.timeline import (
 from rules.traces.host_names import HostRole, host_role
 
 _STEP = re.compile(r"ProfilerStep\s*#\s*(\d{1,15})")
+_MARKS = (HostKind.ANNOTATION, HostKind.OP)
 ThreadKey = tuple[int, int, str]
 
 
 @dataclass(slots=True)
 class Merged:
-    """The tables of a file. zero: what was taken from all times, ns on the file's clock."""
+    """The tables of a file. zero: what was taken from all times, ns on the file's clock.
+
+    far: rows left out, whose times are far off all others. repeated: GPU rows whose correlation several calls
+    have.
+    """
 
     gpu: GpuTable
     host: HostTable
@@ -48,6 +54,8 @@ class Merged:
     ops: tuple[Op, ...]
     threads: tuple[Thread, ...]
     zero: int
+    far: int = 0
+    repeated: int = 0
 
 
 class Merger:
@@ -77,7 +85,8 @@ class Merger:
     ) -> None:
         """One block, whose numbers are translated by these arrays."""
         if block.gpu:
-            self._gpu.append({**block.gpu, "name": names[block.gpu["name"]]})
+            gpu = block.gpu
+            self._gpu.append({**gpu, "name": names[gpu["name"]], "group": names[gpu["group"]]})
         if block.host:
             host = block.host
             self._host.append(
@@ -91,23 +100,19 @@ class Merger:
 
     def merged(self, labels: dict[tuple[int, int], str]) -> Merged:
         """Everything as tables; the merger is empty afterwards."""
-        gpu, host = _stacked(self._gpu), _stacked(self._host)
+        (gpu, host), zero, far = shifted(_stacked(self._gpu), _stacked(self._host))
         threads = self._in_order(host)
-        zero = min(
-            (int(part["start_ns"].min()) for part in (gpu, host) if part and len(part["start_ns"])), default=0
-        )
-        for part in (gpu, host):
-            for key in ("start_ns", "end_ns") if part else ():
-                part[key] -= zero
         names = self._renamed(gpu, host)
         host_rows, external, shape = _host_rows(host, names)
-        gpu_rows, used = _gpu_rows(gpu, host_rows, external, shape)
+        pids = np.array([pid for pid, _, _ in threads], np.int64)
+        gpu_rows, used, repeated = _gpu_rows(gpu, host_rows, pids, external, shape)
         shapes = list(self._shapes)
         every = list(self._names)
         ops = tuple(op_of(every[shapes[number][0]], shapes[number]) for number in used.tolist())
         _number_ops(host_rows, shape, used)
         made = tuple(Thread(pid, tid, labels.get((pid, tid), "") or label) for pid, tid, label in threads)
-        return Merged(gpu_rows, host_rows, _steps(host_rows, names), names, ops, made, zero)
+        steps = _steps(host_rows, names)
+        return Merged(gpu_rows, host_rows, steps, names, ops, made, zero, far, repeated)
 
     def _in_order(self, host: Columns) -> list[ThreadKey]:
         """Threads that are met, by pid and tid; the column is renumbered to that."""
@@ -124,6 +129,8 @@ class Merger:
         """Names that are met, in alphabetical order; the columns are renumbered to that."""
         every = list(self._names)
         columns = [part["name"] for part in (gpu, host) if part]
+        told = gpu["group"] != 0 if gpu else np.zeros(0, np.bool_)
+        columns += [gpu["group"][told]] if told.any() else []
         met = np.unique(np.concatenate([np.unique(c) for c in columns])).tolist() if columns else []
         ordered = sorted(met, key=lambda number: every[number])
         numbers = np.zeros(len(every) + 1, np.int32)
@@ -131,6 +138,8 @@ class Merger:
         for part in (gpu, host):
             if part:
                 part["name"] = numbers[part["name"]]
+        if gpu:
+            gpu["group"] = np.where(told, numbers[gpu["group"]], UNKNOWN)
         return tuple(every[number] for number in ordered)
 
 
@@ -196,9 +205,11 @@ def _with_callers(columns: Columns) -> Columns:
     if not sync.any():
         return columns
     calls = np.flatnonzero(np.isin(columns["kind"], (HostKind.RUNTIME, HostKind.DRIVER)))
-    found = join.find(columns["correlation"][calls], columns["correlation"][sync])
+    rows, starts = np.flatnonzero(sync), columns["start_ns"]
+    found, _ = join.find(
+        columns["correlation"][calls], starts[calls], columns["correlation"][rows], starts[rows]
+    )
     good = found != UNKNOWN
-    rows = np.flatnonzero(sync)
     columns["thread"][rows[good]] = columns["thread"][calls[found[good]]]
     keep = ~sync
     keep[rows[good]] = True
@@ -206,25 +217,26 @@ def _with_callers(columns: Columns) -> Columns:
 
 
 def _gpu_rows(
-    columns: Columns, host: HostTable, external: Ints, shape: NDArray[np.int32]
-) -> tuple[GpuTable, NDArray[np.int32]]:
-    """The device's table, and the shapes that its column `op` counts."""
+    columns: Columns, host: HostTable, pids: Ints, external: Ints, shape: NDArray[np.int32]
+) -> tuple[GpuTable, NDArray[np.int32], int]:
+    """The device's table, the shapes that its column `op` counts, and how many links were one of several."""
     if not columns:
-        return gpu_table(start_ns=[], end_ns=[]), np.empty(0, np.int32)
+        return gpu_table(start_ns=[], end_ns=[]), np.empty(0, np.int32), 0
     order = np.lexsort(
         (columns["correlation"], columns["stream"], columns["end_ns"], columns["start_ns"], columns["device"])
     )
     columns = {key: columns.pop(key)[order] for key in list(columns)}
     linked = columns.pop("external")
-    launch = join.launches(host, columns["correlation"])
-    rows = join.operators(host, external, launch, linked, columns["correlation"])
+    start, correlation = columns["start_ns"], columns["correlation"]
+    launch, repeated = join.launches(host, pids, columns["device"], start, correlation)
+    rows = join.operators(host, external, launch, linked, correlation, start)
     shapes = np.where(rows == UNKNOWN, 0, shape[rows] if len(shape) else 0).astype(np.int32)
     used, first, inverse = np.unique(shapes, return_index=True, return_inverse=True)
     met = np.argsort(first, kind="stable")
     met = met[used[met] != 0]
     numbers = np.full(len(used), UNKNOWN, np.int32)
     numbers[met] = np.arange(len(met), dtype=np.int32)
-    return gpu_table(launch=launch, op=numbers[inverse], **columns), used[met]
+    return gpu_table(launch=launch, op=numbers[inverse], **columns), used[met], repeated
 
 
 def _number_ops(host: HostTable, shape: NDArray[np.int32], used: NDArray[np.int32]) -> None:
@@ -236,11 +248,18 @@ def _number_ops(host: HostTable, shape: NDArray[np.int32], used: NDArray[np.int3
 
 
 def _steps(host: HostTable, names: Sequence[str]) -> StepTable:
-    """Steps: the host's ranges called ProfilerStep#n; without any, as optimizers end them."""
+    """Steps: the host's ranges called ProfilerStep#n; without any, as optimizers end them.
+
+    Some versions of the profiler write each as an annotation and as an operator: it counts once.
+    """
     numbers = np.array([_step_number(name) for name in names] or [UNKNOWN], np.int64)[host.name]
-    rows = np.flatnonzero((numbers != UNKNOWN) & np.isin(host.kind, (HostKind.ANNOTATION, HostKind.OP)))
+    marks = [np.flatnonzero((numbers != UNKNOWN) & (host.kind == kind)) for kind in _MARKS]
+    marked = np.unique(host.thread[marks[0]])
+    rows = np.concatenate([marks[0], marks[1][~np.isin(host.thread[marks[1]], marked)]])
     if not len(rows):
         return optimizer_steps(host, names)
+    keys = np.stack([host.thread[rows].astype(np.int64), numbers[rows], host.start_ns[rows]])
+    rows = rows[np.unique(keys, axis=1, return_index=True)[1]]
     return step_table(
         start_ns=host.start_ns[rows], end_ns=host.end_ns[rows], number=numbers[rows], thread=host.thread[rows]
     )

@@ -64,11 +64,19 @@ def send(pipe: IO[bytes], body: bytes) -> None:
     pipe.flush()
 
 
-def receive(pipe: IO[bytes]) -> bytes | None:
+def receive(pipe: IO[bytes]) -> bytes | bytearray | None:
     """The next message; None where the other side is gone."""
-    head = pipe.read(LENGTH.size)
-    if len(head) < LENGTH.size:
-        return None
-    size: int = LENGTH.unpack(head)[0]
-    body = pipe.read(size)
-    return body if len(body) == size else None
+    head = _exactly(pipe, LENGTH.size)
+    return None if head is None else _exactly(pipe, LENGTH.unpack(head)[0])
+
+
+def _exactly(pipe: IO[bytes], size: int) -> bytes | bytearray | None:
+    """So many bytes and not one more, also of a pipe that gives what it has."""
+    body = bytearray(size)
+    left = memoryview(body)
+    while left:
+        got = pipe.readinto(left)  # type: ignore[attr-defined]
+        if not got:
+            return None
+        left = left[got:]
+    return body

@@ -30,6 +30,12 @@ def whole(values: Sequence[Any], kind: type[np.integer[Any]] = np.int64) -> NDAr
         return np.array([_integer(v, int(info.min), int(info.max)) for v in values], dtype=kind)
 
 
+def plausible(column: NDArray[Any], most: int) -> NDArray[Any]:
+    """A column of sizes in which what is negative or above `most` is UNKNOWN."""
+    column[(column < 0) | (column > most)] = UNKNOWN
+    return column
+
+
 def fractions_of(values: Sequence[Any]) -> NDArray[np.float32]:
     """Percentages as fractions; 0 and what is no number is NaN, for a profiler's 0 is unknown."""
     try:

@@ -6,19 +6,18 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from advisor.traces.kineto import losses, meta
+from advisor.traces.kineto.counters import Counters
 from advisor.traces.kineto.merge import Merger, thread_key
 from advisor.traces.kineto.messages import Reply
 from advisor.traces.kineto.numbering import Numberings
 from advisor.traces.kineto.pieces import Head, head, pieces
+from advisor.traces.kineto.records import KNOWN_KINDS
 from advisor.traces.kineto.source import GzipSource, PlainSource, Source
 from advisor.traces.kineto.workers import decode_apart, decode_here
 from advisor.traces.limits import Limits
-from advisor.traces.timeline import Ints, Loss, Small, Timeline, TraceMeta
+from advisor.traces.timeline import Loss, Timeline, TraceMeta
 
 Progress = Callable[[int, int | None], None]
 PIECE_BYTES = 2 << 20
@@ -27,6 +26,7 @@ _APART_FROM_BYTES = {True: 64 << 20, False: 5 << 20}
 _MOST_PROCESSES = 4
 # Unix time in ns from here on (1973): smaller times are of a clock of the machine's own.
 _UNIX_FROM_NS = 10**17
+_OTHERS = "other categories"
 
 
 def read_kineto(
@@ -38,7 +38,7 @@ def read_kineto(
     piece_bytes: int = PIECE_BYTES,
 ) -> Timeline:
     """The timeline of a Kineto file. processes: that decode (0: this one alone), None to decide by size."""
-    fd = os.open(path, os.O_RDONLY)
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         size = os.fstat(fd).st_size
         packed = os.pread(fd, 2, 0) == b"\x1f\x8b"
@@ -77,9 +77,9 @@ class _Reading:
         self._merger = Merger()
         self._numbers = Numberings(self._merger)
         self._events: Counter[str] = Counter()
+        self._beyond: Counter[str] = Counter()
         self._labels: dict[tuple[int, int], str] = {}
-        self._processes: dict[Any, str] = {}
-        self._counters: list[tuple[str, int, int, float]] = []
+        self._counters = Counters(limits.counters)
         self._rows = self._bad = self._lost = self._mended = 0
         self._lost_at: int | None = None
         self._tail: bytes | None = None
@@ -90,10 +90,11 @@ class _Reading:
         """One stretch; False where a limit is reached."""
         block = reply.block
         self._numbers.add(maker, reply)
-        self._events.update(block.events)
-        self._labels.update({thread_key(*key)[:2]: label for key, label in block.labels.items()})
-        self._processes.update(block.processes)
-        self._counters.extend(block.counters)
+        self._beyond.update(block.beyond)
+        self._count(block.events)
+        if len(self._labels) < self._limits.threads:
+            self._labels.update({thread_key(*key)[:2]: label for key, label in block.labels.items()})
+        self._beyond["counters"] += self._counters.add(block.counters)
         self._bad += block.bad
         self._lost += block.lost
         self._mended += block.mended
@@ -109,16 +110,23 @@ class _Reading:
             self._stopped = losses.too_damaged(reply.end)
         return self._stopped is None
 
+    def _count(self, events: Counter[str]) -> None:
+        known, most = self._events, self._limits.categories
+        for kind, count in events.items():
+            named = kind in known or kind in KNOWN_KINDS or len(known) < most
+            known[kind if named else _OTHERS] += count
+
     def timeline(self, path: Path, found: Head, changed: bool) -> Timeline:
         """Everything as a Timeline."""
         about, cut = losses.around(found, self._tail, self._cut_at)
         merged = self._merger.merged(self._labels)
         base = meta.base_ns(about)
         if not len(merged.gpu) and not len(merged.host):
-            raise losses.nothing(path, self._events, self._lost or self._cut_at)
+            raise losses.nothing(path, self._events, self._lost or self._cut_at, self._bad + merged.far)
         told = [
             *self._source.losses, *([self._stopped] if self._stopped else [] if self._source.losses else cut),
-            *losses.damage(self._lost, self._lost_at, self._bad, self._mended), *losses.sides(merged),
+            *losses.damage(self._lost, self._lost_at, self._bad, self._mended),
+            *losses.beyond(self._beyond, self._limits), *losses.links(merged), *losses.sides(merged),
             *([losses.CHANGED] if changed else []),
         ]  # fmt: skip
         rank, world = meta.ranks(about)
@@ -133,20 +141,5 @@ class _Reading:
             ),
             gpu=merged.gpu, host=merged.host, steps=merged.steps, names=merged.names, ops=merged.ops,
             threads=merged.threads, devices=meta.devices(about), losses=tuple(told),
-            counters=_counter_columns(self._counters, merged.zero),
+            counters=self._counters.columns(merged.zero),
         )  # fmt: skip
-
-
-def _counter_columns(
-    rows: list[tuple[str, int, int, float]], zero: int
-) -> dict[str, tuple[Small, Ints, np.typing.NDArray[np.float64]]]:
-    by: dict[str, list[tuple[int, int, float]]] = {}
-    for name, device, at, value in rows:
-        by.setdefault(name, []).append((device, at - zero, value))
-    made = {}
-    for name in sorted(by):
-        columns = list(zip(*sorted(by[name], key=lambda row: row[:2]), strict=True))
-        made[name] = (
-            np.array(columns[0], np.int32), np.array(columns[1], np.int64), np.array(columns[2], np.float64)
-        )  # fmt: skip
-    return made

@@ -26,6 +26,9 @@ class Args(
         "dims": "Input Dims",
         "types": "Input type",
         "concrete": "Concrete Inputs",
+        "group": "Process Group Name",
+        "ranks": "Process Group Ranks",
+        "collective": "Collective name",
     },
 ):
     """The arguments of an event that are read. Numbers may be text ("0x0"), so that both are taken."""
@@ -47,6 +50,9 @@ class Args(
     dims: msgspec.Raw = NOTHING
     types: msgspec.Raw = NOTHING
     concrete: msgspec.Raw = NOTHING
+    group: msgspec.Raw = NOTHING
+    ranks: msgspec.Raw = NOTHING
+    collective: msgspec.Raw = NOTHING
 
 
 class Event(msgspec.Struct, gc=False):
@@ -110,3 +116,5 @@ HOST_CATEGORIES: dict[str, HostKind] = {
     "overhead": HostKind.OVERHEAD,
     "cuda_sync": HostKind.SYNC,
 }
+# Categories that are counted by name however many others a file has.
+KNOWN_KINDS = frozenset({*PASSED.values(), *GPU_CATEGORIES, *HOST_CATEGORIES, "hardware_counters"})

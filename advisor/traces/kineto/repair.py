@@ -105,6 +105,8 @@ def _single(text: bytes, places: list[int], index: int, kept: Salvage) -> int:
         return 1
     kept.events.append(event)
     kept.end = end
+    if text.find(b"\x00", start, end) >= 0:
+        kept.lose(start)  # a hole of zeros within a string may have swallowed events
     taken = max(1, bisect_left(places, end) - index)
     if taken == 1:
         _rest(text, end, limit, kept)
@@ -116,6 +118,8 @@ def _rest(text: bytes, start: int, limit: int, kept: Salvage) -> None:
     rest = text[start:limit].strip(_BETWEEN)
     if rest and not rest.startswith(b"]"):
         _damaged(text, start, limit, kept)
+    elif not rest and limit < len(text) and b"\x00" in text[start:limit]:
+        kept.lose(start)  # a hole of zeros, as a disk or a copy leaves it
 
 
 def _damaged(text: bytes, start: int, limit: int, kept: Salvage) -> None:

@@ -1,14 +1,15 @@
 """Events that no analysis reads are left out before anything is decoded: flows, instants, Python frames.
 
-A text is split where `},{"ph":` stands, in the file's own spacing. What lies between two such places is one
-event only if no other object can be in it: it opens no brace, or one (its args) and ends by closing it.
-Everything else stays in, so that nothing is lost whatever the file looks like.
+A text is split where `},{"ph":` stands, in the file's own spacing. What lies between two such places is left
+out only if it is one whole object. Everything else stays in, so that nothing is lost in silence.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+
+import msgspec
 
 from advisor.traces.kineto.records import PASSED
 from rules.traces.host_names import HostRole, host_role
@@ -18,6 +19,14 @@ _OPENING = re.compile(rb'\{\s*"ph"\s*:\s*(?=")')
 _PYTHON = re.compile(rb'"X"\s*,\s*"cat"\s*:\s*"python_function"\s*,\s*"name"\s*:\s*"')
 _DROPPED = {b'"' + phase.encode() + b'"': kind for phase, kind in PASSED.items()}
 _MOST_NAMES = 200_000
+_LONGEST_NAME = 1024
+
+
+class _Object(msgspec.Struct, gc=False, frozen=True):
+    """Any object."""
+
+
+_objects = msgspec.json.Decoder(list[_Object])
 
 
 class _Told(dict[bytes, bool]):
@@ -28,7 +37,8 @@ class _Told(dict[bytes, bool]):
             self.clear()
         # A backslash at the end: the name goes on behind an escaped quote.
         nothing = not name.endswith(b"\\") and host_role(name.decode("utf-8", "replace")) == HostRole.OTHER
-        self[name] = nothing
+        if len(name) <= _LONGEST_NAME:
+            self[name] = nothing
         return nothing
 
 
@@ -38,7 +48,8 @@ _nothing = _Told()
 def sieved(text: bytes) -> tuple[bytes, Counter[str]]:
     """The events of `text` (objects with commas between) without those not read, and how many were left out.
 
-    The text is returned as it is where its spacing is not understood.
+    The text is returned as it is where its spacing is not understood. What is left out is whole: of damaged
+    text everything stays in, for its decoder to tell what is lost.
     """
     out: Counter[str] = Counter()
     opening, separator = _OPENING.match(text), _SEPARATOR.search(text)
@@ -47,29 +58,38 @@ def sieved(text: bytes) -> tuple[bytes, Counter[str]]:
     between = separator[0]
     pieces = text[opening.end() : -1].rstrip().split(between)
     python = _PYTHON.search(text)
-    kept = _without(pieces, python[0] if python else b"\x00", out)
+    begun = python[0] if python else b"\x00"
+    kept, left = _apart(pieces, begun)
+    if not _whole(left, opening[0]):
+        left = [piece for piece in left if _whole([piece], opening[0])]
+        kept = _others(pieces, left)
+    for phase, count in Counter(piece[:3] for piece in left).items():
+        out[_DROPPED.get(phase, "python_function")] += count
     return (opening[0] + between.join(kept) + b"}" if kept else b""), out
 
 
-def _without(pieces: list[bytes], python: bytes, out: Counter[str]) -> list[bytes]:
-    """Pieces that stay; `python` is how Python frames begin, up to the name."""
-    kept, at, nothing, dropped = [], len(python), _nothing, _DROPPED
-    frames = 0
+def _apart(pieces: list[bytes], python: bytes) -> tuple[list[bytes], list[bytes]]:
+    """Pieces that stay, and those left out; `python` is how Python frames begin, up to the name."""
+    kept: list[bytes] = []
+    left: list[bytes] = []
+    keep, leave, at, nothing, dropped = kept.append, left.append, len(python), _nothing, _DROPPED
     for piece in pieces:  # the one loop over every event of a file: nothing in it is called needlessly
-        if piece[:3] in dropped:
-            kind = dropped[piece[:3]]
-        elif piece.startswith(python) and nothing[piece[at : piece.find(b'"', at)]]:
-            kind = ""
+        if piece[:3] in dropped or (piece.startswith(python) and nothing[piece[at : piece.find(b'"', at)]]):
+            leave(piece)
         else:
-            kept.append(piece)
-            continue
-        braces = piece.count(b"{")
-        if braces > 1 or (braces and not piece.endswith(b"}")):
-            kept.append(piece)
-        elif kind:
-            out[kind] += 1
-        else:
-            frames += 1
-    if frames:
-        out["python_function"] += frames
-    return kept
+            keep(piece)
+    return kept, left
+
+
+def _others(pieces: list[bytes], left: list[bytes]) -> list[bytes]:
+    out = set(left)
+    return [piece for piece in pieces if piece not in out]
+
+
+def _whole(pieces: list[bytes], opening: bytes) -> bool:
+    """Whether each piece is one object, once its braces are there again."""
+    text = opening + (b"}," + opening).join(pieces) + b"}"
+    try:
+        return not pieces or len(_objects.decode(b"[" + text + b"]")) == len(pieces)
+    except (msgspec.MsgspecError, RecursionError):
+        return False

@@ -14,7 +14,9 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from io import BufferedReader
 from pathlib import Path
+from typing import IO, cast
 
 import msgspec
 
@@ -63,7 +65,9 @@ class _Worker:
             env=_environment(),
         )
         assert self.process.stdin is not None and self.process.stdout is not None  # noqa: S101
-        self.stdin, self.stdout = self.process.stdin, self.process.stdout
+        self.stdin = self.process.stdin
+        # Unbuffered: a reply in a buffer is none that a selector would see, and would be waited for forever.
+        self.stdout: IO[bytes] = cast("IO[bytes]", cast("BufferedReader", self.process.stdout).raw)
         with contextlib.suppress(OSError):
             self.stdin.write(msgspec.json.encode(asdict(limits)) + b"\n")
             self.stdin.flush()
@@ -107,11 +111,16 @@ class _Pool:
         # Text in a pipe may not be waited for by both sides at once; without text both hold two tasks.
         self._each = 2 if source.plain else 1
         self._selector = selectors.DefaultSelector()
-        self._workers = {}
-        for number in range(processes):
-            worker = _Worker(fd, limits)
-            self._workers[number] = worker
-            self._selector.register(worker.stdout, selectors.EVENT_READ, number)
+        self._workers: dict[int, _Worker] = {}
+        try:
+            for number in range(processes):
+                self._workers[number] = worker = _Worker(fd, limits)
+                self._selector.register(worker.stdout, selectors.EVENT_READ, number)
+        except OSError:
+            pass  # no more processes are to be had: those that are there do it, or this one
+        except BaseException:
+            self.close()
+            raise
 
     def run(self, pieces: Iterator[Piece], take: Take) -> None:
         for piece in pieces:

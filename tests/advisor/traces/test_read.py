@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import threading
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,9 @@ NO_TRACES: dict[str, tuple[bytes, str]] = {
         "nothing in it is",
     ),
     "cut.json": (b'{"schemaVersion": 1, "deviceProp', "without traceEvents"),
+    "memory.json": (b"[[1795269934954833, 1795269934954904], [[0, 0], [1, 2]]]", "record of memory"),
+    "memory.raw.json": (b"[[17952, 0, 512, 1]]", "record of memory"),
+    "snapshot.json": (b'{"segments": [], "device_traces": []}', "record of memory"),
     "bad.json.gz": (b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xff\xff\xff\xff", "damaged"),
     "x y.nsys-rep": (b"whatever", "--output '"),
     "x.ncu-rep": (b"whatever", "ncu --import"),
@@ -78,15 +82,13 @@ def test_folders_missing_and_forbidden_files_are_told_apart(tmp_path: Path) -> N
         read(Path("bad\0name"))
 
 
-def test_a_pipe_is_read_like_a_file(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.json"
     os.mkfifo(pipe)
-    writer = threading.Thread(target=lambda: pipe.write_bytes(training().text()), daemon=True)
-    writer.start()
-    timeline = read(pipe)
-    writer.join()
-    assert timeline.meta.path == str(pipe)
-    assert len(timeline.gpu) == 12
+    command = [sys.executable, "-m", "advisor", "trace", str(pipe)]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert b"is a pipe" in done.stderr and b"to a file first" in done.stderr
 
 
 def test_the_name_does_not_tell_the_format(tmp_path: Path) -> None:

@@ -201,4 +201,4 @@ def test_the_sieve_keeps_what_stands_between_other_keys() -> None:
     text = ", ".join([event(), named, event(), bare, event(), event(ph="X"), event(args={"b": {}})])
     left, out = sieved(text.encode())
     assert left.count(b"kept") == 2 and json.loads(b"[" + left + b"]")
-    assert out["flow"] == 1
+    assert out["flow"] == 2
