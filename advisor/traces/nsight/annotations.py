@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from advisor.traces.limits import Limits
 from advisor.traces.nsight.database import Columns
 from advisor.traces.nsight.host import Part, Reading, part_of
 from advisor.traces.nsight.intervals import in_order
@@ -39,17 +40,22 @@ class Ranges:
 
 
 class Operators:
-    """Operators with shapes, interned; no more of them than the limit."""
+    """Operators with shapes, interned; no more of them, or of text, than the limits."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._index: dict[tuple[str, str], int] = {}
-        self._limit = limit
+        self._most = limits.shapes
+        self._room = limits.interned_bytes
+        self.missed = 0
 
     def intern(self, name: str, sizes: str) -> int:
         """The index of an operator with its sizes as written; UNKNOWN beyond the limit."""
         key = (name, sizes)
-        if key not in self._index and len(self._index) >= self._limit:
-            return UNKNOWN
+        if key not in self._index:
+            self._room -= len(name) + len(sizes)
+            if len(self._index) >= self._most or self._room < 0:
+                self.missed += 1
+                return UNKNOWN
         return self._index.setdefault(key, len(self._index))
 
     def all(self) -> tuple[Op, ...]:

@@ -181,11 +181,11 @@ class Database:
                 found.setdefault(str(name or ""), str(text or ""))
         return found
 
-    def strings(self, table: str, ids: Collection[int]) -> dict[int, str]:
+    def strings(self, table: str, ids: Collection[int]) -> Iterator[tuple[int, str]]:
         """Values by id of a damaged table, as far as they can be read."""
         rows = readable_rows(self._connection, _quoted(table), ('"id"', self.text("value")), "")
         found = itertools.islice(rows, max(0, self._left))
-        return {i: str(value) for i, value in found if isinstance(i, int) and i in ids}
+        return ((i, str(value)) for i, value in found if isinstance(i, int) and i in ids)
 
     def records(self, table: str, columns: Sequence[str], limit: int = 10000) -> list[dict[str, object]]:
         """Rows of a small table as dicts, with None for columns that it does not have."""

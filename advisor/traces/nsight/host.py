@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from advisor.traces.kineto.join import find
 from advisor.traces.nsight.database import Columns, Database
 from advisor.traces.nsight.ids import Processes, Threads, pid_of
 from advisor.traces.nsight.intervals import in_order
@@ -107,7 +108,7 @@ def _syncs(reading: Reading, calls: Sequence[Part]) -> Part | None:
     if columns is None:
         return None
     correlation = reading.processes.apart(columns["correlationId"], pid_of(columns["globalPid"]))
-    thread = _thread_of(correlation, calls)
+    thread = _thread_of(correlation, columns["start"], calls)
     found = thread != UNKNOWN
     kinds = columns["syncType"][found]
     shown = {
@@ -126,21 +127,16 @@ def _syncs(reading: Reading, calls: Sequence[Part]) -> Part | None:
     }
 
 
-def _thread_of(correlation: NDArray[np.int64], calls: Sequence[Part]) -> NDArray[np.int64]:
-    keys = np.concatenate([part["correlation"] for part in calls] or [np.empty(0, np.int64)])
-    threads = np.concatenate([part["thread"] for part in calls] or [np.empty(0, np.int32)])
-    row = first_match(keys, correlation)
+def _thread_of(
+    correlation: NDArray[np.int64], start: NDArray[np.int64], calls: Sequence[Part]
+) -> NDArray[np.int64]:
+    if not calls:
+        return np.full(len(correlation), UNKNOWN, np.int64)
+    keys, begun, threads = (
+        np.concatenate([part[name] for part in calls]) for name in ("correlation", "start_ns", "thread")
+    )
+    row, _ = find(keys, begun, correlation, start)
     return np.where(row == UNKNOWN, UNKNOWN, threads[np.maximum(row, 0)] if len(threads) else UNKNOWN)
-
-
-def first_match(keys: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each wanted value the first row of `keys` that has it, UNKNOWN where none has."""
-    if not len(keys):
-        return np.full(len(wanted), UNKNOWN, np.int64)
-    order = np.argsort(keys, kind="stable")
-    at = np.minimum(np.searchsorted(keys[order], wanted, side="left"), len(keys) - 1)
-    row = order[at]
-    return np.where((keys[row] == wanted) & (wanted != UNKNOWN), row, UNKNOWN)
 
 
 def _overheads(reading: Reading, table: str) -> Part | None:

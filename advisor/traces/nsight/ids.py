@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from advisor.traces.timeline import UNKNOWN, Small, Thread
 
 _LOW = 0xFFFFFF
+_ID = 0xFFFFFFFF
 
 
 def pid_of(global_id: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -22,6 +23,11 @@ def pid_of(global_id: NDArray[np.int64]) -> NDArray[np.int64]:
 def tid_of(global_id: NDArray[np.int64]) -> NDArray[np.int64]:
     """Thread ids of serialised thread ids; UNKNOWN stays."""
     return np.where(global_id < 0, UNKNOWN, global_id & _LOW)
+
+
+def own_id(apart: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Ids as the process has them, of those that `Processes.apart` made; UNKNOWN stays."""
+    return np.where(apart < 0, UNKNOWN, apart & _ID)
 
 
 class Processes:
@@ -37,7 +43,7 @@ class Processes:
         """
         unique, inverse = np.unique(pids, return_inverse=True)
         shift = np.asarray([self._index.setdefault(int(p), len(self._index)) for p in unique], np.int64)
-        moved = (ids & 0xFFFFFFFF) + (shift[inverse.reshape(-1)] << 32)
+        moved = (ids & _ID) + (shift[inverse.reshape(-1)] << 32)
         return np.where(ids <= 0, UNKNOWN, moved)
 
 

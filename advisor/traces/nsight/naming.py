@@ -8,9 +8,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from advisor.traces.limits import Limits
 from advisor.traces.nsight.database import Columns, Database
 from advisor.traces.timeline import UNKNOWN, Small
 
+_BEYOND = "(a name beyond the limit)"
 _API_VERSION = re.compile(r"(?:_ptsz|_ptds)?(?:_v\d{4,5})?$")
 
 
@@ -21,16 +23,35 @@ def api_name(name: str) -> str:
 
 
 class Names:
-    """Interned names, and which string ids they came from."""
+    """Interned names, and which string ids they came from; no more of them, or of text, than the limits.
 
-    def __init__(self) -> None:
+    What is beyond shares one name.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._room = self._strings_room = limits.interned_bytes
+        self._missed = 0
         self._index: dict[str, int] = {}
         self._strings: dict[int, str] = {}
         self._read: set[int] = set()
 
     def intern(self, name: str) -> int:
         """The index of a name."""
+        found = self._index.get(name)
+        if found is not None:
+            return found
+        self._room -= len(name)
+        if len(self._index) >= self._limits.names or self._room < 0:
+            self._missed += 1
+            name = _BEYOND
         return self._index.setdefault(name, len(self._index))
+
+    def note_missed(self, database: Database) -> None:
+        """Notes as a loss that names met a limit."""
+        if self._missed:
+            most = f"{self._limits.names:,} names, or {self._limits.interned_bytes >> 20} MiB of them"
+            database.lose("limit", f"more than {most}: the others share one name", self._missed)
 
     def all(self) -> tuple[str, ...]:
         """All names, by index."""
@@ -45,9 +66,17 @@ class Names:
         low, high = min(wanted), max(wanted)
         query = f"SELECT id, {database.text('value')} FROM StringIds WHERE id BETWEEN {low} AND {high}"  # noqa: S608
         for rows in database.rows("StringIds", query):
-            self._strings.update((i, str(value)) for i, value in rows if isinstance(i, int) and i in wanted)
+            for i, value in rows:
+                if isinstance(i, int) and i in wanted:
+                    self._keep(i, str(value))
         if "StringIds" in database.unread:
-            self._strings |= database.strings("StringIds", wanted - self._strings.keys())
+            for i, text in database.strings("StringIds", wanted - self._strings.keys()):
+                self._keep(i, text)
+
+    def _keep(self, string_id: int, text: str) -> None:
+        self._strings_room -= len(text)
+        self._strings[string_id] = text if self._strings_room >= 0 else _BEYOND
+        self._missed += self._strings_room < 0
 
     def kernels(self, database: Database, columns: Columns, otherwise: str) -> Small:
         """Names of kernels: with template arguments where the file has them, else short."""

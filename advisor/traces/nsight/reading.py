@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.traces.errors import TraceError
+from advisor.traces.kineto.join import find
 from advisor.traces.limits import Limits
 from advisor.traces.nsight.about import About, read_about
 from advisor.traces.nsight.annotations import NVTX, Operators, annotation_part, read_ranges
@@ -18,8 +19,8 @@ from advisor.traces.nsight.counters import METRICS, read_counters
 from advisor.traces.nsight.database import Database, opened
 from advisor.traces.nsight.devices import Pairs, device_facts, place, rank_label
 from advisor.traces.nsight.gpu import GPU_TABLES, GpuRows, read_gpu
-from advisor.traces.nsight.host import HOST_TABLES, Part, Reading, first_match, read_host
-from advisor.traces.nsight.ids import Processes, Threads
+from advisor.traces.nsight.host import HOST_TABLES, Part, Reading, read_host
+from advisor.traces.nsight.ids import Processes, Threads, own_id
 from advisor.traces.nsight.missing import RECORD, note_missing
 from advisor.traces.nsight.naming import Names
 from advisor.traces.nsight.operators import operators_of
@@ -96,22 +97,26 @@ def _check_tables(database: Database) -> None:
 
 
 def _read(path: Path, database: Database) -> Timeline:
-    about = read_about(database)
-    names, processes = Names(), Processes()
+    about, limits = read_about(database), database.limits
+    names, processes = Names(limits), Processes()
     threads = Threads(_thread_labels(database, names))
     reading = Reading(database, names, threads, processes, about.base_ns)
     device_rows = read_gpu(database, names, processes, about.base_ns)
     used = place(database, device_rows.columns, device_rows.pid)
     parts = read_host(reading)
-    operators = Operators(database.limits.shapes)
+    operators = Operators(limits)
     ranges = read_ranges(reading, operators)
     if ranges is not None and len(ranges.name):
         parts["nvtx"] = annotation_part(reading, ranges)
+    if operators.missed:
+        message = f"more than {limits.shapes:,} operators with shapes: the others have none"
+        database.lose("limit", message, operators.missed)
     steps, _ = read_steps(reading, ranges)
     host = host_table(**_joined(list(parts.values())))
-    gpu = _linked(device_rows, host)
+    gpu = _linked(database, device_rows, host)
     counters, unsure = read_counters(database, about.base_ns)
     note_missing(database, gpu, host, names.all())
+    names.note_missed(database)
     return Timeline(
         meta=_meta(path, about, device_rows, parts, used, unsure),
         gpu=gpu,
@@ -132,13 +137,30 @@ def _joined(parts: Sequence[Part]) -> dict[str, NDArray[Any]]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _linked(rows: GpuRows, host: HostTable) -> GpuTable:
+def _linked(database: Database, rows: GpuRows, host: HostTable) -> GpuTable:
     """The device table with the launch, and through it the operator, of each row."""
     calls = np.flatnonzero((host.kind == HostKind.RUNTIME) | (host.kind == HostKind.DRIVER))
-    at = first_match(host.correlation[calls], rows.columns["correlation"])
+    at, repeated = _calls_of(rows, host.correlation[calls], host.start_ns[calls])
+    if repeated:
+        message = "correlation ids occur twice: what ran was linked to the nearest call before it"
+        database.lose("repeated-ids", message, repeated)
     launch = np.where(at == UNKNOWN, UNKNOWN, calls[np.maximum(at, 0)] if len(calls) else UNKNOWN)
     gpu = gpu_table(**rows.columns, launch=launch)
     return dataclasses.replace(gpu, op=operators_of(gpu, host))
+
+
+def _calls_of(
+    rows: GpuRows, keys: NDArray[np.int64], starts: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], int]:
+    """For each device row the call that caused it: of several with its id (how often?) the last before it.
+
+    Ids are of a process. Where the file does not tell a row's, calls of all processes are asked.
+    """
+    wanted, begun = rows.columns["correlation"], rows.columns["start_ns"]
+    found, several = find(keys, starts, wanted, begun)
+    loose = (rows.pid == UNKNOWN) & (wanted != UNKNOWN)
+    found[loose], several[loose] = find(own_id(keys), starts, own_id(wanted[loose]), begun[loose])
+    return found, int(several.sum())
 
 
 def _thread_labels(database: Database, names: Names) -> dict[int, str]:

@@ -232,3 +232,15 @@ def test_columns_are_told_by_the_file(tmp_path: Path) -> None:
         assert not database.has(KERNEL, "nothing")
         assert not database.has("NOTHING", "start")
         assert database.columns("NOTHING") == frozenset()
+
+
+@pytest.mark.parametrize("limits", [Limits(names=5), Limits(interned_bytes=200)])
+def test_more_names_than_the_limit_share_one_and_are_told(tmp_path: Path, limits: Limits) -> None:
+    export = Export()
+    for number in range(50):
+        export.kernel(10 * number, 10 * number + 5, f"synthetic_kernel_{number}")
+    timeline = read_nsight(export.write(tmp_path / "synthetic.sqlite"), limits=limits)
+    assert len(timeline.gpu) == 50
+    assert sum(len(name) for name in timeline.names) < 300
+    losses = {loss.code: loss for loss in timeline.losses}
+    assert (losses["limit"].count or 0) >= 35

@@ -339,3 +339,23 @@ def test_idle_time_of_an_export_is_attributed(tmp_path: Path) -> None:
     causes = dict(zip(CAUSES, done.causes_ns().tolist(), strict=True))
     assert causes["data_loading"] == 4 * 300  # the ranges named DataLoader, between kernels
     assert sum(causes.values()) == 4 * 500
+
+
+def test_a_kernel_whose_process_is_not_told_is_linked_to_the_call_before_it(tmp_path: Path) -> None:
+    export = Export()
+    for pid, base in ((100, 0), (200, 1000)):
+        for i in range(3):
+            export.call(base + 100 * i, base + 100 * i + 5, "cudaLaunchKernel_v7000", 1 + i, pid=pid, tid=pid)
+            export.old_kernel(base + 100 * i + 20, base + 100 * i + 60, correlationId=1 + i)
+    timeline = read(export, tmp_path)
+    assert (timeline.gpu.launch >= 0).all()
+    assert timeline.host.start_ns[timeline.gpu.launch].tolist() == [0, 100, 200, 1000, 1100, 1200]
+
+
+def test_ids_that_start_again_belong_to_the_call_before_the_kernel(tmp_path: Path) -> None:
+    export = Export()
+    for base in (0, 1000):
+        for i in range(3):
+            export.launched(base + 100 * i, base + 100 * i + 20, base + 100 * i + 60, 1 + i)
+    timeline = read(export, tmp_path)
+    assert timeline.host.start_ns[timeline.gpu.launch].tolist() == [0, 100, 200, 1000, 1100, 1200]
