@@ -21,6 +21,7 @@ EXAMPLES = (
     ("advisor trace runs/", "a folder: ranks of one job, who waits for whom"),
     ("advisor trace before.json after.json", "what a fix changed"),
     ("advisor trace run.sqlite --perfetto out.json", "causes as tracks for ui.perfetto.dev"),
+    ("advisor trace --pid 4711 --save run.json.gz", "ask a running process"),
     ("nsys export --type sqlite run.nsys-rep", "what an .nsys-rep needs first"),
 )
 EPILOG = "\n\n".join(("Examples:", *(f"{line}  # {what}" for line, what in EXAMPLES)))
@@ -38,7 +39,9 @@ EPILOG = "\n\n".join(("Examples:", *(f"{line}  # {what}" for line, what in EXAMP
     "--seconds", type=DurationType(), help="With --pid: trace for a time instead, as for inference: 1s."
 )
 @click.option("--with-stacks", is_flag=True, help="With --pid: also record Python stacks, which slows it.")
-@click.option("--save", metavar="OUT", help="With --pid: keep the trace as this file.")
+@click.option(
+    "--save", metavar="OUT", help="With --pid: keep the trace as this new file; compressed if it ends in .gz."
+)
 @click.option("--device", type=WholeType(min=0), help="Only this device, by its number in the trace.")
 @click.option(
     "--top",
