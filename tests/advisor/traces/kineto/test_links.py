@@ -21,7 +21,7 @@ def made(tmp_path: Path, maker: Maker) -> Timeline:
 
 
 def starts_of_launches(timeline: Timeline) -> list[float]:
-    return (timeline.host.start_ns[timeline.gpu.launch] / 1000).tolist()
+    return [int(start) / 1000 for start in timeline.host.start_ns[timeline.gpu.launch]]
 
 
 def test_a_correlation_of_0_is_no_link(tmp_path: Path) -> None:
