@@ -153,6 +153,16 @@ def test_kernels_of_unknown_names_do_their_operators_work() -> None:
     assert row.flops == 2.0 * 512**3
 
 
+def test_where_names_do_not_tell_the_precision_is_that_of_each_operator() -> None:
+    scene = Scene()
+    for at, dtype in enumerate(["float", "c10::BFloat16", "std::string"]):
+        number = scene.op(Op("aten::mm", ((64, 64), (64, 64)), (dtype, dtype)), at * 100_000, 10_000)
+        begun = at * 100_000
+        scene.kernel("my_secret_kernel", begun + 20_000, 20_000, launched=begun + 1_000, op=number)
+    found = kernels.study(scene.timeline(), CARD, ceilings())
+    assert [found.precision(row) for row in range(3)] == ["fp32", "bf16", None]
+
+
 def test_a_launch_outside_its_operator_gives_no_work() -> None:
     scene = Scene()
     number = scene.op(product(512, 512, 512), 0, 1_000)
