@@ -125,9 +125,9 @@ def _drawing() -> Iterator[None]:
         yield
 
 
-def figure(height_in: float) -> Figure:
+def figure(height_in: float, width_in: float = WIDTH_IN) -> Figure:
     """An empty figure that lays itself out."""
-    return Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+    return Figure(figsize=(width_in, height_in), layout="constrained")
 
 
 def label(text: str, limit: int = 28) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from advisor.reports.trace_figures import (
     parts,
     points,
     present,
+    rough,
     short_name,
 )
 from rules.traces.records import BUSY, CAUSES, DeviceTrace, KernelRow, Strip, TraceReport
@@ -25,6 +27,10 @@ from rules.traces.records import BUSY, CAUSES, DeviceTrace, KernelRow, Strip, Tr
 MAX_DEVICES = 8
 MAX_POINTS = 40
 MAX_NAMED = 5
+_NAMED = 33
+_WORTH_A_WORD = 0.05
+# As wide as a page: time has room, and text keeps its size.
+STRIP_IN = 11.0
 # Role and hatch of each class and cause: no two beside each other look alike, also without colour.
 BUSY_LOOK: dict[str, tuple[str, str | None]] = {
     "compute": ("compute", None),
@@ -48,6 +54,11 @@ CAUSE_LOOK: dict[str, tuple[str, str | None]] = {
     "unknown": ("unknown", "xxx"),
 }
 _SCALES = ((60e6, "minutes"), (1e6, "seconds"), (1e3, "milliseconds"), (1.0, "microseconds"))
+# Names of kernels whose points are nearer than so many decades need a line each, of so many points; and the
+# height of the chart's inside in points.
+_NEAR = 1.8
+_LINE_PT = 8.5
+_PLOT_PT = 175.0
 _LEGEND: dict[str, Any] = {
     "handlelength": 1.1,
     "handleheight": 0.9,
@@ -93,7 +104,7 @@ def _device(device: DeviceTrace, gpu: int, name: str) -> Iterator[Chart]:
     if rows:
         yield Chart(
             name=f"{name}-kernels",
-            title=f"{place}: kernels below their roofs",
+            title=f"{place}: kernels below their roofs{_left_out(device, rows)}",
             desc=_kernels_words(rows),
             draw=lambda: kernels_chart(rows),
             key=device.key,
@@ -135,6 +146,20 @@ def _intensity(row: KernelRow) -> float:
     return row.intensity or 1.0
 
 
+def _left_out(device: DeviceTrace, rows: Sequence[KernelRow]) -> str:
+    """How much of the kernels has no place in the chart, as nobody knows how many operations they are."""
+    gone = sum(row.busy_frac for row in device.kernels if not any(row is one for one in rows))
+    if gone < _WORTH_A_WORD:
+        return ""
+    return f" (without {rough(min(1.0, gone))} of busy time, whose operations are not known)"
+
+
+def _called(row: KernelRow) -> str:
+    """A name by both of its ends: what tells kernels of a library apart stands at the end."""
+    name = label(short_name(row.name), 4096)
+    return name if len(name) <= _NAMED else f"{name[:14]}...{name[-16:]}"
+
+
 def _kernels_words(rows: Sequence[KernelRow]) -> str:
     said = "; ".join(
         f"{label(short_name(row.name))} {rate(_flop_s(row), 'FLOP/s')} at {_intensity(row):.3g} a byte"
@@ -148,7 +173,7 @@ def strip_chart(strip: Strip) -> Figure:
     columns = [(n, strip.busy[n], BUSY_LOOK, BUSY_WORDS) for n in BUSY if any(strip.busy.get(n, ()))]
     columns += [(n, strip.causes[n], CAUSE_LOOK, CAUSE_WORDS) for n in CAUSES if any(strip.causes.get(n, ()))]
     count = max(len(values) for _, values, _, _ in columns) if columns else 0
-    drawn = figure(2.0 + 0.2 * ((len(columns) + 2) // 3))
+    drawn = figure(2.0 + 0.2 * ((len(columns) + 4) // 5), STRIP_IN)
     ax = drawn.add_subplot()
     scale, unit = _scale(count * strip.width_us)
     edges = [corner * strip.width_us / scale for i in range(count) for corner in (i, i + 1)]
@@ -174,7 +199,7 @@ def strip_chart(strip: Strip) -> Figure:
     ax.set_yticks([0, 0.25, 0.5, 0.75, 1.0], ["0", "25", "50", "75", "100 %"])
     ax.set_ylabel("share of time")
     ax.set_xlabel(f"{unit} since the first work on the device")
-    drawn.legend(loc="outside upper left", ncols=3, **_LEGEND)
+    drawn.legend(loc="outside upper left", ncols=5, **_LEGEND)
     return drawn
 
 
@@ -217,7 +242,7 @@ def kernels_chart(rows: Sequence[KernelRow]) -> Figure:
     ax.set_xscale("log")
     ax.set_yscale("log")
     most = max(row.total_us for row in rows)
-    for place, row in enumerate(reversed(rows)):
+    for row in reversed(rows):
         role, _ = BUSY_LOOK.get(row.nature, ("free", None))
         size = 3.0 + 9.0 * (row.total_us / most) ** 0.5
         ax.plot(
@@ -230,15 +255,29 @@ def kernels_chart(rows: Sequence[KernelRow]) -> Figure:
             markeredgewidth=0.8,
             linestyle="none",
         )
-        if len(rows) - 1 - place < MAX_NAMED:
-            said = label(short_name(row.name), 24)
-            _say(ax, said, (_intensity(row), _flop_s(row)), (6, -3 - size / 2), fontsize=7)
     _roofs(ax, rows)
+    _names(ax, rows[:MAX_NAMED], most)
     _ticks(ax)
     ax.set_xlabel("operations per byte")
     ax.set_ylabel("operations a second")
     ax.grid(visible=True, which="major")
     return drawn
+
+
+def _names(ax: Any, rows: Sequence[KernelRow], most: float) -> None:
+    """Names beside their points; where they would lie over each other, the shorter kernel's one lower."""
+    low, high = ax.get_ylim()
+    decade_pt = _PLOT_PT / math.log10(high / low)
+    placed: list[tuple[float, float]] = []
+    for row in rows:
+        size = 3.0 + 9.0 * (row.total_us / most) ** 0.5
+        x, point = math.log10(_intensity(row)), math.log10(_flop_s(row)) * decade_pt
+        y = point - 3.0
+        for _ in placed:
+            beside = (other for at, other in placed if abs(at - x) < _NEAR and abs(other - y) < _LINE_PT)
+            y = min((other - _LINE_PT for other in beside), default=y)
+        placed.append((x, y))
+        _say(ax, _called(row), (_intensity(row), _flop_s(row)), (3.0 + size / 2, y - point), fontsize=7)
 
 
 def _roofs(ax: Any, rows: Sequence[KernelRow]) -> None:

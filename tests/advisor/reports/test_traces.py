@@ -274,3 +274,24 @@ def test_kernels_names_keep_what_tells_them_apart() -> None:
     assert len(cut) == 30
     assert cut.startswith("aaa")
     assert cut.endswith("bbb")
+
+
+def test_names_of_kernels_below_their_roofs_do_not_lie_over_each_other() -> None:
+    rows = tuple(make_kernel(GEMM.replace("nn_align8", f"n{n}_align8")) for n in range(3))
+    charts = charts_of(traced(make_trace(make_device_trace(kernels=rows))))
+    (chart,) = (c for c in charts if c.name.endswith("kernels"))
+    (ax,) = chart.draw().axes
+    named: list[Any] = [text for text in ax.texts if "align8" in text.get_text()]
+    offsets = [text.xyann[1] for text in named]
+    assert len(offsets) == len(set(offsets)) == 3
+    gaps = [abs(a - b) for n, a in enumerate(offsets) for b in offsets[n + 1 :]]
+    assert min(gaps) >= 7
+    assert len({text.get_text() for text in ax.texts}) >= 3
+
+
+def test_a_chart_of_roofs_says_how_much_it_lacks_and_no_hostile_name() -> None:
+    rows = (make_kernel(), make_kernel(SCRIPT, flops=None, busy_frac=0.46))
+    charts = charts_of(traced(make_trace(make_device_trace(kernels=rows))))
+    (chart,) = (c for c in charts if c.name.endswith("kernels"))
+    assert "without 46 % of busy time" in chart.title
+    assert "script" not in chart.title
