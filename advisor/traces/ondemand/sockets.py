@@ -7,9 +7,11 @@ import os
 import socket
 import stat
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
@@ -127,7 +129,9 @@ def _bind_once(listener: socket.socket, who: Target, folder: int | None) -> None
 
 
 def _as_the_process_does(who: Target, folder: int, act: Callable[[], None]) -> int:
-    """Does something in a child that has the process's root, folder and user; the number of the error, or 0.
+    """Does something with the process's user, and in a child with its root and folder where those are others.
+
+    Returns the number of the error, or 0.
 
     The profiler ends its process where the name of a daemon's socket does not begin as the process itself
     names the folder: the name has to be the process's own, and a link in it has to lead where it does there.
@@ -138,10 +142,22 @@ def _as_the_process_does(who: Target, folder: int, act: Callable[[], None]) -> i
             at.append((_held(stack, who.root), True))
         if who.socket_dir is not None and not who.socket_dir.startswith("/"):
             at.append((_held(stack, f"/proc/{who.pid}/cwd"), False))
-        child = os.fork()
+        if not at:
+            return _done(who, at, act)
+        with warnings.catch_warnings(action="ignore"):  # that there may be threads: the child calls none
+            child = os.fork()
         if not child:
-            os._exit(_in_child(who, at, act))
+            _end_with(who, at, act)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _end_with(who: Target, at: list[tuple[int, bool]], act: Callable[[], None]) -> NoReturn:
+    """All that the child does; whatever happens, it goes no further."""
+    code = errno.EIO
+    try:
+        code = _done(who, at, act)
+    finally:
+        os._exit(code)
 
 
 def _held(stack: ExitStack, path: str) -> int:
@@ -159,7 +175,7 @@ def _seen_alike(who: Target, folder: int) -> bool:
     return os.path.samestat(here, os.fstat(folder))
 
 
-def _in_child(who: Target, at: list[tuple[int, bool]], act: Callable[[], None]) -> int:
+def _done(who: Target, at: list[tuple[int, bool]], act: Callable[[], None]) -> int:
     try:
         for handle, is_root in at:
             os.fchdir(handle)
@@ -169,8 +185,8 @@ def _in_child(who: Target, at: list[tuple[int, bool]], act: Callable[[], None]) 
             act()
     except OSError as error:
         return error.errno or errno.EIO
-    except BaseException:
-        return errno.EIO
+    except TraceError:
+        return errno.EPERM
     return 0
 
 

@@ -54,7 +54,7 @@ def target(pid: int, proc: Path = Path("/proc")) -> Target:
         socket_dir=None if variables is None else variables.get(SOCKET_DIR) or None,
         told=variables is not None,
         born=_stat(pid, proc)[1],
-        doubts=_doubts(base, variables),
+        doubts=_doubts(base, variables, _stat(pid, proc)[0]),
     )
 
 
@@ -138,8 +138,10 @@ def command_of(pid: int, proc: Path = Path("/proc")) -> tuple[str, ...]:
     return tuple(os.fsdecode(word) for word in raw.split(b"\0") if word)
 
 
-def _doubts(base: Path, variables: dict[str, str] | None) -> tuple[str, ...]:
+def _doubts(base: Path, variables: dict[str, str] | None, state: str | None) -> tuple[str, ...]:
     said = []
+    if state in ("T", "t"):
+        said.append("it is stopped, and answers when it goes on")
     if variables is None:
         said.append(f"its environment may not be read, so whether it has {USE_DAEMON} is not known")
     try:

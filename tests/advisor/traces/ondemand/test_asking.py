@@ -184,9 +184,10 @@ def test_a_process_that_never_asks_is_told_what_is_known_of_it(tmp_path: Path) -
 
 
 def test_a_stopped_process_is_told_as_such(tmp_path: Path) -> None:
-    with helper("input()") as started:
+    with helper("input()", LISTENS) as started:
         started.send_signal(signal.SIGSTOP)
         os.waitpid(started.pid, os.WUNTRACED)
+        assert any("it is stopped" in doubt for doubt in target(started.pid).doubts)
         with pytest.raises(TraceError, match="did not ask") as caught:
             hand_over(who_is(started.pid, tmp_path), Ask(log_file="x"), lambda _: None, Patience(poll_s=0.3))
     assert f"kill -CONT {started.pid}" in caught.value.fix
