@@ -25,6 +25,10 @@ from rules.traces.records import BUSY, CAUSES, CollectiveRow, RankFigures, RankR
 _COMM = BUSY.index("communication")
 # Notes on collectives that some ranks lack.
 _NOTES = 4
+_NOT_NAMED = (
+    "the traces do not name the process groups of collectives: those of different groups that end together are "
+    "taken for one, and a wait may be for a rank of another group"
+)
 
 
 @dataclass(slots=True)
@@ -90,7 +94,7 @@ def _figures(found: Sequence[Member], world: int | None) -> RankFigures:
         collectives=_collective_rows(shared),
         unknown=_unknown(found, together, world),
         work_of=work_of,
-        notes=_notes(found, together),
+        notes=_notes(found, together, world),
     )
 
 
@@ -98,15 +102,17 @@ def _unknown(found: Sequence[Member], together: Shared, world: int | None) -> di
     if len(found) == 1:
         return {"waits": "one rank alone does not tell who waits for whom: give the files of other ranks too"}
     made = {f"waits of rank {rank}": why for rank, why in together.alone.items()}
-    if together.unnamed and max(world or 0, len(found)) > 2:
-        made["process groups"] = (
-            "the traces do not name the process groups of collectives: those of different groups that end "
-            "together are taken for one, and a wait may be for a rank of another group"
-        )
+    if _unnamed(found, together, world):
+        made["process groups"] = _NOT_NAMED
     return made
 
 
-def _notes(found: Sequence[Member], together: Shared) -> tuple[str, ...]:
+def _unnamed(found: Sequence[Member], together: Shared, world: int | None) -> bool:
+    """Whether the process groups of matched collectives matter and are not known: two ranks make up one."""
+    return together.unnamed > 1 and max(world or 0, len(found)) > 2
+
+
+def _notes(found: Sequence[Member], together: Shared, world: int | None) -> tuple[str, ...]:
     notes = []
     if any(m.timeline.meta.rank is None for m in found) and len({m.file for m in found}) > 1:
         notes.append("files that do not say their rank are numbered in the order given")
@@ -122,6 +128,8 @@ def _notes(found: Sequence[Member], together: Shared) -> tuple[str, ...]:
             f"{together.pairs:,} transfers between two of many ranks are in nobody's wait: their process "
             "group does not tell which two"
         )
+    if together.groups and _unnamed(found, together, world):
+        notes.append(_NOT_NAMED)
     return tuple(notes)
 
 

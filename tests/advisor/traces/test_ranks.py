@@ -188,6 +188,7 @@ def test_unnamed_process_groups_are_said_to_be_unknown(tmp_path: Path) -> None:
     arrivals, ends = _times(3, late=1)
     found = _ranks(tmp_path, *(rank(r, arrivals[r], ends, of=3) for r in range(3)))
     assert "do not name the process groups" in found.unknown["process groups"]
+    assert found.unknown["process groups"] in found.notes
     two = _ranks(tmp_path, *(rank(r, arrivals[r], ends) for r in range(2)))
     assert two.unknown == {}
 
