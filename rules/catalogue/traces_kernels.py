@@ -16,7 +16,7 @@ from rules.catalogue.trace_common import (
     told,
     traced,
 )
-from rules.economics import amdahl
+from rules.economics import amdahl, removed
 from rules.finding import Effect, Finding
 from rules.registry import Context, finding, rule, severity_of
 from rules.traces.causes import is_empty, latency_us, roof_of, too_short_us, too_small_us
@@ -103,7 +103,7 @@ def tensor_cores(ctx: Context) -> Finding | None:
 def _rates_unknown(part: float) -> Effect:
     """Twice as fast, where nobody knows this card's rates: less than tensor cores give on any card."""
     basis = "this card's rates are not known, so twice as fast at best; low end: no gain where they are small"
-    return Effect(low=1.0, high=amdahl(part, 1.0 / _HALF), bound=1.0 / (1.0 - part), basis=basis)
+    return Effect(low=1.0, high=amdahl(part, 1.0 / _HALF), bound=removed(part, basis).bound, basis=basis)
 
 
 def _to_tensor_cores(ctx: Context, dtype: str | None) -> tuple[str, ...]:
