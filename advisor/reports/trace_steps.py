@@ -224,7 +224,8 @@ def _rank_lines(ranks: RankFigures, style: Style) -> Iterator[str]:
     said = [f"{name} {rough(frac)}" for name, frac in known if frac is not None]
     if said:
         yield f"Of all ranks' time: {', '.join(said)}."
-    yield from (f"{style.prose(note, SENTENCE).rstrip('.')}." for note in ranks.notes[:MAX_OUTLIERS])
+    notes = (style.prose(note, SENTENCE).rstrip(".") for note in ranks.notes[:MAX_OUTLIERS])
+    yield from (f"{note[:1].upper()}{note[1:]}." for note in notes)
     if ranks.straggler is not None:
         because = f": {style.prose(ranks.straggler_because, SENTENCE)}" if ranks.straggler_because else ""
         yield f"The others wait for rank {ranks.straggler}{because}."

@@ -26,8 +26,8 @@ _COMM = BUSY.index("communication")
 # Notes on collectives that some ranks lack.
 _NOTES = 4
 _NOT_NAMED = (
-    "the traces do not name the process groups of collectives: those of different groups that end together are "
-    "taken for one, and a wait may be for a rank of another group"
+    "the traces do not name the process groups of collectives: those of different groups that end together "
+    "are taken for one, and a wait may be for a rank of another group"
 )
 
 
