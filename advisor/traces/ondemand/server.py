@@ -12,6 +12,7 @@ from collections.abc import Callable
 import msgspec
 
 from advisor.traces.errors import TraceError
+from advisor.traces.ondemand.places import acting_as
 from advisor.traces.ondemand.protocol import (
     ACTIVITIES,
     SOCKET_DIR,
@@ -23,7 +24,7 @@ from advisor.traces.ondemand.protocol import (
     parse,
     reply,
 )
-from advisor.traces.ondemand.sockets import LONGEST, OWN_NAME, listening
+from advisor.traces.ondemand.sockets import LONGEST, OWN_NAME, Listener, listening
 from advisor.traces.ondemand.target import RESTART, Target, command_of, state_of
 
 # PyTorch looks for orders every 5 seconds (ConfigLoader) and, where nobody answers, tries for up to 10 more.
@@ -92,7 +93,7 @@ def _why(who: Target) -> str:
 class Desk:
     """Answers messages, with the order for the process that is meant and with nothing for all others."""
 
-    def __init__(self, listener: socket.socket, who: Target, ask: Ask) -> None:
+    def __init__(self, listener: Listener, who: Target, ask: Ask) -> None:
         # With a time limit it would wait for readers too: who does not read answers must not stop others.
         listener.setblocking(False)
         self._listener = listener
@@ -124,7 +125,9 @@ class Desk:
             return False
         return self._take(message, sender, address)
 
-    def _take(self, message: Request | Announcement, sender: Sender | None, address: bytes | None) -> bool:
+    def _take(
+        self, message: Request | Announcement, sender: Sender | None, address: str | bytes | None
+    ) -> bool:
         if isinstance(message, Announcement):
             self._answer(address, reply("ctxt", count(1)))
             return False
@@ -132,12 +135,13 @@ class Desk:
         body = self._ask.text().encode() if meant else b""
         return self._answer(address, reply("req", body)) and meant
 
-    def _answer(self, address: bytes | None, message: bytes) -> bool:
+    def _answer(self, address: str | bytes | None, message: bytes) -> bool:
         """False where the process that asked is gone, gave no address, or does not read its answers."""
         if not address:
             return False
         try:
-            self._listener.sendto(message, address)
+            with acting_as(self._who):
+                self._listener.answer(message, address)
         except OSError:
             return False
         return True

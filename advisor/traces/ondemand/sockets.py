@@ -39,14 +39,27 @@ class Holder(msgspec.Struct, frozen=True):
         return self.pid is None or {"trace", "--pid"} <= {word.split("=")[0] for word in self.command}
 
 
+class Listener(socket.socket):
+    """The daemon's socket. folder: descriptor of where it lies, where the process names that otherwise."""
+
+    folder: int | None = None
+
+    def answer(self, message: bytes, asked_from: str | bytes) -> None:
+        """Sends to who asked, by the address that the kernel gives. Raises OSError."""
+        if self.folder is None or isinstance(asked_from, bytes):
+            self.sendto(message, asked_from)
+        else:  # its folder is ours, and this one is
+            self.sendto(message, f"/proc/self/fd/{self.folder}/{Path(asked_from).name}")
+
+
 @contextmanager
-def listening(who: Target, say: Say, busy_s: float) -> Iterator[socket.socket]:
+def listening(who: Target, say: Say, busy_s: float) -> Iterator[Listener]:
     """The daemon's socket, ours until the block ends; busy_s: how long to wait for another advisor.
 
     Raises TraceError where it cannot be had.
     """
     with ExitStack() as stack:
-        listener = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        listener = stack.enter_context(Listener(socket.AF_UNIX, socket.SOCK_DGRAM))
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         try:
             _open(stack, listener, who, _Wait(say, time.monotonic() + busy_s))
@@ -55,7 +68,7 @@ def listening(who: Target, say: Say, busy_s: float) -> Iterator[socket.socket]:
         yield listener
 
 
-def _open(stack: ExitStack, listener: socket.socket, who: Target, wait: _Wait) -> None:
+def _open(stack: ExitStack, listener: Listener, who: Target, wait: _Wait) -> None:
     if who.socket_dir is None:
         _bind(listener, who, None, wait)
         return
@@ -66,6 +79,8 @@ def _open(stack: ExitStack, listener: socket.socket, who: Target, wait: _Wait) -
         )
     folder = stack.enter_context(folder_of(who, who.socket_dir))
     _bind(listener, who, folder, wait)
+    if who.root or not who.socket_dir.startswith("/"):
+        listener.folder = folder
     stack.callback(_remove, who, folder, os.stat(NAME, dir_fd=folder, follow_symlinks=False).st_ino)
 
 

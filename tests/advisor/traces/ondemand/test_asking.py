@@ -26,6 +26,7 @@ from advisor.traces.ondemand.places import Scratch
 from advisor.traces.ondemand.protocol import Ask, address, reply
 from advisor.traces.ondemand.saving import Kept
 from advisor.traces.ondemand.server import Desk, Patience, hand_over
+from advisor.traces.ondemand.sockets import Listener
 from advisor.traces.ondemand.target import target
 from advisor.traces.ondemand.waiting import wait_for_trace
 from tests.advisor.traces.ondemand.asked import LISTENS, helper, who_is
@@ -255,7 +256,7 @@ def test_what_a_process_wrote_before_its_end_is_used_at_once(tmp_path: Path, nam
 def test_who_asks_without_reading_its_answers_holds_nobody_up(tmp_path: Path) -> None:
     with (
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf,
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener,
+        Listener(socket.AF_UNIX, socket.SOCK_DGRAM) as listener,
     ):
         listener.bind(str(tmp_path / "dynolog"))
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)

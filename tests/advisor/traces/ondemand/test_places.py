@@ -126,6 +126,12 @@ def test_in_a_container_the_socket_has_the_name_that_the_process_looks_for(tmp_p
             with listening(who, print, 0.0) as listener:
                 assert listener.getsockname() == f"{where}/dynolog"
                 assert [p.is_socket() for p in inside.rglob("dynolog")] == [True]
+                with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as profiler:
+                    asked_from = next(inside.rglob("dynolog")).with_name("client")
+                    profiler.bind(str(asked_from))
+                    listener.answer(b"order", f"{where}/client")  # as the process has it
+                    assert profiler.recv(9) == b"order"
+                    asked_from.unlink()
             assert not list(inside.rglob("dynolog"))
         assert not list(Path(outside).iterdir())
 
