@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import math
@@ -13,15 +14,19 @@ import msgspec
 import pytest
 
 from advisor.bills import statement
+from advisor.config import Config
 from advisor.document import Diagnosis
+from advisor.pricer import Pricer
 from advisor.reports.json import encode
 from advisor.schema import json_schema
-from advisor.traces.analyse import distinct_names
-from advisor.traces.diagnosing import UNKNOWN_GPU
+from advisor.traces.analyse import analyse, distinct_names
+from advisor.traces.diagnosing import UNKNOWN_GPU, Made, ceilings_of, diagnose_traces
+from advisor.traces.read import read
+from advisor.traces.timeline import Loss
 from advisor.whatifs import with_what_ifs
 from rules.finding import TERMS
 from rules.traces.records import BUSY, CAUSES
-from tests.advisor.traces.diagnosed import analysed, diagnosed
+from tests.advisor.traces.diagnosed import CREATED_S, analysed, diagnosed
 from tests.advisor.traces.made import Maker, training
 from tests.advisor.traces.real import trace
 
@@ -207,3 +212,29 @@ def test_copies_from_pageable_memory_are_named(tmp_path: Path) -> None:
     found = next(f for f in document.findings if f.code == "TRACE005")
     assert "pageable" in found.claim
     assert any("pin_memory" in action for action in found.actions)
+
+
+def test_without_kernels_nothing_is_said_of_idle_time(tmp_path: Path) -> None:
+    """Launches are in the file and kernels are not: what looks idle may have been busy."""
+    timeline = read(training(8, gap_us=400.0).write(tmp_path / "run.json"))
+    loss = Loss("kernels-missing", "kernels cannot be read")
+    timeline = dataclasses.replace(timeline, losses=(*timeline.losses, loss))
+    made = diagnose_traces(
+        analyse([timeline], ceilings_of), Pricer(10.0, {}, Config()).of, Made(created_s=CREATED_S)
+    )
+    assert made.trace is not None
+    (device,) = made.trace.devices
+    assert device.causes["unknown"] == pytest.approx(device.idle_us)
+    assert {f.term for f in made.findings} <= {"inefficiency", "unknown", None}
+
+
+def test_a_cut_file_without_gpu_work_fails_a_gate(tmp_path: Path) -> None:
+    made = Maker()
+    made.op("aten::mm", 0.0, 50.0)
+    made.op("aten::add", 60.0, 50.0)
+    path = made.write(tmp_path / "cut.json")
+    text = path.read_bytes()
+    path.write_bytes(text[: text.rindex(b"aten::add")])
+    (found,) = diagnosed([path]).findings
+    assert (found.code, found.severity) == ("TRACE018", "high")
+    assert "cut or damaged" in found.claim
