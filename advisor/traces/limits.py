@@ -17,6 +17,7 @@ class Limits:
     interned_bytes: of text of the distinct names, of the shapes, of the threads, each for itself. categories:
     counted by name, beside those known; the rest is counted together. header_bytes: of what stands before or
     after the events. Where several processes decode, what is distinct is bounded for each.
+    eventless_bytes: of text in which no event is found.
     """
 
     rows: int = 20_000_000
@@ -33,3 +34,4 @@ class Limits:
     counters: int = 1_000
     categories: int = 256
     header_bytes: int = 64 << 20
+    eventless_bytes: int = 128 << 20

@@ -88,6 +88,10 @@ def links(merged: Merged) -> list[Loss]:
     found = []
     if merged.far:
         found.append(Loss("bad-times", "events with times far off all others were left out", merged.far))
+    if merged.homeless:
+        found.append(
+            Loss("no-device", "what ran on a GPU that the file does not name was left out", merged.homeless)
+        )
     if merged.repeated:
         message = (
             "correlation ids occur twice (several sessions or processes in one file): what ran was linked to "

@@ -44,7 +44,7 @@ class Merged:
     """The tables of a file. zero: what was taken from all times, ns on the file's clock.
 
     far: rows left out, whose times are far off all others. repeated: GPU rows whose correlation several calls
-    have.
+    have. homeless: GPU rows left out, of which the device is not known.
     """
 
     gpu: GpuTable
@@ -56,6 +56,7 @@ class Merged:
     zero: int
     far: int = 0
     repeated: int = 0
+    homeless: int = 0
 
 
 class Merger:
@@ -101,6 +102,7 @@ class Merger:
     def merged(self, labels: dict[tuple[int, int], str]) -> Merged:
         """Everything as tables; the merger is empty afterwards."""
         (gpu, host), zero, far = shifted(_stacked(self._gpu), _stacked(self._host))
+        gpu, homeless = _on_devices(gpu)
         threads = self._in_order(host)
         names = self._renamed(gpu, host)
         host_rows, external, shape = _host_rows(host, names)
@@ -112,7 +114,7 @@ class Merger:
         _number_ops(host_rows, shape, used)
         made = tuple(Thread(pid, tid, labels.get((pid, tid), "") or label) for pid, tid, label in threads)
         steps = _steps(host_rows, names)
-        return Merged(gpu_rows, host_rows, steps, names, ops, made, zero, far, repeated)
+        return Merged(gpu_rows, host_rows, steps, names, ops, made, zero, far, repeated, homeless)
 
     def _in_order(self, host: Columns) -> list[ThreadKey]:
         """Threads that are met, by pid and tid; the column is renumbered to that."""
@@ -197,6 +199,18 @@ def _host_rows(columns: Columns, names: Sequence[str]) -> tuple[HostTable, Ints,
     roles[columns["kind"] == HostKind.SYNC] = HostRole.SYNC
     op = np.full(len(order), UNKNOWN, np.int32)
     return HostTable(role=roles, op=op, **columns), external, shape
+
+
+def _on_devices(gpu: Columns) -> tuple[Columns, int]:
+    """Rows without a device go to the only one that others name, or to 0; with several they are left out."""
+    nowhere = gpu["device"] < 0 if gpu else np.zeros(0, np.bool_)
+    if not nowhere.any():
+        return gpu, 0
+    named = np.unique(gpu["device"][~nowhere])
+    if len(named) > 1:
+        return {key: column[~nowhere] for key, column in gpu.items()}, int(nowhere.sum())
+    gpu["device"] = np.where(nowhere, named[0] if len(named) else 0, gpu["device"])
+    return gpu, 0
 
 
 def _with_callers(columns: Columns) -> Columns:

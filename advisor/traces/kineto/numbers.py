@@ -38,12 +38,13 @@ def plausible(column: NDArray[Any], most: int) -> NDArray[Any]:
 
 def fractions_of(values: Sequence[Any]) -> NDArray[np.float32]:
     """Percentages as fractions; 0 and what is no number is NaN, for a profiler's 0 is unknown."""
-    try:
-        column = np.array(values, dtype=np.float32)
-    except (ValueError, TypeError, OverflowError):
-        column = np.array([_real(value) for value in values], dtype=np.float32)
+    with np.errstate(over="ignore"):
+        try:
+            column = np.array(values, dtype=np.float32)
+        except (ValueError, TypeError, OverflowError):
+            column = np.array([_real(value) for value in values], dtype=np.float32)
     column = column / np.float32(100.0)
-    column[~(column > 0)] = np.nan
+    column[~((column > 0) & (column < np.inf))] = np.nan
     return column
 
 

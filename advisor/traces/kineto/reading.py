@@ -85,6 +85,7 @@ class _Reading:
         self._tail: bytes | None = None
         self._cut_at: int | None = None
         self._stopped: Loss | None = None
+        self._met: int | None = None
 
     def take(self, maker: int, reply: Reply) -> bool:
         """One stretch; False where a limit is reached."""
@@ -106,9 +107,15 @@ class _Reading:
             self._progress(min(self._source.done(reply.end), self._size), self._size)
         if self._rows > self._limits.rows:
             self._stopped = losses.too_many(self._rows, reply.end)
-        elif self._lost > self._limits.damages:
+        elif self._lost > self._limits.damages or self._eventless(reply) > self._limits.eventless_bytes:
             self._stopped = losses.too_damaged(reply.end)
         return self._stopped is None
+
+    def _eventless(self, reply: Reply) -> int:
+        """Bytes since the stretch of the last event."""
+        if self._met is None or reply.block.events:
+            self._met = reply.end
+        return reply.end - self._met
 
     def _count(self, events: Counter[str]) -> None:
         known, most = self._events, self._limits.categories

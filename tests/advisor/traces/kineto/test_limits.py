@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from advisor.traces.errors import TraceError
-from advisor.traces.kineto import workers
+from advisor.traces.kineto import pieces, workers
 from advisor.traces.kineto.messages import LENGTH, Task, receive
 from advisor.traces.kineto.reading import read_kineto
 from advisor.traces.limits import Limits
@@ -171,3 +171,43 @@ def test_a_message_is_read_to_its_last_byte_and_no_further(tmp_path: Path) -> No
         assert pipe.tell() == LENGTH.size + 3
         assert receive(pipe) == b"two.."
         assert receive(pipe) is None
+
+
+@pytest.mark.parametrize(
+    ("others", "devices", "told"), [((), [0], []), ((3,), [3], []), ((0, 1), [0, 1], [1])]
+)
+def test_a_kernel_without_a_device(
+    tmp_path: Path, others: tuple[int, ...], devices: list[int], told: list[int]
+) -> None:
+    maker = Maker()
+    for number in others:
+        maker.launched("k", 1, 5, 3, device=number)
+    maker.events.append({"ph": "X", "cat": "kernel", "name": "b", "ts": 10, "dur": 3})
+    timeline = read(maker.write(tmp_path / "t.json"))
+    assert list(timeline.device_numbers()) == devices
+    assert [loss.count for loss in timeline.losses if loss.code == "no-device"] == told
+
+
+def test_text_without_an_event_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "_FIRST_LOOK", 1000)
+    monkeypatch.setattr(pieces, "_HARDEST", 8000)
+    text = training().text()[:-200] + b"[" * 400_000
+    (tmp_path / "t.json").write_bytes(text)
+    ends: list[int] = []
+    timeline = read_kineto(
+        tmp_path / "t.json", progress=lambda done, _: ends.append(done), piece_bytes=5000,
+        limits=Limits(eventless_bytes=50_000, event_bytes=2000),
+    )  # fmt: skip
+    assert next(loss.code for loss in timeline.losses) == "limit"
+    assert ends[-1] < 200_000 and len(timeline.gpu) >= 9
+
+
+@pytest.mark.parametrize("change", [{"ts": "ts_us"}, {"dur": "length"}])
+def test_events_whose_times_have_another_name_are_refused_for_that(
+    tmp_path: Path, change: dict[str, str]
+) -> None:
+    text = training().text()
+    for key, other in change.items():
+        text = text.replace(f'"{key}":'.encode(), f'"{other}":'.encode())
+    with pytest.raises(TraceError, match="events, none with a usable time"):
+        read(_written(tmp_path, text))
