@@ -60,6 +60,7 @@ _CATALOGUE = (
     "traces_host",
     "traces_calls",
     "traces_kernels",
+    "traces_roofs",
     "traces_queue",
     "traces_shapes",
     "traces_job",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rules import thresholds as th
 from rules.catalogue.common import place
 from rules.confidence import UNCALIBRATED
@@ -12,6 +14,7 @@ from rules.registry import Context, Rule, clamp, finding
 from rules.traces.causes import host_times
 from rules.traces.items import item
 from rules.traces.natures import CAP_FAMILY, CAP_MEASURED, by_family, perturbed
+from rules.traces.programs import plain_attention
 from rules.traces.records import DeviceTrace, HostRow, KernelRow
 from rules.traces.shares import frac
 from rules.traces.words import percent
@@ -157,3 +160,15 @@ def per_step(trace: DeviceTrace, count: int) -> str:
     """ "128, 32 a step", or the count alone where no steps are marked."""
     steps = 0 if trace.host is None else trace.host.steps
     return f"{count}, {count / steps:.0f} a step" if steps > 1 and count >= steps else f"{count}"
+
+
+def fused_attention(trace: DeviceTrace) -> tuple[str, ...]:
+    """Attention in one kernel, where softmax stands beside batched products."""
+    us = math.fsum(row.total_us for row in plain_attention(trace))
+    if not matters(trace, us):
+        return ()
+    return (
+        f"Softmax and batched products take {percent(frac(trace, us))}: attention written out. "
+        '`torch.nn.functional.scaled_dot_product_attention` (FlashAttention; `attn_implementation="sdpa"` '
+        "in Transformers) never writes the scores.",
+    )
