@@ -30,7 +30,7 @@ class Limits:
     names: int = 500_000
     threads: int = 100_000
     shapes: int = 200_000
-    interned_bytes: int = 128 << 20
+    interned_bytes: int = 64 << 20
     counters: int = 1_000
     categories: int = 256
     header_bytes: int = 64 << 20
