@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from rules.traces.records import (
-    BUSY,
-    CAUSES,
-    CpuFigures,
-    DeviceTrace,
-    KernelRow,
-    RankFigures,
-    TraceFile,
-    TraceReport,
-)
+from rules.traces.kernel_records import KernelRow
+from rules.traces.records import BUSY, CAUSES, CpuFigures, DeviceTrace, RankFigures, TraceFile, TraceReport
 
 _DEVICE = (
     *("span_us", "busy_us", "idle_us", "idle_frac", "communication_us", "communication_exposed_us"),

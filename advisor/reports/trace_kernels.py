@@ -16,7 +16,8 @@ from advisor.reports.trace_figures import (
     short_name,
 )
 from advisor.reports.trace_tables import Column, Fact, Room, Table
-from rules.traces.records import ChainFigures, CopyRow, DeviceTrace, FamilyRow, KernelRow
+from rules.traces.kernel_records import ChainFigures, CopyRow, FamilyRow, KernelRow
+from rules.traces.records import DeviceTrace
 from rules.whatifs.trace_levers import graphs_us
 
 _COPY_WORDS = {

@@ -28,7 +28,8 @@ from advisor.traces.kernel_study import Study
 from advisor.traces.timeline import UNKNOWN, CopyKind, GpuKind, Ints, Timeline
 from rules import thresholds as th
 from rules.traces.host_names import HostRole
-from rules.traces.records import CAUSES, ChainFigures
+from rules.traces.kernel_records import ChainFigures
+from rules.traces.records import CAUSES
 
 _BREAKING_ROLES = (HostRole.DATA, HostRole.IO, HostRole.COMM, HostRole.SYNC)
 # Operators whose result or its size the host must know before it goes on.

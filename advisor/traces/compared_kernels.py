@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from rules import thresholds_trace as tt
 from rules.traces.compared import KernelChange, KernelState
-from rules.traces.records import DeviceTrace, KernelRow
+from rules.traces.kernel_records import KernelRow
+from rules.traces.records import DeviceTrace
 
 # Exchanged for another variant: as many launches of the same family, but for a few at a capture's ends.
 _SAME_CALLS = 0.05

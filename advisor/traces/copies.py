@@ -8,7 +8,7 @@ from advisor.traces.intervals import Spans, subtract, union
 from advisor.traces.kernel_study import Study
 from advisor.traces.timeline import CopyKind, GpuKind, Ints
 from probes.ceilings import Ceilings
-from rules.traces.records import CopyRow
+from rules.traces.kernel_records import CopyRow
 
 # Kind of copy -> how it is told, the ceiling that bounds it, and how often it moves each byte there.
 _KINDS: dict[CopyKind, tuple[str, str | None, str | None, int]] = {

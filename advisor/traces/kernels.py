@@ -26,7 +26,8 @@ from advisor.traces.kernel_study import (
 )
 from advisor.traces.kernel_work import work_of
 from advisor.traces.timeline import UNKNOWN, Ints
-from rules.traces.records import BUSY, FamilyRow, KernelRow, Nature
+from rules.traces.kernel_records import FamilyRow, KernelRow, Nature
+from rules.traces.records import BUSY
 from rules.traces.tail import SmLimits, resident_blocks, sm_limits, tail_frac, theoretical_occupancy, waves
 
 __all__ = [

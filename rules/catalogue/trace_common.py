@@ -13,9 +13,10 @@ from rules.ladder import wasted
 from rules.registry import Context, Rule, clamp, finding
 from rules.traces.causes import host_times
 from rules.traces.items import item
+from rules.traces.kernel_records import KernelRow
 from rules.traces.natures import CAP_FAMILY, CAP_MEASURED, by_family, perturbed
 from rules.traces.programs import plain_attention
-from rules.traces.records import DeviceTrace, HostRow, KernelRow
+from rules.traces.records import DeviceTrace, HostRow
 from rules.traces.shares import frac
 from rules.traces.words import percent
 from rules.verdict import EvidenceItem

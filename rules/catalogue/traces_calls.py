@@ -19,7 +19,8 @@ from rules.catalogue.trace_common import (
 from rules.finding import Finding
 from rules.registry import Context, rule
 from rules.traces.items import item
-from rules.traces.records import CopyRow, DeviceTrace
+from rules.traces.kernel_records import CopyRow
+from rules.traces.records import DeviceTrace
 from rules.traces.shares import frac
 from rules.traces.words import percent
 from rules.verdict import EvidenceItem

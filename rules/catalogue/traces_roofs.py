@@ -20,7 +20,7 @@ from rules.finding import Finding
 from rules.registry import Context, finding, rule
 from rules.traces.causes import is_empty, roof_of, too_short_us, too_small_us
 from rules.traces.items import item
-from rules.traces.records import KernelRow
+from rules.traces.kernel_records import KernelRow
 from rules.traces.shares import frac
 from rules.traces.waste import wasted_us
 from rules.traces.words import percent

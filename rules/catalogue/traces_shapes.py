@@ -20,7 +20,8 @@ from rules.registry import Context, rule
 from rules.traces.causes import roof_of
 from rules.traces.items import item
 from rules.traces.kernel_precision import aligned_multiple
-from rules.traces.records import DeviceTrace, KernelRow
+from rules.traces.kernel_records import KernelRow
+from rules.traces.records import DeviceTrace
 from rules.traces.shares import frac
 from rules.traces.waste import wasted_us
 from rules.traces.words import percent

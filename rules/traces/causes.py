@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from rules import thresholds as th
 from rules.evidence import Evidence
-from rules.traces.records import DeviceTrace, KernelRow, RankRow
+from rules.traces.kernel_records import KernelRow
+from rules.traces.records import DeviceTrace, RankRow
 from rules.traces.shares import transfer_us
 from rules.verdict import Class
 

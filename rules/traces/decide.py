@@ -29,8 +29,9 @@ from rules.ranking import ROOFED, Lead, lead_of, ranking
 from rules.settle import within_noise
 from rules.traces.causes import cause_of, host_times, pipe_of, roof_of
 from rules.traces.items import evidence_items
+from rules.traces.kernel_records import KernelRow
 from rules.traces.natures import CAP_FAMILY, CAP_MEASURED, by_family, perturbed
-from rules.traces.records import DeviceTrace, KernelRow
+from rules.traces.records import DeviceTrace
 from rules.traces.shares import BUSY_SHARE, copy_us, frac, trace_shares
 from rules.traces.waste import use_of
 from rules.traces.words import LOST, doubts, percent, to_settle

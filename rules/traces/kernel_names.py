@@ -13,7 +13,7 @@ from functools import lru_cache
 import msgspec
 
 from rules.traces.kernel_precision import collective_precision, misaligned_of, precision_of, tensor_of
-from rules.traces.records import Tensor
+from rules.traces.kernel_records import Tensor
 
 # Characters of a name that are read; template arguments that tell anything stand before.
 READ_CHARS = 4096

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from rules.traces.records import Tensor
+from rules.traces.kernel_records import Tensor
 
 # Precision -> what says so, in a name in lower case; the first that is found counts. Plain float comes last:
 # kernels of every other precision sum in it.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from rules.traces.records import DeviceTrace, KernelRow
+from rules.traces.kernel_records import KernelRow
+from rules.traces.records import DeviceTrace
 
 _TRAINS = re.compile(
     r"backward|\bbwd|_bwd|dgrad|wgrad|optimi[sz]er|multi_tensor_apply|adam|\bsgd", re.IGNORECASE

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from rules.traces.causes import roof_of
-from rules.traces.records import DeviceTrace, FamilyRow, KernelRow
+from rules.traces.kernel_records import FamilyRow, KernelRow
+from rules.traces.records import DeviceTrace
 
 # Natures of busy time that can be held against a roof, and the share that each counts as.
 ROOFED_NATURES: dict[str, str] = {"compute": "compute", "memory": "memory", "latency": "device"}

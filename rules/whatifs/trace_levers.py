@@ -16,8 +16,9 @@ from rules.economics import amdahl
 from rules.evidence import Evidence
 from rules.finding import Effect
 from rules.traces.causes import host_times, rank_row, roof_of
+from rules.traces.kernel_records import FamilyRow, KernelRow
 from rules.traces.natures import perturbed
-from rules.traces.records import DeviceTrace, FamilyRow, KernelRow, RankFigures
+from rules.traces.records import DeviceTrace, RankFigures
 from rules.traces.shares import BUSY_SHARE, IDLE_SHARE, frac, share_us, transfer_us
 from rules.traces.waste import nature_us
 from rules.trust import rate_label

@@ -21,7 +21,8 @@ from advisor.reports.trace_figures import (
     rough,
     short_name,
 )
-from rules.traces.records import BUSY, CAUSES, DeviceTrace, KernelRow, Strip, TraceReport
+from rules.traces.kernel_records import KernelRow
+from rules.traces.records import BUSY, CAUSES, DeviceTrace, Strip, TraceReport
 
 # Devices that get charts of their own, those that lose most first.
 MAX_DEVICES = 8

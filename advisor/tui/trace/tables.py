@@ -14,7 +14,8 @@ from advisor.tui.trace.palette import LOOKS, ORDER, is_idle
 from advisor.tui.trace.scene import Scene
 from advisor.tui.trace.strips import short_name
 from advisor.tui.widgets.keyed_table import KeyedTable
-from rules.traces.records import DeviceTrace, KernelRow, RankFigures, RankRow, StepFigures, StepRow
+from rules.traces.kernel_records import KernelRow
+from rules.traces.records import DeviceTrace, RankFigures, RankRow, StepFigures, StepRow
 
 US = 1000
 

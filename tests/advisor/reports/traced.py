@@ -7,18 +7,15 @@ from typing import Any
 import msgspec
 
 from advisor.document import Diagnosis
+from rules.traces.kernel_records import ChainFigures, CopyRow, FamilyRow, KernelRow
 from rules.traces.records import (
     BUSY,
     CAUSES,
-    ChainFigures,
     CollectiveRow,
-    CopyRow,
     DeviceTrace,
-    FamilyRow,
     GapRow,
     HostFigures,
     HostRow,
-    KernelRow,
     RankFigures,
     RankRow,
     StepFigures,

@@ -12,7 +12,7 @@ from advisor.traces.chains import chains
 from advisor.traces.copies import copy_rows
 from advisor.traces.kernel_study import nature_column, study
 from advisor.traces.timeline import CopyKind, GpuKind, Op
-from rules.traces.records import ChainFigures
+from rules.traces.kernel_records import ChainFigures
 from tests.advisor.traces.kernel_scenes import CARD, Scene, ceilings
 
 EVERY, LENGTH, COUNT = 10_000, 4_000, 20

@@ -59,7 +59,9 @@ def test_a_device_needs_no_such_summary(tmp_path: Path) -> None:
     assert report.cpu == ()
 
 
-@pytest.mark.parametrize(("gate", "code"), [([], 0), (["--fail-on", "high"], 1), (["--fail-on", "critical"], 3)])
+@pytest.mark.parametrize(
+    ("gate", "code"), [([], 0), (["--fail-on", "high"], 1), (["--fail-on", "critical"], 3)]
+)
 def test_a_file_cut_before_any_gpu_work_passes_no_gate(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, gate: list[str], code: int
 ) -> None:

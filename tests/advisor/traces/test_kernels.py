@@ -19,7 +19,8 @@ from advisor.traces.read import read
 from advisor.traces.timeline import GpuKind, Op, Timeline, TraceDevice
 from probes.ceilings import Ceilings
 from probes.specs import assumed_ceilings, find_spec
-from rules.traces.records import BUSY, KernelRow
+from rules.traces.kernel_records import KernelRow
+from rules.traces.records import BUSY
 from tests.advisor.traces import real
 from tests.advisor.traces.kernel_scenes import CARD, Scene, ceilings, product
 

@@ -8,7 +8,8 @@ import pytest
 from rules.finding import Finding
 from rules.recover import recoverable
 from rules.registry import Context, run_rules
-from rules.traces.records import ChainFigures, HostFigures, HostRow, RankFigures, StepFigures, StepRow
+from rules.traces.kernel_records import ChainFigures
+from rules.traces.records import HostFigures, HostRow, RankFigures, StepFigures, StepRow
 from rules.traces.words import LOST, NO_KERNELS, to_settle
 from tests.rules.catalogue import traces
 from tests.rules.traces.made import (

@@ -8,7 +8,7 @@ import pytest
 
 from rules.catalogue.traces_shapes import misaligned_shapes, odd_sizes
 from rules.registry import run_rules
-from rules.traces.records import KernelRow
+from rules.traces.kernel_records import KernelRow
 from rules.whatifs import trace_levers as levers
 from tests.rules.traces.made import make_context, make_kernel, make_trace
 

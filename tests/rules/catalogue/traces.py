@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from rules.registry import Context
-from rules.traces.records import ChainFigures, HostFigures, HostRow, StepFigures, StepRow
+from rules.traces.kernel_records import ChainFigures
+from rules.traces.records import HostFigures, HostRow, StepFigures, StepRow
 from tests.rules.traces.made import (
     SPAN_US,
     make_context,

@@ -9,17 +9,8 @@ from rules.engine import Subject, conclude, judge
 from rules.evidence import Device, Evidence, Workload
 from rules.finding import Price
 from rules.registry import Context
-from rules.traces.records import (
-    BUSY,
-    CAUSES,
-    CopyRow,
-    DeviceTrace,
-    FamilyRow,
-    HostFigures,
-    KernelRow,
-    RankFigures,
-    RankRow,
-)
+from rules.traces.kernel_records import CopyRow, FamilyRow, KernelRow
+from rules.traces.records import BUSY, CAUSES, DeviceTrace, HostFigures, RankFigures, RankRow
 
 SPAN_US = 1e6
 PRICE = Price(usd_h=10.0, basis="user", source="--price")

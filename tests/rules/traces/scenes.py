@@ -13,20 +13,8 @@ import msgspec
 from hypothesis import strategies as st
 
 from rules.registry import Context
-from rules.traces.records import (
-    CAUSES,
-    ChainFigures,
-    DeviceTrace,
-    FamilyRow,
-    HostFigures,
-    HostRow,
-    KernelRow,
-    Nature,
-    RankFigures,
-    StepFigures,
-    StepRow,
-    Tensor,
-)
+from rules.traces.kernel_records import ChainFigures, FamilyRow, KernelRow, Nature, Tensor
+from rules.traces.records import CAUSES, DeviceTrace, HostFigures, HostRow, RankFigures, StepFigures, StepRow
 from tests.rules.traces.made import (
     CEILINGS,
     SPAN_US,

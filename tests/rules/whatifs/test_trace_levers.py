@@ -9,7 +9,7 @@ import pytest
 
 from rules.recover import recoverable
 from rules.registry import Context, run_rules
-from rules.traces.records import ChainFigures
+from rules.traces.kernel_records import ChainFigures
 from rules.whatif import Lever
 from rules.whatifs import trace_levers as levers
 from rules.whatifs.answers import combined, what_ifs

@@ -23,12 +23,11 @@ from advisor.traces.timeline import (
 )
 from advisor.tui.trace.track import Track
 from rules.traces.host_names import host_role
+from rules.traces.kernel_records import KernelRow, Nature
 from rules.traces.records import (
     BUSY,
     CAUSES,
     DeviceTrace,
-    KernelRow,
-    Nature,
     RankFigures,
     RankRow,
     StepFigures,
