@@ -39,9 +39,8 @@ def cpu_figures(timeline: Timeline, file: int, top: int = TOP) -> CpuFigures | N
 def _own_ns(host: HostTable) -> Ints:
     """Of each row, the time in which it was its thread's innermost operator."""
     own = np.zeros(len(host), np.int64)
-    is_op = host.kind == HostKind.OP
-    for thread in np.unique(host.thread[is_op]).tolist():
-        rows = np.flatnonzero(is_op & (host.thread == thread))
+    of_ops = np.flatnonzero(host.kind == HostKind.OP)  # by thread already, as the table is
+    for rows in np.split(of_ops, np.flatnonzero(np.diff(host.thread[of_ops])) + 1):
         painted = flat(host.start_ns[rows], host.end_ns[rows])
         np.add.at(own, rows[painted.label], painted.end_ns - painted.start_ns)
     return own
@@ -51,7 +50,8 @@ def _thread(timeline: Timeline, own: Ints) -> int:
     """The thread that marks the steps, else the one whose operators took longest."""
     if len(timeline.steps):
         return int(timeline.steps.thread[0])
-    return int(np.bincount(timeline.host.thread, weights=own).argmax())
+    threads, place = np.unique(timeline.host.thread, return_inverse=True)
+    return int(threads[np.bincount(place, weights=own).argmax()])
 
 
 def _covered(host: HostTable, chosen: np.typing.NDArray[np.bool_]) -> int:
@@ -68,7 +68,7 @@ def _median_us(steps: StepTable) -> float | None:
 
 def _rows(timeline: Timeline, own: Ints, top: int) -> tuple[CpuRow, ...]:
     host = timeline.host
-    is_op = host.kind == HostKind.OP
+    is_op = (host.kind == HostKind.OP) & (host.name >= 0)
     size = len(timeline.names)
     own_ns = np.zeros(size, np.int64)
     np.add.at(own_ns, host.name[is_op], own[is_op])

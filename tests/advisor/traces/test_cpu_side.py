@@ -11,6 +11,7 @@ from advisor.reports.json import decode
 from advisor.reports.text import render_text
 from advisor.traces.cpu_side import cpu_figures
 from advisor.traces.read import read
+from advisor.traces.timeline import Timeline, TraceMeta, gpu_table, host_table, step_table
 from tests.advisor.traces.diagnosed import diagnosed
 from tests.advisor.traces.made import Maker, training
 
@@ -31,6 +32,18 @@ def test_own_time_is_without_operators_within(tmp_path: Path) -> None:
         "elsewhere": (40.0, 1),
     }
     assert (found.ops_us, found.span_us, found.threads, found.loader_us) == (140.0, 100.0, 2, 0.0)
+
+
+def test_rows_without_a_name_or_a_thread_are_left_out_of_the_list() -> None:
+    host = host_table(
+        start_ns=[0, 0, 500], end_ns=[1000, 300, 900], thread=[-1, 0, 0], kind=[2, 2, 2], name=[-1, 0, -1]
+    )
+    meta = TraceMeta("synthetic.json", "kineto", 1)
+    bare = Timeline(meta, gpu_table(start_ns=[], end_ns=[]), host, step_table(), ("aten::mm",), (), (), ())
+    found = cpu_figures(bare, 0)
+    assert found is not None
+    assert [(row.name, row.own_us, row.count) for row in found.rows] == [("aten::mm", 0.3, 1)]
+    assert found.ops_us == 1.7
 
 
 def test_a_capture_of_the_cpu_alone_tells_operators_steps_and_loading() -> None:
