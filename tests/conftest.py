@@ -18,7 +18,8 @@ from tests.nvml_stub.build import build_stub, compiler, default_cache
 from tests.nvml_stub.scenarios import SCENARIOS
 
 # How long one example takes says more of what else the machine does than of the code.
-settings.register_profile("shared machine", deadline=None)
+# Half of Hypothesis's own number of examples: every run draws others, and the suite has to end in time.
+settings.register_profile("shared machine", deadline=None, max_examples=50)
 settings.load_profile("shared machine")
 
 # A shell that starts tests in its background, or under nohup, has them ignore these, and so the program too.

@@ -169,7 +169,7 @@ def test_histograms_that_make_no_sense_are_left_out(rows: list[str]) -> None:
 )
 def test_a_page_of_far_too_much_is_refused(text: str, why: str) -> None:
     with pytest.raises(ExpositionError, match=rf"more than \d+ ({why})"):
-        read_page(text, 0.0)
+        parse(text, lambda _: True, deadline_s=60.0)
 
 
 def test_a_page_that_takes_too_long_is_given_up() -> None:
