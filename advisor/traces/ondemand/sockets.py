@@ -131,7 +131,7 @@ def _bind(listener: socket.socket, who: Target, folder: int | None, wait: _Wait)
             if error.errno != errno.EADDRINUSE:
                 raise
         if folder is None or not _put_away(who, folder):
-            wait.for_(holder_of(abstract=folder is None))
+            wait.for_(holder_of(abstract=folder is None, folder=who.socket_dir))
 
 
 def _bind_once(listener: socket.socket, who: Target, folder: int | None) -> None:
@@ -243,9 +243,9 @@ def _named(holder: Holder) -> str:
     return f"process {holder.pid} ({command[:77]}{'...' if len(command) > 77 else ''})"
 
 
-def holder_of(*, abstract: bool, proc: Path = Path("/proc")) -> Holder:
-    """Who holds the socket of this name, as far as may be seen."""
-    inodes = _inodes(abstract, proc)
+def holder_of(*, abstract: bool, folder: str | None = None, proc: Path = Path("/proc")) -> Holder:
+    """Who holds the socket of this name, as far as may be seen. folder: where a file of that name lies."""
+    inodes = _inodes(abstract, folder, proc)
     links = {f"socket:[{inode}]" for inode in inodes}
     for base in proc.iterdir() if links else ():
         if base.name.isdecimal() and _has_open(base, links):
@@ -253,8 +253,10 @@ def holder_of(*, abstract: bool, proc: Path = Path("/proc")) -> Holder:
     return Holder(None)
 
 
-def _inodes(abstract: bool, proc: Path) -> list[str]:
-    """Sockets of this name: "@dynolog@" is an abstract one; files are told by their last part."""
+def _inodes(abstract: bool, folder: str | None, proc: Path) -> list[str]:
+    """Sockets of this name: "@dynolog@" is an abstract one. Files are told by their path; by their last part
+    where none is at that path, as processes may have bound it by another one.
+    """
     try:
         lines = (proc / "net" / "unix").read_text(errors="replace").splitlines()[1:]
     except OSError:
@@ -263,7 +265,8 @@ def _inodes(abstract: bool, proc: Path) -> list[str]:
     named = [(row[6], row[7]) for row in rows if len(row) == 8]
     if abstract:
         return [inode for inode, name in named if name.rstrip("@") == f"@{NAME}"]
-    return [inode for inode, name in named if name.endswith(f"/{NAME}")]
+    exact = [inode for inode, name in named if name == f"{folder}/{NAME}"]
+    return exact or [inode for inode, name in named if name.endswith(f"/{NAME}")]
 
 
 def _has_open(base: Path, links: set[str]) -> bool:
