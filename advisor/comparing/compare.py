@@ -14,6 +14,7 @@ from advisor.comparing.match import Matched, Matching, match, match_asked, restr
 from advisor.comparing.rows import Row, rows_of, side
 from advisor.comparing.throughput import Work, throughput
 from advisor.document import Diagnosis
+from rules.compare.findings import by_size, finding_changes
 from rules.compare.made import Circumstances, Moved
 from rules.compare.predicted import predictions
 from rules.compare.records import Comparison, Difference, Figure, FindingChange, Look, Pair, Prediction
@@ -155,35 +156,16 @@ def _whole_job(wish: Wish) -> list[Difference]:
 
 def _findings(a: Row, b: Row) -> tuple[FindingChange, ...]:
     """What came first, then what went, then what stayed; within each by dollars or share."""
-    left, right = ({f.code: _without_dust(f, row) for f in reversed(row.findings)} for row in (a, b))
-    came = [_change(None, f) for code, f in right.items() if code not in left]
-    went = [_change(f, None) for code, f in left.items() if code not in right]
-    stayed = [_change(f, right[code]) for code, f in left.items() if code in right]
-    return tuple(change for group in (came, went, stayed) for change in sorted(group, key=_size))
+    left, right = ([_without_dust(f, row) for f in row.findings] for row in (a, b))
+    order = ("came", "went", "stayed")
+    return tuple(
+        sorted(finding_changes(left, right), key=lambda one: (order.index(one.state), *by_size(one)))
+    )
 
 
 def _without_dust(finding: Finding, row: Row) -> Finding:
     price = None if row.ladder is None else row.ladder.price_usd_h
     return msgspec.structs.replace(finding, usd_h=no_dust(finding.usd_h, price))
-
-
-def _size(change: FindingChange) -> tuple[float, str]:
-    return -max(change.share_a or 0.0, change.share_b or 0.0), change.code
-
-
-def _change(a: Finding | None, b: Finding | None) -> FindingChange:
-    one = b or a
-    assert one is not None  # noqa: S101
-    return FindingChange(
-        code=one.code,
-        title=one.title,
-        state="came" if a is None else "went" if b is None else "stayed",
-        severity=one.severity,
-        share_a=None if a is None else a.share,
-        share_b=None if b is None else b.share,
-        usd_h_a=None if a is None else a.usd_h,
-        usd_h_b=None if b is None else b.usd_h,
-    )
 
 
 def _totals(pairs: Sequence[Pair]) -> tuple[Figure, ...]:

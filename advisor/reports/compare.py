@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from advisor.reports import compare_view as view
 from advisor.reports.common import Style
-from advisor.reports.escape import as_ascii, terminal
+from advisor.reports.comparison_page import ComparisonPage, as_text
+from advisor.reports.escape import terminal
 from advisor.reports.markup import Align, GitHub
 from rules.compare.records import Comparison, Difference, FindingChange, Pair
 
-MIN_WIDTH = 60
-MAX_WIDTH = 110
 MAX_PAIRS = 64
 _STYLE = Style(terminal, terminal)
 _WEIGHT_WORDS = {
@@ -26,17 +24,11 @@ _FIGURE_HEADS = ("", "A", "B", "change", "95 % interval")
 
 def render_text(comparison: Comparison, width: int, color: bool, *, unicode: bool = True) -> str:
     """The comparison as lines of at most `width` columns (60 to 110), in bold where it matters if `color`."""
-    lines = _Page(min(MAX_WIDTH, max(MIN_WIDTH, width)), color).lines(comparison)
-    text = "\n".join(line.rstrip() for line in lines) + "\n"
-    return text if unicode else as_ascii(text)
+    return as_text(_Page(width, color).lines(comparison), unicode=unicode)
 
 
-class _Page:
+class _Page(ComparisonPage):
     """One rendering."""
-
-    def __init__(self, width: int, color: bool) -> None:
-        self._width = width
-        self._color = color
 
     def lines(self, c: Comparison) -> list[str]:
         """From what must be read first to what is good to know."""
@@ -54,19 +46,6 @@ class _Page:
         left = [*view.unmatched(c.only_a, "A", _STYLE), *view.unmatched(c.only_b, "B", _STYLE)]
         found += self._listed("Left over", left[:MAX_PAIRS])
         return found + self._listed("Fails on", [_STYLE.text(line, 300) for line in c.gate])
-
-    def _bold(self, line: str) -> str:
-        return f"\x1b[1m{line}\x1b[0m" if self._color and line else line
-
-    def _wrapped(self, text: str, hang: int = 0, indent: int = 0) -> list[str]:
-        after = " " * (hang + indent)
-        return textwrap.wrap(
-            text, self._width, initial_indent=" " * indent, subsequent_indent=after, break_on_hyphens=False
-        )
-
-    def _listed(self, head: str, items: Iterable[str]) -> list[str]:
-        lines = [line for item in items for line in self._wrapped(item, 2, 2)]
-        return ["", self._bold(head), *lines] if lines else []
 
     def _differences(self, found: Sequence[Difference], indent: int = 0) -> list[str]:
         lines: list[str] = []

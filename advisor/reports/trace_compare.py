@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from advisor.reports import trace_compare_view as view
 from advisor.reports.common import Style
-from advisor.reports.escape import as_ascii, terminal
+from advisor.reports.comparison_page import ComparisonPage, as_text
+from advisor.reports.escape import terminal
 from advisor.reports.markup import Align, GitHub
 from rules.compare.records import Difference
 from rules.traces.compared import TraceComparison, TracePair
 
-MIN_WIDTH = 60
-MAX_WIDTH = 110
 MAX_PAIRS = 16
 _STYLE = Style(terminal, terminal)
 _WEIGHTS = {"blocking": "Not alike", "weakening": "Not alike: with care", "info": "Also"}
@@ -21,17 +19,11 @@ _WEIGHTS = {"blocking": "Not alike", "weakening": "Not alike: with care", "info"
 
 def render_text(c: TraceComparison, width: int, color: bool, *, unicode: bool = True) -> str:
     """The comparison as lines of at most `width` columns (60 to 110), in bold where it matters if `color`."""
-    lines = _Page(min(MAX_WIDTH, max(MIN_WIDTH, width)), color).lines(c)
-    text = "\n".join(line.rstrip() for line in lines) + "\n"
-    return text if unicode else as_ascii(text)
+    return as_text(_Page(width, color).lines(c), unicode=unicode)
 
 
-class _Page:
+class _Page(ComparisonPage):
     """One rendering."""
-
-    def __init__(self, width: int, color: bool) -> None:
-        self._width = width
-        self._color = color
 
     def lines(self, c: TraceComparison) -> list[str]:
         """From the outcome to what is good to know."""
@@ -44,19 +36,6 @@ class _Page:
             found += ["", f"{len(c.pairs) - MAX_PAIRS} more pairs are in the JSON."]
         found += self._findings(c)
         return found + self._listed("Left over", view.unmatched(c, _STYLE)[:MAX_PAIRS])
-
-    def _bold(self, line: str) -> str:
-        return f"\x1b[1m{line}\x1b[0m" if self._color and line else line
-
-    def _wrapped(self, text: str, hang: int = 0, indent: int = 0) -> list[str]:
-        after = " " * (hang + indent)
-        return textwrap.wrap(
-            text, self._width, initial_indent=" " * indent, subsequent_indent=after, break_on_hyphens=False
-        )
-
-    def _listed(self, head: str, items: Iterable[str]) -> list[str]:
-        lines = [line for item in items for line in self._wrapped(item, 2, 2)]
-        return ["", self._bold(head), *lines] if lines else []
 
     def _pair(self, pair: TracePair, *, alone: bool) -> list[str]:
         lines = [] if alone else ["", "─" * self._width, self._bold(view.pair_title(pair))]

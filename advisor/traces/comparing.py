@@ -10,6 +10,7 @@ from advisor.traces.comparable import Side, differences, events, per_of, whole
 from advisor.traces.compared_figures import figures
 from advisor.traces.compared_kernels import kernel_changes, largest
 from rules import thresholds_trace as tt
+from rules.compare.findings import by_size, finding_changes
 from rules.compare.records import FindingChange
 from rules.finding import Finding
 from rules.traces.compared import Per, TraceComparison, TraceFigure, TracePair, TraceSide
@@ -172,7 +173,7 @@ def _findings(
     found = [
         change
         for a, b, _ in pairs
-        for change in _of_pair(
+        for change in finding_changes(
             [f for f in before if f.key == a[1].key],
             [f for f in after if f.key == b[1].key],
             _called(a[1]) if several else "",
@@ -180,37 +181,10 @@ def _findings(
     ]
     keys = {a[1].key for a, _, _ in pairs}, {b[1].key for _, b, _ in pairs}
     rest = [[f for f in side if f.key not in own] for side, own in zip((before, after), keys, strict=True)]
-    found += _of_pair(rest[0], rest[1], "")
+    found += finding_changes(rest[0], rest[1])
     order = ("went", "came", "stayed")
-    return tuple(sorted(found, key=lambda one: (order.index(one.state), *_size(one))))
+    return tuple(sorted(found, key=lambda one: (order.index(one.state), *by_size(one))))
 
 
 def _called(device: DeviceTrace) -> str:
     return f"GPU {device.device}" if device.rank is None else f"rank {device.rank}"
-
-
-def _of_pair(before: Sequence[Finding], after: Sequence[Finding], device: str) -> list[FindingChange]:
-    left, right = ({f.code: f for f in reversed(side)} for side in (before, after))
-    went = [_finding(f, None, device) for code, f in left.items() if code not in right]
-    came = [_finding(None, f, device) for code, f in right.items() if code not in left]
-    return [*went, *came, *(_finding(f, right[code], device) for code, f in left.items() if code in right)]
-
-
-def _size(change: FindingChange) -> tuple[float, str, str]:
-    return -max(change.share_a or 0.0, change.share_b or 0.0), change.code, change.device
-
-
-def _finding(a: Finding | None, b: Finding | None, device: str) -> FindingChange:
-    one = b or a
-    assert one is not None  # noqa: S101
-    return FindingChange(
-        code=one.code,
-        title=one.title,
-        state="came" if a is None else "went" if b is None else "stayed",
-        severity=one.severity,
-        share_a=None if a is None else a.share,
-        share_b=None if b is None else b.share,
-        usd_h_a=None if a is None else a.usd_h,
-        usd_h_b=None if b is None else b.usd_h,
-        device=device,
-    )
